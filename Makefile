@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh machine: `make train`, `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+MINOR := $(shell $(PYTHON) -c 'import sys; print(sys.version_info.minor)')
+CONSTRAINTS := constraints/python3.$(if $(filter 11,$(MINOR)),11,12).txt
+FLAGS ?=
+
+.PHONY: train test test-long lint format clean
+
+train: $(VENV)/ready
+	$(BIN)/python experiments/train.py dcgan_mnist $(FLAGS)
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest -m "not long" $(FLAGS)
+
+test-long: $(VENV)/ready
+	$(BIN)/python -m pytest -m long -n 0 $(FLAGS)
+
+lint: $(VENV)/ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/ready-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/ready: requirements.txt pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gan_jax needs Python 3.11 or later; set PYTHON=python3.12, say")'
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
