@@ -1,0 +1,56 @@
+"""Draws every adversarial loss and its gradient against the logit, for docs/losses.md.
+
+    python experiments/plot_losses.py --output docs/images/losses.svg
+
+Needs matplotlib. Takes a few seconds on a CPU. The relativistic rows are drawn with the other kind's logits at 0.
+"""
+
+import argparse
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+from gan_jax.losses import ADVERSARIAL
+
+
+def curves(name: str, logits: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
+    """Value and gradient against one logit, of D's value by its real and by its fake logit, and of G's by its fake logit."""
+    loss, zero = ADVERSARIAL[name], jnp.zeros(1)
+
+    def at(function):
+        return jax.vmap(jax.value_and_grad(lambda x: function(x[None])[0]))(logits)
+
+    return {
+        "D, real logit": at(lambda x: loss.discriminator(x, zero)),
+        "D, fake logit": at(lambda x: loss.discriminator(zero, x)),
+        "G, fake logit": at(lambda x: loss.generator(x, zero)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", default="docs/images/losses.svg", help="the picture; its ending is the format")
+    path = parser.parse_args().output
+    logits = jnp.linspace(-4, 4, 401)
+    figure, axes = plt.subplots(len(ADVERSARIAL), 2, figsize=(9, 2.1 * len(ADVERSARIAL)), sharex=True, layout="constrained")
+    for row, name in zip(axes, ADVERSARIAL):
+        for label, pair in curves(name, logits).items():
+            for axis, values in zip(row, pair):
+                axis.plot(np.asarray(logits), np.asarray(values), label=label, linewidth=1.4, linestyle="--" if label[0] == "G" else "-")
+        row[0].set_ylabel(name.replace("relativistic_average", "rel. average").replace("_", " "), fontsize=8)
+        for axis in row:
+            axis.axhline(0, color="0.8", linewidth=0.6, zorder=0)
+            axis.tick_params(labelsize=7)
+    axes[0, 0].set_title("value")
+    axes[0, 1].set_title("gradient")
+    axes[0, 0].legend(fontsize=7)
+    for axis in axes[-1]:
+        axis.set_xlabel("logit")
+    plt.rcParams["svg.hashsalt"] = "gan_jax"  # the same picture gives the same file
+    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
+
+
+if __name__ == "__main__":
+    main()
