@@ -1,0 +1,117 @@
+"""Penalties: of gradients, of weights, of consistency. Pure functions of a `critic`, one value per example; of weights, one per tree.
+
+`PENALTIES[name]` gives every penalty of D on a pair of batches the one form `(critic, real, fake, rng)`. Those that need more than that
+are functions only: `lecam_penalty` (carried anchors), `latent_consistency_penalty` (fakes of perturbed latents), the
+penalties of weights, `top_k_weights`.
+"""
+
+from collections.abc import Callable
+
+from gan_jax.penalties.consistency import (
+    LecamState,
+    balanced_consistency_penalty,
+    consistency_penalty,
+    init_lecam,
+    latent_consistency_penalty,
+    latent_diversity_loss,
+    lecam_penalty,
+    perturb_latents,
+    random_flip_shift,
+    update_lecam,
+)
+from gan_jax.penalties.gradient import (
+    dragan_penalty,
+    gradient_penalty,
+    guarded_norm,
+    r1_penalty,
+    r2_penalty,
+    random_interpolates,
+    squared_norm,
+    value_and_input_gradient,
+    zero_centered_gradient_penalty,
+)
+from gan_jax.penalties.top_k import top_k_count, top_k_weights
+from gan_jax.penalties.weights import (
+    HistoricalAverage,
+    SpectralPenaltyState,
+    historical_averaging_penalty,
+    init_historical_average,
+    init_spectral_norm_penalty,
+    orthogonal_penalty,
+    spectral_norm_penalty,
+    weight_decay_penalty,
+)
+from gan_jax.typing import Array
+
+
+def _one_sided(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
+    return gradient_penalty(critic, real, fake, rng, one_sided=True)
+
+
+def _r1(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
+    return r1_penalty(critic, real)
+
+
+def _r2(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
+    return r2_penalty(critic, fake)
+
+
+def _dragan(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
+    return dragan_penalty(critic, real, rng)
+
+
+def _consistency(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
+    return consistency_penalty(critic, real, random_flip_shift(rng, real))
+
+
+def _balanced_consistency(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
+    # The same flips and shifts for reals and fakes: neither kind can be told by its augmentation.
+    return balanced_consistency_penalty(critic, real, fake, random_flip_shift(rng, real), random_flip_shift(rng, fake))
+
+
+PENALTIES: dict[str, Callable[..., Array]] = {
+    "wgan_gp": gradient_penalty,
+    "wgan_gp_one_sided": _one_sided,
+    "r1": _r1,
+    "r2": _r2,
+    "zero_centered": zero_centered_gradient_penalty,
+    "dragan": _dragan,
+    "consistency": _consistency,
+    "balanced_consistency": _balanced_consistency,
+}
+# Rows whose value for one example depends on the others of the batch: DRAGAN through the batch's standard deviation.
+COUPLES_EXAMPLES = frozenset({"dragan"})
+
+__all__ = [
+    "COUPLES_EXAMPLES",
+    "PENALTIES",
+    "HistoricalAverage",
+    "LecamState",
+    "SpectralPenaltyState",
+    "balanced_consistency_penalty",
+    "consistency_penalty",
+    "dragan_penalty",
+    "gradient_penalty",
+    "guarded_norm",
+    "historical_averaging_penalty",
+    "init_historical_average",
+    "init_lecam",
+    "init_spectral_norm_penalty",
+    "latent_consistency_penalty",
+    "latent_diversity_loss",
+    "lecam_penalty",
+    "orthogonal_penalty",
+    "perturb_latents",
+    "r1_penalty",
+    "r2_penalty",
+    "random_flip_shift",
+    "random_interpolates",
+    "spectral_norm_penalty",
+    "squared_norm",
+    "top_k_count",
+    "top_k_weights",
+    "update_lecam",
+    "value_and_input_gradient",
+    "weight_decay_penalty",
+    "zero_centered_gradient_penalty",
+]
