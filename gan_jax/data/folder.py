@@ -1,0 +1,301 @@
+"""A tree of PNG and JPEG files as a data set; files that cannot be read are skipped, counted and named, or stop the run."""
+
+import concurrent.futures
+import contextlib
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from gan_jax.data.errors import DataError, DataWarning
+from gan_jax.data.images import check_channels, check_image_size, check_resize, fit
+from gan_jax.data.source import LazyImages, Source, choose_split
+
+ENDINGS = (".png", ".jpg", ".jpeg")
+MOST_PIXELS = {"PNG": 2**25, "JPEG": 2**26}  # of one file: at 16 bytes a pixel at the worst, and a JPEG decoded smaller, under 1 GiB
+MANY_PIXELS = 2**22  # larger files are decoded one at a time
+MEMORY_SIZE = 2**30  # trees whose images take up to this many bytes are decoded once and kept
+HELD_OUT_EVERY = 10
+_one_large_at_a_time = threading.Lock()
+PARTS = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
+
+
+def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") -> np.ndarray:
+    """Reads one picture.
+
+    The orientation that a camera recorded is applied; transparent parts become white; 16-bit grey keeps its upper 8 bits.
+
+    Args:
+        path: of a PNG or JPEG file, whatever its name says.
+        size: of a side, in pixels.
+        channels: 1 or 3.
+        resize: crop, pad or stretch, as `gan_jax.data.images.fit`.
+
+    Returns:
+        uint8 [size, size, channels].
+
+    Raises:
+        DataError: the file is missing, is no PNG or JPEG picture, is damaged, or has too many pixels (33 million for PNG,
+            67 million for JPEG).
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise DataError(f"{path}: not a regular file")
+        with Image.open(path, formats=("PNG", "JPEG")) as picture:
+            pixels, most = picture.width * picture.height, MOST_PIXELS.get(picture.format, 0)
+            if pixels > most:
+                raise DataError(f"{path}: {picture.width}x{picture.height} pixels; at most {most} are read")
+            with _one_large_at_a_time if pixels > MANY_PIXELS else contextlib.nullcontext():
+                picture.draft("RGB" if channels == 3 else "L", (2 * size, 2 * size))  # lets a JPEG decode at a fraction of its size
+                picture.load()
+                fitted = fit(_plain(ImageOps.exif_transpose(picture), channels), size, resize)
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except MemoryError:
+        raise DataError(f"{path}: takes too much memory") from None
+    except Exception as error:  # Pillow's decoders raise nearly every kind on damaged files
+        raise DataError(f"{path}: not a readable PNG or JPEG picture ({_one_line(error)}); replace or delete it") from None
+    return np.asarray(fitted, np.uint8).reshape(size, size, channels)
+
+
+def _plain(picture: Image.Image, channels: int) -> Image.Image:
+    """The picture in mode L or RGB."""
+    mode = "RGB" if channels == 3 else "L"
+    if picture.mode.startswith("I"):
+        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
+        picture = Image.alpha_composite(ground, picture)
+    return picture.convert(mode)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+class FolderImages(LazyImages):
+    """The pictures of a list of files, read when they are asked for.
+
+    A file that cannot be read, or is gone since the list was made, is named once; under "skip" the next readable file of the list takes
+    its place, so that a step always has the same number of images, and the same ones for the same files.
+
+    Args:
+        root: of the tree.
+        names: of the files, relative to it.
+        size: of a side, in pixels.
+        channels: 1 or 3.
+        resize: crop, pad or stretch.
+        on_corrupt: skip or stop.
+
+    Attributes:
+        problems: what is wrong with the files that could not be read, by name.
+        gone: the names of those among them that are no longer there.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str], *, size: int, channels: int, resize: str, on_corrupt: str):
+        self.root = root
+        self.names = tuple(names)
+        self.size, self.channels, self.resize = size, channels, resize
+        self.on_corrupt = on_corrupt
+        self.shape = (len(self.names), size, size, channels)
+        self.problems: dict[str, str] = {}
+        self.gone: set[str] = set()
+        self._lock = threading.Lock()
+
+    def try_read(self, index: int, *, warn: bool = False) -> np.ndarray | DataError:
+        """The image of this number, or why there is none; the first time, that is noted (and said, with `warn`)."""
+        name = self.names[index]
+        if name in self.problems:
+            return DataError(self.problems[name])
+        try:
+            return decode(self.root / name, size=self.size, channels=self.channels, resize=self.resize)
+        except DataError as error:
+            with self._lock:
+                new = name not in self.problems
+                self.problems[name] = str(error)
+                if not (self.root / name).exists():
+                    self.gone.add(name)
+            if new and warn:
+                warnings.warn(f"skipped {error} ({len(self.problems)} of {len(self)} files so far)", DataWarning, stacklevel=3)
+            return error
+
+    def read(self, index: int) -> np.ndarray:
+        """The image of this number, or under "skip" that of the next readable file.
+
+        Raises:
+            DataError: it cannot be read, under "stop"; no file can; or more than a tenth of the files are gone since they were listed.
+        """
+        for offset in range(len(self)):
+            result = self.try_read((index + offset) % len(self), warn=self.on_corrupt == "skip")
+            if not isinstance(result, DataError):
+                return result
+            if self.on_corrupt == "stop":
+                raise result
+            if len(self.gone) > max(1, len(self) // 10):
+                raise DataError(
+                    f"{self.root}: the data set shrank: {len(self.gone)} of {len(self)} files are gone, e.g. {result}; restore it"
+                )
+        raise DataError(f"{self.root}: none of the {len(self)} files can be read")
+
+
+def list_images(root: Path) -> list[str]:
+    """The PNG and JPEG files under a directory, by their names, relative to it and sorted; hidden ones are left out."""
+    names = []
+    for place, folders, files in os.walk(root, onerror=_refuse):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        names += [os.path.relpath(os.path.join(place, file), root) for file in files if file.lower().endswith(ENDINGS) and file[0] != "."]
+    return sorted(Path(name).as_posix() for name in names)
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+
+def split_names(names: list[str]) -> tuple[dict[str, list[str]], bool]:
+    """Divides the files into train and test.
+
+    Args:
+        names: of the files, sorted, relative to the root of their tree.
+
+    Returns:
+        The names of train and of test, and whether they are so by folders: where the tree has folders train and test (or val,
+        validation) at its top, these, and nothing else; if not, every tenth file of the list is test.
+    """
+    tops = {name.split("/")[0] for name in names if "/" in name}
+    for train in PARTS["train"]:
+        for test in PARTS["test"]:
+            if {train, test} <= tops:
+                return {
+                    part: [name for name in names if name.startswith(f"{top}/")] for part, top in (("train", train), ("test", test))
+                }, True
+    test_names = names[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
+    held_out = set(test_names)
+    return {"train": [name for name in names if name not in held_out], "test": test_names}, False
+
+
+def class_of(name: str, by_folders: bool) -> str:
+    """The class of a file: its top folder, or the one below where the top folders are train and test; "" where there is none."""
+    folders = name.split("/")[:-1]
+    return "".join(folders[1:2] if by_folders else folders[:1])
+
+
+def channels_of(root: Path, names: list[str]) -> int:
+    """1 where the first readable file is grey, else 3."""
+    for name in names:
+        try:
+            with Image.open(root / name, formats=("PNG", "JPEG")) as picture:
+                return 1 if picture.mode in ("1", "L", "LA") or picture.mode.startswith("I") else 3
+        except Exception:  # what is wrong with it is said when it is read
+            continue
+    return 3
+
+
+def decode_all(images: FolderImages) -> tuple[Any, list[int], tuple[str, ...]]:
+    """Decodes every file into memory, where they fit.
+
+    Returns:
+        The readable images, uint8 [n, height, width, channels] (or `images` itself where they take more than 1 GiB); the numbers of their
+        files; and what was wrong with the others.
+
+    Raises:
+        DataError: none can be read; or one cannot, under "stop".
+    """
+    if np.prod(images.shape, dtype=np.int64) > MEMORY_SIZE:
+        return images, list(range(len(images))), ()
+    decoded, kept = np.empty(images.shape, np.uint8), []
+    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        for index, result in enumerate(threads.map(images.try_read, range(len(images)))):
+            if not isinstance(result, DataError):
+                decoded[len(kept)] = result
+                kept.append(index)
+            elif images.on_corrupt == "stop":
+                threads.shutdown(cancel_futures=True)
+                raise result
+    problems = tuple(images.problems[name] for name in images.names if name in images.problems)
+    if not kept:
+        raise DataError(f"{images.root}: none of the {len(images)} files can be read, e.g. {problems[0]}")
+    if problems:
+        named = "; ".join(problems[:3]) + ("; ..." if len(problems) > 3 else "")
+        warnings.warn(f"skipped {len(problems)} of {len(images)} files: {named}", DataWarning, stacklevel=2)
+    return decoded[: len(kept)], kept, problems
+
+
+def load_image_folder(
+    *,
+    data_dir: Path | None = None,
+    split: str = "train",
+    image_size: int = 32,
+    channels: int | None = None,
+    resize: str = "crop",
+    on_corrupt: str = "skip",
+) -> Source:
+    """Loads a tree of PNG and JPEG files; the names of its top folders are the classes.
+
+    Args:
+        data_dir: the root of the tree.
+        split: train, test or all; by the folders train and test where there are such, else every tenth file is test.
+        image_size: side in pixels.
+        channels: 1 or 3; by default those of the first readable file.
+        resize: crop (scale the shorter side, keep the centre), pad (scale the longer side, surround with black) or stretch.
+        on_corrupt: skip: leave out a file that cannot be read, with a warning that names it; stop: raise.
+
+    Returns:
+        A `Source`, decoded where all of it takes up to 1 GiB (without the skipped files), else read as needed; no labels where the files
+        lie in no folders.
+
+    Raises:
+        DataError: no such directory, no images in it, none readable, or one unreadable under "stop".
+    """
+    if data_dir is None:
+        raise DataError("--data.directory: image_folder needs the directory of the images")
+    if not data_dir.is_dir():
+        raise DataError(f"{data_dir}: {'not a' if data_dir.exists() else 'no such'} directory; give that of the images as --data.directory")
+    check_image_size(image_size)
+    check_channels(channels)
+    choose_split("image_folder", split, ("train", "test", "all"))
+    check_resize(resize)
+    if on_corrupt not in ("skip", "stop"):
+        raise DataError(f"--data.on-corrupt {on_corrupt}: must be skip or stop")
+    names = list_images(data_dir)
+    if not names:
+        raise DataError(f"{data_dir}: holds no {', '.join(ENDINGS)} files")
+    parts, by_folders = split_names(names)
+    classes = sorted({class_of(name, by_folders) for part in parts.values() for name in part})
+    options: dict[str, Any] = {
+        "size": image_size,
+        "channels": channels or channels_of(data_dir, names),
+        "resize": resize,
+        "on_corrupt": on_corrupt,
+    }
+
+    def part_of(part: str, chosen: list[str], held_out: Source | None) -> Source:
+        images, kept, skipped = decode_all(FolderImages(data_dir, chosen, **options))
+        labels = None
+        if len(classes) > 1 or classes[0]:
+            labels = np.array([classes.index(class_of(chosen[index], by_folders)) for index in kept], np.int32)
+        return Source(
+            "image_folder",
+            images,
+            labels,
+            0 if labels is None else len(classes),
+            part,
+            str(data_dir),
+            held_out,
+            class_names=() if labels is None else tuple(classes),
+            skipped=skipped,
+        )
+
+    if split == "all":
+        return part_of("all", parts["train"] + parts["test"], None)
+    other = "test" if split == "train" else "train"
+    held_out = part_of(other, parts[other], None) if parts[other] else None
+    return part_of(split, parts[split], held_out)

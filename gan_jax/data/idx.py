@@ -1,0 +1,184 @@
+"""IDX files, the format of MNIST and its relatives; gzip or not."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from gan_jax.data.errors import DataError
+from gan_jax.data.images import digits_at
+from gan_jax.data.npz import DEFLATE_RATIO
+from gan_jax.data.source import Source, from_parts
+
+CLASSES = {
+    "mnist": tuple("0123456789"),
+    "fashion_mnist": ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+}
+PROVENANCE = {
+    "mnist": "MNIST (LeCun, Cortes and Burges, 1998)",
+    "fashion_mnist": "Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017)",
+}
+INSTALLED = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}  # where Debian's dataset-fashion-mnist puts it
+MEMORY_LIMIT = 2**30  # bytes that one file may take when decompressed
+PREFIXES = {"train": "train", "test": "t10k"}
+
+
+def read_idx(path: Path, rank: int) -> np.ndarray:
+    """Reads an IDX file of bytes.
+
+    The header is four bytes (0, 0, 8 for unsigned bytes, the number of dimensions) and one big-endian uint32 a dimension; then
+    the data, the last dimension fastest. No more memory is taken than the file can fill, and at most 1 GiB.
+
+    Args:
+        path: of the file; compressed by gzip or not, which its first two bytes tell.
+        rank: the number of dimensions expected: 3 for images, 1 for labels.
+
+    Returns:
+        uint8, of the shape that the header gives.
+
+    Raises:
+        DataError: the file is missing, truncated, too long, no gzip stream, of another kind, or larger than 1 GiB.
+
+    References:
+        LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+        most = path.stat().st_size * (DEFLATE_RATIO if compressed else 1)
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            return _read_open(file, path, rank, most)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: a directory, where an IDX file was expected") from None
+    except EOFError:
+        raise DataError(f"{path}: truncated gzip file; copy or download it again") from None
+    except (zlib.error, OSError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); copy or download it again") from None
+
+
+def _read_open(file, path: Path, rank: int, most: int) -> np.ndarray:
+    header = file.read(4 + 4 * rank)
+    expected = bytes([0, 0, 8, rank])
+    if header[:4] != expected:
+        kind = "image" if rank == 3 else "label"
+        raise DataError(f"{path}: no IDX {kind} file: it begins with 0x{header[:4].hex()}, expected 0x{expected.hex()}")
+    if len(header) < 4 + 4 * rank:
+        raise DataError(f"{path}: truncated in its header; copy or download it again")
+    shape = struct.unpack(f">{rank}I", header[4:])
+    size = math.prod(shape)
+    if size + len(header) > most:
+        raise DataError(f"{path}: its header claims {size} bytes of shape {shape}, more than the file holds; copy or download it again")
+    if size > MEMORY_LIMIT:
+        raise DataError(f"{path}: holds {size} bytes of shape {shape}; at most {MEMORY_LIMIT} (1 GiB) are read")
+    data = np.empty(size, np.uint8)  # takes memory only as far as it is filled
+    filled = 0
+    while filled < size and (count := file.readinto(data[filled : filled + 2**20])):
+        filled += count
+    if filled < size:
+        raise DataError(f"{path}: truncated: {filled} bytes of {size}; copy or download it again")
+    if file.read(1):
+        raise DataError(f"{path}: longer than the {size} bytes that its header claims; copy or download it again")
+    return data.reshape(shape)
+
+
+def find_idx(name: str, data_dir: Path | None) -> Path:
+    """The directory that holds the four IDX files of a data set.
+
+    Args:
+        name: mnist or fashion_mnist.
+        data_dir: where to look; also looked at are its sub-directories as other tools lay them out (NAME, MNIST/raw, FashionMNIST/raw).
+            None means where the operating system's package installs them.
+
+    Raises:
+        DataError: they are not there.
+    """
+    if data_dir is None:
+        if name not in INSTALLED:
+            raise DataError(f"--data.directory: {name} needs the directory of its four IDX files (train-images-idx3-ubyte.gz ...)")
+        if not INSTALLED[name].is_dir():
+            raise DataError(f"{INSTALLED[name]}: no such directory; install Debian's dataset-fashion-mnist, or give --data.directory")
+        return INSTALLED[name]
+    if not data_dir.is_dir():
+        raise DataError(
+            f"{data_dir}: {'not a' if data_dir.exists() else 'no such'} directory; give that of the IDX files of {name} as --data.directory"
+        )
+    folder = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[name]
+    places = [data_dir, data_dir / name, data_dir / name.replace("_", "-"), data_dir / folder / "raw", data_dir / "raw"]
+    for place in places:
+        if any(_find(place, part, kind) for part in PREFIXES for kind in ("images", "labels")):
+            return place
+    raise DataError(f"{data_dir}: holds no IDX files of {name} (train-images-idx3-ubyte.gz ...); give their directory as --data.directory")
+
+
+def _find(directory: Path, part: str, kind: str) -> Path | None:
+    rank = 3 if kind == "images" else 1
+    for joint in "-.":
+        for ending in ("", ".gz"):
+            path = directory / f"{PREFIXES[part]}-{kind}{joint}idx{rank}-ubyte{ending}"
+            if path.is_file():
+                return path
+    return None
+
+
+def _read_part(directory: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """The images, uint8 [n, height, width, 1], and labels, int32 [n], of train or test."""
+    paths = {kind: _find(directory, part, kind) for kind in ("images", "labels")}
+    for kind, rank in (("images", 3), ("labels", 1)):
+        if paths[kind] is None:
+            raise DataError(f"{directory}/{PREFIXES[part]}-{kind}-idx{rank}-ubyte.gz: no such file; the data set has four")
+    images, labels = read_idx(paths["images"], 3), read_idx(paths["labels"], 1)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{paths['labels']}: {len(labels)} labels for the {len(images)} images of {paths['images'].name}; they do not belong together"
+        )
+    if images.size == 0:
+        raise DataError(f"{paths['images']}: holds no images")
+    if max(images.shape[1:]) > 4096:
+        raise DataError(f"{paths['images']}: images of {images.shape[1]}x{images.shape[2]} pixels; at most 4096x4096 are read")
+    if labels.max() > 9:
+        raise DataError(f"{paths['labels']}: a label is {labels.max()}; the classes are 0 to 9")
+    return images[..., None], labels.astype(np.int32)
+
+
+def load_idx(
+    name: str, *, split: str = "train", data_dir: Path | None = None, image_size: int | None = None, channels: int | None = None
+) -> Source:
+    """Loads MNIST or Fashion-MNIST from the directory of its IDX files.
+
+    Args:
+        name: mnist or fashion_mnist.
+        split: train (60,000 images), test (10,000), or all.
+        data_dir: that holds them; fashion_mnist finds Debian's by itself.
+        image_size: side in pixels; 32 by default, which surrounds the 28x28 images with zeros.
+        channels: 1 by default.
+
+    Returns:
+        A `Source` of 10 classes, the other part held out.
+
+    Raises:
+        DataError: a file is missing, corrupt, or does not belong to the others.
+    """
+    directory = find_idx(name, data_dir)
+    parts = {}
+    for part in PREFIXES:
+        images, labels = _read_part(directory, part)
+        parts[part] = (digits_at(images, image_size, channels), labels)
+    return from_parts(name, parts, split, num_classes=10, provenance=f"{PROVENANCE[name]}, from {directory}", class_names=CLASSES[name])
+
+
+def load_mnist(*, split: str = "train", data_dir: Path | None = None, image_size: int | None = None, channels: int | None = None) -> Source:
+    """MNIST from a directory of IDX files; the arguments are those of `load_idx`."""
+    return load_idx("mnist", split=split, data_dir=data_dir, image_size=image_size, channels=channels)
+
+
+def load_fashion_mnist(
+    *, split: str = "train", data_dir: Path | None = None, image_size: int | None = None, channels: int | None = None
+) -> Source:
+    """Fashion-MNIST from a directory of IDX files, or from Debian's; the arguments are those of `load_idx`."""
+    return load_idx("fashion_mnist", split=split, data_dir=data_dir, image_size=image_size, channels=channels)

@@ -1,0 +1,73 @@
+"""NumPy archives, read without trust: nothing unpickled, nothing allocated that the file does not hold."""
+
+import io
+import math
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from gan_jax.data.errors import DataError
+
+MEMORY_LIMIT = 2**28  # bytes that one array may take; it is in memory three times while it is read
+DEFLATE_RATIO = 1032  # no deflate stream grows by more than this factor
+
+
+def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Reads the named arrays of an npz file.
+
+    Args:
+        path: of the file.
+        names: the arrays wanted; others are left alone.
+
+    Returns:
+        name -> array.
+
+    Raises:
+        DataError: the file is missing, is no such archive, lacks a name, claims more than it holds or more than 256 MiB,
+            or holds Python objects.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: _read_member(archive, name, path) for name in names}
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        RuntimeError,
+        SyntaxError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
+        raise DataError(f"{path}: not a readable npz file ({_one_line(error)}); make or copy it again") from None
+
+
+def _read_member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
+    if f"{name}.npy" not in archive.namelist():
+        raise DataError(f"{path}: holds no array named {name}; found {', '.join(archive.namelist()[:8]) or 'nothing'}")
+    entry = archive.getinfo(f"{name}.npy")
+    if entry.file_size > min(MEMORY_LIMIT, DEFLATE_RATIO * Path(path).stat().st_size):
+        raise DataError(f"{path}: {name} claims {entry.file_size} bytes, more than the file can hold or than is read (256 MiB)")
+    with archive.open(entry) as member:
+        stream = io.BytesIO(member.read(entry.file_size))
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise DataError(f"{path}: {name} is of npy format {version}; 1.0 and 2.0 are read")
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read_header(stream)
+    data = stream.read()
+    if dtype.hasobject:
+        raise DataError(f"{path}: {name} holds Python objects, which are not read")
+    if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(data):
+        raise DataError(f"{path}: {name} claims shape {shape} of {dtype} but holds {len(data)} bytes")
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

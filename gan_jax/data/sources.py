@@ -1,0 +1,88 @@
+"""The table of sources: the one place where a data set's name becomes a function."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gan_jax.data.batches import check_batch_size
+from gan_jax.data.digits import load_mnist5k, load_stacked_mnist
+from gan_jax.data.errors import DataError
+from gan_jax.data.folder import load_image_folder
+from gan_jax.data.from_tfds import load_tfds
+from gan_jax.data.idx import load_fashion_mnist, load_mnist
+from gan_jax.data.mixtures import load_grid, load_ring
+from gan_jax.data.source import Source
+
+SOURCES: dict[str, Callable[..., Source]] = {
+    "mnist5k": load_mnist5k,
+    "fashion_mnist": load_fashion_mnist,
+    "mnist": load_mnist,
+    "image_folder": load_image_folder,
+    "stacked_mnist": load_stacked_mnist,
+    "ring": load_ring,
+    "grid": load_grid,
+}
+
+
+def loader_of(name: str) -> Callable[..., Source]:
+    """The function that loads a data set.
+
+    Args:
+        name: a row of `SOURCES`, or `tfds:NAME`.
+
+    Raises:
+        DataError: there is no such source.
+    """
+    if name in SOURCES:
+        return SOURCES[name]
+    family, _, rest = name.partition(":")
+    if family != "tfds" or not rest:
+        raise DataError(f"--data.source {name}: must be one of {', '.join(SOURCES)}, tfds:NAME")
+    return functools.partial(load_tfds, rest)
+
+
+def load_source(name: str, *, split: str = "train", data_dir: Path | str | None = None, **options: Any) -> Source:
+    """Loads a data set by its name.
+
+    Args:
+        name: a row of `SOURCES`, or `tfds:NAME`.
+        split: train, test or all; a TFDS data set has its own.
+        data_dir: where the files are, for the sources that read files.
+        options: further arguments of the source: image_size, channels, seed, resize, on_corrupt ... Those at None are left out;
+            one that the source does not take is refused.
+
+    Returns:
+        The `Source`, with what was held out beside it.
+
+    Raises:
+        DataError: one line that names the file or the flag, and what to do.
+    """
+    loader = loader_of(name)
+    options = {"data_dir": data_dir and Path(data_dir)} | options
+    arguments = {"split": split} | {option: value for option, value in options.items() if value is not None}
+    unknown = sorted(arguments.keys() - inspect.signature(loader).parameters.keys())
+    if unknown:
+        flag = {"data_dir": "directory"}.get(unknown[0], unknown[0].replace("_", "-"))
+        raise DataError(f"--data.{flag}: the source {name} does not take it")
+    return loader(**arguments)
+
+
+def load(config: Any) -> Source:
+    """Loads the data that a configuration names, and checks that a batch of it can be made.
+
+    Args:
+        config: of a run; its `data` and `batch_size` are read.
+
+    Raises:
+        DataError: as `load_source`; or the batch is larger than the data set.
+    """
+    data = config.data
+    # These fields have a value for every source; a source that has no use for one is not given it.
+    known = inspect.signature(loader_of(data.source)).parameters
+    always = {"image_size": data.image_size, "on_corrupt": data.on_corrupt, "resize": getattr(data, "resize", None)}
+    options = {name: value for name, value in always.items() if name in known}
+    source = load_source(data.source, split=data.split, data_dir=data.directory, channels=data.channels, **options)
+    check_batch_size(config.batch_size, source)
+    return source
