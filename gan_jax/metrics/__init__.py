@@ -1,0 +1,93 @@
+"""Metrics: how good a generator is, measured the way the field measures it.
+
+Distances and scores are pure functions on arrays; `feature_extractor` turns images into features; `measure` does all of it
+and records the protocol with every number.
+"""
+
+from gan_jax.metrics import classifier, inception
+from gan_jax.metrics.accuracy import ClassificationAccuracy, classification_accuracy_score, fit_convolutional, fit_linear
+from gan_jax.metrics.diversity import duplicate_share, mean_pairwise_distance, memorized_share, vendi_score
+from gan_jax.metrics.features import FEATURE_EXTRACTORS, Extracted, FeatureExtractor, feature_extractor
+from gan_jax.metrics.frechet import (
+    IntraClassDistance,
+    Moments,
+    feature_moments,
+    frechet_distance,
+    frechet_distance_from_moments,
+    init_moments,
+    intra_class_frechet_distance,
+    merge_moments,
+    update_moments,
+)
+from gan_jax.metrics.kernel import KernelDistance, kernel_distance
+from gan_jax.metrics.manifold import (
+    DensityCoverage,
+    Manifold,
+    Neighbors,
+    PrecisionRecall,
+    density_coverage,
+    manifold_metrics,
+    nearest_neighbors,
+    precision_recall,
+)
+from gan_jax.metrics.modes import ModeCoverage, class_coverage, mode_coverage, stacked_digit_coverage
+from gan_jax.metrics.protocol import METRICS, Measurement, measure
+from gan_jax.metrics.scores import InceptionScore, inception_score
+from gan_jax.metrics.similarity import Diversity, ms_ssim, ms_ssim_diversity
+from gan_jax.metrics.spectrum import radial_power_spectrum, spectrum_distance
+from gan_jax.metrics.torch_weights import load_torch_weights
+from gan_jax.metrics.wasserstein import SlicedWasserstein, laplacian_pyramid, sliced_wasserstein
+
+__all__ = [
+    "FEATURE_EXTRACTORS",
+    "METRICS",
+    "ClassificationAccuracy",
+    "DensityCoverage",
+    "Diversity",
+    "Extracted",
+    "FeatureExtractor",
+    "InceptionScore",
+    "IntraClassDistance",
+    "KernelDistance",
+    "Manifold",
+    "Measurement",
+    "ModeCoverage",
+    "Moments",
+    "Neighbors",
+    "PrecisionRecall",
+    "SlicedWasserstein",
+    "class_coverage",
+    "classification_accuracy_score",
+    "classifier",
+    "density_coverage",
+    "duplicate_share",
+    "feature_extractor",
+    "feature_moments",
+    "fit_convolutional",
+    "fit_linear",
+    "frechet_distance",
+    "frechet_distance_from_moments",
+    "inception",
+    "inception_score",
+    "init_moments",
+    "intra_class_frechet_distance",
+    "kernel_distance",
+    "laplacian_pyramid",
+    "load_torch_weights",
+    "manifold_metrics",
+    "mean_pairwise_distance",
+    "measure",
+    "memorized_share",
+    "merge_moments",
+    "mode_coverage",
+    "ms_ssim",
+    "ms_ssim_diversity",
+    "nearest_neighbors",
+    "precision_recall",
+    "radial_power_spectrum",
+    "sliced_wasserstein",
+    "spectrum_distance",
+    "stacked_digit_coverage",
+    "update_moments",
+    "vendi_score",
+]

@@ -1,0 +1,262 @@
+"""Measurements that state their protocol: every number with its extractor, sample counts, reference, resize, seed and EMA."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gan_jax.metrics import accuracy, diversity, manifold, spectrum
+from gan_jax.metrics.arrays import as_images, to_uint8
+from gan_jax.metrics.features import Extracted, FeatureExtractor, feature_extractor
+from gan_jax.metrics.frechet import Moments, feature_moments, frechet_distance_from_moments, intra_class_frechet_distance
+from gan_jax.metrics.kernel import kernel_distance
+from gan_jax.metrics.scores import inception_score
+from gan_jax.metrics.similarity import ms_ssim_diversity
+from gan_jax.metrics.wasserstein import sliced_wasserstein
+
+
+class Measurement(NamedTuple):
+    """One number and how it came about; `_asdict()` is what `metrics.json` holds.
+
+    Attributes:
+        metric: name of the number, e.g. "precision".
+        value: the number; NaN where it is not defined.
+        extractor: name of the feature extractor; "pixels" for metrics on images.
+        samples: number of fakes.
+        reference: name of the real set and its split, e.g. "mnist/test".
+        reference_samples: number of reals.
+        resize: what became of the images' size before the features.
+        seed: of sampling and of the metric's own draws.
+        ema: whether the fakes came from averaged weights; None where there is no generator.
+        details: settings of the metric and further values: standard error, values by class or by scale.
+    """
+
+    metric: str
+    value: float
+    extractor: str
+    samples: int
+    reference: str
+    reference_samples: int
+    resize: str
+    seed: int
+    ema: bool | None
+    details: dict
+
+
+class _Sets:
+    """Fakes and reals, with features taken at first use and those of the reals cached."""
+
+    def __init__(self, fake, real, fake_labels, real_labels, extractor, weights, cache, seed, progress):
+        self.fake, self.real = fake, real
+        self.fake_labels, self.real_labels = fake_labels, real_labels
+        self.seed = seed
+        self._extractor, self._weights, self._cache, self._progress = extractor, weights, cache, progress
+
+    @cached_property
+    def extractor(self) -> FeatureExtractor:
+        if self._extractor is None:
+            raise ValueError("this metric needs a feature extractor; give extractor=")
+        return feature_extractor(self._extractor, self._weights)
+
+    @cached_property
+    def fake_extracted(self) -> Extracted:
+        return self.extractor.extract(self.fake, progress=self._progress)
+
+    @cached_property
+    def _key(self) -> str:
+        digest = hashlib.sha256(f"{self.extractor.fingerprint()} {self.real.shape}".encode())
+        digest.update(np.ascontiguousarray(self.real).data)
+        return digest.hexdigest()
+
+    @cached_property
+    def real_features(self) -> np.ndarray:
+        def compute():
+            return {"features": self.extractor(self.real, progress=self._progress)}
+
+        return self._cached("features", compute)["features"]
+
+    @cached_property
+    def real_moments(self) -> Moments:
+        return Moments(**self._cached("moments", lambda: feature_moments(self.real_features)._asdict()))
+
+    @cached_property
+    def fake_moments(self) -> Moments:
+        return feature_moments(self.fake_extracted.features)
+
+    def _cached(self, kind: str, compute: Callable[[], dict]) -> dict:
+        if self._cache is None:
+            return compute()
+        path = Path(self._cache) / f"{self.extractor.name}_{kind}_{self._key[:32]}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:  # a damaged file fails its checksum and is made again
+                return {name: file[name] for name in file.files}
+        except Exception:
+            pass
+        arrays = compute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+            np.savez(file, **arrays)
+        os.replace(file.name, path)
+        return arrays
+
+    def labels(self):
+        if self.fake_labels is None or self.real_labels is None:
+            raise ValueError("this metric needs fake_labels and real_labels")
+        return self.fake_labels, self.real_labels
+
+
+def _frechet(sets):
+    details = {"dim": len(sets.fake_moments.mean), "covariance": "unbiased"}
+    return {"frechet_distance": (frechet_distance_from_moments(sets.real_moments, sets.fake_moments), details)}
+
+
+def _kernel(sets):
+    result = kernel_distance(sets.real_features, sets.fake_extracted.features)
+    details = {
+        "standard_error": result.standard_error,
+        "deviation": result.deviation,
+        "subsets": 100,
+        "subset_size": 1000,
+        "subset_seed": 2020,
+    }
+    return {"kernel_distance": (result.value, details)}
+
+
+def _inception_score(sets):
+    probabilities = sets.fake_extracted.probabilities
+    if probabilities is None:
+        raise ValueError(f"inception_score needs an extractor that classifies; {sets.extractor.name} does not")
+    order = np.random.default_rng(sets.seed).permutation(len(probabilities))
+    splits = min(10, len(order))
+    result = inception_score(probabilities[order], splits=splits)
+    return {"inception_score": (result.value, {"deviation": result.deviation, "splits": splits})}
+
+
+def _precision_recall(sets):
+    result = manifold.precision_recall(sets.real_features, sets.fake_extracted.features, k=3)
+    return {name: (value, {"k": 3}) for name, value in result._asdict().items()}
+
+
+def _density_coverage(sets):
+    result = manifold.density_coverage(sets.real_features, sets.fake_extracted.features, k=5)
+    return {name: (value, {"k": 5}) for name, value in result._asdict().items()}
+
+
+def _intra_class(sets):
+    fake_labels, real_labels = sets.labels()
+    result = intra_class_frechet_distance(sets.real_features, real_labels, sets.fake_extracted.features, fake_labels)
+    return {"intra_class_frechet_distance": (result.value, {"per_class": _text_keys(result.per_class)})}
+
+
+def _accuracy(sets):
+    fake_labels, real_labels = sets.labels()
+    result = accuracy.classification_accuracy_score(sets.fake, fake_labels, sets.real, real_labels)
+    details = {"per_class": _text_keys(result.per_class), "classifier": "three convolutions, 500 steps of Adam"}
+    return {"classification_accuracy_score": (result.value, details)}
+
+
+def _sliced_wasserstein(sets):
+    count = min(len(sets.fake), len(sets.real))
+    result = sliced_wasserstein(sets.real[:count], sets.fake[:count], seed=sets.seed)
+    return {"sliced_wasserstein": (result.value, {"per_level": _text_keys(result.per_level), "images": count, "factor": 1000})}
+
+
+def _ms_ssim(sets):
+    fake = ms_ssim_diversity(sets.fake, sets.fake_labels, seed=sets.seed)
+    real = ms_ssim_diversity(sets.real, sets.real_labels, seed=sets.seed)
+    return {"ms_ssim": (fake.value, {"real": real.value, "per_class": _text_keys(fake.per_class)})}
+
+
+def _spectrum(sets):
+    return {"spectrum_distance": (spectrum.spectrum_distance(sets.real, sets.fake), {"unit": "decibel"})}
+
+
+def _memorized(sets):
+    """In features; to be measured against the training split."""
+    return {"memorized_share": (diversity.memorized_share(sets.fake_extracted.features, sets.real_features), {})}
+
+
+def _vendi(sets):
+    real = diversity.vendi_score(sets.real_features)
+    return {"vendi_score": (diversity.vendi_score(sets.fake_extracted.features), {"real": real})}
+
+
+def _text_keys(values: Mapping) -> dict:
+    return {str(key): value for key, value in values.items()}
+
+
+METRICS: dict[str, Callable[[_Sets], dict[str, tuple[float, dict]]]] = {
+    "frechet_distance": _frechet,
+    "kernel_distance": _kernel,
+    "inception_score": _inception_score,
+    "precision_recall": _precision_recall,
+    "density_coverage": _density_coverage,
+    "intra_class_frechet_distance": _intra_class,
+    "memorized_share": _memorized,
+    "vendi_score": _vendi,
+    "classification_accuracy_score": _accuracy,
+    "sliced_wasserstein": _sliced_wasserstein,
+    "ms_ssim": _ms_ssim,
+    "spectrum_distance": _spectrum,
+}
+ON_PIXELS = frozenset({"classification_accuracy_score", "sliced_wasserstein", "ms_ssim", "spectrum_distance"})
+
+
+def measure(
+    fake_images,
+    real_images,
+    extractor: str | FeatureExtractor | None = None,
+    *,
+    metrics: Sequence[str] = ("frechet_distance", "precision_recall"),
+    weights: str | Path | Mapping | None = None,
+    fake_labels=None,
+    real_labels=None,
+    reference: str = "unnamed",
+    seed: int = 0,
+    ema: bool | None = None,
+    cache: str | Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Measurement]:
+    """Measures fakes against reals and records the protocol with every number.
+
+    Images are compared as `uint8`, as they would be saved, whatever type they come in.
+
+    Args:
+        fake_images: uint8, or float in [-1, 1], [batch, height, width, channels].
+        real_images: images of the same shape; their number may differ.
+        extractor: a name of `FEATURE_EXTRACTORS` or an extractor; None where only metrics on pixels are asked for.
+        metrics: rows of `METRICS`.
+        weights: of the extractor; None means the shipped ones.
+        fake_labels: int [batch]; for metrics by class.
+        real_labels: int [batch].
+        reference: name and split of the real images, as reported.
+        seed: that the fakes were sampled with; also of the metrics' own draws.
+        ema: whether the fakes came from averaged weights.
+        cache: folder for features and moments of the reals, by hash of the images and the extractor; None keeps none.
+        progress: called with the number of images done, of the fakes and of the reals in turn.
+
+    Returns:
+        Records in the order asked for; some metrics give several.
+
+    Raises:
+        KeyError: there is no such metric or extractor.
+        ValueError: the images differ in shape, labels are missing, or a metric is not defined for them.
+        TypeError: the images are neither uint8 nor floating point.
+    """
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown:
+        raise KeyError(f"no metric {unknown[0]!r}; there are {', '.join(METRICS)}")
+    fake, real = (to_uint8(images) for images in as_images(at_least=2, fake_images=fake_images, real_images=real_images))
+    sets = _Sets(fake, real, fake_labels, real_labels, extractor, weights, cache, seed, progress)
+    records = []
+    for name in metrics:
+        pixels = name in ON_PIXELS
+        for metric, (value, details) in METRICS[name](sets).items():
+            features = ("pixels", "none") if pixels else (sets.extractor.name, sets.extractor.resize)
+            records.append(Measurement(metric, float(value), features[0], len(fake), reference, len(real), features[1], seed, ema, details))
+    return records

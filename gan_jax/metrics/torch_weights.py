@@ -1,0 +1,234 @@
+"""Reads PyTorch weight files without running what they contain: both the zip format and the one before version 1.6.
+
+The pickle inside is a program for a small stack machine. Python's own machine imports and calls whatever the program names; the
+one here knows data and tensors, and refuses all else.
+"""
+
+import io
+import pickletools
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+_STORAGES = {
+    "torch FloatStorage": np.dtype("<f4"),
+    "torch DoubleStorage": np.dtype("<f8"),
+    "torch HalfStorage": np.dtype("<f2"),
+    "torch BFloat16Storage": np.dtype(jnp.bfloat16),
+    "torch LongStorage": np.dtype("<i8"),
+    "torch IntStorage": np.dtype("<i4"),
+    "torch ShortStorage": np.dtype("<i2"),
+    "torch CharStorage": np.dtype("i1"),
+    "torch ByteStorage": np.dtype("u1"),
+    "torch BoolStorage": np.dtype("?"),
+}
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_MARK = object()
+
+
+class _Name(NamedTuple):
+    text: str
+
+
+class _Storage(NamedTuple):
+    key: str
+    dtype: np.dtype
+
+
+class _Tensor(NamedTuple):
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def load_torch_weights(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads a state dict that `torch.save` wrote, without PyTorch and without executing what the file says.
+
+    Args:
+        path: `.pth` or `.pt` file with a dict of tensors, at the top or under a key "state_dict"; in either of PyTorch's formats.
+
+    Returns:
+        name -> array, in the file's layout and type.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not such a file, is damaged, or asks for anything but tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weight file at {path}")
+    try:
+        content, storages = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+        if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+            content = content["state_dict"]
+        if not isinstance(content, dict) or not any(isinstance(value, _Tensor) for value in content.values()):
+            raise ValueError("it holds no dict of tensors")
+        return {str(name): _rebuild(value, storages) for name, value in content.items() if isinstance(value, _Tensor)}
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        TypeError,
+        OverflowError,
+        struct.error,
+        zipfile.BadZipFile,
+        EOFError,
+    ) as error:
+        raise ValueError(f"{path} is not a PyTorch weight file that can be read safely: {error}") from error
+
+
+def _read_zip(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        if len(names) != 1:
+            raise ValueError("the zip holds no data.pkl")
+        root = names[0].removesuffix("data.pkl")
+        if root + "byteorder" in archive.namelist() and archive.read(root + "byteorder") != b"little":
+            raise ValueError("it was written on a big-endian machine")
+        content = _interpret(io.BytesIO(archive.read(names[0])))
+        used = {tensor.storage.key: tensor.storage for tensor in _tensors(content)}
+        storages = {key: np.frombuffer(archive.read(f"{root}data/{key}"), storage.dtype) for key, storage in used.items()}
+    return content, storages
+
+
+def _read_legacy(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    with path.open("rb") as file:
+        if _interpret(file) != _LEGACY_MAGIC:
+            raise ValueError("its first number is not PyTorch's")
+        _interpret(file)  # version of the protocol
+        if not _interpret(file)["little_endian"]:
+            raise ValueError("it was written on a big-endian machine")
+        content = _interpret(file)
+        used = {tensor.storage.key: tensor.storage for tensor in _tensors(content)}
+        storages = {}
+        for key in _interpret(file):
+            (count,) = struct.unpack("<q", file.read(8))
+            if key not in used:
+                raise ValueError("it holds storages that no tensor uses")
+            size = count * used[key].dtype.itemsize
+            if not 0 <= size <= path.stat().st_size:
+                raise ValueError("a storage is larger than the file")
+            storages[key] = np.frombuffer(file.read(size), used[key].dtype)
+            if len(storages[key]) != count:
+                raise ValueError("it is cut off")
+    return content, storages
+
+
+def _call(function: Any, arguments: tuple) -> Any:
+    """All that a file may ask for."""
+    name = function.text if isinstance(function, _Name) else repr(function)
+    if name == "collections OrderedDict":
+        return dict(*arguments)
+    if name in ("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor"):
+        storage, offset, shape, strides = arguments[:4]
+        return _Tensor(storage, offset, tuple(shape), tuple(strides))
+    if name == "torch._utils _rebuild_parameter":
+        return arguments[0]
+    raise ValueError(f"it asks to call {name}, which makes no tensor: refused")
+
+
+def _storage(identifier: Any) -> _Storage:
+    kind, storage_type, key = identifier[:3]
+    if kind != "storage" or not isinstance(storage_type, _Name) or storage_type.text not in _STORAGES:
+        raise ValueError(f"it asks for {identifier[:2]}, which is no storage of numbers: refused")
+    if len(identifier) > 5 and identifier[5] is not None:
+        raise ValueError("it holds views of storages, a form older than PyTorch 0.4")
+    return _Storage(key, _STORAGES[storage_type.text])
+
+
+def _interpret(file: BinaryIO) -> Any:
+    """Runs one pickle up to its end, with data, names and `_call` for all its abilities."""
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+
+    def since_mark() -> list:
+        at = len(stack) - 1 - stack[::-1].index(_MARK)
+        items = stack[at + 1 :]
+        del stack[at:]
+        return items
+
+    for opcode, argument, _ in pickletools.genops(file):
+        match opcode.name:
+            case "PROTO" | "FRAME":
+                pass
+            case "STOP":
+                return stack.pop()
+            case "MARK":
+                stack.append(_MARK)
+            case "POP":
+                stack.pop()
+            case "NONE" | "NEWTRUE" | "NEWFALSE":
+                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "LONG4" | "INT" | "LONG" | "BINFLOAT":
+                stack.append(argument)
+            case "BINUNICODE" | "SHORT_BINUNICODE" | "UNICODE" | "BINSTRING" | "SHORT_BINSTRING" | "STRING":
+                stack.append(argument)
+            case "GLOBAL":
+                stack.append(_Name(argument))
+            case "STACK_GLOBAL":
+                name, module = stack.pop(), stack.pop()
+                stack.append(_Name(f"{module} {name}"))
+            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
+                stack.append({"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[opcode.name]())
+            case "TUPLE" | "LIST":
+                stack.append({"TUPLE": tuple, "LIST": list}[opcode.name](since_mark()))
+            case "TUPLE1" | "TUPLE2" | "TUPLE3":
+                size = int(opcode.name[-1])
+                stack[-size:] = [tuple(stack[-size:])]
+            case "APPEND":
+                value = stack.pop()
+                stack[-1].append(value)
+            case "APPENDS":
+                values = since_mark()
+                stack[-1].extend(values)
+            case "SETITEM":
+                value, key = stack.pop(), stack.pop()
+                stack[-1][key] = value
+            case "SETITEMS":
+                items = since_mark()
+                stack[-1].update(zip(items[::2], items[1::2], strict=True))
+            case "BINPUT" | "LONG_BINPUT" | "PUT":
+                memo[argument] = stack[-1]
+            case "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            case "BINGET" | "LONG_BINGET" | "GET":
+                stack.append(memo[argument])
+            case "BINPERSID":
+                stack.append(_storage(stack.pop()))
+            case "REDUCE":
+                arguments, function = stack.pop(), stack.pop()
+                stack.append(_call(function, arguments))
+            case "BUILD":
+                stack.pop()  # attributes of the dict, such as versions of the modules: not needed
+            case other:
+                raise ValueError(f"it holds {other}, which is no part of a tensor: refused")
+    raise ValueError("its pickle has no end")
+
+
+def _tensors(content: Any):
+    if isinstance(content, _Tensor):
+        yield content
+    elif isinstance(content, dict):
+        for value in content.values():
+            yield from _tensors(value)
+    elif isinstance(content, list | tuple):
+        for value in content:
+            yield from _tensors(value)
+
+
+def _rebuild(tensor: _Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
+    storage, shape, strides, offset = storages[tensor.storage.key], tensor.shape, tensor.strides, tensor.offset
+    if len(shape) != len(strides) or min((*shape, *strides, offset)) < 0:
+        raise ValueError("a tensor has an impossible shape")
+    if 0 in shape:
+        return np.empty(shape, storage.dtype)
+    if offset + sum((size - 1) * stride for size, stride in zip(shape, strides)) >= len(storage):
+        raise ValueError("a tensor reaches past its storage")
+    steps = [stride * storage.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False).copy()

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from metrics_golden import FEATURE_SETS, reference, values
+
+from gan_jax import metrics
+
+
+# vendi-score 0.0.3; tests/golden/metrics_reference.py.
+@pytest.mark.parametrize("name", FEATURE_SETS)
+def test_vendi_score_equals_its_authors(name):
+    real, _ = reference.feature_pairs()[name]
+    assert metrics.vendi_score(real) == pytest.approx(values["features"][name]["vendi"], rel=1e-5)
+
+
+def test_vendi_score_counts_directions():
+    assert metrics.vendi_score(np.repeat(np.eye(3), 4, axis=0)) == pytest.approx(3)
+    assert metrics.vendi_score(np.ones((5, 8))) == pytest.approx(1)
+    with pytest.raises(ValueError, match="no row of zeros"):
+        metrics.vendi_score(np.zeros((2, 2)))
+
+
+def test_pairwise_distance_equals_all_pairs():
+    features = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
+    squared = np.square(features[:, None].astype(np.float64) - features[None]).sum(axis=2)
+    assert metrics.mean_pairwise_distance(features) == pytest.approx(np.sqrt(squared.sum() / (30 * 29)), rel=1e-6)
+    assert metrics.mean_pairwise_distance(np.ones((4, 2))) == 0
+
+
+# By hand: 0 and 1 are copies at 0.5, 5 is alone.
+def test_duplicates_are_shared_out():
+    features = np.array([[0.0], [0.5], [5]])
+    assert metrics.duplicate_share(features, threshold=0.5) == pytest.approx(2 / 3)
+    assert metrics.duplicate_share(features, threshold=0.49) == 0
+    assert metrics.duplicate_share(np.repeat(features, 2, axis=0), threshold=0) == 1
+    with pytest.raises(ValueError, match="threshold"):
+        metrics.duplicate_share(features, threshold=-1)
+
+
+def test_a_memorising_generator_is_caught_and_a_fresh_one_is_not():
+    generator = np.random.default_rng(1)
+    train, fresh = generator.standard_normal((400, 6)), generator.standard_normal((400, 6))
+    copies = train[generator.integers(0, 400, 300)] + 1e-3
+    assert metrics.memorized_share(copies, train) == 1
+    assert metrics.memorized_share(fresh, train) == pytest.approx(0.5, abs=0.1)
+    assert metrics.memorized_share(fresh + 9, train) == 0
+
+
+# By hand: 0.4 is nearest to 0, whose own neighbour is at 1; 3 is nearest to 1, whose own is at 1 too.
+def test_memorisation_worked_by_hand():
+    assert metrics.memorized_share(np.array([[0.4], [3]]), np.array([[0.0], [1]])) == 0.5
+    with pytest.raises(ValueError, match="train must have at least 2 rows"):
+        metrics.memorized_share(np.zeros((2, 1)), np.zeros((1, 1)))

@@ -1,0 +1,100 @@
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from metrics_golden import reference
+
+from gan_jax import metrics
+from gan_jax.metrics import protocol
+
+REAL, FAKE = reference.image_pairs(24, 16)
+LABELS = np.arange(24) % 3
+
+
+def extractor(runs=None, factor=1.0):
+    def apply(params, images):
+        if runs is not None:
+            runs.append(len(images))
+        means = images.reshape(len(images), 4, 4, 4, 4, 3).mean(axis=(2, 4)).reshape(len(images), -1) * params
+        return means.astype(jnp.float32), means[:, :5]
+
+    return metrics.FeatureExtractor("blocks", np.float32(factor), apply, resize="none", batch_size=8)
+
+
+# Every row of the table: finite values, records that state the protocol and survive JSON.
+@pytest.mark.parametrize("metric", sorted(metrics.METRICS))
+def test_every_metric_states_its_protocol(metric, monkeypatch):
+    monkeypatch.setattr(protocol.accuracy.classification_accuracy_score, "__kwdefaults__", {"fit": metrics.fit_linear})
+    records = metrics.measure(
+        FAKE, REAL, extractor(), metrics=[metric], fake_labels=LABELS, real_labels=LABELS, reference="waves/test", seed=5, ema=True
+    )
+    assert records
+    for record in records:
+        assert np.isfinite(record.value)
+        assert (record.samples, record.reference, record.reference_samples) == (24, "waves/test", 24)
+        assert (record.seed, record.ema) == (5, True)
+        assert record.extractor == ("pixels" if metric in protocol.ON_PIXELS else "blocks")
+        assert json.loads(json.dumps(record._asdict()))["metric"] == record.metric
+
+
+def test_values_are_those_of_the_functions():
+    blocks = extractor()
+    records = metrics.measure(FAKE, REAL, blocks, metrics=["frechet_distance", "precision_recall", "sliced_wasserstein"], seed=2)
+    by_name = {record.metric: record.value for record in records}
+    assert list(by_name) == ["frechet_distance", "precision", "recall", "sliced_wasserstein"]
+    assert by_name["frechet_distance"] == metrics.frechet_distance(blocks(REAL), blocks(FAKE))
+    assert (by_name["precision"], by_name["recall"]) == metrics.precision_recall(blocks(REAL), blocks(FAKE))
+    assert by_name["sliced_wasserstein"] == metrics.sliced_wasserstein(REAL, FAKE, seed=2).value
+
+
+def test_float_images_are_measured_as_they_would_be_saved():
+    as_float = FAKE.astype(np.float32) / 127.5 - 1
+    first, second = (metrics.measure(x, REAL, extractor(), metrics=["frechet_distance"]) for x in (FAKE, as_float))
+    assert first == second
+
+
+def test_reference_features_are_cached_by_content(tmp_path):
+    def measure(real, factor=1.0, names=("frechet_distance", "precision_recall")):
+        done = []
+        records = metrics.measure(FAKE, real, extractor(factor=factor), metrics=names, cache=tmp_path, progress=done.append)
+        return [record.value for record in records], len(done)
+
+    values, batches = measure(REAL)
+    assert batches == 6  # three of the fakes, three of the reals
+    assert measure(REAL.copy()) == (values, 3)
+    changed = REAL.copy()
+    changed[3, 2, 1, 0] ^= 1
+    assert measure(changed)[1] == 6
+    assert measure(REAL, factor=2.0)[1] == 6
+    for path in tmp_path.iterdir():  # damage is noticed, and mended
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    assert measure(REAL) == (values, 6)
+    assert measure(REAL) == (values, 3)
+    assert not [path for path in tmp_path.iterdir() if path.suffix != ".npz"]
+
+
+def test_a_generator_that_drops_a_class_shows_in_the_class():
+    real = np.stack([np.full((16, 16, 3), 40 * c, np.uint8) for c in LABELS]) + (REAL // 16)
+    dropped = real.copy()
+    dropped[LABELS == 2] = real[LABELS == 0]
+    (record,) = metrics.measure(
+        dropped, real, extractor(), metrics=["intra_class_frechet_distance"], fake_labels=LABELS, real_labels=LABELS
+    )
+    assert max(record.details["per_class"], key=record.details["per_class"].get) == "2"
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(KeyError, match="no metric 'fid'; there are frechet_distance"):
+        metrics.measure(FAKE, REAL, extractor(), metrics=["fid"])
+    with pytest.raises(ValueError, match="needs a feature extractor"):
+        metrics.measure(FAKE, REAL)
+    with pytest.raises(ValueError, match="needs fake_labels and real_labels"):
+        metrics.measure(FAKE, REAL, extractor(), metrics=["intra_class_frechet_distance"])
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.measure(FAKE[:, :8], REAL, extractor())
+    silent = metrics.FeatureExtractor("silent", {}, lambda params, x: (x.mean(axis=(1, 2)), None), batch_size=8)
+    with pytest.raises(ValueError, match="needs an extractor that classifies; silent does not"):
+        metrics.measure(FAKE, REAL, silent, metrics=["inception_score"])
