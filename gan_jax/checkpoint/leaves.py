@@ -1,0 +1,211 @@
+"""A pytree as named host arrays, and named host arrays as a pytree again, to the bit."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.checkpoint.errors import TemplateMismatch
+from gan_jax.typing import PyTree
+
+_PYTHON_TYPES = {"bool": bool, "int": int, "float": float, "str": str}
+
+
+class Piece(NamedTuple):
+    """A rectangular part of a leaf, on the host.
+
+    Attributes:
+        start: index of its first element in the whole leaf.
+        data: the values; memory of its own, so that a donated device buffer cannot change under it.
+    """
+
+    start: tuple[int, ...]
+    data: np.ndarray
+
+
+class Leaf(NamedTuple):
+    """One leaf of a tree.
+
+    Attributes:
+        record: what the manifest says of it: `kind` ("array", "key" for typed PRNG keys, or the name of a Python type), `dtype`
+            and `shape` of the whole leaf, `impl` of a key, `value` of a Python scalar.
+        pieces: the parts that this process owns; one part, the whole, unless the array is spread over processes.
+    """
+
+    record: dict[str, Any]
+    pieces: list[Piece]
+
+
+class Snapshot(NamedTuple):
+    """A tree on the host: the path of each leaf, e.g. "generator/Dense_0/kernel", and the leaf."""
+
+    leaves: dict[str, Leaf]
+
+
+def leaf_paths(tree: PyTree) -> dict[str, Any]:
+    """The leaves of a tree by their paths, "/" between the keys.
+
+    Raises:
+        ValueError: two leaves have one path, because a key contains "/" or two keys differ only in type.
+    """
+    leaves: dict[str, Any] = {}
+    for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        path = jax.tree_util.keystr(keys, simple=True, separator="/")
+        if path in leaves:
+            raise ValueError(f"two leaves of the tree are both named {path!r}; rename a key of the tree")
+        leaves[path] = leaf
+    return leaves
+
+
+def snapshot(tree: PyTree, *, process_index: int = 0) -> Snapshot:
+    """Copies a tree to the host, now: when it returns, the device buffers may be donated.
+
+    Args:
+        tree: any pytree of jax and numpy arrays, typed PRNG keys, and Python bool, int, float and str.
+        process_index: what exists once on every process (numpy arrays, Python scalars) is kept by process 0 only.
+
+    Returns:
+        The leaves that this process owns.
+
+    Raises:
+        TypeError: a leaf is something else; the message names its path.
+        ValueError: two leaves have one path.
+    """
+    leaves = leaf_paths(tree)
+    for leaf in leaves.values():
+        if isinstance(leaf, jax.Array) and not _is_key(leaf):
+            leaf.copy_to_host_async()
+    return Snapshot({path: _snapshot_leaf(path, leaf, process_index) for path, leaf in leaves.items()})
+
+
+def _snapshot_leaf(path: str, leaf: Any, process_index: int) -> Leaf:
+    if type(leaf).__name__ in _PYTHON_TYPES and type(leaf) is _PYTHON_TYPES[type(leaf).__name__]:
+        value = leaf.hex() if isinstance(leaf, float) else leaf
+        return Leaf({"kind": type(leaf).__name__, "value": value}, [])
+    record: dict[str, Any] = {"kind": "array"}
+    if _is_key(leaf):
+        record = {"kind": "key", "impl": str(jax.random.key_impl(leaf)), "key_dtype": str(leaf.dtype)}
+        leaf = jax.random.key_data(leaf)
+    if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
+        raise TypeError(f"{path}: a checkpoint holds arrays, PRNG keys and Python scalars; got {type(leaf).__name__}")
+    dtype = np.dtype(leaf.dtype)
+    if dtype.hasobject or dtype.kind in "USMm":
+        raise TypeError(f"{path}: arrays of dtype {dtype} cannot be checkpointed")
+    record |= {"dtype": dtype.name, "shape": list(leaf.shape)}
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        shards = [shard for shard in leaf.addressable_shards if shard.replica_id == 0]
+        return Leaf(record, [Piece(tuple(index.start or 0 for index in shard.index), _own(shard.data)) for shard in shards])
+    if process_index != 0:
+        return Leaf(record, [])
+    return Leaf(record, [Piece((0,) * len(leaf.shape), _own(leaf))])
+
+
+def _own(array: Any) -> np.ndarray:
+    # On CPU np.asarray gives a view of the device buffer, which the next step may overwrite: always copy.
+    host = np.array(array, order="C", copy=True)
+    return host.astype(host.dtype.newbyteorder("=")) if host.dtype.byteorder == ">" else host
+
+
+def restore_onto(template: PyTree, leaves: Mapping[str, Leaf]) -> PyTree:
+    """Puts leaves that were read back into the structure, the types and the shardings of a template.
+
+    A jax array, or a `ShapeDtypeStruct`, of the template gives a jax array with the same sharding where the template is committed to
+    one, whatever devices the checkpoint was written on; a numpy array gives a numpy array; a Python scalar gives a Python scalar.
+
+    Args:
+        template: the tree to restore; only its structure, shapes, dtypes and shardings are read.
+        leaves: whole leaves by path.
+
+    Returns:
+        A tree of the template's structure.
+
+    Raises:
+        TemplateMismatch: paths are missing or left over, or a shape, dtype, or kind differs; the message names the leaves.
+    """
+    wanted = leaf_paths(template)
+    missing, unexpected = sorted(wanted.keys() - leaves.keys()), sorted(leaves.keys() - wanted.keys())
+    problems = [f"{path}: not in the checkpoint" for path in missing]
+    problems += [f"{path}: in the checkpoint but not in the tree" for path in unexpected]
+    for path in wanted.keys() & leaves.keys():
+        expected, saved = describe(wanted[path]), leaves[path].record
+        saved_text = _record_text(saved)
+        if expected != saved_text:
+            problems.append(f"{path}: expected {expected}; the checkpoint has {saved_text}")
+    if problems:
+        shown = sorted(problems)[:8]
+        more = f"\n  and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
+        raise TemplateMismatch("the checkpoint holds another tree:\n  " + "\n  ".join(shown) + more)
+    restored = [_restore_leaf(target, leaves[path]) for path, target in wanted.items()]
+    return jax.tree.unflatten(jax.tree.structure(template), restored)
+
+
+def describe(leaf: Any) -> str:
+    """A leaf in words, e.g. "float32 [128, 64]", "int", "key<fry> [4]"."""
+    if _is_key(leaf):
+        return f"{leaf.dtype} {list(leaf.shape)}"
+    if type(leaf) in _PYTHON_TYPES.values():
+        return type(leaf).__name__
+    if hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
+        return _record_text({"kind": "array", "dtype": np.dtype(leaf.dtype).name, "shape": list(leaf.shape)})
+    return type(leaf).__name__
+
+
+def _record_text(record: Mapping[str, Any]) -> str:
+    if record["kind"] == "array":
+        return f"{record['dtype']} {record['shape']}"
+    if record["kind"] == "key":
+        return f"{record['key_dtype']} {record['shape'][:-1]}"
+    return str(record["kind"])
+
+
+def _restore_leaf(target: Any, leaf: Leaf) -> Any:
+    kind = leaf.record["kind"]
+    if kind in _PYTHON_TYPES:
+        value = leaf.record["value"]
+        return float.fromhex(value) if kind == "float" else value
+    host = whole(leaf)
+    if isinstance(target, np.ndarray | np.generic):
+        return host if isinstance(target, np.ndarray) else host[()]
+    sharding = getattr(target, "sharding", None)
+    committed = sharding is not None and getattr(target, "committed", True)
+    if kind == "key":
+        keys = jax.random.wrap_key_data(jnp.asarray(host), impl=leaf.record["impl"])
+        return jax.device_put(keys, sharding) if committed else keys
+    if committed and not sharding.is_fully_addressable:
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+    array = jax.device_put(host, sharding) if committed else jnp.asarray(host)
+    return _weak(array) if getattr(target, "weak_type", False) else array
+
+
+def whole(leaf: Leaf) -> np.ndarray:
+    """The whole leaf from its pieces.
+
+    Raises:
+        ValueError: the pieces do not cover the leaf.
+    """
+    shape, dtype = tuple(leaf.record["shape"]), np.dtype(leaf.record["dtype"])
+    if len(leaf.pieces) == 1 and leaf.pieces[0].data.shape == shape:
+        return leaf.pieces[0].data
+    if sum(piece.data.size for piece in leaf.pieces) != math.prod(shape):
+        raise ValueError(f"pieces of {sum(piece.data.size for piece in leaf.pieces)} values do not make a leaf of shape {shape}")
+    host = np.empty(shape, dtype)
+    for start, data in leaf.pieces:
+        host[tuple(slice(first, first + size) for first, size in zip(start, data.shape))] = data
+    return host
+
+
+def _is_key(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _weak(array: jax.Array) -> jax.Array:
+    # A weakly typed leaf that came back strong would change the promotion, and so the program, of the resumed run. Only the default
+    # dtypes can be weak; `at[...]` keeps the weak type of what it updates.
+    zero = jnp.asarray({"f": 0.0, "i": 0, "c": 0j}.get(array.dtype.kind, 0))
+    if zero.dtype != array.dtype:
+        return array
+    restored = jnp.broadcast_to(zero, array.shape).at[...].set(array)
+    return jax.device_put(restored, array.sharding) if array.committed else restored
