@@ -1,0 +1,39 @@
+"""Writes the report of a run, or of several runs side by side, as one HTML file that needs no network.
+
+python experiments/report.py RUN                      writes RUN/report.html
+python experiments/report.py RUN RUN ... --out FILE   compares; FILE is comparison.html by default
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from gan_jax.report import ReportError, compare_runs, write_report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Writes the report of a run, or of several runs side by side, as one HTML file.")
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directory of a run")
+    parser.add_argument("--out", type=Path, help="file to write; by default RUN/report.html, or comparison.html for several runs")
+    parser.add_argument("--refresh", type=int, default=30, metavar="SECONDS", help="how often the page of a running run reloads; 0: never")
+    options = parser.parse_args(arguments)
+    if options.refresh < 0:
+        parser.error(f"--refresh {options.refresh}: must not be negative")
+    if options.out is not None and options.out.is_dir():
+        parser.error(f"--out {options.out}: is a directory; name a file")
+    try:
+        if len(options.runs) == 1:
+            written = write_report(options.runs[0], options.out, refresh_seconds=options.refresh)
+        else:
+            written = compare_runs(options.runs, options.out or Path("comparison.html"), refresh_seconds=options.refresh)
+    except ReportError as error:
+        print(f"report.py: {error}", file=sys.stderr)
+        return 2
+    print(written)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

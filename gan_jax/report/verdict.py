@@ -1,0 +1,99 @@
+"""How a run stands, in one word and a few sentences, from its status, its findings and its numbers."""
+
+import math
+from typing import Any, NamedTuple
+
+from gan_jax.report.reading import Run, since
+
+_SURE = 0.8
+_WORDS = {"high": 0.9, "certain": 1.0, "medium": 0.6, "low": 0.3}
+
+
+class Verdict(NamedTuple):
+    """How a run stands.
+
+    Attributes:
+        level: "good", "warning", "bad" or "unknown".
+        headline: one sentence.
+        reasons: more sentences.
+    """
+
+    level: str
+    headline: str
+    reasons: list[str]
+
+
+def judge(run: Run) -> Verdict:
+    """Judges a run: a finding of confidence 0.8 or more is bad, a weaker one, or a run that did not finish, a warning.
+
+    Args:
+        run: as read.
+
+    Returns:
+        The verdict. "good" needs a finished run with numbers and without findings; a run without any of these is "unknown".
+    """
+    reasons = []
+    sure = [finding for finding in run.findings if confidence(finding) >= _SURE]
+    broken = {name: series for name, series in run.series.items() if series.broken_count}
+    for finding in run.findings[:3]:
+        reasons.append(f"{what(finding)}, since step {since(finding):,}.")
+    if len(run.findings) > 3:
+        reasons.append(f"{len(run.findings) - 3} more below.")
+    if broken:
+        name, series = min(broken.items(), key=lambda item: item[1].broken[0])
+        reasons.append(f"{name} was not finite at step {series.broken[0]:,} ({series.broken_count:,} times in all).")
+    reasons += figures(run)
+    if sure or broken:
+        return Verdict("bad", f"Failing: {what(sure[0]).rstrip('.') if sure else 'values that are not finite'}", reasons)
+    if run.findings:
+        return Verdict("warning", f"Look closer: {what(run.findings[0]).rstrip('.')}", reasons)
+    if run.status in ("failed", "stopped", "interrupted"):
+        return Verdict("warning", f"The run was {run.status}: no failure of the training was found", reasons)
+    if run.status == "running":
+        return Verdict("good" if run.series else "unknown", "Running: no failure found so far", reasons)
+    if not run.series and not run.metrics:
+        return Verdict("unknown", "Nothing to judge by: no metrics were recorded", reasons)
+    if not run.metrics:
+        return Verdict("unknown", "No failure found, but how good the samples are was not measured", reasons)
+    return Verdict("good", "No failure found", reasons)
+
+
+def figures(run: Run) -> list[str]:
+    """A sentence for each number that can be held against the same number of real images."""
+    sentences = []
+    for record in run.metrics:
+        value, real = record.get("value"), record.get("real")
+        if is_number(value) and is_number(real) and real:
+            sentences.append(f"{record['metric']} {number(value)}; real against held-out real: {number(real)}.")
+        if len(sentences) == 4:
+            break
+    return sentences
+
+
+def confidence(finding: dict[str, Any]) -> float:
+    """The confidence of a finding in [0, 1]; a word such as "high" counts as a number, none at all as sure."""
+    value = finding.get("confidence")
+    if isinstance(value, str):
+        return _WORDS.get(value.lower(), _SURE)
+    return float(value) if is_number(value) else _SURE
+
+
+def what(finding: dict[str, Any]) -> str:
+    """What a finding says, or its id."""
+    return str(finding.get("what") or finding.get("id") or "a finding without a name")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value from JSON is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def number(value: Any) -> str:
+    """A value from JSON for a reader: four significant digits, thousands apart, anything else as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "" if value is None else str(value)
+    if not math.isfinite(value):
+        return {True: "∞", False: "−∞"}[value > 0] if math.isinf(value) else "NaN"
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e9):
+        return f"{int(value):,}".replace("-", "−")
+    return f"{value:,.4g}".replace("-", "−")

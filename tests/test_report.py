@@ -1,0 +1,347 @@
+"""The report from whatever is left of a run."""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_run import FINDING, METRICS, WEAK_FINDING, make_run
+
+from gan_jax.pictures import save_png
+from gan_jax.report import ReportError, compare_runs, judge, read_run, reading, write_report
+from gan_jax.report.charts import script_json
+from gan_jax.report.page import duration, protocol
+from gan_jax.report.series import make_series
+from gan_jax.report.verdict import number
+
+SCRIPT = Path(__file__).resolve().parents[1] / "experiments" / "report.py"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("report") / "run", steps=400, findings=(FINDING, WEAK_FINDING))
+
+
+def data_of(page):
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.S)[1])
+
+
+def test_everything_of_a_run_is_in_the_page(run, tmp_path):
+    page = write_report(run, tmp_path / "report.html")
+    text = page.read_text()
+    for part in ("Failing: Mode collapse", "classifier_fd", "12.84", "EMA weights", "generator_lr", "TFRT_CPU_0"):
+        assert part in text, part
+    assert "python experiments/train.py dcgan_mnist --seed 0" in text
+    assert "--penalty r1 --r1-weight 1" in text
+    assert "Samples (left) and their nearest real images" in text
+    assert "Interpolation</figcaption>" in text
+    assert text.count("data:image/gif") == 1
+    data = data_of(page)
+    assert [step for step, _ in data["frames"]["samples"]] == [400 * (index + 1) // 12 for index in range(12)]
+    titles = [chart["title"] for chart in data["charts"]]
+    assert titles[0] == "Losses"
+    assert "Gradient norms of the generator, per layer" in titles
+    assert [finding["step"] for finding in data["findings"]] == [900, 2400]
+    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    curve = next(series for series in data["charts"][0]["series"] if series["name"] == "generator_loss")
+    assert curve["x"] == [line["step"] for line in logged]
+    np.testing.assert_allclose(curve["y"], [line["generator_loss"] for line in logged], rtol=1e-5)
+
+
+def test_nothing_in_the_page_comes_from_elsewhere(run, tmp_path):
+    text = write_report(run, tmp_path / "report.html").read_text()
+    links = re.findall(r'(?:src|href)="([^"]{0,20})', text)
+    assert links
+    assert all(link.startswith(("data:", "#")) for link in links)
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in text
+
+
+def test_default_place_and_no_leftovers(run):
+    assert write_report(str(run)) == run / "report.html"
+    assert not [entry.name for entry in run.iterdir() if "partial" in entry.name]
+
+
+# --- series ---------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_short_curve_is_kept_as_it_is():
+    series = make_series(np.array([0.0, 5, 10]), np.array([1.5, -2.25, 3.0]))
+    assert (series.steps, series.values, series.lows) == ([0, 5, 10], [1.5, -2.25, 3.0], [])
+    assert (series.first, series.last, series.lowest, series.highest) == ((0, 1.5), (10, 3.0), -2.25, 3.0)
+
+
+def test_thinning_worked_by_hand():
+    # 12 values in 3 stretches of 4: means 1.5, 5.5, 9.5; middles of steps 4..7 is 5.5 -> 5; the ends are the first and the last step.
+    series = make_series(np.arange(12.0), np.arange(12.0), stretches=3)
+    assert series.steps == [0, 5, 11]
+    assert series.values == [1.5, 5.5, 9.5]
+    assert series.lows == [0, 4, 8]
+    assert series.highs == [3, 7, 11]
+    assert series.count == 12
+
+
+def test_no_spike_is_lost_and_the_size_is_bounded():
+    values = np.random.default_rng(0).normal(size=100_003)
+    values[70_001] = 1e4
+    values[1234] = -1e4
+    series = make_series(np.arange(len(values)) * 3.0, values)
+    assert len(series.values) + len(series.lows) + len(series.highs) <= 1000
+    assert max(series.highs) == 1e4
+    assert min(series.lows) == -1e4
+    assert all(low <= mean <= high for low, mean, high in zip(series.lows, series.values, series.highs))
+    np.testing.assert_allclose(np.mean(series.values), values.mean(), atol=1e-3)
+    assert series.steps == sorted(series.steps)
+
+
+def test_steps_logged_twice_after_a_resume_count_once_and_the_later_line_wins():
+    series = make_series(np.array([0.0, 10, 20, 10, 20, 30]), np.array([0.0, 1, 2, 11, 12, 13]))
+    assert series.steps == [0, 10, 20, 30]
+    assert series.values == [0, 11, 12, 13]
+
+
+def test_values_that_are_not_finite_are_told_apart():
+    values = np.arange(300.0)
+    values[100:300:2] = np.nan
+    values[7] = np.inf
+    series = make_series(np.arange(300.0), values)
+    assert series.count == 199
+    assert series.broken_count == 101
+    assert series.broken[0] == 7
+    assert len(series.broken) <= 50
+    assert all(map(math.isfinite, series.values))
+    empty = make_series(np.array([1.0]), np.array([np.nan]))
+    assert (empty.values, empty.first, empty.broken) == ([], None, [1])
+
+
+# --- what is left of a run ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("missing", ["metrics.jsonl", "run.json", "config.yaml", "metrics.json", "findings.jsonl", "samples", "pictures"])
+def test_any_part_may_be_missing(tmp_path, missing):
+    directory = make_run(tmp_path / "run", steps=100, grids=2, findings=(FINDING,))
+    path = directory / missing
+    path.rename(tmp_path / "away")
+    assert "<h1>run</h1>" in write_report(directory).read_text()
+
+
+@pytest.mark.parametrize("only", ["metrics.jsonl", "run.json", "config.yaml", "metrics.json", "samples"])
+def test_any_part_alone_is_enough(tmp_path, only):
+    full = make_run(tmp_path / "full", steps=100, grids=2)
+    (tmp_path / "run").mkdir()
+    (full / only).rename(tmp_path / "run" / only)
+    assert "<h1>run</h1>" in write_report(tmp_path / "run").read_text()
+
+
+@pytest.mark.parametrize(
+    "damaged", ["metrics.jsonl", "run.json", "config.yaml", "metrics.json", "findings.jsonl", "samples/step_00000100.png"]
+)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x00\xff\xfe\x80" * 50, b"[[[[[" * 30000, b'{"step": 1e999, "metric": {}}\n[1,2]\n7\nnull\n', b'"' + b"a" * 3_000_000],
+)
+def test_any_part_may_be_damaged(tmp_path, damaged, content):
+    directory = make_run(tmp_path / "run", steps=100, grids=2, findings=(FINDING,))
+    (directory / damaged).write_bytes(content)
+    page = write_report(directory)
+    data_of(page)
+    name = damaged.split("/")[-1]
+    if content and name != "config.yaml" and not (name == "metrics.json" and b"metric" in content):
+        assert name in re.search(r'<section id="notes".*</section>', page.read_text(), re.S)[0]
+
+
+def test_a_half_written_last_line_is_named_and_the_rest_is_used(tmp_path):
+    directory = make_run(tmp_path / "run", steps=100, grids=0)
+    with (directory / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 120, "generator_lo')
+    run = read_run(directory)
+    assert run.steps == 100
+    assert run.notes == ["the last line of metrics.jsonl is half-written and was left out"]
+
+
+def test_nan_and_infinity_in_the_log_are_shown_as_what_they_are(tmp_path):
+    directory = make_run(tmp_path / "run", steps=100, grids=0)
+    with (directory / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 120, "generator_loss": NaN, "penalty": {"r1": -Infinity}, "discriminator_loss": "inf"}\n')
+    page = write_report(directory)
+    assert (
+        "generator_loss was not finite at step 120" in page.read_text()
+        or "discriminator_loss was not finite at step 120" in page.read_text()
+    )
+    series = {one["name"]: one for chart in data_of(page)["charts"] for one in chart["series"]}
+    assert [series[name]["broken"] for name in ("generator_loss", "r1", "discriminator_loss")] == [[120]] * 3
+    assert judge(read_run(directory)).level == "bad"
+
+
+def test_a_log_larger_than_the_limit_is_read_in_spread_blocks(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with path.open("w") as log:
+        log.writelines(f'{{"step": {step}, "generator_loss": {step / 100}}}\n' for step in range(200_000))
+    notes = []
+    steps = [record["step"] for record in reading.lines_of(path, notes, limit=4 * 2**20)]
+    assert path.stat().st_size > 8 * 2**20
+    assert steps == sorted(steps)
+    assert steps[0] == 0
+    assert steps[-1] == 199_999
+    assert 90_000 < len(steps) < 110_000
+    assert max(b - a for a, b in pairwise(steps)) < 50_000
+    assert notes == [f"metrics.jsonl has {path.stat().st_size / 2**20:,.0f} MiB; 4 MiB, evenly spread, were read"]
+
+
+def test_a_run_of_five_gigabytes_is_read_in_bounded_time_and_memory(tmp_path):
+    # Sparse files: 5 GB of checkpoints that must never be opened, and a 5 GB line in the log.
+    directory = make_run(tmp_path / "run", steps=100, grids=2)
+    (directory / "checkpoints").mkdir()
+    for path in (directory / "checkpoints" / "shard.safetensors", directory / "metrics.jsonl"):
+        with path.open("ab") as file:
+            file.truncate(5 * 2**30)
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (4 * 2**30, -1));"
+        "from gan_jax.report import write_report; write_report(sys.argv[1]);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parents[1])}
+    done = subprocess.run([sys.executable, "-c", program, str(directory)], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 600 * 1024  # KiB
+    assert "5,120 MiB; 256 MiB, evenly spread, were read" in (directory / "report.html").read_text()
+
+
+def test_many_and_large_samples_are_embedded_within_a_budget(tmp_path):
+    directory = make_run(tmp_path / "run", steps=100, grids=3)
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), np.uint8)
+    for step in range(200, 300):
+        os.link(directory / "samples" / "step_00000100.png", directory / "samples" / f"step_{step:08d}.png")
+    save_png(directory / "samples" / "step_00000300.png", noise)
+    page = write_report(directory)
+    assert page.stat().st_size < 40 * 2**20
+    frames = data_of(page)["frames"]["samples"]
+    assert frames[0][0] == 33
+    assert frames[-1][0] == 300
+    assert len(frames) <= 3
+    assert re.search(r"\d+ of 104 sample grids are in this page", page.read_text())
+
+
+def test_a_running_run_reloads_and_a_finished_one_does_not(tmp_path):
+    live = make_run(tmp_path / "live", steps=100, grids=2, status="running")
+    text = write_report(live, refresh_seconds=7).read_text()
+    assert '<html lang="en" data-refresh="7">' in text
+    assert '<noscript><meta http-equiv="refresh" content="7"></noscript>' in text
+    assert 'id="pause"' in text
+    assert "refresh" not in write_report(live, refresh_seconds=0).read_text().split("<body>")[0].split("<style>")[0]
+    done = make_run(tmp_path / "done", steps=100, grids=2)
+    assert "data-refresh=" not in write_report(done).read_text()
+
+
+# --- verdict, numbers -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("findings", "status", "metrics", "level", "headline"),
+    [
+        ((), "finished", METRICS, "good", "No failure found"),
+        ((), "finished", [], "unknown", "how good the samples are was not measured"),
+        ((WEAK_FINDING,), "finished", METRICS, "warning", "Look closer: Spikes"),
+        ((WEAK_FINDING, FINDING), "finished", METRICS, "bad", "Failing: Mode collapse"),
+        ((FINDING | {"confidence": "high"},), "finished", METRICS, "bad", "Mode collapse"),
+        ((FINDING | {"confidence": "low"},), "finished", METRICS, "warning", "Mode collapse"),
+        (({"id": "odd"},), "finished", METRICS, "bad", "odd"),
+        ((), "interrupted", METRICS, "warning", "interrupted"),
+        ((), "running", [], "good", "so far"),
+    ],
+)
+def test_verdict(tmp_path, findings, status, metrics, level, headline):
+    directory = make_run(tmp_path / "run", steps=100, grids=0, findings=findings, status=status)
+    (directory / "metrics.json").write_text(json.dumps(metrics))
+    verdict = judge(read_run(directory))
+    assert verdict.level == level
+    assert headline in verdict.headline
+
+
+def test_metrics_stand_beside_the_real_figure_with_their_protocol(tmp_path):
+    directory = make_run(tmp_path / "run", steps=100, grids=0)
+    text = re.sub(r"<[^>]+>", "|", write_report(directory).read_text())
+    assert re.search(r"classifier_fd\|+12\.84\|+3\.1\|+4\.142\|+extractor digits_classifier_v1, 5,000 samples, reference split test", text)
+    assert protocol({"metric": "fd", "value": 1, "real": 2, "ema": False, "seed": 1234}) == "raw weights, seed 1234"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12345, "12,345"),
+        (0.00012345, "0.0001234"),
+        (-3.5, "−3.5"),
+        (10.0, "10"),
+        (float("nan"), "NaN"),
+        (float("-inf"), "−∞"),
+        (None, ""),
+        (True, "True"),
+        ("x", "x"),
+    ],
+)
+def test_numbers_for_a_reader(value, text):
+    assert number(value) == text
+
+
+def test_durations_for_a_reader():
+    assert [duration(seconds) for seconds in (59.4, 200, 7500)] == ["59 s", "3 min 20 s", "2 h 05 min"]
+
+
+def test_script_json_cannot_end_the_script():
+    text = script_json({"a": "</script><!--&"})
+    assert not set("<>&") & set(text)
+    assert json.loads(text) == {"a": "</script><!--&"}
+
+
+# --- comparison, command line -------------------------------------------------------------------------------------------------------------
+
+
+def test_comparison_shows_what_differs_and_one_curve_for_each_run(run, tmp_path):
+    other = make_run(tmp_path / "a" / "run", steps=200, grids=4, seed=3)
+    page = compare_runs([run, other], tmp_path / "comparison.html")
+    text = page.read_text()
+    rows = re.sub(r"<[^>]+>", "|", text)
+    assert re.search(r"\|optimizer\.generator_lr\|+0\.0002\|+0\.0008\|", rows)
+    assert "batch_size" not in re.search(r'<section id="differences".*?</section>', text, re.S)[0]
+    data = data_of(page)
+    losses = next(chart for chart in data["charts"] if chart["title"] == "generator_loss")
+    assert [len(series["x"]) for series in losses["series"]] == [21, 11]
+    assert len({series["name"] for series in losses["series"]}) == 2
+    assert sorted(data["frames"]) == ["run-0", "run-1"]
+
+
+def cli(*arguments):
+    done = subprocess.run([sys.executable, str(SCRIPT), *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_command_line_writes_one_or_compares_several(run, tmp_path):
+    assert cli(run, "--out", tmp_path / "one.html") == (0, f"{tmp_path / 'one.html'}\n", "")
+    assert cli(run, run, "--out", tmp_path / "two.html")[0] == 0
+    assert "2 runs" in (tmp_path / "two.html").read_text()
+
+
+def test_command_line_refuses_in_one_line(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    cases = [
+        ((tmp_path / "nowhere",), "nowhere: not a run directory that can be read: No such file or directory"),
+        ((tmp_path / "file",), "Not a directory"),
+        ((tmp_path / "empty",), "empty: not a run directory: it holds none of run.json"),
+        ((run, "--out", tmp_path / "file" / "report.html"), "cannot be written"),
+        ((run, "--out", tmp_path / "empty"), "is a directory; name a file"),
+        ((run, "--refresh", "-1"), "--refresh -1"),
+    ]
+    for arguments, message in cases:
+        code, out, err = cli(*arguments)
+        assert (code, out) == (2, "")
+        assert message in err.splitlines()[-1]
+        assert "Traceback" not in err
+    with pytest.raises(ReportError, match="at least one"):
+        compare_runs([])
