@@ -1,0 +1,79 @@
+"""Conditional batch normalisation: the scale and the shift depend on the example's class or embedding."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from gan_jax.nn.batch_norm import BatchNorm
+from gan_jax.typing import Array
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch norm whose scale and bias are looked up by class, or are linear in a conditioning vector.
+
+    y = scale(c) * (x - mean) / sqrt(var + epsilon) + bias(c), with the statistics of the whole batch, all classes.
+    With `num_classes`, scale and bias are tables [num_classes, channels] that start as ones and zeros. Without, c is
+    a vector [batch, dim] and scale(c) = 1 + c @ W_scale, bias(c) = c @ W_bias, without biases (BigGAN).
+
+    Attributes:
+        num_classes: above 0, conditions are int32 labels; 0, they are float vectors.
+        momentum: of the running statistics, in collection "batch_stats".
+        epsilon: added to the variance.
+        axis_name: of the devices that share the statistics; None for one device's.
+        kernel_init: of W_scale and W_bias.
+        dtype: of the result; statistics and parameters are float32.
+
+    References:
+        Dumoulin et al., "A Learned Representation For Artistic Style", 2017; de Vries et al., "Modulating early visual
+        processing by language", 2017; in GANs: Miyato and Koyama, "cGANs with Projection Discriminator", 2018, and
+        Brock et al., "Large Scale GAN Training", 2019.
+    """
+
+    num_classes: int = 0
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    axis_name: str | None = None
+    kernel_init: Any = nn.initializers.orthogonal()
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, condition: Array, *, use_running_average: bool = False) -> Array:
+        """Normalises x by its batch, then scales and shifts it by the condition.
+
+        Args:
+            x: float [batch, ..., channels].
+            condition: int32 [batch] class labels, or float [batch, dim].
+            use_running_average: normalise by the running statistics (evaluation), and keep them.
+
+        Returns:
+            Same shape as x, in `dtype`.
+
+        Raises:
+            ValueError: the condition is not of the kind that `num_classes` says.
+        """
+        expected = 1 if self.num_classes else 2
+        if condition.ndim != expected or condition.shape[0] != x.shape[0]:
+            kind = "labels [batch]" if self.num_classes else "vectors [batch, dim]"
+            raise ValueError(f"condition must be {kind} for x {x.shape}; got shape {condition.shape}")
+        channels = x.shape[-1]
+        y = BatchNorm(
+            use_running_average=use_running_average,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            use_bias=False,
+            use_scale=False,
+            axis_name=self.axis_name,
+            dtype=self.dtype,
+            name="norm",
+        )(x)
+        if self.num_classes:
+            table = (self.num_classes, channels)
+            scale = self.param("scale", nn.initializers.ones, table, jnp.float32)[condition]
+            bias = self.param("bias", nn.initializers.zeros, table, jnp.float32)[condition]
+        else:
+            settings = {"use_bias": False, "kernel_init": self.kernel_init, "dtype": jnp.float32}
+            scale = 1 + nn.Dense(channels, **settings, name="scale")(condition)
+            bias = nn.Dense(channels, **settings, name="bias")(condition)
+        spread = (x.shape[0], *(1,) * (x.ndim - 2), channels)
+        return (y.astype(jnp.float32) * scale.reshape(spread) + bias.reshape(spread)).astype(self.dtype)

@@ -1,0 +1,70 @@
+"""Equalised learning rate: weights of unit variance, scaled when they are used, so that Adam moves all layers alike."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from gan_jax.nn.conv import Conv
+from gan_jax.typing import Array
+
+
+class EqualizedConv(nn.Module):
+    """A convolution that stores w ~ N(0, 1) and computes with w * gain / sqrt(kernel area * input channels).
+
+    He's initialisation, but with every stored weight of the same range: Adam, whose steps do not depend on the scale of
+    the gradient, then changes all layers at one relative speed. The bias starts at zero and is not scaled.
+    (The scale is applied to the input, which is the same product.)
+
+    Attributes:
+        features: channels of the result.
+        kernel_size: of the convolution; stride 1, padding "SAME".
+        use_bias: add a bias.
+        gain: sqrt(2) before a (leaky) ReLU, 1 for a linear layer.
+        dtype: of computation; parameters are float32.
+
+    References:
+        Karras et al., "Progressive Growing of GANs", 2018, section 4.1.
+    """
+
+    features: int
+    kernel_size: tuple[int, int] = (3, 3)
+    use_bias: bool = True
+    gain: float = math.sqrt(2)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps float [batch, height, width, channels] to [batch, height, width, features]."""
+        scale = self.gain / math.sqrt(math.prod(self.kernel_size) * x.shape[-1])
+        init = nn.initializers.normal(1.0)
+        conv = Conv(self.features, self.kernel_size, use_bias=self.use_bias, kernel_init=init, dtype=self.dtype, name="conv")
+        return conv(x.astype(self.dtype) * scale)
+
+
+class EqualizedDense(nn.Module):
+    """A dense layer that stores w ~ N(0, 1) and computes with w * gain / sqrt(input features); see `EqualizedConv`.
+
+    Attributes:
+        features: of the result.
+        use_bias: add a bias.
+        gain: sqrt(2) before a (leaky) ReLU, 1 for a linear layer.
+        dtype: of computation; parameters are float32.
+
+    References:
+        Karras et al., "Progressive Growing of GANs", 2018, section 4.1.
+    """
+
+    features: int
+    use_bias: bool = True
+    gain: float = math.sqrt(2)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps float [..., inputs] to [..., features]."""
+        scale = self.gain / math.sqrt(x.shape[-1])
+        init = nn.initializers.normal(1.0)
+        dense = nn.Dense(self.features, use_bias=self.use_bias, kernel_init=init, dtype=self.dtype, name="dense")
+        return dense(x.astype(self.dtype) * scale)
