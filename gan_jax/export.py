@@ -1,0 +1,261 @@
+"""Generators outside of training: a file to load and sample from, and a program that needs neither gan_jax nor Flax."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.game import named_key
+from gan_jax.latents import LATENTS
+from gan_jax.models import MODELS, build_model
+from gan_jax.typing import Array, Network, PyTree
+
+FORMAT = 1
+METADATA_KEY = "gan_jax"
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What rebuilds a generator beside its weights; JSON in the file's metadata.
+
+    Attributes:
+        model: a key of `gan_jax.models.MODELS`.
+        options: those it was built with.
+        latents: the name of the sampler of its latents, a key of `gan_jax.latents.LATENTS`.
+        context_shape: of one context where the model is conditioned on one, else None.
+    """
+
+    model: str
+    options: Mapping[str, Any]
+    latents: str = "normal"
+    context_shape: tuple[int, ...] | None = None
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """The value of an option of the model, given or by default."""
+        return {**MODELS[self.model].options, **self.options}.get(name, default)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained generator: its network, weights and configuration.
+
+    Attributes:
+        network: pure functions, see `gan_jax.typing.Network`.
+        params: its parameters.
+        state: what it carries beside them (batch statistics).
+        config: what it was rebuilt from.
+    """
+
+    network: Network
+    params: PyTree
+    state: PyTree
+    config: GeneratorConfig
+
+    def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, rng: Array | None = None) -> Array:
+        """Images of given latents.
+
+        Args:
+            latents: float [batch, latent_dim].
+            labels: int32 [batch], for a conditional model.
+            context: float [batch, *context_shape], for a model that has one.
+            rng: a key, for a model that draws noise or dropout in sampling.
+
+        Returns:
+            float [batch, height, width, channels] in [-1, 1].
+        """
+        return self.network.apply(self.params, self.state, latents, labels, context, rng=rng, train=False)[0].images
+
+    def sample(self, rng: Array, count: int, labels: Array | None = None, context: Array | None = None) -> Array:
+        """Draws images; the same as `GAN.sample` of the live game with the same key.
+
+        Args:
+            rng: a typed key.
+            count: how many.
+            labels: int32 [count]; drawn uniformly where a conditional model is given none.
+            context: see `__call__`.
+
+        Returns:
+            float [count, height, width, channels] in [-1, 1].
+        """
+        latents = LATENTS[self.config.latents](named_key(rng, "latents"), (count, self.config.option("latent_dim")))
+        classes = self.config.option("num_classes", 0)
+        if classes and labels is None:
+            labels = jax.random.randint(named_key(rng, "labels"), (count,), 0, classes)
+        return self(latents, labels, context, rng=named_key(rng, "generator"))
+
+
+def _flatten(params: PyTree, state: PyTree) -> dict[str, np.ndarray]:
+    """Leaves by name: "params/project/kernel", "state/batch_stats/norm_0/mean", ..."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "state": state})
+    return {"/".join(str(key.key) for key in path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _unflatten(arrays: Mapping[str, np.ndarray]) -> tuple[PyTree, PyTree]:
+    tree: dict[str, Any] = {"params": {}, "state": {}}
+    for name, array in arrays.items():
+        *path, last = name.split("/")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = jnp.asarray(array)
+    return tree["params"], tree["state"]
+
+
+def save_generator(path: str | Path, config: GeneratorConfig, params: PyTree, state: PyTree) -> None:
+    """Writes a generator to a safetensors file, its configuration as JSON in the metadata.
+
+    From a game, the weights to save are the ones it samples with, after spectral normalisation and the like:
+
+        effective, _ = game.effective_params("generator", sampling_params(params, opt_state), opt_state)
+        save_generator(path, config, effective, opt_state.networks.generator)
+
+    Args:
+        path: of the file; replaced at once where it exists, so that a crash leaves the old one or the new one.
+        config: which model this is.
+        params: its parameters, nested dicts of arrays.
+        state: its state, nested dicts of arrays.
+
+    Raises:
+        ValueError: params or state are not those of the model that config describes.
+    """
+    from safetensors.numpy import save
+
+    arrays = _flatten(params, state)
+    _check_arrays("params and state", config, arrays)
+    described = {"format": FORMAT, "model": config.model, "options": dict(config.options), "latents": config.latents}
+    described["context_shape"] = list(config.context_shape) if config.context_shape else None
+    _write(Path(path), save(arrays, {METADATA_KEY: json.dumps(described)}))
+
+
+def load_generator(path: str | Path) -> Generator:
+    """Loads a generator from a file that `save_generator` wrote.
+
+        generator = gan_jax.load_generator("generator.safetensors")
+        images = generator.sample(jax.random.key(0), 16)
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The generator; call it with latents, or `sample`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not one of these, is damaged, or does not hold the arrays of its model; the
+            message names the file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a safetensors file, or damaged ({error})") from error
+    try:
+        described = json.loads(metadata[METADATA_KEY])
+        if described["format"] != FORMAT:
+            raise ValueError(f"format {described['format']}, and this version reads {FORMAT}")
+        shape = described["context_shape"]
+        config = GeneratorConfig(described["model"], described["options"], described["latents"], tuple(shape) if shape else None)
+        _check_arrays(str(path), config, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a generator of gan_jax ({error})") from error
+    params, state = _unflatten(arrays)
+    return Generator(build_model(config.model, **config.options).generator, params, state, config)
+
+
+def _check_arrays(where: str, config: GeneratorConfig, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises ValueError unless the arrays are named and shaped as those of the model."""
+    if config.latents not in LATENTS:
+        raise ValueError(f"latents must be one of {', '.join(LATENTS)}; got {config.latents!r}")
+    network = build_model(config.model, **config.options).generator
+    latents = jnp.zeros((1, config.option("latent_dim")))
+    labels = jnp.zeros((1,), jnp.int32) if config.option("num_classes", 0) else None
+    context = None if config.context_shape is None else jnp.zeros((1, *config.context_shape))
+    params, state = jax.eval_shape(network.init, jax.random.key(0), latents, labels, context)
+    leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "state": state})
+    expected = {"/".join(str(key.key) for key in path): leaf.shape for path, leaf in leaves}
+    found = {name: array.shape for name, array in arrays.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            wanted, came = expected.get(name, "no such array"), found.get(name, "none")
+            raise ValueError(f"{where}: {name} of model {config.model!r} must have shape {wanted}; got {came}")
+
+
+def stablehlo_program(
+    generator: Generator, *, platforms: tuple[str, ...] = ("cpu", "cuda", "tpu")
+) -> tuple[jax.export.Exported, tuple[str, ...]]:
+    """Lowers a generator to a StableHLO program with its weights in it, for any batch size.
+
+    The program takes `latents` float32 [batch, latent_dim]; `labels` int32 [batch] of a conditional model; `context` float32
+    [batch, *context_shape] of a model with one; `seed` uint32 [], of the noise and dropout of a model that has them, which
+    other models ignore. It gives what `generator(latents, labels, context, rng=jax.random.key(seed))` gives.
+
+    Args:
+        generator: to be lowered.
+        platforms: where the program will run.
+
+    Returns:
+        The program, and the names of its arguments in their order.
+    """
+    (batch,) = jax.export.symbolic_shape("batch")
+    config = generator.config
+    arguments = {"latents": jax.ShapeDtypeStruct((batch, config.option("latent_dim")), jnp.float32)}
+    if config.option("num_classes", 0):
+        arguments["labels"] = jax.ShapeDtypeStruct((batch,), jnp.int32)
+    if config.context_shape is not None and MODELS[config.model].context != "real":
+        arguments["context"] = jax.ShapeDtypeStruct((batch, *config.context_shape), jnp.float32)
+    arguments["seed"] = jax.ShapeDtypeStruct((), jnp.uint32)
+
+    def program(*values: Array) -> Array:
+        named = dict(zip(arguments, values, strict=True))
+        return generator(named["latents"], named.get("labels"), named.get("context"), rng=jax.random.key(named["seed"]))
+
+    return jax.export.export(jax.jit(program), platforms=platforms)(*arguments.values()), tuple(arguments)
+
+
+def export_stablehlo(path: str | Path, generator: Generator, *, platforms: tuple[str, ...] = ("cpu", "cuda", "tpu")) -> tuple[str, ...]:
+    """Writes a generator as a program that samples without gan_jax and Flax; see `stablehlo_program`.
+
+        program = jax.export.deserialize(bytearray(open(path, "rb").read()))
+        images = program.call(latents, numpy.uint32(0))
+
+    Args:
+        path: of the file; replaced at once where it exists.
+        generator: to be written.
+        platforms: where the program will run.
+
+    Returns:
+        The names of the program's arguments in their order.
+
+    Raises:
+        ImportError: jax.export needs the package flatbuffers to write and to read programs.
+    """
+    exported, arguments = stablehlo_program(generator, platforms=platforms)
+    try:
+        content = exported.serialize()
+    except ImportError as error:
+        raise ImportError("jax.export writes programs with the package flatbuffers: pip install flatbuffers") from error
+    _write(Path(path), bytes(content))
+    return arguments
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file so that a crash leaves the old one or the new one, never a part."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

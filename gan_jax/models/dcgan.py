@@ -1,0 +1,292 @@
+"""DCGAN: the all-convolutional generator and discriminator, with the options that practitioners switch."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from gan_jax.models.common import (
+    ACTIVATIONS,
+    NORMAL,
+    OUTPUT_ACTIVATIONS,
+    PLAIN_NORMS,
+    around_one,
+    check_labels,
+    check_options,
+    check_size,
+)
+from gan_jax.nn import (
+    DOWN,
+    NORMS,
+    UP,
+    ClassEmbedding,
+    Conv,
+    Downsample,
+    GaussianNoise,
+    MinibatchDiscrimination,
+    NoiseInjection,
+    ReferenceBatch,
+    SamplingDropout,
+    Upsample,
+    minibatch_stddev,
+    normalize,
+    resize_nearest,
+)
+from gan_jax.typing import Array, DiscriminatorOutput, Players
+
+SIZES = (8, 16, 32, 64, 128, 256)
+CONDITIONS = ("channels", "projection", "none")
+
+
+def levels_of(image_size: int) -> int:
+    """How often 4x4 is doubled to make the image."""
+    return image_size.bit_length() - 3
+
+
+class DcganGenerator(nn.Module):
+    """Latents, projected to a 4x4 map, doubled in size and halved in channels until they are images."""
+
+    image_size: int
+    channels: int
+    width: int = 64
+    num_classes: int = 0
+    embedding_dim: int = 8
+    norm: str = "batch"
+    reference_size: int = 64
+    up: str = "transposed"
+    activation: str = "leaky_relu"
+    output_activation: str = "tanh"
+    output_kernel: int | None = None
+    noise: bool = False
+    noise_std: float = 0.0
+    dropout: float = 0.0
+    axis_name: str | None = None
+    dtype: Any = jnp.float32
+
+    def _settle(self, x: Array, labels: Array | None, index: int, train: bool) -> Array:
+        """What follows each layer but the last: norm, noise, activation, dropout."""
+        x = normalize(
+            x,
+            self.norm,
+            train=train,
+            name=f"norm_{index}",
+            condition=labels,
+            num_classes=self.num_classes,
+            reference_size=self.reference_size,
+            axis_name=self.axis_name,
+            scale_init=around_one,
+            dtype=self.dtype,
+        )
+        x = NoiseInjection(dtype=self.dtype, name=f"noise_{index}")(x) if self.noise else x
+        x = GaussianNoise(self.noise_std, dtype=self.dtype)(x) if self.noise_std else x
+        x = ACTIVATIONS[self.activation](x)
+        return SamplingDropout(self.dropout)(x) if self.dropout else x
+
+    @nn.compact
+    def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
+        """Returns images, float32 [batch, image_size, image_size, channels]."""
+        check_labels(labels, self.num_classes)
+        settings = {"use_bias": self.norm == "none", "kernel_init": NORMAL, "dtype": self.dtype}
+        levels = levels_of(self.image_size)
+        features = self.width * 2 ** (levels - 1)
+        rows = self.reference_size if self.norm == "virtual_batch" else 0
+        latents = ReferenceBatch(rows, name="reference")(latents) if rows else latents
+
+        # The published first layer is a transposed 4x4 convolution of a 1x1 map: this matrix product.
+        x = nn.Dense(16 * features, name="project", **settings)(latents.astype(self.dtype))
+        x = self._settle(x.reshape(-1, 4, 4, features), labels, 0, train)
+        if self.num_classes:
+            x = ClassEmbedding(self.num_classes, self.embedding_dim, dtype=self.dtype, name="embedding")(x, labels)
+        for index in range(1, levels + bool(self.output_kernel)):
+            features = max(features // 2, 1)
+            x = self._settle(Upsample(features, self.up, name=f"up_{index}", **settings)(x), labels, index, train)
+        if self.output_kernel:
+            x = Conv(self.channels, (self.output_kernel, self.output_kernel), name="output", **settings)(x)
+        else:
+            x = Upsample(self.channels, self.up, name="output", **settings)(x)
+        return OUTPUT_ACTIVATIONS[self.output_activation](x[rows:].astype(jnp.float32))
+
+
+class DcganDiscriminator(nn.Module):
+    """Images, halved in size and doubled in channels down to a 4x4 map, and from it one logit (and class logits).
+
+    Attributes:
+        join_context: whether the context, an image of the same or a smaller size, joins the images as further channels.
+    """
+
+    width: int = 64
+    num_classes: int = 0
+    condition: str = "none"
+    auxiliary: bool = False
+    embedding_dim: int = 8
+    norm: str = "batch"
+    down: str = "strided"
+    activation: str = "leaky_relu"
+    dropout: float = 0.0
+    minibatch_stddev: bool = False
+    minibatch_discrimination: bool = False
+    join_context: bool = False
+    axis_name: str | None = None
+    dtype: Any = jnp.float32
+
+    def _join(self, images: Array, labels: Array | None, context: Array | None) -> Array:
+        """The images with what they are conditioned on as further channels."""
+        x = images.astype(self.dtype)
+        if self.join_context:
+            if context is None:
+                raise ValueError("this discriminator judges an image given another: context must be an image; got None")
+            x = jnp.concatenate([resize_nearest(context.astype(self.dtype), images.shape[1] // context.shape[1]), x], axis=-1)
+        if self.num_classes and self.condition == "channels":
+            check_labels(labels, self.num_classes)
+            x = ClassEmbedding(self.num_classes, self.embedding_dim, dtype=self.dtype, name="embedding")(x, labels)
+        return x
+
+    @nn.compact
+    def __call__(
+        self, images: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True
+    ) -> DiscriminatorOutput:
+        """Returns logits [batch], the features of each block, and class logits where there is an auxiliary classifier."""
+        settings = {"use_bias": self.norm == "none", "kernel_init": NORMAL, "dtype": self.dtype}
+        x, features = self._join(images, labels, context), {}
+        for index in range(levels_of(images.shape[1])):
+            x = Downsample(self.width * 2**index, self.down, name=f"down_{index}", **settings)(x)
+            if index:
+                scale = {"axis_name": self.axis_name, "scale_init": around_one}
+                x = normalize(x, self.norm, train=train, name=f"norm_{index}", dtype=self.dtype, **scale)
+            x = ACTIVATIONS[self.activation](x)
+            x = nn.Dropout(self.dropout, deterministic=not train)(x) if self.dropout else x
+            features[f"block_{index}"] = x
+
+        pooled = x.astype(jnp.float32).sum(axis=(1, 2))
+        if self.minibatch_stddev:
+            x = minibatch_stddev(x)
+        x = x.reshape(x.shape[0], -1)
+        if self.minibatch_discrimination:
+            x = MinibatchDiscrimination(dtype=self.dtype, name="minibatch_discrimination")(x)
+        # A 4x4 convolution of the 4x4 map, as published, is this inner product.
+        logits = nn.Dense(1, name="output", **settings)(x)[:, 0].astype(jnp.float32)
+        if self.num_classes and self.condition == "projection":
+            check_labels(labels, self.num_classes)
+            vectors = nn.Embed(self.num_classes, pooled.shape[-1], embedding_init=NORMAL, name="projection")(labels)
+            logits += (vectors * pooled).sum(axis=-1)
+        class_logits = None
+        if self.auxiliary:
+            class_logits = nn.Dense(self.num_classes, kernel_init=NORMAL, dtype=self.dtype, name="classifier")(x).astype(jnp.float32)
+        return DiscriminatorOutput(logits, features, class_logits)
+
+
+def dcgan(
+    *,
+    image_size: int = 64,
+    channels: int = 3,
+    latent_dim: int = 100,
+    num_classes: int = 0,
+    width: int = 64,
+    condition: str = "channels",
+    auxiliary: bool = False,
+    embedding_dim: int = 8,
+    norm: str = "batch",
+    discriminator_norm: str | None = None,
+    reference_size: int = 64,
+    up: str = "transposed",
+    down: str = "strided",
+    activation: str = "leaky_relu",
+    output_activation: str = "tanh",
+    output_kernel: int | None = None,
+    noise: bool = False,
+    noise_std: float = 0.0,
+    dropout: float = 0.0,
+    discriminator_dropout: float = 0.0,
+    minibatch_stddev: bool = False,
+    minibatch_discrimination: bool = False,
+    axis_name: str | None = None,
+    dtype: Any = "float32",
+) -> Players:
+    """Builds DCGAN (Radford 2016).
+
+    Weights start as N(0, 0.02), the scales of batch norm as N(1, 0.02); no norm after the discriminator's first
+    convolution; convolutions carry a bias only where no norm follows anywhere (`norm="none"`). With image_size=64 and
+    the defaults the parameters number 3,576,704 and 2,765,568, as in PyTorch's `examples/dcgan/main.py`.
+
+    Args:
+        image_size: side of the images in pixels, one of `SIZES`.
+        channels: of the images.
+        latent_dim: accepted because every row takes it; the layers fit whatever latents come.
+        num_classes: above 0 the generator joins a class embedding, as channels, to its 4x4 map.
+        width: channels of the discriminator's first and the generator's last hidden map; doubled per level.
+        condition: with classes, how the discriminator learns of them: "channels" (a class embedding as image
+            channels), "projection" (Miyato and Koyama 2018) or "none".
+        auxiliary: whether the discriminator also classifies (ACGAN, Odena 2017).
+        embedding_dim: channels of the class embedding.
+        norm: a name of `gan_jax.nn.NORMS`. "conditional_batch" needs classes; "virtual_batch" is for the unconditional generator.
+        discriminator_norm: of the discriminator, one of `PLAIN_NORMS`, e.g. "none" for a gradient penalty. By default
+            that of the generator, or "batch" where that is none of these.
+        reference_size: latents in the reference batch of "virtual_batch".
+        up: a name of `gan_jax.nn.UP`.
+        down: a name of `gan_jax.nn.DOWN`.
+        activation: a name of `ACTIVATIONS`. Differs from the paper, whose generator has ReLU.
+        output_activation: "tanh" or "linear".
+        output_kernel: 1, 3 or 9: the last up-sampling goes to half of `width` channels and a convolution of
+            that size makes the image; None, as published: the last up-sampling makes it.
+        noise: Gaussian noise of learned strength, at first 0, at every layer of the generator.
+        noise_std: Gaussian noise of this standard deviation at every layer of the generator.
+        dropout: rate in the generator, in training and in sampling.
+        discriminator_dropout: rate in the discriminator, in training only.
+        minibatch_stddev: joins the standard deviation over the batch to the discriminator's last map.
+        minibatch_discrimination: joins Salimans' minibatch features to the discriminator's last layer.
+        axis_name: of the devices that share batch statistics under `shard_map`; with `jit` alone they always do.
+        dtype: of computation; parameters are float32.
+
+    Returns:
+        Players of Linen modules.
+
+    Raises:
+        ValueError: a size the model cannot make, or a name that is not among the choices.
+
+    References:
+        Radford, Metz, Chintala, "Unsupervised representation learning with deep convolutional generative
+        adversarial networks", 2016.
+    """
+    del latent_dim
+    check_size("dcgan", image_size, SIZES)
+    discriminator_norm = discriminator_norm or (norm if norm in PLAIN_NORMS else "batch")
+    check_options(
+        ("condition", condition, CONDITIONS),
+        ("norm", norm, NORMS),
+        ("discriminator_norm", discriminator_norm, PLAIN_NORMS),
+        ("up", up, UP),
+        ("down", down, DOWN),
+        ("activation", activation, ACTIVATIONS),
+        ("output_activation", output_activation, OUTPUT_ACTIVATIONS),
+        ("output_kernel", output_kernel, (None, 1, 3, 9)),
+    )
+    if not num_classes and (auxiliary or norm == "conditional_batch"):
+        raise ValueError(f"{'auxiliary' if auxiliary else 'norm conditional_batch'} needs num_classes above 0; got 0")
+    if num_classes and norm == "virtual_batch":
+        raise ValueError(f"norm virtual_batch: its reference batch has no labels; num_classes must be 0, got {num_classes}")
+    shared = {"width": width, "num_classes": num_classes, "embedding_dim": embedding_dim, "activation": activation}
+    shared |= {"axis_name": axis_name, "dtype": jnp.dtype(dtype)}
+    generator = DcganGenerator(
+        image_size=image_size,
+        channels=channels,
+        norm=norm,
+        reference_size=reference_size,
+        up=up,
+        output_activation=output_activation,
+        output_kernel=output_kernel,
+        noise=noise,
+        noise_std=noise_std,
+        dropout=dropout,
+        **shared,
+    )
+    discriminator = DcganDiscriminator(
+        condition=condition,
+        auxiliary=auxiliary,
+        norm=discriminator_norm,
+        down=down,
+        dropout=discriminator_dropout,
+        minibatch_stddev=minibatch_stddev,
+        minibatch_discrimination=minibatch_discrimination,
+        **shared,
+    )
+    return Players(generator, discriminator)

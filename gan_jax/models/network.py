@@ -1,0 +1,92 @@
+"""From a Linen module to the pair of pure functions that the rest of the library sees."""
+
+import inspect
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from gan_jax.typing import Array, DiscriminatorOutput, GeneratorOutput, Network, Players, PyTree
+
+STREAMS = ("noise", "dropout")
+
+
+def _accepted(module: nn.Module) -> frozenset[str]:
+    """Names of the optional arguments that the module's `__call__` takes."""
+    parameters = inspect.signature(type(module).__call__).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return frozenset({"labels", "context", "train"})
+    return frozenset(parameters) & {"labels", "context", "train"}
+
+
+def as_network(module: nn.Module, *, player: str | None = None) -> Network:
+    """Adapts a Linen module to a `Network`: two pure functions and an explicit state.
+
+    `labels`, `context` and `train` reach the module only where its `__call__` names them, so an unconditional
+    model may be handed labels, which it ignores. Collections other than "params" (batch statistics, ...) are the
+    state; with `train=False` the state that comes back is the one that went in. `init` may be jitted, and should
+    be: run eagerly it takes seconds.
+
+    Args:
+        module: called as `module(inputs, labels=None, context=None, *, train=True)`; returns an array,
+            a tuple of arrays (the logits of several scales), a GeneratorOutput or a DiscriminatorOutput.
+        player: "generator" or "discriminator": in which of the two outputs a bare array is wrapped.
+            By default what the module's attribute `player` says, or else a guess from its class name.
+
+    Returns:
+        The network. Its `apply` splits `rng` into the streams "noise" and "dropout"; without `rng` a module
+        that draws raises Flax's InvalidRngError.
+
+    Raises:
+        ValueError: it cannot be told which player the module is.
+    """
+    player = player or getattr(module, "player", None) or _player_from_name(type(module).__name__)
+    if player not in Players._fields:
+        raise ValueError(f"player must be one of {Players._fields} (named by an argument or the module's attribute); got {player!r}")
+    wrap = GeneratorOutput if player == "generator" else DiscriminatorOutput
+    accepted = _accepted(module)
+
+    def arguments(labels: Array | None, context: Any, train: bool) -> dict[str, Any]:
+        given = {"labels": labels, "context": context, "train": train}
+        return {name: value for name, value in given.items() if name in accepted and value is not None}
+
+    def streams(rng: Array | None) -> dict[str, Array]:
+        return {} if rng is None else dict(zip(STREAMS, jax.random.split(rng, len(STREAMS))))
+
+    def init(rng: Array, inputs: Array, labels: Array | None = None, context: Any = None) -> tuple[PyTree, PyTree]:
+        params_rng, draws_rng = jax.random.split(rng)
+        rngs = {"params": params_rng, **streams(draws_rng)}
+        state = dict(module.init(rngs, inputs, **arguments(labels, context, True)))
+        return state.pop("params", {}), state
+
+    def apply(
+        params: PyTree,
+        state: PyTree,
+        inputs: Array,
+        labels: Array | None = None,
+        context: Any = None,
+        *,
+        rng: Array | None = None,
+        train: bool = True,
+    ) -> tuple[GeneratorOutput | DiscriminatorOutput, PyTree]:
+        mutable = sorted(state) if train else []
+        output, updates = module.apply(
+            {"params": params, **state}, inputs, **arguments(labels, context, train), rngs=streams(rng), mutable=mutable
+        )
+        if not isinstance(output, GeneratorOutput | DiscriminatorOutput):
+            output = wrap(output)
+        return output, ({**state, **updates} if train else state)
+
+    return Network(init, apply)
+
+
+def _player_from_name(name: str) -> str | None:
+    lowered = name.lower()
+    if any(word in lowered for word in ("discriminator", "critic")):
+        return "discriminator"
+    return "generator" if "generator" in lowered else None
+
+
+def as_networks(modules: Players) -> Players:
+    """Adapts the two modules that a row of `MODELS` builds; `Players` of Linen modules to `Players` of `Network`s."""
+    return Players(as_network(modules.generator, player="generator"), as_network(modules.discriminator, player="discriminator"))
