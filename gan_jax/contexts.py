@@ -1,0 +1,73 @@
+"""What a conditioned game is conditioned on, made from the reals of the batch: one pure function a kind, one table.
+
+Each has the form `(rng, real) -> context` with `real` float [batch, height, width, channels] in [-1, 1].
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.typing import Array
+
+
+def edges(rng: Array, real: Array) -> Array:
+    """The edge map of each image: the magnitude of Sobel's gradient of the mean over the channels.
+
+        e = 2 min(1, |grad| / 2) - 1
+
+    with the kernels [1 2 1] x [1 0 -1] / 8, and the image continued at its border.
+
+    Returns:
+        float [batch, height, width, 1] in [-1, 1]; -1 where the image is flat.
+    """
+    grey = real.mean(axis=-1)
+    padded = jnp.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
+    columns = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
+    across = (rows[:, :, 2:] - rows[:, :, :-2]) / 8
+    down = (columns[:, 2:] - columns[:, :-2]) / 8
+    # The magnitude is not differentiated; no guard of the root is needed.
+    magnitude = jnp.sqrt(across**2 + down**2)
+    return (2 * jnp.minimum(1.0, magnitude / 0.5) - 1)[..., None]
+
+
+def masked(rng: Array, real: Array) -> Array:
+    """Each image with a missing square of half its side at a random place, and the mask as a last channel.
+
+    Returns:
+        float [batch, height, width, channels + 1]: the image with 0 in the hole; the mask is 1 in the hole, 0 outside.
+    """
+    batch, height, width, _ = real.shape
+    top_key, left_key = jax.random.split(rng)
+    top = jax.random.randint(top_key, (batch, 1, 1), 0, height - height // 2 + 1)
+    left = jax.random.randint(left_key, (batch, 1, 1), 0, width - width // 2 + 1)
+    row, column = jnp.arange(height)[None, :, None], jnp.arange(width)[None, None, :]
+    inside = (row >= top) & (row < top + height // 2) & (column >= left) & (column < left + width // 2)
+    mask = inside[..., None].astype(real.dtype)
+    return jnp.concatenate([real * (1 - mask), mask], axis=-1)
+
+
+def small(rng: Array, real: Array) -> Array:
+    """Each image averaged down to a quarter of its side; [batch, height / 4, width / 4, channels]."""
+    batch, height, width, channels = real.shape
+    return real.reshape(batch, height // 4, 4, width // 4, 4, channels).mean(axis=(2, 4))
+
+
+def real_images(rng: Array, real: Array) -> Array:
+    """The reals themselves, for a generator with an encoder."""
+    return real
+
+
+def nothing(rng: Array, real: Array) -> None:
+    """No context."""
+    return None
+
+
+CONTEXTS: dict[str | None, Callable[[Array, Array], Array | None]] = {
+    None: nothing,
+    "image": edges,
+    "masked": masked,
+    "small": small,
+    "real": real_images,
+}

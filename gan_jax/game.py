@@ -1,0 +1,519 @@
+"""The game: two networks, a loss, and everything that may be hung onto them, as pure functions of parameters and state.
+
+`Game` holds statics only. Its methods say what each player wants to minimise; *how* the two then move is a
+strategy (see `gan_jax.strategies`). Everything that evolves and is not trained by gradients is a `GameState`.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gan_jax.optimizers import ema_params
+from gan_jax.replay import Replay
+from gan_jax.typing import (
+    AdversarialLoss,
+    Array,
+    DiscriminatorOutput,
+    GeneratorOutput,
+    InputTransform,
+    Metrics,
+    Network,
+    ParamTransform,
+    Players,
+    PyTree,
+)
+
+
+class GameState(NamedTuple):
+    """Everything that evolves beside the parameters; with them, the seed and the data position, the whole run.
+
+    Attributes:
+        step: int32 [], the number of `train_step` calls made.
+        optimizer: the optimiser's state (moments, EMA ...).
+        networks: `Players` of what networks carry without gradients (batch statistics).
+        transforms: `Players` of tuples, one state per parameter transformation (power iteration vectors).
+        inputs: one state per transformation of D's inputs (augmentation probability).
+        terms: one state per loss term (LeCam's anchors).
+        replay: the buffer of past fakes, or `()`.
+        strategy: what the update strategy carries (a pool of past players), or `()`.
+    """
+
+    step: Array
+    optimizer: PyTree
+    networks: Players
+    transforms: Players
+    inputs: tuple[PyTree, ...]
+    terms: tuple[PyTree, ...]
+    replay: PyTree
+    strategy: PyTree
+
+
+class Penalty(NamedTuple):
+    """A gradient penalty of the discriminator, as a row of `gan_jax.penalties.PENALTIES`, with its weight.
+
+    Attributes:
+        name: under `penalty/<name>` in the metrics.
+        function: `(critic, real, fake, rng) -> values`, one per example.
+        weight: the factor of its mean in the loss of D.
+        interval: computed every `interval` steps with `interval` times the weight (lazy regularisation,
+            Karras et al., 2020).
+    """
+
+    name: str
+    function: Callable[..., Array]
+    weight: float
+    interval: int = 1
+
+
+class Round(NamedTuple):
+    """One batch and the draws that go with it.
+
+    Attributes:
+        real: float [batch, ...] in [-1, 1].
+        labels: int32 [batch] or None; the fakes of a conditional game carry the labels of the reals.
+        context: what both networks are conditioned on, or None.
+        latents: float [batch, latent_dim].
+        rng: the key of every other draw of this round.
+    """
+
+    real: Array
+    labels: Array | None
+    context: Array | None
+    latents: Array
+    rng: Array
+
+
+class Play(NamedTuple):
+    """What a loss term may look at.
+
+    Attributes:
+        round: the batch and its draws.
+        fake: the generator's output; without gradient in a term of D.
+        real_output: D on the reals; None for a term of G unless the term says `needs_real`.
+        fake_output: D on the fakes.
+        params: the effective parameters of the player whose term this is.
+        discriminate: `(images, name) -> DiscriminatorOutput`, another pass of the present D; `name` names its draws.
+        generate: `(latents, name) -> GeneratorOutput`, another pass of the present G.
+        step: int32 [].
+    """
+
+    round: Round
+    fake: GeneratorOutput
+    real_output: DiscriminatorOutput | None
+    fake_output: DiscriminatorOutput
+    params: PyTree
+    discriminate: Callable[..., DiscriminatorOutput]
+    generate: Callable[..., GeneratorOutput]
+    step: Array
+
+
+class Term(NamedTuple):
+    """A further term of one player's loss: feature matching, reconstruction, consistency, an auxiliary classifier ...
+
+    Attributes:
+        name: under `term/<name>` in the metrics.
+        player: "generator" or "discriminator".
+        function: `(play, state) -> (values, state)`; its mean times `weight` is added to the loss.
+        weight: the factor.
+        needs_real: whether a term of G needs D's output on the reals.
+        init: `(rng, params) -> state`, with the parameters of that player.
+    """
+
+    name: str
+    player: str
+    function: Callable[[Play, PyTree], tuple[Array, PyTree]]
+    weight: float = 1.0
+    needs_real: bool = False
+    init: Callable[[Array, PyTree], PyTree] = lambda rng, params: ()
+
+
+def named_key(rng: Array, name: str) -> Array:
+    """The key of one named use: no split history, so that a new use does not move the draws of the others."""
+    return jax.random.fold_in(rng, zlib.crc32(name.encode()))
+
+
+def normalize_images(images: Array) -> Array:
+    """Maps uint8 images in [0, 255] to float32 in [-1, 1]; floating-point input passes unchanged."""
+    if images.dtype == jnp.uint8:
+        return images.astype(jnp.float32) / 127.5 - 1.0
+    return images
+
+
+def total_mean(values: PyTree) -> Array:
+    """Mean over all elements of each array, summed over the arrays (scales) of a tree of values."""
+    return sum(jnp.mean(widen(leaf)) for leaf in jax.tree.leaves(values))
+
+
+def widen(values: Array) -> Array:
+    """At least float32."""
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+
+
+def _pooled(values: PyTree) -> Array:
+    """Mean over all logits of all scales."""
+    leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(values)]
+    return jnp.mean(widen(jnp.concatenate(leaves)))
+
+
+def _no_context(rng: Array, real: Array) -> None:
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Game:
+    """Two players and their objectives; statics only. Built by `gan_jax.make_gan`.
+
+    Attributes:
+        generator, discriminator: the networks.
+        loss: the adversarial loss pair.
+        optimizer: one optax transformation over `Players`; None in place of a player's gradients leaves that player alone.
+        image_shape: shape of one example, (height, width, channels) or (dim,).
+        latent_dim: latents are [batch, latent_dim].
+        sample_latents: `(rng, shape) -> latents`.
+        num_classes: 0 for an unconditional game.
+        penalties: gradient penalties of D.
+        terms: further loss terms of either player.
+        transforms: `Players` of tuples of `ParamTransform`.
+        input_transforms: what happens to images before D sees them.
+        targets: `(rng, shape) -> (real_target, fake_target)` for D's loss, or None for the loss's own.
+        generator_target: the value that G wants D to output, where smoothing or the paper's c says so; None for the loss's own.
+        adversarial_weight: the factor of G's adversarial term beside its other terms.
+        halve_discriminator_loss: D minimises (real + fake) / 2 instead of the sum.
+        joint_batches: D sees reals and fakes in one pass. Only for a D that does not couple examples, or to show what
+            happens otherwise.
+        context: `(rng, real) -> context` for games conditioned on something made from the batch.
+        replay: shows D past fakes, or None.
+        target_discriminator: G plays against the moving average of D (the target network of actor-critic learning).
+        top_k: `(fake_logits, step) -> weights` per example for G's adversarial loss (top-k training), or None.
+        freeze: `Players` of the number of first steps in which a player does not learn.
+        layer_norms: report the gradient norm of every layer, too.
+        example_batch: batch size of the examples that `init` shows the networks.
+    """
+
+    generator: Network
+    discriminator: Network
+    loss: AdversarialLoss
+    optimizer: optax.GradientTransformation
+    image_shape: tuple[int, ...]
+    latent_dim: int
+    sample_latents: Callable[..., Array]
+    num_classes: int = 0
+    penalties: tuple[Penalty, ...] = ()
+    terms: tuple[Term, ...] = ()
+    transforms: Players = Players((), ())
+    input_transforms: tuple[InputTransform, ...] = ()
+    targets: Callable[..., tuple[Array, Array]] | None = None
+    generator_target: float | None = None
+    adversarial_weight: float = 1.0
+    halve_discriminator_loss: bool = False
+    joint_batches: bool = False
+    context: Callable[[Array, Array], Array | None] = _no_context
+    replay: Replay | None = None
+    target_discriminator: bool = False
+    top_k: Callable[[Array, Array], Array] | None = None
+    freeze: Players = Players(0, 0)
+    layer_norms: bool = False
+    example_batch: int = 48
+
+    # -- beginning -------------------------------------------------------------------------------------------
+
+    def init(self, rng: Array) -> tuple[Players, GameState]:
+        """Draws the parameters of both players and the state that goes with them."""
+        real = jnp.zeros((self.example_batch, *self.image_shape), jnp.float32)
+        labels = jnp.zeros((self.example_batch,), jnp.int32) if self.num_classes else None
+        context = self.context(named_key(rng, "context"), real)
+        latents = self.sample_latents(named_key(rng, "latents"), (self.example_batch, self.latent_dim))
+        inputs = tuple(transform.init() for transform in self.input_transforms)
+        seen = self.transform_inputs(real, inputs, named_key(rng, "inputs"), jnp.int32(0))
+
+        generator, generator_state = self.generator.init(named_key(rng, "generator"), latents, labels, context)
+        discriminator, discriminator_state = self.discriminator.init(named_key(rng, "discriminator"), seen, labels, context)
+        drawn = Players(generator, discriminator)
+        params, transforms = [], []
+        for player in Players._fields:
+            player_params, states = getattr(drawn, player), []
+            for number, transform in enumerate(getattr(self.transforms, player)):
+                player_params = transform.prepare(player_params)
+                states.append(transform.init(named_key(rng, f"transform/{player}/{number}"), player_params))
+            params.append(player_params)
+            transforms.append(tuple(states))
+        players = Players(*params)
+        state = GameState(
+            step=jnp.int32(0),
+            optimizer=self.optimizer.init(players),
+            networks=Players(generator_state, discriminator_state),
+            transforms=Players(*transforms),
+            inputs=inputs,
+            terms=tuple(term.init(named_key(rng, f"term/{term.name}"), getattr(players, term.player)) for term in self.terms),
+            replay=self.replay.init(self.image_shape) if self.replay else (),
+            strategy=(),
+        )
+        return players, state
+
+    def deal(self, batch: Mapping[str, Array], rng: Array) -> Round:
+        """Normalises a batch and draws the latents that go with it."""
+        real = normalize_images(batch["image"])
+        if real.shape[1:] != self.image_shape:
+            raise ValueError(f"batch['image'] must have shape [batch, {', '.join(map(str, self.image_shape))}]; got {real.shape}")
+        labels = batch["label"] if self.num_classes else None
+        return Round(
+            real=real,
+            labels=labels,
+            context=self.context(named_key(rng, "context"), real),
+            latents=self.sample_latents(named_key(rng, "latents"), (real.shape[0], self.latent_dim)),
+            rng=rng,
+        )
+
+    # -- passes through the networks -------------------------------------------------------------------------
+
+    def effective_params(self, player: str, params: PyTree, state: GameState) -> tuple[PyTree, GameState]:
+        """Applies a player's parameter transformations, and returns the state with theirs advanced."""
+        states = []
+        for transform, transform_state in zip(getattr(self.transforms, player), getattr(state.transforms, player), strict=True):
+            params, new = transform.apply(params, transform_state)
+            states.append(jax.lax.stop_gradient(new))
+        return params, state._replace(transforms=state.transforms._replace(**{player: tuple(states)}))
+
+    def transform_inputs(self, images: Array, states: tuple[PyTree, ...], rng: Array, step: Array) -> Array:
+        """What D sees of `images`."""
+        for number, (transform, state) in enumerate(zip(self.input_transforms, states, strict=True)):
+            images = transform.apply(images, state, named_key(rng, f"input/{number}"), step)
+        return images
+
+    def generate(self, params: PyTree, state: GameState, round: Round) -> tuple[GeneratorOutput, GameState]:
+        """The fakes of a round, and the state with G's batch statistics and transformations advanced."""
+        effective, state = self.effective_params("generator", params, state)
+        output, network_state = self.generator.apply(
+            effective,
+            state.networks.generator,
+            round.latents,
+            round.labels,
+            round.context,
+            rng=named_key(round.rng, "generator"),
+            train=True,
+        )
+        return output, state._replace(networks=state.networks._replace(generator=network_state))
+
+    def _discriminate(
+        self, effective: PyTree, network_state: PyTree, images: Array, round: Round, state: GameState, name: str
+    ) -> tuple[DiscriminatorOutput, PyTree]:
+        """One pass of D over images of the round; `name` names its draws."""
+        rng = named_key(round.rng, f"discriminator/{name}")
+        seen = self.transform_inputs(images, state.inputs, rng, state.step)
+        copies = images.shape[0] // round.real.shape[0]
+        labels, context = (
+            None if extra is None else jnp.concatenate([extra] * copies)[: seen.shape[0]] for extra in (round.labels, round.context)
+        )
+        return self.discriminator.apply(effective, network_state, seen, labels, context, rng=rng, train=True)
+
+    def discriminate_both(
+        self, effective: PyTree, state: GameState, fake: Array, round: Round
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput, PyTree]:
+        """D on the reals and on the fakes: in two passes, so that batch statistics never mix, or in one."""
+        network_state = state.networks.discriminator
+        if not self.joint_batches:
+            real_output, network_state = self._discriminate(effective, network_state, round.real, round, state, "real")
+            fake_output, network_state = self._discriminate(effective, network_state, fake, round, state, "fake")
+            return real_output, fake_output, network_state
+        both = jnp.concatenate([round.real, fake])
+        output, network_state = self._discriminate(effective, network_state, both, round, state, "both")
+        share = round.real.shape[0] / both.shape[0]
+
+        def cut(array: Array) -> int:
+            return round_half(array.shape[0] * share)
+
+        real_output = jax.tree.map(lambda array: array[: cut(array)], output)
+        fake_output = jax.tree.map(lambda array: array[cut(array) :], output)
+        return real_output, fake_output, network_state
+
+    # -- what each player minimises --------------------------------------------------------------------------
+
+    def discriminator_objective(
+        self,
+        params: PyTree,
+        state: GameState,
+        fake: GeneratorOutput,
+        round: Round,
+        generate: Callable[..., GeneratorOutput],
+        *,
+        detach: bool = True,
+    ) -> tuple[Array, tuple[GameState, Metrics]]:
+        """D's loss against given fakes.
+
+        Args:
+            params: D's parameters.
+            state: the state.
+            fake: G's output.
+            round: the batch.
+            generate: `(latents, name) -> GeneratorOutput`, makes further fakes, for terms.
+            detach: whether no gradient reaches whoever made the fakes; only unrolling wants it otherwise.
+
+        Returns:
+            The scalar loss, and (the state advanced, the metrics).
+        """
+        if detach:
+            fake = jax.lax.stop_gradient(fake)
+        effective, state = self.effective_params("discriminator", params, state)
+        real_output, fake_output, network_state = self.discriminate_both(effective, state, fake.images, round)
+        values = self._discriminator_values(real_output.logits, fake_output.logits, round)
+        loss = total_mean(values) * (0.5 if self.halve_discriminator_loss else 1.0)
+        metrics = {
+            "discriminator_adversarial_loss": loss,
+            "real_logits": _pooled(real_output.logits),
+            "fake_logits": _pooled(fake_output.logits),
+            "real_accuracy": _pooled(jax.tree.map(lambda x: x > 0, real_output.logits)),
+            "fake_accuracy": _pooled(jax.tree.map(lambda x: x < 0, fake_output.logits)),
+        }
+        for penalty in self.penalties:
+            value = self._penalty(penalty, effective, state, fake.images, round)
+            metrics[f"penalty/{penalty.name}"] = value
+            loss += penalty.weight * value
+        play = Play(
+            round=round,
+            fake=fake,
+            real_output=real_output,
+            fake_output=fake_output,
+            params=effective,
+            discriminate=lambda images, name: self._discriminate(
+                effective, state.networks.discriminator, images, round, state, f"term/{name}"
+            )[0],
+            generate=(lambda latents, name: jax.lax.stop_gradient(generate(latents, name))) if detach else generate,
+            step=state.step,
+        )
+        term_loss, state, term_metrics = self._terms("discriminator", play, state)
+        loss += term_loss
+        inputs = tuple(
+            jax.lax.stop_gradient(transform.update(input_state, _first(real_output.logits), _first(fake_output.logits)))
+            for transform, input_state in zip(self.input_transforms, state.inputs, strict=True)
+        )
+        state = state._replace(networks=state.networks._replace(discriminator=network_state), inputs=inputs)
+        return loss, (state, metrics | term_metrics | {"discriminator_loss": loss})
+
+    def generator_objective(
+        self,
+        fake: GeneratorOutput,
+        discriminator_params: PyTree,
+        state: GameState,
+        round: Round,
+        generator: tuple[PyTree, Callable[..., GeneratorOutput]],
+        *,
+        hold_discriminator: bool = True,
+    ) -> tuple[Array, tuple[GameState, Metrics, Array]]:
+        """G's loss, as a function of its output; D's state is not advanced.
+
+        Args:
+            fake: G's output.
+            discriminator_params: D's parameters.
+            state: the state.
+            round: the batch.
+            generator: G's effective parameters, for terms of weights, and `(latents, name) -> GeneratorOutput`.
+            hold_discriminator: whether no gradient reaches D's parameters; only unrolling and the single loss of the
+                simultaneous game want it otherwise.
+
+        Returns:
+            The scalar loss, and (the state with its terms advanced, the metrics, the adversarial part of the loss).
+        """
+        if self.target_discriminator:
+            discriminator_params = ema_params(state.optimizer, player="discriminator")
+        effective, _ = self.effective_params("discriminator", discriminator_params, state)
+        if hold_discriminator:
+            effective = jax.lax.stop_gradient(effective)
+        network_state = state.networks.discriminator
+        if self.joint_batches:
+            real_output, fake_output, _ = self.discriminate_both(effective, state, fake.images, round)
+        else:
+            real_output = None
+            if self.needs_real:
+                real_output, network_state = self._discriminate(effective, network_state, round.real, round, state, "real")
+            fake_output, _ = self._discriminate(effective, network_state, fake.images, round, state, "fake")
+        values = self._generator_values(fake_output.logits, None if real_output is None else real_output.logits)
+        if self.top_k is not None:
+            values = jax.tree.map(lambda v, logits: v * self.top_k(logits, state.step), values, fake_output.logits)
+        adversarial = total_mean(values)
+        play = Play(
+            round=round,
+            fake=fake,
+            real_output=real_output,
+            fake_output=fake_output,
+            params=generator[0],
+            discriminate=lambda images, name: self._discriminate(effective, network_state, images, round, state, f"term/{name}")[0],
+            generate=generator[1],
+            step=state.step,
+        )
+        term_loss, state, term_metrics = self._terms("generator", play, state)
+        loss = self.adversarial_weight * adversarial + term_loss
+        metrics = {"generator_adversarial_loss": adversarial, "generator_loss": loss} | term_metrics
+        return loss, (state, metrics, self.adversarial_weight * adversarial)
+
+    @property
+    def needs_real(self) -> bool:
+        """Whether G's objective looks at D's output on the reals: relativistic losses and some terms do."""
+        return loss_needs_real(self.loss) or any(term.needs_real and term.player == "generator" for term in self.terms)
+
+    def _discriminator_values(self, real_logits: PyTree, fake_logits: PyTree, round: Round) -> PyTree:
+        def values(real: Array, fake: Array) -> Array:
+            real = jnp.concatenate([real] * (fake.shape[0] // real.shape[0]))
+            if self.targets is None:
+                return self.loss.discriminator(real, fake)
+            real_target, fake_target = self.targets(named_key(round.rng, "targets"), real.shape)
+            return self.loss.discriminator(real, fake, real_target=real_target, fake_target=fake_target)
+
+        return jax.tree.map(values, real_logits, fake_logits)
+
+    def _generator_values(self, fake_logits: PyTree, real_logits: PyTree | None) -> PyTree:
+        keywords = {} if self.generator_target is None else {"real_target": self.generator_target}
+        if real_logits is None:
+            return jax.tree.map(lambda fake: self.loss.generator(fake, **keywords), fake_logits)
+        return jax.tree.map(lambda fake, real: self.loss.generator(fake, real, **keywords), fake_logits, real_logits)
+
+    def _penalty(self, penalty: Penalty, effective: PyTree, state: GameState, fake: Array, round: Round) -> Array:
+        def critic(images: Array) -> PyTree:
+            network_state = state.networks.discriminator
+            rng = named_key(round.rng, f"discriminator/penalty/{penalty.name}")
+            return self.discriminator.apply(effective, network_state, images, round.labels, round.context, rng=rng, train=True)[0].logits
+
+        def value() -> Array:
+            rng = named_key(round.rng, f"penalty/{penalty.name}")
+            real = self.transform_inputs(round.real, state.inputs, named_key(rng, "real"), state.step)
+            seen = self.transform_inputs(fake[: round.real.shape[0]], state.inputs, named_key(rng, "fake"), state.step)
+            return jnp.mean(widen(penalty.function(critic, real, seen, rng)))
+
+        if penalty.interval == 1:
+            return value()
+        nothing = jnp.zeros((), jax.eval_shape(value).dtype)
+        return jax.lax.cond(state.step % penalty.interval == 0, lambda: penalty.interval * value(), lambda: nothing)
+
+    def _terms(self, player: str, play: Play, state: GameState) -> tuple[Array, GameState, Metrics]:
+        loss, metrics, states = jnp.float32(0), {}, list(state.terms)
+        for number, term in enumerate(self.terms):
+            if term.player != player:
+                continue
+            values, new = term.function(play, states[number])
+            value = total_mean(values)
+            states[number] = jax.lax.stop_gradient(new)
+            metrics[f"term/{term.name}"] = value
+            loss += term.weight * value
+        return loss, state._replace(terms=tuple(states)), metrics
+
+
+def round_half(value: float) -> int:
+    """The nearest integer to a product of a size and a share."""
+    return int(value + 0.5)
+
+
+def _first(logits: Any) -> Array:
+    return jax.tree.leaves(logits)[0]
+
+
+def loss_needs_real(loss: AdversarialLoss) -> bool:
+    """Whether the generator's half refuses to do without the logits of the reals."""
+    try:
+        jax.eval_shape(loss.generator, jax.ShapeDtypeStruct((2,), jnp.float32))
+    except (TypeError, ValueError):
+        return True
+    return False
