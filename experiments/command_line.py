@@ -1,0 +1,114 @@
+"""What the scripts share: flags read by tyro, errors as one line, the compilation cache."""
+
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+RECIPES = Path(__file__).parent / "recipes"
+Result = TypeVar("Result")
+
+
+def fail(message: str) -> NoReturn:
+    """Ends the program with one line on standard error and exit status 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def parse(reader: Callable[[], Result]) -> Result:
+    """Calls tyro; what it draws as a box when the flags are wrong becomes one line."""
+    said = io.StringIO()
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "1000"
+    try:
+        with contextlib.redirect_stderr(said):
+            if {"-h", "--help"} & set(sys.argv):
+                os.environ["COLUMNS"] = columns or "120"
+            return reader()
+    except SystemExit as end:
+        if not end.code:
+            raise
+        fail(one_line(said.getvalue()))
+    finally:
+        if columns is None:
+            os.environ.pop("COLUMNS", None)
+        else:
+            os.environ["COLUMNS"] = columns
+
+
+def one_line(box: str) -> str:
+    """The message in tyro's box, with its first suggestion."""
+    lines = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in box.splitlines()[1:]]
+    lines = [line for line in lines if line]
+    text = lines[0] if lines else "the flags cannot be read"
+    for line in lines[1:]:
+        if line.startswith("--"):
+            text += f"; did you mean {line.split()[0]}?" if "nrecognized" in text else f" ({line})"
+            break
+        if line.startswith("Available"):
+            text += f"; {line}"
+            break
+    return f"{text}; see --help"
+
+
+@contextlib.contextmanager
+def errors_as_lines() -> Iterator[None]:
+    """Errors that are meant for a person end the program as one line; a warning is one line, too."""
+    from gan_jax.checkpoint import errors as checkpoint_errors
+    from gan_jax.config import ConfigError
+    from gan_jax.data import DataError
+    from gan_jax.run_directory import RunError
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+    warnings.showwarning = show  # type: ignore[assignment]
+    known = (
+        ConfigError,
+        DataError,
+        RunError,
+        FileNotFoundError,
+        PermissionError,
+        checkpoint_errors.CheckpointNotFound,
+        checkpoint_errors.ConfigurationMismatch,
+        checkpoint_errors.DamagedCheckpoint,
+        checkpoint_errors.TemplateMismatch,
+    )
+    try:
+        yield
+    except known as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def recipes() -> dict[str, tuple[str, Any]]:
+    """Name -> (first line of the recipe's docstring, its configuration), for every file in experiments/recipes."""
+    found = {}
+    for path in sorted(RECIPES.glob("[a-z]*.py")):
+        spec = importlib.util.spec_from_file_location(f"recipes.{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found[path.stem] = ((module.__doc__ or "").strip().splitlines()[0], module.CONFIG)
+    return found
+
+
+def compilation_cache(place: str | None) -> None:
+    """Keeps compiled programs between runs: in `place`, by default in the user's cache directory; "none" keeps nothing."""
+    import jax
+
+    if place == "none":
+        return
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    jax.config.update("jax_compilation_cache_dir", str(place or home / "gan_jax" / "compiled"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,0 +1,152 @@
+"""Trains a GAN.
+
+    python experiments/train.py RECIPE [flags]            a new run, in runs/RECIPE
+    python experiments/train.py RECIPE --help             every flag, with its default in that recipe
+    python experiments/train.py --resume runs/RECIPE      continues a run, to the bytes of an uninterrupted one
+    python experiments/train.py --resume auto RECIPE      continues the newest run of the recipe, or begins one
+    python experiments/train.py --config run.yaml         a new run of a saved configuration
+    python experiments/train.py --recipes                 the recipes
+    python experiments/train.py --models                  the models and their options
+
+Further: --compilation-cache DIR|none says where compiled programs are kept between runs.
+"""
+
+import argparse
+import dataclasses
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import command_line
+
+# Short names that users of other GAN scripts type.
+ALIASES = {
+    "--b1": ["--ttur.b1"],
+    "--b2": ["--ttur.b2"],
+    "--lr": ["--ttur.generator-lr", "--ttur.discriminator-lr"],
+    "--latent-dim": ["--model.latent-dim"],
+    "--image-size": ["--data.image-size"],
+    "--img-size": ["--data.image-size"],
+    "--channels": ["--data.channels"],
+    "--workers": ["--data.workers"],
+    "--n-cpu": ["--data.workers"],
+    "--n-epochs": ["--epochs"],
+    "--sample-interval": ["--sample-every"],
+}
+
+
+def with_aliases(arguments: list[str]) -> list[str]:
+    """Replaces short flags by those of the configuration; `--lr` sets both players' learning rates."""
+    spelled: list[str] = []
+    position = 0
+    while position < len(arguments):
+        name, equals, value = arguments[position].replace("_", "-").partition("=") if arguments[position].startswith("--") else ("", "", "")
+        position += 1
+        if name not in ALIASES:
+            spelled.append(arguments[position - 1])
+            continue
+        if not equals and position < len(arguments):
+            value = arguments[position]
+            position += 1
+        for long in ALIASES[name]:
+            spelled += [long, value]
+    return spelled
+
+
+def own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Splits off the flags that are not part of a configuration."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--resume")
+    parser.add_argument("--config")
+    parser.add_argument("--compilation-cache")
+    parser.add_argument("--recipes", action="store_true")
+    parser.add_argument("--models", action="store_true")
+    parser.error = command_line.fail  # type: ignore[method-assign]
+    return parser.parse_known_args(arguments)
+
+
+def find_run(resume: str, arguments: list[str]) -> Path | None:
+    """The run to continue: as named, or with `auto` the newest of the recipe, if there is one."""
+    from gan_jax.run_directory import RunError
+
+    if resume != "auto":
+        if not (Path(resume) / "config.yaml").is_file():
+            raise RunError(f"--resume {resume}: no run there (it has no config.yaml)")
+        return Path(resume)
+    if "--out" in arguments:
+        place = Path(arguments[arguments.index("--out") + 1])
+        return place if (place / "config.yaml").is_file() else None
+    recipe = next((argument for argument in arguments if not argument.startswith("-")), "")
+    runs = [path for path in Path("runs").glob(f"{recipe}*") if path.name == recipe or path.name.removeprefix(f"{recipe}-").isdigit()]
+    runs = [path for path in runs if (path / "config.yaml").is_file()]
+    return max(runs, key=lambda path: (path / "config.yaml").stat().st_mtime) if runs else None
+
+
+def read(arguments: list[str]) -> tuple[Any, Path | None, argparse.Namespace]:
+    """The configuration that the command line asks for, and the run that it continues."""
+    import tyro
+
+    from gan_jax.config import Config, check, load_config
+
+    own, rest = own_flags(arguments)
+    resume = find_run(own.resume, rest) if own.resume else None
+    saved = resume / "config.yaml" if resume else Path(own.config) if own.config else None
+    rest = with_aliases(rest)
+    known = command_line.recipes()
+    if saved is None:
+        defaults = {name: (text, dataclasses.replace(config, recipe=name)) for name, (text, config) in known.items()}
+
+        def from_recipe() -> Config:
+            return tyro.extras.overridable_config_cli(
+                defaults, prog="train.py", description=__doc__, args=rest, config=(tyro.conf.AvoidSubcommands,)
+            )
+
+        return check(command_line.parse(from_recipe)), None, own
+    config = dataclasses.replace(load_config(saved), out=None)
+    if rest and rest[0] in known:
+        if rest[0] != config.recipe:
+            command_line.fail(f"{saved} is a run of the recipe {config.recipe}, not of {rest[0]}")
+        rest = rest[1:]
+
+    def from_file() -> Config:
+        return tyro.cli(Config, prog="train.py", description=__doc__, default=config, args=rest)
+
+    return check(command_line.parse(from_file)), resume, own
+
+
+def show_models() -> None:
+    """Prints each model with the options that it understands and their defaults."""
+    from gan_jax.models import MODELS
+
+    for name, row in MODELS.items():
+        options = ", ".join(f"{option}={default!r}" for option, default in row.options.items())
+        print(f"{name}: {options}")
+
+
+def main() -> None:
+    """Reads the flags, trains, and ends with status 0, or 2 after one line of error."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments in (["-h"], ["--help"]):
+        print(__doc__)
+        arguments = ["--recipes"]
+    if "--recipes" in arguments:
+        for name, (text, _) in command_line.recipes().items():
+            print(f"{name:16} {text}")
+        return
+    if "--models" in arguments:
+        show_models()
+        return
+    # Where there is a GPU, the same bytes every time; before JAX is first used.
+    os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
+    with command_line.errors_as_lines():
+        config, resume, own = read(arguments)
+        command_line.compilation_cache(own.compilation_cache)
+        from gan_jax.run import train
+
+        train(config, resume=resume, command=shlex.join(["python", "experiments/train.py", *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

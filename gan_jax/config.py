@@ -1,0 +1,533 @@
+"""The typed configuration of a run: what can be set, its default, its range. Every field is a flag.
+
+`Config` is frozen data; `gan_jax.build` makes functions of its names. It is written to YAML and read back without loss.
+"""
+
+import dataclasses
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+
+class ConfigError(ValueError):
+    """A value that cannot be: one line that names the flag, what came, and what may come."""
+
+
+def flag(path: str) -> str:
+    """The flag of a field: `data.image_size` -> `--data.image-size`."""
+    return "--" + path.replace("_", "-")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where the images come from."""
+
+    source: str = "mnist5k"
+    """mnist5k (embedded), mnist, fashion_mnist, image_folder, stacked_mnist, ring, grid, or tfds:NAME."""
+    directory: Path | None = None
+    """Directory of the IDX files, of the image tree, or of the TFDS data."""
+    split: str = "train"
+    """Which part of the source to train on; the rest is held out for the metrics where there is one."""
+    image_size: int = 32
+    """Side of the images in pixels."""
+    channels: int | None = None
+    """1 or 3 colour channels; by default those of the source."""
+    flip: bool = False
+    """Mirror each image with probability 1/2."""
+    pipeline: Literal["auto", "memory", "stream"] = "auto"
+    """Keep the images on the device (memory), or read batches as they are needed (stream); auto: by size."""
+    workers: int = 4
+    """Loader workers, where the images are streamed."""
+    on_corrupt: Literal["skip", "stop"] = "skip"
+    """What to do about an image file that cannot be read: skip and count it, or stop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The networks. A field left at None takes the model's own default; a field that the model lacks is refused."""
+
+    name: str = "dcgan"
+    """A row of gan_jax.models.MODELS: dcgan, mlp, points, resnet, sagan, biggan, r3gan ..."""
+    latent_dim: int = 100
+    """Dimension of the latents."""
+    latents: Literal["normal", "spherical", "uniform"] = "normal"
+    """Distribution of the latents."""
+    conditional: bool = False
+    """Condition both players on the labels."""
+    options: dict[str, int | float | str | bool] = dataclasses.field(default_factory=dict)
+    """Further options of the model, NAME VALUE pairs, as `python experiments/train.py --models` lists them."""
+    width: int | None = None
+    """Base number of channels."""
+    norm: str | None = None
+    """Normalisation in G: batch, instance, layer, pixel, none ..."""
+    discriminator_norm: str | None = None
+    """Normalisation in D."""
+    activation: str | None = None
+    """leaky_relu, relu, elu, swish."""
+    output_activation: str | None = None
+    """tanh, or linear."""
+    output_kernel: int | None = None
+    """Side of the filters of a last convolution onto the image channels: 1, 3 or 9."""
+    up: str | None = None
+    """Up-sampling in G: transposed, shuffle, resize."""
+    down: str | None = None
+    """Down-sampling in D: strided, average, max."""
+    noise: bool | None = None
+    """Gaussian noise at every layer of G."""
+    dropout: float | None = None
+    """Dropout in G, in training and in sampling."""
+    discriminator_dropout: float | None = None
+    """Dropout in D, in training."""
+    minibatch_stddev: bool | None = None
+    """Minibatch standard deviation in D."""
+    minibatch_discrimination: bool | None = None
+    """Minibatch discrimination in D."""
+    condition: str | None = None
+    """How D sees the labels: channels, projection, none."""
+    auxiliary: bool | None = None
+    """D also classifies (ACGAN)."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of computation; parameters and statistics stay float32."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LossConfig:
+    """What the players minimise."""
+
+    name: str = "non_saturating"
+    """A row of gan_jax.losses.ADVERSARIAL: minimax, non_saturating, least_squares, wasserstein, hinge, relativistic ..."""
+    real_target: tuple[float, float] | None = None
+    """Label of the reals in D's loss: drawn from LOW HIGH (0.7 1.2 for soft labels, 0.9 0.9 for one-sided smoothing)."""
+    fake_target: tuple[float, float] | None = None
+    """Label of the fakes in D's loss: drawn from LOW HIGH (0.0 0.3 for soft labels)."""
+    flip_probability: float = 0.0
+    """Probability with which an example's labels are exchanged when D is trained."""
+    generator_target: float | None = None
+    """The value that G wants D to output (c of least squares)."""
+    halve: bool = False
+    """D minimises (real + fake) / 2 instead of their sum."""
+    adversarial_weight: float = 1.0
+    """Weight of G's adversarial term beside its other terms (lambda)."""
+    feature_matching: float = 0.0
+    """Weight of feature matching in G's loss."""
+    classifier: float = 1.0
+    """Weight of the auxiliary classifier in both players' losses, where D has one."""
+    reconstruction: float = 0.0
+    """Weight of the L1 distance to the target image, for models that translate, inpaint or reconstruct."""
+    feature_reconstruction: float = 0.0
+    """Weight of the squared distance of D's features of an image and its reconstruction (VAE-GAN)."""
+    total_variation: float = 0.0
+    """Weight of the total variation of the fakes."""
+    perceptual: float = 0.0
+    """Weight of the distance of VGG16 features (needs --loss.vgg)."""
+    style: float = 0.0
+    """Weight of the distance of Gram matrices of VGG16 features (needs --loss.vgg)."""
+    vgg: Path | None = None
+    """The safetensors file that experiments/convert_vgg.py makes."""
+    kl: float = 0.0
+    """Weight of the KL divergence of the encoder, for models that have one."""
+    top_k: float = 1.0
+    """Top-k training of G: the share of the best fakes that is kept in the end; 1 keeps all."""
+    top_k_decay: float = 0.99
+    """Factor by which that share falls every --loss.top-k-interval steps."""
+    top_k_interval: int = 100
+    """See --loss.top-k-decay."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PenaltyConfig:
+    """Weights of the penalties; 0 turns one off."""
+
+    wgan_gp: float = 0.0
+    """Gradient penalty on interpolates, centred at --penalty.target (10 in the paper)."""
+    r1: float = 0.0
+    """Squared gradient norm on reals (gamma / 2 of the paper)."""
+    r2: float = 0.0
+    """Squared gradient norm on fakes (gamma / 2)."""
+    zero_centered: float = 0.0
+    """Squared gradient norm on interpolates (0-GP)."""
+    dragan: float = 0.0
+    """Gradient penalty around the reals."""
+    target: float = 1.0
+    """The gradient norm at which the interpolates' penalty is centred."""
+    one_sided: bool = False
+    """Penalise only norms above the target."""
+    interval: int = 1
+    """Gradient penalties every so many steps, with as many times the weight (lazy regularisation)."""
+    orthogonal: float = 0.0
+    """Orthogonal regularisation of both players' weights (1e-4 in BigGAN)."""
+    spectral: float = 0.0
+    """Spectral norm regularisation of D's weights."""
+    consistency: float = 0.0
+    """Consistency of D on augmented reals (CR; 10 in the paper)."""
+    balanced_consistency: float = 0.0
+    """Consistency of D on augmented reals and fakes (bCR; 10 in the paper)."""
+    latent_consistency: float = 0.0
+    """Consistency of D, diversity of G, under small changes of the latents (zCR)."""
+    lecam: float = 0.0
+    """LeCam regularisation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformConfig:
+    """Reparametrisations of weights."""
+
+    spectral_norm: Literal["none", "discriminator", "generator", "both"] = "none"
+    """Spectral normalisation of which players."""
+    power_iterations: int = 1
+    """Power iterations a step."""
+    weight_norm: Literal["none", "discriminator", "generator", "both"] = "none"
+    """Weight normalisation of which players."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TturConfig:
+    """One optimiser for both players, with a learning rate of its own for each (two time-scale update rule)."""
+
+    generator: str = "adam"
+    """Optimiser of G: adam, adamw, sgd, rmsprop, optimistic_adam."""
+    discriminator: str = "adam"
+    """Optimiser of D."""
+    generator_lr: float = 2e-4
+    """Learning rate of G."""
+    discriminator_lr: float = 2e-4
+    """Learning rate of D."""
+    b1: float = 0.5
+    """Adam's decay of the first moment; momentum of sgd."""
+    b2: float = 0.999
+    """Adam's decay of the second moment; decay of rmsprop."""
+    schedule: Literal["constant", "linear", "cosine", "exponential", "warmup_cosine"] = "constant"
+    """Learning-rate schedule over the run."""
+    ema_decay: float = 0.999
+    """Moving average of G's weights, from which samples come; 0 for none."""
+    ema_start: int = 0
+    """First step of the moving average."""
+    ema_warmup: bool = True
+    """Let the decay grow from 0, so that the average forgets the first steps."""
+    clip_weights: float = 0.0
+    """Clip D's weights to [-c, c] after each step (0.01 for WGAN); 0 for never."""
+    clip_gradients: float = 0.0
+    """Clip each player's gradients to this global norm; 0 for never."""
+    adaptive_clip: float = 0.0
+    """Clip each layer's gradients to this share of its weights' norm; 0 for never."""
+    historical_averaging: float = 0.0
+    """Weight of the pull towards the average of the past parameters."""
+    target_discriminator: bool = False
+    """G plays against a moving average of D (Polyak, --ttur.target-decay)."""
+    target_decay: float = 0.99
+    """Decay of that average."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StrategyConfig:
+    """Who moves when."""
+
+    name: Literal["alternating", "simultaneous", "unrolled", "extragradient", "consensus", "loss_balanced"] = "alternating"
+    """The update rule."""
+    discriminator_steps: int = 1
+    """Steps of D for one step of the game (5 for WGAN); each sees images of its own."""
+    generator_steps: int = 1
+    """Steps of G for one step of the game."""
+    order: Literal["discriminator_first", "generator_first"] = "discriminator_first"
+    """Who begins."""
+    fakes: Literal["fresh", "shared"] = "fresh"
+    """Each turn draws its own fakes, or D and G use the same ones."""
+    micro_batches: int = 1
+    """Gradient accumulation: cut each turn's batch into so many parts."""
+    unroll_steps: int = 5
+    """Steps of D that G's gradient flows through (unrolled)."""
+    consensus_weight: float = 10.0
+    """Weight of half the squared norm of the field (consensus)."""
+    loss_threshold: float = 0.7
+    """D is trained while its loss is above this (loss_balanced)."""
+    max_discriminator_steps: int = 5
+    """... but at most so often."""
+    freeze_generator: int = 0
+    """G does not learn in the first N steps."""
+    freeze_discriminator: int = 0
+    """D does not learn in the first N steps."""
+    pool_size: int = 0
+    """Number of past players kept; 0 for none."""
+    pool_interval: int = 500
+    """Steps between the players kept."""
+    pool_duration: int = 10
+    """Steps that a past player is swapped in for, once in every interval."""
+    joint_batches: bool = False
+    """D sees reals and fakes in one batch (wrong with batch norm; to show what happens)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InputConfig:
+    """What happens to images before D sees them, and labels of examples from memory."""
+
+    instance_noise: float = 0.0
+    """Standard deviation of Gaussian noise on D's inputs at the first step."""
+    instance_noise_schedule: Literal["linear", "cosine", "exponential", "constant"] = "linear"
+    """How the noise decays."""
+    instance_noise_steps: int | None = None
+    """... over how many steps; by default half the run."""
+    diff_augment: str = ""
+    """DiffAugment policy: any of color,translation,cutout, joined by commas."""
+    ada: float = 0.0
+    """Adaptive augmentation with this target of the overfitting measure (0.6 in the paper); 0 for none."""
+    pack: int = 1
+    """Samples packed for D (PacGAN)."""
+    replay_size: int = 0
+    """Past fakes kept in memory; 0 for none."""
+    replay_share: float = 0.5
+    """Share of the fakes that D sees taken from memory."""
+    replay_mode: Literal["reservoir", "fifo"] = "reservoir"
+    """What is kept: a uniform sample of the past, or the latest."""
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationConfig:
+    """How good: measured at the end, and every so often if asked."""
+
+    samples: int = 5000
+    """Number of samples for the metrics; 0 for no evaluation."""
+    extractor: str = "auto"
+    """Features for the distances: auto, digit_classifier, inception_v3, pixels."""
+    weights: Path | None = None
+    """Weight file of the feature network, where it is not shipped."""
+    every: int = 0
+    """Evaluate every N steps, and keep the best checkpoint; 0 for only at the end."""
+    best: str = "frechet_distance"
+    """The metric that says which checkpoint is best."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A run. Everything that decides its bytes is in here, but for the machine and the versions."""
+
+    recipe: str = ""
+    """Name of the recipe that this configuration began as."""
+    seed: int = 0
+    """Of everything drawn at random."""
+    steps: int = 1000
+    """Steps of the game."""
+    epochs: int = 0
+    """Passes over the data, in place of --steps; 0 to use --steps."""
+    batch_size: int = 64
+    """Images a turn."""
+    out: Path | None = None
+    """Directory of the run; by default runs/RECIPE, numbered where that is taken."""
+    scan_steps: int = 1
+    """Steps compiled into one program; loop and scan differ in the last bits, so this is part of the run."""
+    log_every: int = 50
+    """Steps between lines of metrics."""
+    sample_every: int = 200
+    """Steps between grids of samples."""
+    sample_grid: int = 8
+    """Rows and columns of the grid of samples."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    keep_checkpoints: int = 2
+    """Latest checkpoints kept."""
+    layer_norms: bool = False
+    """Log the gradient norm of every layer."""
+    tensorboard: bool = True
+    """Write TensorBoard files."""
+    data: DataConfig = DataConfig()
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    loss: LossConfig = LossConfig()
+    penalty: PenaltyConfig = PenaltyConfig()
+    transform: TransformConfig = TransformConfig()
+    ttur: TturConfig = TturConfig()
+    strategy: StrategyConfig = StrategyConfig()
+    inputs: InputConfig = InputConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+# Fields that do not decide the bytes of the weights: a resumed run may change them.
+NOT_OF_THE_RUN = (
+    "out",
+    "steps",
+    "epochs",
+    "log_every",
+    "sample_every",
+    "sample_grid",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "tensorboard",
+    "evaluation",
+    "data.workers",
+    "data.directory",
+)
+
+# path -> (lowest, highest, whether the ends are excluded)
+_RANGES: dict[str, tuple[float, float]] = {
+    "steps": (0, 10**9),
+    "epochs": (0, 10**7),
+    "seed": (0, 2**32 - 1),
+    "batch_size": (1, 2**20),
+    "scan_steps": (1, 10**4),
+    "log_every": (1, 10**9),
+    "sample_every": (0, 10**9),
+    "sample_grid": (1, 64),
+    "checkpoint_every": (0, 10**9),
+    "keep_checkpoints": (1, 10**6),
+    "data.image_size": (2, 4096),
+    "data.channels": (1, 4),
+    "data.workers": (0, 512),
+    "model.latent_dim": (1, 10**5),
+    "model.width": (1, 10**5),
+    "model.dropout": (0, 0.999),
+    "model.discriminator_dropout": (0, 0.999),
+    "loss.flip_probability": (0, 1),
+    "loss.adversarial_weight": (0, 1e9),
+    "loss.top_k": (1e-6, 1),
+    "loss.top_k_decay": (0, 1),
+    "loss.top_k_interval": (1, 10**9),
+    "penalty.interval": (1, 10**6),
+    "penalty.target": (0, 1e9),
+    "transform.power_iterations": (1, 100),
+    "ttur.generator_lr": (0, 1e6),
+    "ttur.discriminator_lr": (0, 1e6),
+    "ttur.b1": (0, 1),
+    "ttur.b2": (0, 1),
+    "ttur.ema_decay": (0, 1),
+    "ttur.ema_start": (0, 10**9),
+    "ttur.clip_weights": (0, 1e9),
+    "ttur.clip_gradients": (0, 1e9),
+    "ttur.adaptive_clip": (0, 1e9),
+    "ttur.historical_averaging": (0, 1e9),
+    "ttur.target_decay": (0, 1),
+    "strategy.discriminator_steps": (1, 1000),
+    "strategy.generator_steps": (1, 1000),
+    "strategy.micro_batches": (1, 10**5),
+    "strategy.unroll_steps": (0, 1000),
+    "strategy.consensus_weight": (0, 1e9),
+    "strategy.max_discriminator_steps": (1, 1000),
+    "strategy.freeze_generator": (0, 10**9),
+    "strategy.freeze_discriminator": (0, 10**9),
+    "strategy.pool_size": (0, 1000),
+    "strategy.pool_interval": (1, 10**9),
+    "strategy.pool_duration": (1, 10**9),
+    "inputs.instance_noise": (0, 1e3),
+    "inputs.instance_noise_steps": (1, 10**9),
+    "inputs.ada": (0, 1),
+    "inputs.pack": (1, 64),
+    "inputs.replay_size": (0, 10**7),
+    "inputs.replay_share": (0, 1),
+    "evaluation.samples": (0, 10**7),
+    "evaluation.every": (0, 10**9),
+}
+_HALF_OPEN = ("ttur.b1", "ttur.b2", "ttur.ema_decay", "ttur.target_decay")
+_NOT_NEGATIVE = ("loss.feature_matching", "loss.classifier", "loss.reconstruction", "loss.total_variation", "loss.perceptual", "loss.style")
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """All fields of a configuration by dotted path."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value, path = getattr(config, field.name), f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value):
+            found |= flatten(value, f"{path}.")
+        else:
+            found[path] = value
+    return found
+
+
+def check(config: Config) -> Config:
+    """Returns the configuration, or raises ConfigError naming the first flag whose value cannot be."""
+    for path, value in flatten(config).items():
+        if isinstance(value, float) and value != value:
+            raise ConfigError(f"{flag(path)} nan: must be a number")
+        low, high = _RANGES.get(path, (0, 1e9) if path.startswith("penalty.") or path in _NOT_NEGATIVE else (None, None))
+        if low is None or value is None or isinstance(value, bool):
+            continue
+        if path in _HALF_OPEN and not low <= value < high:
+            raise ConfigError(f"{flag(path)} {value}: must be in [{low}, {high})")
+        if not low <= value <= high:
+            limit = f"at least {low}" if value < low else f"at most {high}"
+            raise ConfigError(f"{flag(path)} {value}: must be {limit}")
+    for path in ("loss.real_target", "loss.fake_target"):
+        bounds = flatten(config)[path]
+        if bounds is not None and not bounds[0] <= bounds[1]:
+            raise ConfigError(f"{flag(path)} {bounds[0]} {bounds[1]}: the first must not be above the second")
+    turns = config.strategy.micro_batches * config.inputs.pack
+    if config.batch_size % turns:
+        raise ConfigError(f"--batch-size {config.batch_size}: must be a multiple of {turns} (--strategy.micro-batches times --inputs.pack)")
+    if config.ttur.target_discriminator and not config.ttur.target_decay:
+        raise ConfigError("--ttur.target-decay 0: a target network needs a decay above 0")
+    return config
+
+
+# -- to and from plain data ------------------------------------------------------------------------------------
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain data: nested dicts of numbers, strings, lists, None."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, tuple):
+            return list(value)
+        return dict(value) if isinstance(value, dict) else value
+
+    return plain(config)
+
+
+Some = TypeVar("Some")
+
+
+def from_dict(kind: type[Some], values: Any, prefix: str = "") -> Some:
+    """The inverse of `to_dict`; raises ConfigError on unknown fields and on values of the wrong type."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{prefix or 'the configuration'} must be a mapping; got {values!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(map(str, values)) - set(hints))
+    if unknown:
+        raise ConfigError(f"the configuration has no field {prefix}{unknown[0]}")
+    return kind(**{name: _typed(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
+
+
+def _typed(hint: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, f"{path}.")
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _typed(next(a for a in arguments if a is not type(None)), value, path)
+    if origin is Literal:
+        if value not in arguments:
+            raise ConfigError(f"{flag(path)} {value!r}: must be one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
+        return tuple(_typed(a, v, path) for a, v in zip(arguments, value))
+    if origin is dict and isinstance(value, dict):
+        return dict(value)
+    if hint is Path and isinstance(value, str | Path):
+        return Path(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, bool, str) and type(value) is hint:
+        return value
+    raise ConfigError(f"{flag(path)} {value!r}: must be {getattr(hint, '__name__', hint)}")
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Writes the configuration as YAML."""
+    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+
+
+def load_config(path: Path) -> Config:
+    """Reads a configuration written by `save_config`; raises ConfigError naming the file."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
+    try:
+        return check(from_dict(Config, values))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

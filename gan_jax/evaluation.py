@@ -1,0 +1,214 @@
+"""How good a run's generator is: samples of it, measured beside real held-out images under one protocol."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from gan_jax import metrics, pictures, run_directory
+from gan_jax.build import Experiment
+from gan_jax.config import Config, ConfigError
+from gan_jax.data import Source
+from gan_jax.typing import Players
+
+SAMPLE_BATCH = 256
+DEFAULT_METRICS = ("frechet_distance", "kernel_distance", "inception_score", "precision_recall", "density_coverage")
+# What the Fréchet distance is called in features that are not those of the FID literature.
+DISTANCE_NAMES = {"digit_classifier": "classifier_fd", "inception_v3": "fid"}
+
+
+def sample_images(
+    experiment: Experiment,
+    params: Players,
+    opt_state: Any,
+    count: int,
+    *,
+    seed: int,
+    source: Source | None = None,
+    ema: bool = True,
+    truncation: float | None = None,
+    labels: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Draws samples in batches.
+
+    Args:
+        experiment: the game.
+        params, opt_state: its state.
+        count: number of samples.
+        seed: of latents and labels.
+        source: where the contexts of a conditioned generator come from.
+        ema: from the averaged weights.
+        truncation: see `GAN.sample`.
+        labels: int [count] of a conditional model; by default the classes in turn.
+
+    Returns:
+        uint8 [count, height, width, channels] (points: float), and the labels of a conditional model.
+    """
+    game = experiment.game
+    if game.num_classes and labels is None:
+        labels = np.arange(count) % game.num_classes
+    rng = jax.random.fold_in(jax.random.key(seed), 3)
+    size = min(SAMPLE_BATCH, count)
+
+    @jax.jit
+    def draw(params: Players, opt_state: Any, rng: Any, labels: Any, real: Any) -> Any:
+        context = None if real is None else game.context(jax.random.fold_in(rng, 1), real)
+        return experiment.gan.sample(params, opt_state, rng, size, labels, context, ema=ema, truncation=truncation)
+
+    found = []
+    for start in range(0, count, size):
+        chosen = np.arange(start, start + size)
+        of_labels = None if labels is None else jnp.asarray(labels[chosen % len(labels)], jnp.int32)
+        real = None
+        if source is not None and needs_context(experiment):
+            real = jnp.asarray(np.stack([source.images[index % len(source)] for index in chosen])) / 127.5 - 1.0
+        found.append(np.asarray(draw(params, opt_state, jax.random.fold_in(rng, start), of_labels, real)))
+    samples = np.concatenate(found)[:count]
+    return (pictures.to_uint8(samples) if samples.ndim == 4 else samples), (None if labels is None else labels[:count])
+
+
+def needs_context(experiment: Experiment) -> bool:
+    """Whether the generator is conditioned on something made from images."""
+    game = experiment.game
+    real = jax.ShapeDtypeStruct((2, *game.image_shape), jnp.float32)
+    return jax.eval_shape(functools.partial(game.context, jax.random.key(0)), real) is not None
+
+
+def extractor_of(config: Config, source: Source) -> str | None:
+    """The feature network: as asked for, or the shipped classifier where the images are digits; None for none."""
+    chosen = config.evaluation.extractor
+    if chosen not in ("auto", "pixels", *metrics.FEATURE_EXTRACTORS):
+        raise ConfigError(f"--evaluation.extractor {chosen}: must be auto, pixels or one of {', '.join(metrics.FEATURE_EXTRACTORS)}")
+    if chosen == "auto":
+        return "digit_classifier" if source.name in ("mnist5k", "mnist") and source.shape[-1] == 1 else None
+    return None if chosen == "pixels" else chosen
+
+
+def evaluate(
+    config: Config,
+    experiment: Experiment,
+    source: Source,
+    params: Players,
+    opt_state: Any,
+    *,
+    names: Sequence[str] | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    ema: bool = True,
+) -> list[dict[str, Any]]:
+    """Measures samples against the training images, and real held-out images against the same reference.
+
+    Returns:
+        One record a number: `metric`, `value`, `real` (the same figure of the held-out images, or None), and the protocol.
+        Distances of fakes and of held-out images are taken over equally many of both, so that they have the same bias.
+    """
+    count = samples or config.evaluation.samples
+    seed = config.seed if seed is None else seed
+    fake, labels = sample_images(experiment, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
+    reference = np.random.default_rng(0).permutation(len(source))[:50_000]
+    real = np.asarray(source.images[reference])
+    real_labels = None if source.labels is None else source.labels[reference]
+    extractor = extractor_of(config, source)
+    chosen = list(names or (DEFAULT_METRICS if extractor else ("sliced_wasserstein", "ms_ssim", "spectrum_distance")))
+    if extractor is None:
+        needs = [name for name in chosen if name not in metrics.protocol.ON_PIXELS]
+        if needs:
+            raise ConfigError(f"--metrics {needs[0]}: needs a feature network; set --evaluation.extractor")
+    held = held_labels = None
+    if source.held_out is not None:
+        # Files often come sorted by class: a part of them is a random part.
+        order = np.random.default_rng(0).permutation(len(source.held_out))[:count]
+        held = np.asarray(source.held_out.images[order])
+        held_labels = None if source.held_out.labels is None else source.held_out.labels[order]
+    size = count if held is None else len(held)
+    options: dict[str, Any] = {
+        "metrics": chosen,
+        "weights": config.evaluation.weights,
+        "reference": f"{source.name}/{source.split}",
+        "seed": seed,
+        "cache": Path.home() / ".cache" / "gan_jax" / "statistics",
+    }
+    by_class = {"intra_class_frechet_distance", "classification_accuracy_score"} & set(chosen)
+    with_labels = {"fake_labels": labels[:size], "real_labels": real_labels} if by_class and labels is not None else {}
+    rows = metrics.measure(fake[:size], real, extractor, ema=ema, **with_labels, **options)
+    of_real: dict[str, float] = {}
+    if held is not None:
+        if with_labels:
+            with_labels = with_labels | {"fake_labels": held_labels}
+        of_real = {row.metric: row.value for row in metrics.measure(held, real, extractor, **with_labels, **options)}
+    records = [row._asdict() | {"real": of_real.get(row.metric)} for row in rows]
+    for record in records:
+        if record["metric"] == "frechet_distance":
+            record["name"] = DISTANCE_NAMES.get(record["extractor"], "frechet_distance")
+    if extractor == "digit_classifier" and source.num_classes == 10:
+        records += class_records(fake, held, config, seed, ema)
+    return records
+
+
+def class_records(fake: np.ndarray, held: np.ndarray | None, config: Config, seed: int, ema: bool) -> list[dict[str, Any]]:
+    """Classes that the digit classifier sees among the samples, the rarest one's share, and how sure it is of them."""
+    network = metrics.feature_extractor("digit_classifier", config.evaluation.weights)
+
+    def figures(images: np.ndarray) -> dict[str, tuple[float, dict[str, Any]]]:
+        probabilities = network.extract(images).probabilities
+        counts = np.bincount(probabilities.argmax(axis=1), minlength=10)
+        shares = counts / counts.sum()
+        return {
+            "classes_covered": (float((counts > 0).sum()), {"of": 10}),
+            "rarest_class_share": (float(shares.min()), {"shares": [round(float(share), 4) for share in shares]}),
+            "confident_share": (float((probabilities.max(axis=1) > 0.9).mean()), {"threshold": 0.9}),
+        }
+
+    of_fake, of_real = figures(fake), {} if held is None else figures(held)
+    return [
+        {
+            "metric": name,
+            "value": value,
+            "real": of_real[name][0] if of_real else None,
+            "extractor": "digit_classifier",
+            "samples": len(fake),
+            "reference": "none",
+            "reference_samples": 0,
+            "resize": "none",
+            "seed": seed,
+            "ema": ema,
+            "details": details,
+        }
+        for name, (value, details) in of_fake.items()
+    ]
+
+
+def evaluate_run(
+    directory: Path,
+    config: Config,
+    experiment: Experiment,
+    source: Source,
+    params: Players,
+    opt_state: Any,
+    *,
+    console: Console,
+    **options: Any,
+) -> list[dict[str, Any]]:
+    """Evaluates, writes `metrics.json` into the run's directory, and prints a table."""
+    with console.status("measuring the samples ..."):
+        records = evaluate(config, experiment, source, params, opt_state, **options)
+    run_directory.write_json(directory / "metrics.json", records)
+    console.print(table(records))
+    return records
+
+
+def table(records: Sequence[dict[str, Any]]) -> Table:
+    """The numbers, each beside the same figure for real held-out images."""
+    shown = Table(title="How good")
+    for name, side in (("metric", "left"), ("samples", "right"), ("real held-out", "right"), ("count", "right"), ("features", "left")):
+        shown.add_column(name, justify=side)  # type: ignore[arg-type]
+    for record in records:
+        real = "" if record["real"] is None else f"{record['real']:.4g}"
+        shown.add_row(record.get("name", record["metric"]), f"{record['value']:.4g}", real, str(record["samples"]), record["extractor"])
+    return shown

@@ -1,0 +1,231 @@
+"""Bad input at the command line: one line that names the flag or the file, status 2, no traceback, nothing lost."""
+
+import gzip
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "--evaluation.samples", "0", "--no-tensorboard"]
+
+
+def load_script(name):
+    sys.path.insert(0, str(EXPERIMENTS))
+    try:
+        spec = importlib.util.spec_from_file_location(name, EXPERIMENTS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.remove(str(EXPERIMENTS))
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path, capsys):
+    """Runs a script's main() in an empty directory: (status, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        status = 0
+        try:
+            load_script(name).main()
+        except SystemExit as end:
+            status = end.code or 0
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def assert_one_line(result, *words):
+    status, _, error = result
+    assert status == 2
+    lines = [line for line in error.splitlines() if line.strip()]
+    assert len(lines) == 1, error
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in error
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no_such_recipe"], ["no_such_recipe", "dcgan_mnist"]),
+        (["dcgan_mnist", "--no-such-flag", "3"], ["--no-such-flag"]),
+        (["dcgan_mnist", "--stepz", "3"], ["--stepz"]),
+        (["dcgan_mnist", "--steps", "-1"], ["--steps -1", "at least 0"]),
+        (["dcgan_mnist", "--steps", "many"], ["--steps", "many"]),
+        (["dcgan_mnist", "--batch-size", "0"], ["--batch-size 0"]),
+        (["dcgan_mnist", "--batch-size", "8192"], ["--batch-size 8192", "4000"]),
+        (["dcgan_mnist", "--b1", "1.0"], ["--ttur.b1 1.0", "[0, 1)"]),
+        (["dcgan_mnist", "--ttur.b2", "-0.1"], ["--ttur.b2 -0.1"]),
+        (["dcgan_mnist", "--lr", "-1"], ["--ttur.generator-lr -1"]),
+        (["dcgan_mnist", "--ttur.generator-lr", "nan"], ["--ttur.generator-lr", "nan"]),
+        (["dcgan_mnist", "--image-size", "33"], ["33", "32"]),
+        (["dcgan_mnist", "--loss.name", "best"], ["--loss.name best", "hinge"]),
+        (["dcgan_mnist", "--model.name", "best"], ["--model.name best", "dcgan"]),
+        (["dcgan_mnist", "--model.output-kernel", "4"], ["output_kernel", "4"]),
+        (["mlp_mnist", "--model.width", "4"], ["--model.width", "mlp"]),
+        (["dcgan_mnist", "--data.source", "nothing"], ["nothing", "mnist5k"]),
+        (["dcgan_mnist", "--loss.name", "hinge", "--loss.flip-probability", "0.1"], ["hinge has no labels"]),
+        (["dcgan_mnist", "--loss.real-target", "1.2", "0.7"], ["--loss.real-target 1.2 0.7"]),
+        (["dcgan_mnist", "--inputs.pack", "3"], ["--batch-size 64", "multiple of 3"]),
+        (
+            ["dcgan_mnist", "--strategy.name", "consensus", "--strategy.discriminator-steps", "2"],
+            ["--strategy.discriminator-steps", "consensus"],
+        ),
+        (["dcgan_mnist", "--inputs.diff-augment", "colour"], ["colour"]),
+        (["dcgan_mnist", "--loss.perceptual", "1"], ["--loss.vgg", "convert_vgg.py"]),
+        (["--config", "missing.yaml"], ["missing.yaml"]),
+        (["--resume", "missing"], ["--resume missing"]),
+    ],
+)
+def test_bad_flags(script, tmp_path, arguments, words):
+    assert_one_line(script("train", *arguments), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_configuration_files(script, tmp_path):
+    for text, words in [
+        ("seed: [", ["not a YAML file"]),
+        ("sed: 3", ["no field sed"]),
+        ("seed: x", ["--seed 'x'"]),
+        ("- 1", ["must be a mapping"]),
+    ]:
+        (tmp_path / "run.yaml").write_text(text)
+        assert_one_line(script("train", "--config", "run.yaml"), "run.yaml", *words)
+
+
+def test_bad_data_files(script, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    names = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
+    good = gzip.compress(b"\x00\x00\x08\x03" + bytes([0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(2 * 784))
+    arguments = ["train", "dcgan_mnist", "--data.source", "mnist", "--data.directory", folder, *TINY]
+    assert_one_line(script(*arguments), "train-images")
+    for name in names:
+        (folder / f"{name}.gz").write_bytes(good[:-20])
+    assert_one_line(script(*arguments), "ubyte.gz")
+    for name in names:
+        (folder / f"{name}.gz").write_bytes(gzip.compress(b"\x00\x00\x09\x09" + bytes(40)))
+    assert_one_line(script(*arguments), "ubyte.gz")
+    pictures = tmp_path / "pictures" / "cats"
+    pictures.mkdir(parents=True)
+    (pictures / "one.png").write_text("this is no picture")
+    arguments = [
+        "train",
+        "dcgan_mnist",
+        "--data.source",
+        "image_folder",
+        "--data.directory",
+        pictures.parent,
+        "--data.on-corrupt",
+        "stop",
+        *TINY,
+    ]
+    assert_one_line(script(*arguments), "one.png")
+
+
+def test_directories_that_cannot_be_used(script, tmp_path, monkeypatch):
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "precious").write_text("data")
+    assert_one_line(script("train", "dcgan_mnist", "--out", taken, "--steps", "1", *TINY), "--out", "taken", "exists already")
+    assert [path.name for path in taken.iterdir()] == ["precious"]
+    (tmp_path / "file").write_text("")
+    assert_one_line(script("train", "dcgan_mnist", "--out", tmp_path / "file" / "run", "--steps", "1", *TINY), "--out", "file")
+
+    def refuse(self, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert_one_line(script("train", "dcgan_mnist", "--out", tmp_path / "new", "--steps", "1", *TINY), "--out", "No space left")
+
+
+def test_a_run_its_resumption_and_its_refusals(script, tmp_path):
+    run = [
+        "train",
+        "dcgan_mnist",
+        "--out",
+        "run",
+        "--steps",
+        "4",
+        "--log-every",
+        "1",
+        "--sample-every",
+        "2",
+        "--checkpoint-every",
+        "2",
+        *TINY,
+    ]
+    assert script(*run)[0] == 0
+    for name in ("config.yaml", "run.json", "metrics.jsonl", "report.html", "samples/step_00000004.png", "samples/animation.gif"):
+        assert (tmp_path / "run" / name).is_file(), name
+    assert_one_line(script(*run), "exists already", "--resume")
+    assert_one_line(script("train", "--resume", "run", "--lr", "0.1"), "generator_lr")
+    assert_one_line(script("train", "mlp_mnist", "--resume", "run"), "dcgan_mnist")
+    # Two steps more, against a run of six in one go.
+    assert script("train", "--resume", "run", "--steps", "6")[0] == 0
+    longer = [argument if argument != "4" or run[n - 1] != "--steps" else "6" for n, argument in enumerate(run)]
+    assert script(*["whole" if argument == "run" and run[n - 1] == "--out" else argument for n, argument in enumerate(longer)])[0] == 0
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+    assert script("train", "--config", "run/config.yaml", "--out", "again", "--steps", "6")[0] == 0
+    assert_same_run(tmp_path / "again", tmp_path / "whole")
+    assert script("train", "--resume", "auto", "dcgan_mnist", "--out", "whole", "--steps", "6")[0] == 0
+    assert script("sample", "run", "--count", "4", "--interpolate", "3")[0] == 0
+    assert_one_line(script("sample", "run", "--label", "3"), "--label 3")
+    assert_one_line(script("evaluate", "run", "--metrics", "beauty"), "--metrics beauty", "frechet_distance")
+    assert_one_line(script("evaluate", "nothing"), "nothing")
+
+
+def assert_same_run(first, second):
+    """The same weights, samples and metrics, to the byte."""
+    assert (first / "metrics.jsonl").read_bytes() == (second / "metrics.jsonl").read_bytes()
+    last = sorted((first / "checkpoints").glob("step_*"))[-1].name
+    for name in [path.relative_to(first) for path in sorted((first / "checkpoints" / last).glob("*.safetensors"))]:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    pictures = sorted(path.name for path in (first / "samples").glob("*.png"))
+    assert pictures == sorted(path.name for path in (second / "samples").glob("*.png"))
+    for name in pictures:
+        assert (first / "samples" / name).read_bytes() == (second / "samples" / name).read_bytes()
+
+
+def test_help_and_lists(script):
+    status, out, _ = script("train", "--recipes")
+    assert status == 0
+    assert "dcgan_mnist" in out
+    assert "mlp_mnist" in out
+    status, out, _ = script("train", "dcgan_mnist", "--help")
+    assert status == 0
+    for flag in ("--ttur.discriminator-lr", "--penalty.r1", "--strategy.name", "--model.name", "--inputs.diff-augment"):
+        assert flag in out
+    status, out, _ = script("train", "--models")
+    assert status == 0
+    assert "dcgan: " in out
+
+
+def test_interrupt_saves_and_says_how_to_resume(tmp_path):
+    import signal
+    import time
+
+    environment = os.environ | {"PYTHONPATH": str(EXPERIMENTS.parent), "XLA_FLAGS": ""}
+    command = [sys.executable, EXPERIMENTS / "train.py", "dcgan_mnist", "--out", "run", "--steps", "100000", "--log-every", "1", *TINY]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    for _ in range(1200):
+        if (tmp_path / "run" / "metrics.jsonl").exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "interrupted" in error
+    assert "--resume run" in error
+    assert "Traceback" not in error
+    assert list((tmp_path / "run" / "checkpoints").glob("step_*"))
+    assert (tmp_path / "run" / "report.html").exists()
