@@ -4,7 +4,6 @@ import contextlib
 import importlib.util
 import io
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -44,8 +43,8 @@ def parse(reader: Callable[[], Result]) -> Result:
 
 def one_line(box: str) -> str:
     """The message in tyro's box, with its first suggestion."""
-    lines = [re.sub(r"[│╭╮╰╯─]", "", line).strip() for line in box.splitlines()[1:]]
-    lines = [line for line in lines if line]
+    lines = [line.strip("│| ") for line in box.splitlines()[1:]]
+    lines = [line for line in lines if set(line) - set("╭╮╰╯─+-")]
     text = lines[0] if lines else "the flags cannot be read"
     for line in lines[1:]:
         if line.startswith("--"):

@@ -96,8 +96,7 @@ def main() -> None:
                 grid = latents.mine_grid(anchors, spacing=3)
             else:
                 ends = game.sample_latents(rng, (2 * flags.count, game.latent_dim))
-                strips = [latents.great_circle_strip(a, b, steps=flags.interpolate) for a, b in zip(ends[::2], ends[1::2])]
-                grid = jax.numpy.stack(strips)
+                grid = latents.great_circle_strip(ends[::2], ends[1::2], steps=flags.interpolate)
             columns = grid.shape[1]
             flat = grid.reshape(-1, game.latent_dim)
             labels = jax.numpy.full(len(flat), flags.label or 0) if classes else None

@@ -14,7 +14,7 @@ from gan_jax.contexts import CONTEXTS
 from gan_jax.game import Game, Penalty
 from gan_jax.gan import play
 from gan_jax.inputs import adaptive_augment, diff_augment, instance_noise, pack
-from gan_jax.losses import ADVERSARIAL, flip_targets, soft_targets
+from gan_jax.losses import ADVERSARIAL, TAKES_TARGETS, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
 from gan_jax.penalties import PENALTIES, gradient_penalty, top_k_count, top_k_weights
 from gan_jax.replay import Replay, player_pool, replay_buffer
@@ -60,6 +60,12 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         raise ConfigError(f"--loss.name {config.loss.name}: must be one of {', '.join(ADVERSARIAL)}")
     classes = _classes(config, num_classes)
     networks = build_model(config.model.name, **model_options(config, image_shape, classes))
+    if config.inputs.replay_size and classes:
+        raise ConfigError("--inputs.replay-size: past fakes carry no labels; drop --model.conditional")
+    if config.loss.generator_target is not None and config.loss.name not in TAKES_TARGETS:
+        raise ConfigError(f"--loss.generator-target: {config.loss.name} has no labels; {', '.join(sorted(TAKES_TARGETS))} have")
+    if config.inputs.ada and config.loss.name in ("wasserstein", "least_squares"):
+        raise ConfigError(f"--inputs.ada: its measure needs a decision at logit 0, which {config.loss.name} does not have")
     if config.inputs.pack > 1 and classes:
         raise ConfigError("--inputs.pack: packed samples have no single label; drop --model.conditional")
     if config.strategy.joint_batches and len(image_shape) == 1:

@@ -452,6 +452,8 @@ def check(config: Config) -> Config:
     turns = config.strategy.micro_batches * config.inputs.pack
     if config.batch_size % turns:
         raise ConfigError(f"--batch-size {config.batch_size}: must be a multiple of {turns} (--strategy.micro-batches times --inputs.pack)")
+    if config.strategy.pool_size and config.strategy.pool_duration >= config.strategy.pool_interval:
+        raise ConfigError(f"--strategy.pool-duration {config.strategy.pool_duration}: must be below --strategy.pool-interval")
     if config.ttur.target_discriminator and not config.ttur.target_decay:
         raise ConfigError("--ttur.target-decay 0: a target network needs a decay above 0")
     return config

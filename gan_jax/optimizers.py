@@ -1,7 +1,7 @@
 """Optimisers of two players: optax links (EMA, clipping, historical averaging) and chains (TTUR), and tables by name."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import optax
 
 from gan_jax.typing import Array, Players, PyTree
 
-LearningRate = float | Array | optax.Schedule
+LearningRate: TypeAlias = float | Array | optax.Schedule
 
 
 class EmaState(NamedTuple):

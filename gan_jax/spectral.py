@@ -36,7 +36,7 @@ def spectral_norm(
     dL/dW = (G - <G, W / sigma> u v^T) / sigma for G = dL/d(W / sigma).
 
     A convolution's kernel is taken as the matrix [height * width * in, out], as in the paper: sigma of that matrix is not the
-    norm of the convolution itself, which lies between sigma / sqrt(height * width) and sigma * sqrt(height * width). A transposed
+    norm of the convolution itself, which lies between sigma and sigma * sqrt(height * width). A transposed
     convolution's, in Flax's layout, likewise (see `gan_jax.matrices.as_matrix`).
 
     Works on any pytree: parameters of Flax, an Equinox module, a dict. Evaluation: call `apply` and drop the state it returns.

@@ -89,13 +89,17 @@ def alternating(
     if fakes == "shared" and (micro_batches > 1 or pool is not None):
         raise ValueError("fakes=shared excludes micro_batches and a pool of past players")
 
-    def fresh_turns(game: Game, params: Players, state: GameState, rounds: list[Round], opponents: Players) -> tuple:
+    def opponents(params: Players, state: GameState) -> Players:
+        """Past players while they are swapped in; otherwise the present ones, None."""
+        return Players(None, None) if pool is None else pool.opponents(state.strategy, params, state.step)
+
+    def fresh_turns(game: Game, params: Players, state: GameState, rounds: list[Round]) -> tuple:
         metrics: Metrics = {}
 
         def discriminator_turns(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
             found: Metrics = {}
             for round in rounds:
-                opponent = opponents.generator
+                opponent = opponents(params, state).generator
                 params, state, found = move_discriminator(game, params, state, round, opponent=opponent, parts=micro_batches)
             return params, state, found
 
@@ -103,7 +107,7 @@ def alternating(
             found: Metrics = {}
             for number in range(generator_steps):
                 round = redraw(game, rounds[-1], f"generator/{number}")
-                opponent = opponents.discriminator
+                opponent = opponents(params, state).discriminator
                 params, state, found = move_generator(game, params, state, round, opponent=opponent, parts=micro_batches)
             return params, state, found
 
@@ -144,11 +148,10 @@ def alternating(
         rounds = deal_rounds(game, batch, rng, discriminator_steps)
         if fakes == "shared":
             return shared_turns(game, params, state, rounds)
-        if pool is None:
-            return fresh_turns(game, params, state, rounds, Players(None, None))
-        carried = pool.push(state.strategy, params, state.step, named_key(rng, "pool/push"))
-        opponents = pool.opponents(carried, params, state.step, named_key(rng, "pool/choose"))
-        return fresh_turns(game, params, state._replace(strategy=carried), rounds, opponents)
+        if pool is not None:
+            carried = pool.push(state.strategy, params, state.step, named_key(rng, "pool/push"))
+            state = state._replace(strategy=carried)
+        return fresh_turns(game, params, state, rounds)
 
     return Strategy(step, (lambda game, params: pool.init(params)) if pool else (lambda game, params: ()), discriminator_steps)
 

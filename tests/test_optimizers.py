@@ -144,7 +144,7 @@ def test_ema_params_finds_the_right_one_or_says_why_not():
     assert ema_params(nested) == "g"
     assert ema_params(nested, player="discriminator") == "d"
     assert ema_params((1, [discriminator])) == "d"
-    with pytest.raises(ValueError, match="of the generator.*found none"):
+    with pytest.raises(ValueError, match=r"of the generator.*found none"):
         ema_params(optax.adam(1e-3).init(PARAMS))
     with pytest.raises(ValueError, match=r"of the generator.*found \.discriminator"):
         ema_params(Players(optax.EmptyState(), discriminator))
@@ -239,13 +239,13 @@ def test_errors():
             track_ema(decay)
         with pytest.raises(ValueError, match=r"decay must be in \[0, 1\)"):
             polyak_target(1, 1, decay=decay)
-    with pytest.raises(ValueError, match="start_step must not be negative; got -1"):
+    with pytest.raises(ValueError, match=r"start_step must not be negative; got -1"):
         track_ema(start_step=-1)
-    with pytest.raises(ValueError, match="generator_lr must not be negative; got -0.1"):
+    with pytest.raises(ValueError, match=r"generator_lr must not be negative; got -0\.1"):
         ttur(-0.1, 0.1)
-    with pytest.raises(ValueError, match="discriminator_lr must not be negative; got -0.1"):
+    with pytest.raises(ValueError, match=r"discriminator_lr must not be negative; got -0\.1"):
         ttur(0.1, -0.1)
-    with pytest.raises(ValueError, match="generator must be one of adam, .*; got 'adma'"):
+    with pytest.raises(ValueError, match=r"generator must be one of adam, .*; got 'adma'"):
         ttur(0.1, 0.1, generator="adma")
     with pytest.raises(ValueError, match=r"b1 must be in \[0, 1\); got 1.0"):
         ttur(0.1, 0.1, b1=1.0)

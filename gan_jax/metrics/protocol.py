@@ -160,15 +160,24 @@ def _accuracy(sets):
     return {"classification_accuracy_score": (result.value, details)}
 
 
-def _sliced_wasserstein(sets):
+def _equally_many(sets):
+    # Drawn, as data sets may come sorted by class.
     count = min(len(sets.fake), len(sets.real))
-    result = sliced_wasserstein(sets.real[:count], sets.fake[:count], seed=sets.seed)
+    generator = np.random.default_rng(sets.seed)
+    return count, *(x if len(x) == count else x[generator.choice(len(x), count, replace=False)] for x in (sets.real, sets.fake))
+
+
+def _sliced_wasserstein(sets):
+    count, real, fake = _equally_many(sets)
+    result = sliced_wasserstein(real, fake, seed=sets.seed)
     return {"sliced_wasserstein": (result.value, {"per_level": _text_keys(result.per_level), "images": count, "factor": 1000})}
 
 
 def _ms_ssim(sets):
-    fake = ms_ssim_diversity(sets.fake, sets.fake_labels, seed=sets.seed)
-    real = ms_ssim_diversity(sets.real, sets.real_labels, seed=sets.seed)
+    # At most 10,000 pairs (100 a class): more would only cost time.
+    whole = None if len(sets.real) <= 20_000 and len(sets.fake) <= 20_000 else 10_000
+    fake = ms_ssim_diversity(sets.fake, sets.fake_labels, pairs=whole if sets.fake_labels is None else 100, seed=sets.seed)
+    real = ms_ssim_diversity(sets.real, sets.real_labels, pairs=whole if sets.real_labels is None else 100, seed=sets.seed)
     return {"ms_ssim": (fake.value, {"real": real.value, "per_class": _text_keys(fake.per_class)})}
 
 

@@ -134,8 +134,8 @@ def latent_diversity_loss(fake: Array, perturbed_fake: Array) -> Array:
         TypeError: not floating point.
 
     References:
-        Zhao et al., "Improved Consistency Regularization for GANs", 2020, algorithm 2. Deviation: the paper writes the squared norm; the mean
-        over an example's elements (as in StudioGAN) does not grow with the resolution. Multiply by their number for the norm.
+        Zhao et al., "Improved Consistency Regularization for GANs", 2020, algorithm 2. Deviation: the paper writes the squared norm;
+        the mean over an example's elements (as in StudioGAN) does not grow with the resolution. Multiply by their number for the norm.
     """
     check_same_shape(fake=fake, perturbed_fake=perturbed_fake)
     check_not_empty(fake=fake)

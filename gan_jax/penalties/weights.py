@@ -80,8 +80,8 @@ def spectral_norm_penalty(
 ) -> tuple[Array, SpectralPenaltyState | None]:
     """Spectral norm regularisation: the sum over kernels of sigma(W)^2, sigma the largest singular value.
 
-    Plain: the paper adds lambda/2 times this, lambda = 0.01. The gradient through one kernel's term is 2 sigma u v^T, the vectors held constant.
-    Unlike spectral normalisation it leaves the network's weights as they are and only pulls at them.
+    Plain: the paper adds lambda/2 times this, lambda = 0.01. The gradient through one kernel's term is 2 sigma u v^T, the vectors
+    held constant. Unlike spectral normalisation it leaves the network's weights as they are and only pulls at them.
 
     Args:
         params: any pytree of arrays.

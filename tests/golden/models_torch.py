@@ -7,6 +7,7 @@ PyTorch's `examples/dcgan/main.py`, pix2pix's U-Net and PatchGAN, pix2pixHD's py
 narrow. Arrays are named <network>/weights/<PyTorch's name>, <network>/input and <network>/output.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ class UNet(nn.Module):
     def __init__(self):
         super().__init__()
         wide = (1, 2, 4, 8, 16)
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in zip(wide, wide[1:]))
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=False) for a, b in pairwise(wide))
         self.down_norm = nn.ModuleDict({"1": nn.BatchNorm2d(4), "2": nn.BatchNorm2d(8)})
         self.up = nn.ModuleDict(
             {str(i): nn.ConvTranspose2d(wide[i + 1] * (1 if i == 3 else 2), wide[i], 4, 2, 1, bias=False) for i in (3, 2, 1)}

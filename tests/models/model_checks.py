@@ -68,15 +68,16 @@ def init_and_gradients(network, *inputs):
     """The parameters, the gradients, the output in training, and the state before and after; one compiled program."""
     params, state = fill(network, *inputs)
 
+    # The inputs are arguments: constants would be folded, slowly, while compiling.
     @jax.jit
-    def step(params, state, rng):
+    def step(params, state, rng, *inputs):
         def loss(params):
             output, new_state = network.apply(params, state, *inputs, rng=rng)
             return _total(output), (output, new_state)
 
         return jax.grad(loss, has_aux=True)(params)
 
-    gradients, (output, new_state) = step(params, state, jax.random.key(3))
+    gradients, (output, new_state) = step(params, state, jax.random.key(3), *inputs)
     return params, gradients, output, state, new_state
 
 

@@ -37,42 +37,49 @@ def names_without_gradient(gradients):
     return ["/".join(str(key.key) for key in path) for path, _ in bad]
 
 
-def gradients_of(name, change_state=lambda state: state, **options):
-    """One jitted game at random parameters: images, output of D, gradients of both players by the logits (and classes).
+def random_variables(module, inputs, labels=None, seed=0):
+    """Variables of a Linen module, drawn by NumPy: no initialisation to compile, and no layer that starts at zero.
 
-    Zero-initialised layers (attention's gamma, fix-up's last layer) would hide what is behind them: all parameters are moved.
+    (Attention's gamma and fix-up's last layer do, and would hide the layers behind them from a gradient.)
     """
-    latents, _, labels = inputs_of(options)
-    generator, discriminator = as_networks(MODELS[name](**options))
+    draws = np.random.default_rng(seed)
 
-    def moved(rng, params):
-        leaves, tree = jax.tree.flatten(params)
-        keys = jax.random.split(rng, len(leaves))
-        return jax.tree.unflatten(tree, [leaf + 0.1 * jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves)])
+    def draw(path, leaf):
+        name = path[-1].key
+        values = draws.normal(size=leaf.shape) * (np.prod(leaf.shape[:-1]) ** -0.5 if len(leaf.shape) > 1 else 0.3)
+        return jnp.asarray(values + (name in ("scale", "var")), leaf.dtype)
+
+    shapes = jax.eval_shape(module.init, jax.random.key(0), inputs, labels)
+    return jax.tree_util.tree_map_with_path(draw, dict(shapes))
+
+
+def gradients_of(name, change_state=lambda state: state, **options):
+    """One jitted game: images, output of D, gradients of both players by the logits (and classes), parameters."""
+    latents, images, labels = inputs_of(options)
+    modules = MODELS[name](**options)
+    generator, discriminator = as_networks(modules)
+    g_state, d_state = random_variables(modules.generator, latents, labels), random_variables(modules.discriminator, images, labels)
+    params = g_state.pop("params"), d_state.pop("params")
 
     @jax.jit
-    def play(rng):
-        g_params, g_state = generator.init(rng, latents, labels)
-        d_params, d_state = discriminator.init(rng, inputs_of(options)[1], labels)
-        g_params, d_params = moved(rng, g_params), moved(rng, d_params)
-
-        def loss(g_params, d_params):
-            fake, new_state = generator.apply(g_params, change_state(g_state), latents, labels, rng=rng)
-            judged, _ = discriminator.apply(d_params, change_state(d_state), fake.images, labels, rng=rng)
+    def play(params, g_state, d_state, rng):
+        def loss(params):
+            fake, _ = generator.apply(params[0], g_state, latents, labels, rng=rng)
+            judged, _ = discriminator.apply(params[1], d_state, fake.images, labels, rng=rng)
             value = jnp.sum(jnp.sin(judged.logits) * jnp.arange(1.0, BATCH + 1))
             if judged.class_logits is not None:
                 value += jnp.sum(jnp.sin(judged.class_logits))
-            return value, (fake.images, judged, new_state)
+            return value, (fake.images, judged)
 
-        gradients, (images, judged, new_state) = jax.grad(loss, argnums=(0, 1), has_aux=True)(g_params, d_params)
-        return images, judged, gradients, new_state, (g_params, d_params)
+        gradients, (images, judged) = jax.grad(loss, has_aux=True)(params)
+        return images, judged, gradients
 
-    return play(jax.random.key(3))
+    return *play(params, change_state(g_state), change_state(d_state), jax.random.key(3)), params
 
 
-def check_model(name, latent_dim=8, **options):
+def check_model(name, **options):
     """Shapes, dtypes and gradients of a model with these options; the game compiles once."""
-    images, judged, gradients, _, params = gradients_of(name, **options)
+    images, judged, gradients, params = gradients_of(name, **options)
     size, channels = options.get("image_size", 32), options.get("channels", 3)
     assert images.shape == (BATCH, size, size, channels)
     assert judged.logits.shape == (BATCH,)

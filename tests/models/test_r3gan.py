@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from residual_checks import check_model, inputs_of, parameter_counts
+from residual_checks import check_model, inputs_of, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
 from gan_jax.models.r3gan import ResNeXtBlock
@@ -24,11 +24,10 @@ def test_parameters_number_as_in_the_authors_code(options, published):
 @pytest.mark.parametrize(
     "options",
     [
-        {"channels": 1, "image_size": 8},
         {"channels": 3, "image_size": 64, "num_classes": 3, "blocks": 1},
-        {"channels": 3, "image_size": 8, "dtype": "bfloat16"},
+        {"channels": 1, "image_size": 8, "dtype": "bfloat16"},
     ],
-    ids=["1-channel", "64-conditional", "bfloat16"],
+    ids=["64-conditional", "1-channel-bfloat16"],
 )
 def test_shapes_and_gradients_of_every_parameter(options):
     check_model("r3gan", **{"width": 8, "group_size": 4, "embedding_dim": 5, **options})
@@ -53,17 +52,14 @@ def test_second_derivatives_that_r1_takes_are_finite_and_reach_the_parameters():
     _, discriminator = MODELS["r3gan"](**options)
     images = inputs_of(options)[1]
 
+    params = random_variables(discriminator, images)["params"]
+
     @jax.jit
-    def penalty_gradient(rng):
-        params = discriminator.init(rng, images)["params"]
-        params = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    @jax.grad
+    def penalty_gradient(params):
+        return jnp.sum(jax.grad(lambda x: discriminator.apply({"params": params}, x).logits.sum())(images) ** 2)
 
-        def penalty(params):
-            return jnp.sum(jax.grad(lambda x: discriminator.apply({"params": params}, x).logits.sum())(images) ** 2)
-
-        return jax.grad(penalty)(params)
-
-    gradient = penalty_gradient(jax.random.key(0))
+    gradient = penalty_gradient(params)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     assert np.any(gradient["block_0_0"]["grouped"]["kernel"])
 

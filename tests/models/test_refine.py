@@ -43,7 +43,7 @@ def test_the_discriminator_sees_the_mask():
 
 
 def test_a_context_without_mask_is_refused():
-    networks, latents, images, _, context = build_small("inpaint", channels=3)
+    networks, latents, _, _, context = build_small("inpaint", channels=3)
     for wrong in (None, context[..., :3]):
         with pytest.raises(ValueError, match=r"context must be float \[batch, height, width, 4\], the masked image and its mask"):
             fill(networks.generator, latents, None, wrong)

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from residual_checks import check_model, inputs_of, parameter_counts
+from residual_checks import check_model, inputs_of, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
 from gan_jax.models.residual import DiscriminatorBlock, GeneratorBlock
@@ -18,12 +18,11 @@ def test_parameters_number_as_published(size, published):
 @pytest.mark.parametrize(
     "options",
     [
-        {"channels": 1},
         {"channels": 3, "num_classes": 3, "image_size": 64, "width": 2},
-        {"channels": 3, "num_classes": 3, "auxiliary": True, "norm": "switchable", "up": "bilinear", "activation": "leaky_relu"},
-        {"channels": 1, "dtype": "bfloat16"},
+        {"channels": 3, "num_classes": 3, "auxiliary": True, "up": "bilinear", "activation": "leaky_relu"},
+        {"channels": 1, "dtype": "bfloat16", "norm": "switchable"},
     ],
-    ids=["1-channel", "64-conditional", "auxiliary", "bfloat16"],
+    ids=["64-conditional", "auxiliary", "1-channel-bfloat16"],
 )
 def test_shapes_and_gradients_of_every_parameter(options):
     options = {"width": 4, **options}
@@ -46,16 +45,15 @@ def test_shortcuts_commute_with_resizing_and_pooling():
 
 
 def test_labels_change_both_players():
-    options = {"width": 4, "num_classes": 3}
-    generator, discriminator = MODELS["sngan"](**options)
+    options = {"width": 2, "num_classes": 3}
+    modules = MODELS["sngan"](**options)
     latents, images, labels = inputs_of(options)
-    variables = jax.jit(generator.init)(jax.random.key(0), latents, labels)
-    tables = jax.tree.map(lambda leaf: jax.random.normal(jax.random.key(1), leaf.shape), variables["params"])
-    run = jax.jit(lambda labels: generator.apply({**variables, "params": tables}, latents, labels, train=False))
-    assert np.abs(run(labels) - run((labels + 1) % 3)).max() > 1e-3
-    judged = jax.jit(discriminator.init_with_output)(jax.random.key(0), images, labels)[0]
-    other = jax.jit(discriminator.init_with_output)(jax.random.key(0), images, (labels + 1) % 3)[0]
-    assert np.abs(judged.logits - other.logits).max() > 1e-3
+    for module, inputs in zip(modules, (latents, images)):
+        variables = random_variables(module, inputs, labels)
+        run = jax.jit(lambda labels, m=module, v=variables, x=inputs: m.apply(v, x, labels, train=False))
+        one, other = run(labels), run((labels + 1) % 3)
+        one, other = (getattr(output, "logits", output) for output in (one, other))
+        assert np.abs(one - other).max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 import pytest
-from residual_checks import check_model, inputs_of, parameter_counts
+from residual_checks import check_model, inputs_of, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
 
@@ -21,8 +21,8 @@ def test_parameters_number_as_published(options, published):
 
 @pytest.mark.parametrize(
     "options",
-    [{"channels": 1}, {"channels": 3, "num_classes": 3, "image_size": 64}, {"channels": 3, "dtype": "bfloat16"}],
-    ids=["1-channel", "64-conditional", "bfloat16"],
+    [{"channels": 3, "num_classes": 3, "image_size": 64}, {"channels": 1, "dtype": "bfloat16"}],
+    ids=["64-conditional", "1-channel-bfloat16"],
 )
 def test_shapes_and_gradients_of_every_parameter(options):
     # 8 times 4 channels at 16 pixels: the least that self-attention takes is 8.
@@ -34,7 +34,7 @@ def test_attention_maps_can_be_had_from_both_players():
     generator, discriminator = MODELS["sagan"](**options)
     latents, images, _ = inputs_of(options)
     for module, inputs in ((generator, latents), (discriminator, images)):
-        variables = jax.jit(module.init)(jax.random.key(0), inputs)
+        variables = random_variables(module, inputs)
         _, state = jax.jit(lambda v, x, m=module: m.apply(v, x, train=False, mutable=["intermediates"]))(variables, inputs)
         attention = state["intermediates"]["attention_16"]["attention_map"][0]
         assert attention.shape == (4, 16, 16, 8, 8)

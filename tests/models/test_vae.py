@@ -27,7 +27,7 @@ def test_both_players_train(name, options, fakes):
 
 def gradients(gamma, part):
     """Gradients of the images or of the reconstruction, with everything else equal."""
-    networks, latents, images, _, context = build_small("vaegan", gamma=gamma, norm="none", discriminator_norm="none")
+    networks, latents, _, _, context = build_small("vaegan", gamma=gamma, norm="none", discriminator_norm="none")
     params, state = fill(networks.generator, latents, None, context)
     params = jax.tree.map(lambda leaf: 0.3 * leaf, params)
 

@@ -1,0 +1,206 @@
+"""Measures gan_jax's training steps beside PyTorch's, and beside the speed of this machine's matrix products.
+
+    python experiments/benchmark.py                                    the CPU set
+    python experiments/benchmark.py --workloads dcgan32 r1_32          some of it
+    python experiments/benchmark.py --preset scaling                   cost against batch, resolution, width, seeds
+    python experiments/benchmark.py --preset gpu                       the accelerator set, in one call
+    python experiments/benchmark.py --list                             the names
+
+Candidates of a row take turns, each sample between two probes of the machine's speed; samples next to a slow probe are thrown
+away, and the medians of the rest are the milliseconds of one step (of one seed, where there are several). "ratio" is the best
+float32 PyTorch over gan_jax, "bfloat16 ratio" its autocast over gan_jax in bfloat16; above 1, gan_jax is faster. "share of peak" is
+the operations a second that the compiler counts, over those of a square matrix product. Writes JSON and Markdown to --output.
+
+PyTorch is optional (`pip install torch`): without it, its columns stay empty.
+"""
+
+import argparse
+import gc
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import jax
+from benchmarks import jax_steps
+from benchmarks.timing import Candidate, Timing, interleave, matmul_peak
+from benchmarks.workloads import PRESETS, WORKLOADS, Workload
+
+try:
+    from benchmarks import torch_steps
+except ImportError:
+    torch_steps = None
+
+COLUMNS = ("gan_jax", "gan_jax bfloat16", "gan_jax lax", "eager", "compile", "autocast")
+TORCH_OPTIONS = {"eager": {}, "compile": {"compiled": True}, "autocast": {"autocast": True}}
+
+
+def jax_program(workload: Workload, column: str, scan: int | None) -> jax_steps.Program:
+    """Compiles what one of gan_jax's columns asks for."""
+    game = workload.game | ({"dtype": "bfloat16"} if column == "gan_jax bfloat16" else {})
+    with stock_convolutions(column == "gan_jax lax"):
+        gan = jax_steps.make_game(**game)
+        if workload.kind == "sampling":
+            return jax_steps.sampling(gan)
+        return jax_steps.training(gan, **workload.run | ({"scan": scan} if scan else {}))
+
+
+class stock_convolutions:  # noqa: N801
+    """While it is entered (and if asked), "auto" layers trace XLA's own convolutions and Flax's own batch norm."""
+
+    def __init__(self, wanted: bool):
+        self.wanted = wanted
+
+    def __enter__(self) -> None:
+        from gan_jax.nn import batch_norm, conv
+
+        self.modules = (batch_norm, conv) if self.wanted else ()
+        self.original = conv.is_cpu
+        for module in self.modules:
+            module.is_cpu = lambda: False
+
+    def __exit__(self, *_: Any) -> None:
+        for module in self.modules:
+            module.is_cpu = self.original
+
+
+def torch_call(workload: Workload, column: str) -> Callable[[], Any]:
+    """What one of PyTorch's columns asks for."""
+    if workload.kind == "sampling":
+        return torch_steps.sampling(workload.torch["model"], image_shape=workload.torch["image_shape"])
+    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    return torch_steps.training(**workload.torch, **TORCH_OPTIONS[column], device=device)
+
+
+def torch_can_run() -> bool:
+    """Whether PyTorch is here, on the backend that JAX uses."""
+    if torch_steps is None:
+        return False
+    return jax.default_backend() == "cpu" or torch_steps.torch.cuda.is_available()
+
+
+def measure(name: str, workload: Workload, options: argparse.Namespace) -> dict[str, Any]:
+    """Compiles and times one row."""
+    programs: dict[str, jax_steps.Program] = {}
+    candidates: dict[str, Candidate] = {}
+    notes = []
+    for column in workload.columns:
+        if options.columns and column not in options.columns:
+            continue
+        try:
+            if column in TORCH_OPTIONS:
+                if workload.torch is None or not torch_can_run():
+                    continue
+                candidates[column] = Candidate(torch_call(workload, column))
+                candidates[column].call()
+            else:
+                programs[column] = jax_program(workload, column, options.scan)
+                candidates[column] = Candidate(programs[column].call, programs[column].steps)
+        except Exception as error:
+            candidates.pop(column, None)
+            notes.append(f"{column}: {type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}")
+    timings = interleave(candidates, seconds=options.seconds) if candidates else {}
+    return row_of(name, workload, programs, timings, options.peaks, notes)
+
+
+def row_of(
+    name: str,
+    workload: Workload,
+    programs: dict[str, jax_steps.Program],
+    timings: dict[str, Timing],
+    peaks: dict[str, float],
+    notes: list[str],
+) -> dict[str, Any]:
+    """One row as plain numbers."""
+    row: dict[str, Any] = {"workload": name, "about": workload.about, "notes": notes}
+    row["milliseconds"] = {column: 1e3 * timing.median for column, timing in timings.items()}
+    row["range"] = {column: [1e3 * timing.least, 1e3 * timing.greatest] for column, timing in timings.items()}
+    row["samples"] = {column: [timing.kept, timing.rejected] for column, timing in timings.items()}
+    times = row["milliseconds"]
+    main = next((column for column in ("gan_jax", "gan_jax lax") if column in times), None)
+    best = min((times[column] for column in ("eager", "compile") if column in times), default=None)
+    row["ratio"] = best / times[main] if main and best else None
+    narrow = times.get("gan_jax bfloat16")
+    row["bfloat16_ratio"] = times["autocast"] / narrow if narrow and "autocast" in times else None
+    for column, program in programs.items():
+        rate = program.flops / timings[column].median if program.flops and column in timings else None
+        row[column] = {
+            "gigaflops_a_step": program.flops and program.flops / 1e9,
+            "share_of_peak": rate and rate / peaks["bfloat16" if "bfloat16" in column else "float32"],
+            "peak_megabytes": program.peak_bytes and program.peak_bytes / 2**20,
+            "compile_seconds": program.compile_seconds,
+            "first_step_seconds": program.first_step_seconds,
+        }
+    return row
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The table of a report."""
+    heads = ["workload", *(f"{c} ms" for c in COLUMNS), "ratio", "bfloat16 ratio", "share of peak", "peak MB", "compile s", "first step s"]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+
+    def number(value: float | None, digits: int = 2) -> str:
+        return "" if value is None else f"{value:.{digits}f}"
+
+    for row in report["rows"]:
+        times = row["milliseconds"]
+        detail = row.get("gan_jax") or row.get("gan_jax lax") or {}
+        cells = [f"{row['workload']}: {row['about']}"]
+        cells += [number(times.get(column), 1 if times.get(column, 0) >= 10 else 3) for column in COLUMNS]
+        cells += [number(row["ratio"]), number(row["bfloat16_ratio"]), number(detail.get("share_of_peak"))]
+        cells += [number(detail.get(key), 1) for key in ("peak_megabytes", "compile_seconds", "first_step_seconds")]
+        lines.append(f"| {' | '.join(cells)} |")
+    notes = [f"- {row['workload']}: {note}" for row in report["rows"] for note in row["notes"]]
+    machine = report["machine"]
+    head = f"{machine['device']}, {machine['cores']} cores; JAX {machine['jax']}, PyTorch {machine['torch']}; matrix products: "
+    head += ", ".join(f"{dtype} {flops / 1e9:.0f} GFLOP/s" for dtype, flops in report["peaks"].items())
+    return "\n".join([head, "", *lines, "", *notes]).rstrip() + "\n"
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    device = jax.devices()[0].device_kind
+    if jax.default_backend() == "cpu":
+        info = Path("/proc/cpuinfo")
+        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+        device = names[0] if names else platform.processor()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"device": device, "cores": cores, "jax": jax.__version__, "torch": torch_steps.torch.__version__ if torch_steps else "absent"}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, metavar="NAME", help="rows to measure instead of a preset")
+    parser.add_argument("--columns", nargs="+", choices=COLUMNS, metavar="COLUMN", help="columns to fill (default: each row's own)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time for the interleaved rounds of one row")
+    parser.add_argument("--scan", type=int, help="steps a call of gan_jax, instead of each row's own")
+    parser.add_argument("--output", type=Path, default=Path("runs/benchmark"), help="folder of benchmark.json and benchmark.md")
+    parser.add_argument("--list", action="store_true", help="print the names of the workloads and stop")
+    options = parser.parse_args(arguments)
+    if options.list:
+        print("\n".join(f"{name:22} {workload.about}" for name, workload in WORKLOADS.items()))
+        return
+    if not torch_can_run():
+        print("PyTorch is not installed for this backend: its columns stay empty (pip install torch)", file=sys.stderr)
+    options.peaks = {dtype: matmul_peak(dtype, 2048 if jax.default_backend() == "cpu" else 8192) for dtype in ("float32", "bfloat16")}
+    rows = PRESETS[options.preset] if not options.workloads else {name: WORKLOADS[name] for name in options.workloads}
+    report = {"machine": machine(), "peaks": options.peaks, "command": " ".join(["python", *sys.argv]), "rows": []}
+    options.output.mkdir(parents=True, exist_ok=True)
+    for name, workload in rows.items():
+        report["rows"].append(measure(name, workload, options))
+        jax.clear_caches()
+        gc.collect()
+        print(as_markdown(report | {"rows": report["rows"][-1:]}), flush=True)
+        (options.output / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n")
+        (options.output / "benchmark.md").write_text(as_markdown(report))
+    print(f"wrote {options.output / 'benchmark.md'}")
+
+
+if __name__ == "__main__":
+    main()

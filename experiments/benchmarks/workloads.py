@@ -1,0 +1,105 @@
+"""What the benchmark measures: one row each, as options of both implementations."""
+
+from typing import Any, NamedTuple
+
+SMALL, COLOUR, LARGE = (32, 32, 1), (32, 32, 3), (64, 64, 3)
+
+
+class Workload(NamedTuple):
+    """One row.
+
+    Attributes:
+        about: what it is, for the table.
+        game: options of `jax_steps.make_game`.
+        run: options of `jax_steps.training`.
+        torch: options of `torch_steps.training`; None where there is no counterpart.
+        kind: "training" or "sampling".
+        columns: which columns to fill, of `benchmark.COLUMNS`.
+    """
+
+    about: str
+    game: dict[str, Any]
+    run: dict[str, Any]
+    torch: dict[str, Any] | None
+    kind: str = "training"
+    columns: tuple[str, ...] = ("gan_jax", "eager")
+
+
+EVERY = ("gan_jax", "gan_jax bfloat16", "eager", "compile", "autocast")
+
+
+def _dcgan(about: str, shape=SMALL, *, batch: int = 64, width: int = 64, scan: int = 8, columns=EVERY, torch=(), seeds: int = 0, **game: Any) -> Workload:
+    shared = {"model": "dcgan", "image_shape": shape, "width": width}
+    run = {"image_shape": shape, "batch": batch, "scan": scan, "seeds": seeds}
+    norm = {"norm": game["discriminator_norm"]} if "discriminator_norm" in game else {}
+    return Workload(about, shared | game, run, shared | {"batch": batch} | norm | dict(torch), columns=columns)
+
+
+def _sngan(about: str, *, batch: int = 64, scan: int = 2, columns=EVERY) -> Workload:
+    shared = {"model": "sngan", "image_shape": COLOUR, "spectral": True}
+    return Workload(about, shared, {"image_shape": COLOUR, "batch": batch, "scan": scan}, shared | {"batch": batch}, columns=columns)
+
+
+def _mixture(seeds: int, *, scan: int = 100, batch: int = 256) -> Workload:
+    hidden = {"generator_hidden": (128, 128), "discriminator_hidden": (128, 128), "latent_dim": 2}
+    game = {"model": "points", "image_shape": (2,)} | hidden
+    run = {"image_shape": (2,), "batch": batch, "scan": scan, "seeds": seeds}
+    torch = {"model": "points", "image_shape": (2,), "latent_dim": 2, "width": 128, "batch": batch}
+    about = f"mixture of Gaussians, perceptrons of 2 x 128, batch {batch}"
+    return Workload(about + (f", a seed of {seeds} at once" if seeds else ""), game, run, torch)
+
+
+_PENALTY = {"discriminator_norm": "none"}
+_WGAN_GP, _R1 = ("wgan_gp", 10.0), ("r1", 5.0)
+
+CORE: dict[str, Workload] = {
+    "dcgan32": _dcgan("DCGAN 32x32x1, batch norm"),
+    "dcgan32_colour": _dcgan("DCGAN 32x32x3, batch norm", COLOUR),
+    "dcgan32_lax": _dcgan("DCGAN 32x32x1 with XLA's own convolutions, one step a call", columns=("gan_jax lax", "eager"), scan=1),
+    "dcgan32_shared": _dcgan(
+        "DCGAN 32x32x1, one generator forward shared", fakes="shared", torch={"shared_fakes": True}, columns=("gan_jax", "eager")
+    ),
+    "dcgan32_simultaneous": _dcgan(
+        "DCGAN 32x32x1, simultaneous; PyTorch alternating", strategy="simultaneous", columns=("gan_jax", "gan_jax bfloat16", "eager")
+    ),
+    "dcgan32_spectral": _dcgan(
+        "DCGAN 32x32x1, spectral norm in D", discriminator_norm="none", spectral=True, torch={"spectral": True}, columns=("gan_jax", "eager")
+    ),
+    "wgan_gp32": _dcgan(
+        "DCGAN 32x32x3, WGAN-GP, no norm in D",
+        COLOUR,
+        loss="wasserstein",
+        penalty=_WGAN_GP,
+        torch={"penalty": _WGAN_GP},
+        columns=("gan_jax", "eager"),
+        **_PENALTY,
+    ),
+    "r1_32": _dcgan(
+        "DCGAN 32x32x3, R1, no norm in D", COLOUR, penalty=_R1, torch={"penalty": _R1}, columns=("gan_jax", "eager"), **_PENALTY
+    ),
+    "sngan32": _sngan("SNGAN-ResNet 32x32x3", columns=("gan_jax", "eager")),
+    "mixture": _mixture(0),
+    "mixture_4": _mixture(4),
+    "mixture_16": _mixture(16),
+    "mixture_64": _mixture(64, scan=25),
+    "sampling": _dcgan("10,000 images of DCGAN 32x32x1", columns=("gan_jax", "eager"))._replace(kind="sampling"),
+}
+
+SCALING: dict[str, Workload] = {
+    **{f"batch_{n}": _dcgan(f"DCGAN 32x32x1, batch {n}", batch=n, columns=("gan_jax", "eager")) for n in (16, 128)},
+    **{f"resolution_{n}": _dcgan(f"DCGAN {n}x{n}x1", (n, n, 1), scan=4, columns=("gan_jax", "eager")) for n in (16, 64)},
+    **{f"width_{n}": _dcgan(f"DCGAN 32x32x1, width {n}", width=n, scan=4, columns=("gan_jax", "eager")) for n in (16, 32, 128)},
+    **{f"seeds_{n}": _dcgan(f"DCGAN 32x32x1, width 16, a seed of {n}", width=16, seeds=n, columns=("gan_jax", "eager")) for n in (2, 4)},
+}
+
+GPU: dict[str, Workload] = {
+    **{f"dcgan64_scan{k}": _dcgan(f"DCGAN 64x64x3, batch 256, {k} steps a call", LARGE, batch=256, scan=k) for k in (1, 8)},
+    "sngan32_gpu": _sngan("SNGAN-ResNet 32x32x3, batch 64", scan=8),
+    "r3gan": Workload(
+        "R3GAN 32x32x3, small", {"model": "r3gan", "image_shape": COLOUR}, {"image_shape": COLOUR, "scan": 8}, None, "training", EVERY[:2]
+    ),
+    **{f"mixture_gpu_{n}": _mixture(n, scan=200) for n in (0, 16, 64, 256)},
+}
+
+PRESETS = {"cpu": CORE, "scaling": SCALING, "gpu": GPU}
+WORKLOADS = CORE | SCALING | GPU
