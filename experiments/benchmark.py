@@ -15,12 +15,12 @@ PyTorch is optional (`pip install torch`): without it, its columns stay empty.
 """
 
 import argparse
+import contextlib
 import gc
 import json
 import os
-import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ import jax
 from benchmarks import jax_steps
 from benchmarks.timing import Candidate, Timing, interleave, matmul_peak
 from benchmarks.workloads import PRESETS, WORKLOADS, Workload
+
+from gan_jax.nn.conv_forms import SWITCH
 
 try:
     from benchmarks import torch_steps
@@ -50,23 +52,15 @@ def jax_program(workload: Workload, column: str, scan: int | None) -> jax_steps.
         return jax_steps.training(gan, **workload.run | ({"scan": scan} if scan else {}))
 
 
-class stock_convolutions:  # noqa: N801
-    """While it is entered (and if asked), "auto" layers trace XLA's own convolutions and Flax's own batch norm."""
-
-    def __init__(self, wanted: bool):
-        self.wanted = wanted
-
-    def __enter__(self) -> None:
-        from gan_jax.nn import batch_norm, conv
-
-        self.modules = (batch_norm, conv) if self.wanted else ()
-        self.original = conv.is_cpu
-        for module in self.modules:
-            module.is_cpu = lambda: False
-
-    def __exit__(self, *_: Any) -> None:
-        for module in self.modules:
-            module.is_cpu = self.original
+@contextlib.contextmanager
+def stock_convolutions(wanted: bool) -> Iterator[None]:
+    """While it is entered (and if asked), layers trace XLA's own convolutions and Flax's own batch norm."""
+    before = os.environ.get(SWITCH, "auto")
+    os.environ[SWITCH] = "lax" if wanted else before
+    try:
+        yield
+    finally:
+        os.environ[SWITCH] = before
 
 
 def torch_call(workload: Workload, column: str) -> Callable[[], Any]:
@@ -165,10 +159,10 @@ def as_markdown(report: dict[str, Any]) -> str:
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     device = jax.devices()[0].device_kind
-    if jax.default_backend() == "cpu":
-        info = Path("/proc/cpuinfo")
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-        device = names[0] if names else platform.processor()
+    info = Path("/proc/cpuinfo")
+    if jax.default_backend() == "cpu" and info.exists():
+        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        device = names[0] if names else device
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"device": device, "cores": cores, "jax": jax.__version__, "torch": torch_steps.torch.__version__ if torch_steps else "absent"}
 

@@ -105,7 +105,9 @@ def main() -> None:
     print(json.dumps(choices, indent=4))
     if options.write:
         header = '"""Which form of a convolution is fastest on the CPU: made by `experiments/measure_convs.py --write`, not by hand."""'
-        TABLE.write_text(f"{header}\n\nCHOICES = {json.dumps(choices, indent=4).replace('}', '},').rstrip(',')}\n".replace("},,", "},"))
+        # Trailing commas, as the formatter of this project wants them.
+        rows = json.dumps(choices, indent=4).replace('"\n', '",\n').replace("}\n", "},\n")
+        TABLE.write_text(f"{header}\n\nCHOICES = {rows}\n")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ ALIASES = {
     "--n-cpu": ["--data.workers"],
     "--n-epochs": ["--epochs"],
     "--sample-interval": ["--sample-every"],
+    "--on-failure": ["--monitor.on-failure"],
 }
 
 
@@ -126,7 +127,7 @@ def show_models() -> None:
 
 
 def main() -> None:
-    """Reads the flags, trains, and ends with status 0, or 2 after one line of error."""
+    """Reads the flags, trains, and ends with status 0; 2 after one line of error; 3 where --on-failure ended a failing run."""
     arguments = sys.argv[1:]
     if not arguments or arguments in (["-h"], ["--help"]):
         print(__doc__)
@@ -145,7 +146,9 @@ def main() -> None:
         command_line.compilation_cache(own.compilation_cache)
         from gan_jax.run import train
 
-        train(config, resume=resume, command=shlex.join(["python", "experiments/train.py", *sys.argv[1:]]))
+        trained = train(config, resume=resume, command=shlex.join(["python", "experiments/train.py", *sys.argv[1:]]))
+    if trained.failure is not None:
+        raise SystemExit(3)
 
 
 if __name__ == "__main__":

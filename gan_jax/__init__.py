@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _SUBMODULES = (
+    "build",
     "checkpoint",
     "config",
+    "contexts",
     "data",
+    "evaluation",
+    "export",
+    "fields",
+    "game",
     "gan",
     "inputs",
     "latents",
@@ -19,6 +25,7 @@ _SUBMODULES = (
     "metrics",
     "models",
     "monitor",
+    "moves",
     "nn",
     "optimizers",
     "penalties",
@@ -26,9 +33,12 @@ _SUBMODULES = (
     "report",
     "run",
     "spectral",
+    "stored_run",
     "strategies",
     "sweep",
+    "terms",
     "typing",
+    "weight_norm",
 )
 _FUNCTIONS = {"make_gan": "gan_jax.gan", "load_generator": "gan_jax.export"}
 

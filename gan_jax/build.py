@@ -1,7 +1,7 @@
 """From a configuration to a game: the one place where a name becomes a function."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +11,7 @@ import optax
 from gan_jax import latents, optimizers
 from gan_jax.config import Config, ConfigError
 from gan_jax.contexts import CONTEXTS
-from gan_jax.game import Game, Penalty
+from gan_jax.game import Game, GameState, Penalty, normalize_images
 from gan_jax.gan import play
 from gan_jax.inputs import adaptive_augment, diff_augment, instance_noise, pack
 from gan_jax.losses import ADVERSARIAL, TAKES_TARGETS, flip_targets, soft_targets
@@ -93,6 +93,7 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         target_discriminator=config.ttur.target_discriminator,
         top_k=build_top_k(config),
         freeze=Players(config.strategy.freeze_generator, config.strategy.freeze_discriminator),
+        curriculum=build_curriculum(config, image_shape),
         layer_norms=config.layer_norms,
     )
 
@@ -105,7 +106,7 @@ def _classes(config: Config, num_classes: int) -> int:
 
 
 # Fields of ModelConfig that are no options of a model.
-_NOT_OPTIONS = ("name", "latents", "conditional", "options")
+_NOT_OPTIONS = ("name", "latents", "conditional", "options", "phase_steps")
 
 
 def model_options(config: Config, image_shape: tuple[int, ...], num_classes: int) -> dict[str, Any]:
@@ -208,6 +209,24 @@ def build_replay(config: Config) -> Replay | None:
     if not inputs.replay_size:
         return None
     return replay_buffer(capacity=inputs.replay_size, share=inputs.replay_share, mode=inputs.replay_mode)
+
+
+def build_curriculum(config: Config, image_shape: tuple[int, ...]) -> Callable[..., Any] | None:
+    """Progressive growing: both networks and the reals at the size reached at each step."""
+    if config.model.name != "progressive":
+        return None
+    from gan_jax.models.progressive import growth_schedule, match_growth, set_growth
+
+    stages = image_shape[0].bit_length() - 2
+    phase = config.model.phase_steps or max(1, config.steps // (2 * stages - 1))
+
+    def curriculum(batch: Mapping[str, Array], state: GameState) -> tuple[Mapping[str, Array], GameState]:
+        growth = growth_schedule(state.step, stages=stages, fade_steps=phase, stable_steps=phase)
+        networks = Players(*(set_growth(network, growth) for network in state.networks))
+        real = match_growth(normalize_images(batch["image"]), growth)
+        return {**batch, "image": real}, state._replace(networks=networks)
+
+    return curriculum
 
 
 def build_top_k(config: Config) -> Callable[[Array, Array], Array] | None:

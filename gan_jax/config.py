@@ -35,6 +35,8 @@ class DataConfig:
     """Side of the images in pixels."""
     channels: int | None = None
     """1 or 3 colour channels; by default those of the source."""
+    resize: Literal["crop", "pad", "stretch"] = "crop"
+    """How images of other shapes become square: cut, padded, or stretched."""
     flip: bool = False
     """Mirror each image with probability 1/2."""
     pipeline: Literal["auto", "memory", "stream"] = "auto"
@@ -72,7 +74,7 @@ class ModelConfig:
     output_kernel: int | None = None
     """Side of the filters of a last convolution onto the image channels: 1, 3 or 9."""
     up: str | None = None
-    """Up-sampling in G: transposed, shuffle, resize."""
+    """Up-sampling in G: transposed, pixel_shuffle, nearest, bilinear."""
     down: str | None = None
     """Down-sampling in D: strided, average, max."""
     noise: bool | None = None
@@ -89,6 +91,8 @@ class ModelConfig:
     """How D sees the labels: channels, projection, none."""
     auxiliary: bool | None = None
     """D also classifies (ACGAN)."""
+    phase_steps: int | None = None
+    """Steps of each phase of progressive growing, fading in or stable; by default all phases share the run."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of computation; parameters and statistics stay float32."""
 
@@ -300,6 +304,19 @@ class EvaluationConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class MonitorConfig:
+    """Failures, named while the run trains."""
+
+    enabled: bool = True
+    """Look for failures, at each line of metrics and each grid of samples."""
+    on_failure: Literal["warn", "stop", "rollback"] = "warn"
+    """What to do about one that is sure (also --on-failure): say so; end the run with status 3; or go back to the last healthy
+    checkpoint with half the learning rates."""
+    rollbacks: int = 3
+    """Rollbacks before the run is ended all the same."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """A run. Everything that decides its bytes is in here, but for the machine and the versions."""
 
@@ -340,6 +357,7 @@ class Config:
     strategy: StrategyConfig = StrategyConfig()
     inputs: InputConfig = InputConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    monitor: MonitorConfig = MonitorConfig()
 
 
 # Fields that do not decide the bytes of the weights: a resumed run may change them.
@@ -354,6 +372,7 @@ NOT_OF_THE_RUN = (
     "keep_checkpoints",
     "tensorboard",
     "evaluation",
+    "monitor",
     "data.workers",
     "data.directory",
 )
@@ -374,6 +393,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "data.channels": (1, 4),
     "data.workers": (0, 512),
     "model.latent_dim": (1, 10**5),
+    "model.phase_steps": (1, 10**9),
     "model.width": (1, 10**5),
     "model.dropout": (0, 0.999),
     "model.discriminator_dropout": (0, 0.999),
@@ -415,6 +435,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "inputs.replay_share": (0, 1),
     "evaluation.samples": (0, 10**7),
     "evaluation.every": (0, 10**9),
+    "monitor.rollbacks": (0, 1000),
 }
 _HALF_OPEN = ("ttur.b1", "ttur.b2", "ttur.ema_decay", "ttur.target_decay")
 _NOT_NEGATIVE = ("loss.feature_matching", "loss.classifier", "loss.reconstruction", "loss.total_variation", "loss.perceptual", "loss.style")

@@ -41,6 +41,7 @@ class GameState(NamedTuple):
         terms: one state per loss term (LeCam's anchors).
         replay: the buffer of past fakes, or `()`.
         strategy: what the update strategy carries (a pool of past players), or `()`.
+        signals: running figures for the monitor, or `()`.
     """
 
     step: Array
@@ -51,6 +52,7 @@ class GameState(NamedTuple):
     terms: tuple[PyTree, ...]
     replay: PyTree
     strategy: PyTree
+    signals: PyTree = ()
 
 
 class Penalty(NamedTuple):
@@ -191,6 +193,8 @@ class Game:
         target_discriminator: G plays against the moving average of D (the target network of actor-critic learning).
         top_k: `(fake_logits, step) -> weights` per example for G's adversarial loss (top-k training), or None.
         freeze: `Players` of the number of first steps in which a player does not learn.
+        curriculum: `(batch, state) -> (batch, state)`, first thing in every step: what changes over a run in the data and the
+            networks (progressive growing), or None.
         layer_norms: report the gradient norm of every layer, too.
         example_batch: batch size of the examples that `init` shows the networks.
     """
@@ -217,6 +221,7 @@ class Game:
     target_discriminator: bool = False
     top_k: Callable[[Array, Array], Array] | None = None
     freeze: Players = Players(0, 0)
+    curriculum: Callable[[Mapping[str, Array], GameState], tuple[Mapping[str, Array], GameState]] | None = None
     layer_norms: bool = False
     example_batch: int = 48
 
@@ -447,7 +452,11 @@ class Game:
         )
         term_loss, state, term_metrics = self._terms("generator", play, state)
         loss = self.adversarial_weight * adversarial + term_loss
-        metrics = {"generator_adversarial_loss": adversarial, "generator_loss": loss} | term_metrics
+        metrics = {
+            "generator_adversarial_loss": adversarial,
+            "generator_loss": loss,
+            "fresh_fake_logits": _pooled(fake_output.logits),
+        } | term_metrics
         return loss, (state, metrics, self.adversarial_weight * adversarial)
 
     @property

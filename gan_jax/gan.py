@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 
-from gan_jax.game import Game, GameState, named_key
+from gan_jax.game import Game, GameState, named_key, normalize_images
 from gan_jax.latents import normal, truncated_normal
 from gan_jax.losses import ADVERSARIAL
+from gan_jax.monitor import init_signals, update_signals
 from gan_jax.optimizers import ema_params, ttur
 from gan_jax.strategies import Strategy, alternating
 from gan_jax.typing import GAN, AdversarialLoss, Array, Metrics, Network, Players
@@ -57,12 +58,16 @@ def play(game: Game, strategy: Strategy) -> GAN:
 
     def init(rng: Array) -> tuple[Players, GameState]:
         params, state = game.init(rng)
-        return params, state._replace(strategy=strategy.init(game, params))
+        return params, state._replace(strategy=strategy.init(game, params), signals=init_signals())
 
     def train_step(params: Players, opt_state: GameState, batch: Mapping[str, Array], rng: Array) -> tuple[Players, GameState, Metrics]:
         step_key = jax.random.fold_in(rng, opt_state.step)
+        step = opt_state.step
+        if game.curriculum is not None:
+            batch, opt_state = game.curriculum(batch, opt_state)
         params, state, metrics = strategy.step(game, params, opt_state, batch, step_key)
-        return params, state._replace(step=opt_state.step + 1), metrics
+        signals, metrics = update_signals(opt_state.signals, metrics, normalize_images(batch["image"]), step)
+        return params, state._replace(step=step + 1, signals=signals), metrics
 
     def sample(
         params: Players,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax.game import Game, GameState, Round, named_key
+from gan_jax.monitor import move_signals
 from gan_jax.typing import Array, GeneratorOutput, Metrics, Players, PyTree
 
 
@@ -119,14 +120,19 @@ def show_past_fakes(game: Game, state: GameState, round: Round, fake: GeneratorO
 def apply_gradients(game: Game, player: str, gradients: PyTree, params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
     """One step of one player's optimiser; nothing of the other player changes."""
     metrics = {f"{player}_gradient_norm": optax.global_norm(gradients)}
+    of_layers = layers(gradients)
     if game.layer_norms:
-        for path, leaves in layers(gradients).items():
+        for path, leaves in of_layers.items():
             metrics[f"gradient_norm/{player}/{path}"] = optax.global_norm(leaves)
     updates, optimizer = game.optimizer.update(Players(None, None)._replace(**{player: gradients}), state.optimizer, params)
-    new = optax.apply_updates(getattr(params, player), getattr(updates, player))
     first = getattr(game.freeze, player)
+    frozen = state.step < first
+    watched = move_signals(player, of_layers, layers(getattr(params, player)), getattr(updates, player), state.step, frozen)
+    # The monitor reads the old parameters before they are overwritten in place, or they would have to be copied.
+    params, watched = jax.lax.optimization_barrier((params, watched))
+    metrics |= watched
+    new = optax.apply_updates(getattr(params, player), getattr(updates, player))
     if first:
-        frozen = state.step < first
         old = (getattr(params, player), state.optimizer)
         new, optimizer = jax.tree.map(lambda before, after: jnp.where(frozen, before, after), old, (new, optimizer))
     return params._replace(**{player: new}), state._replace(optimizer=optimizer), metrics

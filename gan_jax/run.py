@@ -18,10 +18,12 @@ from gan_jax.checkpoint import Checkpointer
 from gan_jax.config import NOT_OF_THE_RUN, Config, flatten, save_config
 from gan_jax.data import Feed, load
 from gan_jax.evaluation import evaluate, evaluate_run, needs_context
+from gan_jax.monitor import Finding
 from gan_jax.progress import ProgressBar, summary
 from gan_jax.report import write_report
-from gan_jax.run_directory import FINDINGS, METRICS, TIMING, JsonLines, RunError
+from gan_jax.run_directory import METRICS, TIMING, JsonLines, RunError
 from gan_jax.typing import Array, Players
+from gan_jax.watch import Probes, Watch, describe_setting, roll_back, rollbacks, visible
 
 
 class Trained(NamedTuple):
@@ -32,18 +34,24 @@ class Trained(NamedTuple):
         params: `Players`.
         opt_state: the rest of the state.
         step: the last step played; below the configured number where it was interrupted.
+        failure: the finding that ended it, with `--monitor.on-failure` stop or after too many rollbacks; otherwise None.
     """
 
     directory: Path
     params: Players
     opt_state: Any
     step: int
+    failure: Finding | None = None
 
 
 def identity(config: Config) -> dict[str, Any]:
     """The part of a configuration that decides the bytes of the weights; a resumed run must agree in it."""
     values = flatten(config)
-    depends_on_steps = config.ttur.schedule != "constant" or (config.inputs.instance_noise and not config.inputs.instance_noise_steps)
+    depends_on_steps = (
+        config.ttur.schedule != "constant"
+        or (config.inputs.instance_noise and not config.inputs.instance_noise_steps)
+        or (config.model.name == "progressive" and not config.model.phase_steps)
+    )
     dropped = [name for name in NOT_OF_THE_RUN if not (name == "steps" and depends_on_steps)]
     kept = {path: value for path, value in values.items() if not any(path == name or path.startswith(f"{name}.") for name in dropped)}
     return {
@@ -122,7 +130,8 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
     if resume is None:
         run_directory.claim(directory)
         save_config(config, directory / "config.yaml")
-    record = run_directory.describe(command, config.seed) | {"recipe": config.recipe, "steps": steps}
+    rolled_back = rollbacks(directory)
+    record = run_directory.describe(command, config.seed) | {"recipe": config.recipe, "steps": steps, "rollbacks": rolled_back}
     keeper = Checkpointer(
         directory / "checkpoints", config=identity(config), keep=config.keep_checkpoints, best_metric=config.evaluation.best
     )
@@ -131,14 +140,17 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
     rng = jax.random.key(config.seed)
     params, opt_state = jax.jit(experiment.gan.init)(jax.random.fold_in(rng, 0))
     step = 0
+    start = jax.tree.map(jnp.copy, params.generator) if config.monitor.enabled and config.ttur.ema_decay else None
     if resume is not None and keeper.latest() is not None:
-        (params, opt_state), metadata = keeper.restore((params, opt_state))
+        changed = bool(rolled_back) and keeper.latest() == rolled_back[-1]["to_step"]
+        (params, opt_state), metadata = keeper.restore((params, opt_state), any_configuration=changed)
         step = int(metadata["step"])
         console.print(f"resuming {directory} at step {step}", highlight=False)
     record |= {"parameters": {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(params, p))) for p in Players._fields}}
     run_directory.write_json(directory / "run.json", record)
-    metrics_file, timing_file = (JsonLines(directory / name, after_step=step) for name in (METRICS, TIMING))
-    JsonLines(directory / FINDINGS, after_step=step)
+    metrics_file, timing_file = (JsonLines(directory / name, after_step=step or -1) for name in (METRICS, TIMING))
+    watch = Watch(config, describe_setting(config, experiment, params, opt_state, steps), directory)
+    probes = Probes(config, experiment, source, start) if config.monitor.enabled and config.sample_every else None
     board = tensorboard_writer(directory, step) if config.tensorboard else None
     draw_samples = sampler(config, experiment, source)
 
@@ -153,12 +165,16 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
     started, pending, saved = time.monotonic(), None, step
     first_step = step
 
+    def write(at: int, figures: dict[str, float], bar: ProgressBar) -> None:
+        metrics_file.write({"step": at} | figures)
+        watch.observe({"step": at} | figures, bar.say)
+
     def flush(pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
         if pending is None:
             return
         at, values = pending
-        figures = {name: float(value) for name, value in jax.device_get(values).items()}
-        metrics_file.write({"step": at} | figures)
+        figures = visible({name: float(value) for name, value in jax.device_get(values).items()})
+        write(at, figures, bar)
         elapsed = time.monotonic() - started
         timing_file.write({"step": at, "time": elapsed, "images_per_second": (at - first_step) * config.batch_size * rounds / elapsed})
         if board is not None:
@@ -170,10 +186,16 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
         details = {"step": at, "seed": config.seed, "data_position": at, "metrics": metrics or {}}
         keeper.save(at, (params, opt_state), details)
 
+    def show(at: int, bar: ProgressBar) -> None:
+        samples = draw_samples(params, opt_state)
+        write_samples(directory, at, samples)
+        if probes is not None:
+            write(at, probes(samples, params, opt_state), bar)
+
     with stop_on_interrupt() as wishes, ProgressBar(steps, step, console) as bar:
         if step == 0 and config.sample_every:
-            write_samples(directory, 0, draw_samples(params, opt_state))
-        while step < steps and not wishes:
+            show(0, bar)
+        while step < steps and not wishes and watch.failure is None:
             count = min(config.scan_steps, steps - step)
             params, opt_state, metrics = (program if count == config.scan_steps else last)(
                 params, opt_state, feed.chunk(step, count), train_rng
@@ -182,31 +204,51 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
             flush(pending, bar)
             pending = (step, metrics) if crosses(before, step, config.log_every) or step == steps else None
             bar.advance(step)
-            if config.sample_every and (crosses(before, step, config.sample_every) or step == steps):
-                write_samples(directory, step, draw_samples(params, opt_state))
+            to_sample = bool(config.sample_every) and (crosses(before, step, config.sample_every) or step == steps)
+            to_evaluate = bool(config.evaluation.every) and crosses(before, step, config.evaluation.every)
+            to_save = to_evaluate or (config.checkpoint_every and crosses(before, step, config.checkpoint_every)) or step == steps
+            if to_sample or to_save:
+                # These wait for the step anyway; the records stay in order, and none is missing beside a checkpoint.
+                flush(pending, bar)
+                pending = None
+            if to_sample:
+                show(step, bar)
             measured = None
-            if config.evaluation.every and crosses(before, step, config.evaluation.every):
+            if to_evaluate:
                 measured = evaluate(config, experiment, source, params, opt_state)
                 figures = {f"evaluation/{row['metric']}": row["value"] for row in measured}
                 bar.say(f"step {step}: " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
-                metrics_file.write({"step": step} | figures)
+                write(step, figures, bar)
                 measured = {row["metric"]: row["value"] for row in measured}
-            if measured is not None or (config.checkpoint_every and crosses(before, step, config.checkpoint_every)) or step == steps:
+            if to_save and watch.failure is None:
                 save(step, measured)
                 saved = step
         flush(pending, bar)
 
     # The end: what was reached is kept, measured and shown.
-    if step != saved or (step == 0 and keeper.latest() is None):
+    failure = watch.failure
+    if (step != saved and failure is None) or keeper.latest() is None:
         save(step)
     stored = keeper.close()
     feed.close()
     if board is not None:
         board.close()
+    if failure is not None and config.monitor.on_failure == "rollback" and len(rolled_back) < config.monitor.rollbacks and not wishes:
+        changed_config, happened = roll_back(config, directory, keeper, failure)
+        run_directory.write_json(directory / "run.json", record | {"rollbacks": [*rolled_back, happened]})
+        console.print(f"rolling back to step {happened['to_step']} with {happened['changed']}", highlight=False)
+        return train(changed_config, resume=directory, command=command, console=console)
     write_animation(directory)
-    record |= {"status": "interrupted" if step < steps else "finished", "step": step, "seconds": round(time.monotonic() - started, 1)}
+    status = "stopped" if failure is not None else "interrupted" if step < steps else "finished"
+    record |= {"status": status, "step": step, "seconds": round(time.monotonic() - started, 1)}
     run_directory.write_json(directory / "run.json", record)
-    if step < steps:
+    if failure is not None:
+        console.print(
+            f"stopped at step {step}: {failure.what}; the checkpoint of step {keeper.latest()} is kept; "
+            f"try {failure.advice[0]}, or continue with: python experiments/train.py --resume {directory} --on-failure warn",
+            highlight=False,
+        )
+    elif step < steps:
         where = f"saved at step {step}" if stored else "the last step could not be saved"
         console.print(
             f"interrupted; {where}; continue with: python experiments/train.py {config.recipe} --resume {directory}", highlight=False
@@ -214,7 +256,7 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
     elif config.evaluation.samples and source.is_images:
         evaluate_run(directory, config, experiment, source, params, opt_state, console=console)
     console.print(f"report: {write_report(directory)}", highlight=False)
-    return Trained(directory, params, opt_state, step)
+    return Trained(directory, params, opt_state, step, failure)
 
 
 def crosses(before: int, after: int, interval: int) -> bool:

@@ -131,17 +131,19 @@ def build_terms(config: Config, num_classes: int) -> tuple[Term, ...]:
     return (*rows, *_penalty_terms(config))
 
 
-def consistency(play: Play) -> Array:
-    """CR: D on reals and on their augmented copies."""
-    augmented = penalties.random_flip_shift(named_key(play.round.rng, "consistency"), play.round.real)
+def consistency(play: Play, *, flip: bool) -> Array:
+    """CR: D on reals and on their copies, shifted (and mirrored, where a mirror image is as real)."""
+    augmented = penalties.random_flip_shift(named_key(play.round.rng, "consistency"), play.round.real, flip=flip)
     return penalties.consistency_penalty(_critic(play, "consistency"), play.round.real, augmented)
 
 
-def balanced_consistency(play: Play) -> Array:
-    """bCR: D on reals and fakes, and on their augmented copies."""
+def balanced_consistency(play: Play, *, flip: bool) -> Array:
+    """bCR: D on reals and fakes, and on their shifted (and mirrored) copies."""
     real, fake = play.round.real, play.fake.images
     key = named_key(play.round.rng, "balanced_consistency")
-    augmented = [penalties.random_flip_shift(named_key(key, name), images) for name, images in (("real", real), ("fake", fake))]
+    augmented = [
+        penalties.random_flip_shift(named_key(key, name), images, flip=flip) for name, images in (("real", real), ("fake", fake))
+    ]
     return penalties.balanced_consistency_penalty(_critic(play, "balanced_consistency"), real, fake, *augmented)
 
 
@@ -180,14 +182,14 @@ def _critic(play: Play, name: str) -> Callable[[Array], Any]:
 
 
 def _penalty_terms(config: Config) -> list[Term]:
-    penalty = config.penalty
+    penalty, flip = config.penalty, config.data.flip
     generator, discriminator = "generator", "discriminator"
     rows = [
         Term("orthogonal_generator", generator, stateless(orthogonality), penalty.orthogonal),
         Term("orthogonal_discriminator", discriminator, stateless(orthogonality), penalty.orthogonal),
         Term("spectral", discriminator, spectral_regularisation, penalty.spectral, init=penalties.init_spectral_norm_penalty),
-        Term("consistency", discriminator, stateless(consistency), penalty.consistency),
-        Term("balanced_consistency", discriminator, stateless(balanced_consistency), penalty.balanced_consistency),
+        Term("consistency", discriminator, stateless(partial(consistency, flip=flip)), penalty.consistency),
+        Term("balanced_consistency", discriminator, stateless(partial(balanced_consistency, flip=flip)), penalty.balanced_consistency),
         Term("latent_consistency", discriminator, stateless(latent_consistency), penalty.latent_consistency),
         Term("latent_diversity", generator, stateless(latent_diversity), 0.1 * penalty.latent_consistency),
         Term("lecam", discriminator, lecam, penalty.lecam, init=lambda rng, params: penalties.init_lecam()),

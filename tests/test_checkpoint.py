@@ -27,6 +27,7 @@ from gan_jax.checkpoint import (
     config_differences,
     config_hash,
     files,
+    snapshot,
 )
 from gan_jax.typing import Players
 
@@ -135,6 +136,13 @@ def test_buffers_may_be_donated_while_the_save_is_under_way(tmp_path, monkeypatc
     assert keeper.steps() == []
     begin.set()
     np.testing.assert_array_equal(keeper.restore({"x": x})[0]["x"], expected)
+
+
+def test_a_snapshot_has_memory_of_its_own():
+    tree = {"device": jnp.arange(1000.0), "host": np.arange(1000.0)}
+    taken = snapshot(tree)
+    for name, array in tree.items():
+        assert not np.shares_memory(taken.leaves[name].pieces[0].data, np.asarray(array)), name
 
 
 def test_latest_steps_and_the_best_are_kept(tmp_path):

@@ -90,6 +90,15 @@ def test_a_header_that_claims_a_huge_size_is_not_believed(tmp_path):
     assert_falls_back(directory, path.name)
 
 
+def test_a_header_that_gives_the_same_bytes_another_type_is_noticed(tmp_path):
+    # Every leaf's bytes and shape are still right: only the hash of the header tells.
+    directory = saved(tmp_path)
+    path = directory / "step_00000002" / "shard_00000-of-00001.safetensors"
+    assert path.read_bytes().count(b'"F32"') > 0
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"I32"'))
+    assert_falls_back(directory, path.name)
+
+
 @pytest.mark.parametrize("missing", ["manifest.json", "shard_00000-of-00001.safetensors"])
 def test_a_half_deleted_step_is_named_and_passed_over(tmp_path, missing):
     directory = saved(tmp_path)

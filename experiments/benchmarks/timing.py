@@ -32,15 +32,19 @@ class Timing(NamedTuple):
 
 
 def make_probe(size: int = 768) -> Callable[[], float]:
-    """A short NumPy matrix product whose duration tells the machine's present speed; returns seconds."""
-    a = np.random.default_rng(0).standard_normal((size, size), np.float32)
-    out = np.empty_like(a)
+    """A short matrix product on the CPU whose duration tells the machine's present speed; returns seconds.
+
+    JAX's, not NumPy's: the threads of NumPy's BLAS go on spinning for a while and would slow what is timed next.
+    """
+    cpu = jax.local_devices(backend="cpu")[0]
+    a = jax.device_put(np.random.default_rng(0).standard_normal((size, size), np.float32), cpu)
+    multiply = jax.jit(lambda a: a @ a)
 
     def probe() -> float:
         best = float("inf")
         for _ in range(2):
             start = time.perf_counter()
-            np.matmul(a, a, out=out)
+            multiply(a).block_until_ready()
             best = min(best, time.perf_counter() - start)
         return best
 

@@ -1,5 +1,6 @@
 """The same games in PyTorch, in its fastest plain form: channels_last, fused Adam, foreach moving average, two cores."""
 
+import itertools
 import math
 import os
 from collections.abc import Callable
@@ -28,6 +29,7 @@ class DcganGenerator(nn.Module):
         self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in pairs)
 
     def forward(self, latents):
+        """Images [batch, channels, size, size]."""
         x = self.project(latents).view(-1, self.first, 4, 4).contiguous(memory_format=torch.channels_last)
         for norm, up in zip(self.norms, self.ups):
             x = up(leaky(norm(x)))
@@ -41,11 +43,12 @@ class DcganDiscriminator(nn.Module):
         super().__init__()
         features = [channels, *(width * 2**i for i in range(image_size.bit_length() - 3))]
         bias = norm == "none"
-        self.downs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in zip(features, features[1:]))
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1, bias=bias) for a, b in itertools.pairwise(features))
         self.norms = nn.ModuleList(nn.BatchNorm2d(f) if i and norm == "batch" else nn.Identity() for i, f in enumerate(features[1:]))
         self.output = nn.Linear(16 * features[-1], 1, bias=bias)
 
     def forward(self, images):
+        """Logits [batch]."""
         x = images
         for down, norm in zip(self.downs, self.norms):
             x = leaky(norm(down(x)))
@@ -62,6 +65,7 @@ class ResidualUp(nn.Module):
         self.shortcut = nn.Conv2d(features, features, 1)
 
     def forward(self, x):
+        """The block's output."""
         h = self.convs[0](F.interpolate(F.relu(self.norms[0](x)), scale_factor=2))
         h = self.convs[1](F.relu(self.norms[1](h)))
         return h + self.shortcut(F.interpolate(x, scale_factor=2))
@@ -77,6 +81,7 @@ class ResidualDown(nn.Module):
         self.shortcut = nn.Conv2d(inputs, features, 1) if down or inputs != features else nn.Identity()
 
     def forward(self, x):
+        """The block's output."""
         h = self.convs[1](F.relu(self.convs[0](x if self.first else F.relu(x))))
         h = F.avg_pool2d(h, 2) if self.down else h
         shortcut = F.avg_pool2d(x, 2) if self.first else x
@@ -97,6 +102,7 @@ class SnganGenerator(nn.Module):
         self.output = nn.Conv2d(features, channels, 3, padding=1)
 
     def forward(self, latents):
+        """Images [batch, channels, size, size]."""
         x = self.project(latents).view(-1, self.first, 4, 4).contiguous(memory_format=torch.channels_last)
         return torch.tanh(self.output(F.relu(self.norm(self.blocks(x)))))
 
@@ -116,6 +122,7 @@ class SnganDiscriminator(nn.Module):
         self.output = nn.Linear(features, 1)
 
     def forward(self, images):
+        """Logits [batch]."""
         return self.output(F.relu(self.blocks(images)).sum((2, 3)))[:, 0]
 
 

@@ -28,7 +28,9 @@ class Workload(NamedTuple):
 EVERY = ("gan_jax", "gan_jax bfloat16", "eager", "compile", "autocast")
 
 
-def _dcgan(about: str, shape=SMALL, *, batch: int = 64, width: int = 64, scan: int = 8, columns=EVERY, torch=(), seeds: int = 0, **game: Any) -> Workload:
+def _dcgan(
+    about: str, shape=SMALL, *, batch: int = 64, width: int = 64, scan: int = 8, columns=EVERY, torch=(), seeds: int = 0, **game: Any
+) -> Workload:
     shared = {"model": "dcgan", "image_shape": shape, "width": width}
     run = {"image_shape": shape, "batch": batch, "scan": scan, "seeds": seeds}
     norm = {"norm": game["discriminator_norm"]} if "discriminator_norm" in game else {}
@@ -50,6 +52,7 @@ def _mixture(seeds: int, *, scan: int = 100, batch: int = 256) -> Workload:
 
 
 _PENALTY = {"discriminator_norm": "none"}
+_SPECTRAL = {"spectral": True, "norm": "none"}
 _WGAN_GP, _R1 = ("wgan_gp", 10.0), ("r1", 5.0)
 
 CORE: dict[str, Workload] = {
@@ -63,7 +66,11 @@ CORE: dict[str, Workload] = {
         "DCGAN 32x32x1, simultaneous; PyTorch alternating", strategy="simultaneous", columns=("gan_jax", "gan_jax bfloat16", "eager")
     ),
     "dcgan32_spectral": _dcgan(
-        "DCGAN 32x32x1, spectral norm in D", discriminator_norm="none", spectral=True, torch={"spectral": True}, columns=("gan_jax", "eager")
+        "DCGAN 32x32x1, spectral norm in D",
+        discriminator_norm="none",
+        spectral=True,
+        torch={"spectral": True},
+        columns=("gan_jax", "eager"),
     ),
     "wgan_gp32": _dcgan(
         "DCGAN 32x32x3, WGAN-GP, no norm in D",

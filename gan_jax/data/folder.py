@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gan_jax.data.errors import DataError, DataWarning
 from gan_jax.data.images import check_channels, check_image_size, check_resize, fit
@@ -59,6 +59,8 @@ def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") 
         raise
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: not a readable PNG or JPEG picture, whatever its name says; replace or delete it") from None
     except MemoryError:
         raise DataError(f"{path}: takes too much memory") from None
     except Exception as error:  # Pillow's decoders raise nearly every kind on damaged files
@@ -295,7 +297,7 @@ def load_image_folder(
         )
 
     if split == "all":
-        return part_of("all", parts["train"] + parts["test"], None)
+        return part_of("all", sorted(parts["train"] + parts["test"]), None)
     other = "test" if split == "train" else "train"
     held_out = part_of(other, parts[other], None) if parts[other] else None
     return part_of(split, parts[split], held_out)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_jax.nn.bilinear import same_variation
-from gan_jax.nn.conv_forms import is_cpu
+from gan_jax.nn.conv_forms import fast_by_default
 from gan_jax.typing import Array
 
 
@@ -79,7 +79,7 @@ class BatchNorm(nn.BatchNorm):
         evaluate = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
         plain = self.axis_name is None and mask is None and self.axis in (-1, x.ndim - 1)
         plain = plain and self.use_fast_variance and self.force_float32_reductions
-        if evaluate or not plain or self.form == "lax" or not is_cpu() or self.is_initializing():
+        if evaluate or not plain or self.form == "lax" or not fast_by_default() or self.is_initializing():
             # Merged above: Flax takes it from one place only.
             return super().__call__(x, use_running_average, mask=mask)
         channels = x.shape[-1:]

@@ -10,7 +10,7 @@ from flax.linen.linear import canonicalize_padding
 from jax import lax
 
 from gan_jax.nn.bilinear import Plan, convolve, transpose_convolve
-from gan_jax.nn.conv_forms import Geometry, is_cpu
+from gan_jax.nn.conv_forms import Geometry, fast_by_default
 from gan_jax.typing import Array
 
 FORMS = ("auto", "lax", "conv", "matrix")
@@ -20,7 +20,7 @@ def _use_lax(form: str) -> bool:
     """Whether this form means XLA's own convolution with JAX's own derivative."""
     if form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}; got {form!r}")
-    return form == "lax" or (form == "auto" and not is_cpu())
+    return form == "lax" or (form == "auto" and not fast_by_default())
 
 
 def _pair(value) -> tuple[int, int]:
@@ -76,7 +76,8 @@ class Conv(nn.Conv):
         form: "auto" takes the forms that were measured to be fastest where JAX's default backend is the CPU, and XLA's own
             convolution with JAX's own derivative elsewhere; "lax" takes the latter always; "conv" and "matrix" take the
             derivatives of `gan_jax.nn.bilinear`, all as convolutions or all as matrix products. Two spatial dimensions with
-            zero padding, no dilation and no groups have fast forms; any other convolution is Flax's own.
+            zero padding, no dilation and no groups have fast forms; any other convolution is Flax's own. The environment
+            variable GAN_JAX_CONVOLUTIONS=lax makes "auto" mean "lax" for a whole process.
 
     The backend is read when the function is traced. Of these, only "lax" has forward-mode derivatives (`jax.jvp`).
     """

@@ -2,83 +2,83 @@
 
 CHOICES = {
     "float32 strided few-many": {
-        "forward": "blocks",
+        "forward": "conv",
         "transpose": "matrix",
-        "weight": "blocks"
+        "weight": "blocks",
     },
     "float32 strided many-many": {
         "forward": "conv",
-        "transpose": "blocks",
-        "weight": "taps"
+        "transpose": "matrix",
+        "weight": "conv",
     },
     "float32 strided many-few": {
         "forward": "conv",
-        "transpose": "matrix",
-        "weight": "taps"
+        "transpose": "blocks",
+        "weight": "conv",
     },
     "float32 strided few-few": {
-        "forward": "matrix",
+        "forward": "blocks",
         "transpose": "matrix",
-        "weight": "matrix"
+        "weight": "conv",
     },
     "float32 dense few-many": {
         "forward": "matrix",
         "transpose": "matrix",
-        "weight": "matrix"
+        "weight": "conv",
     },
     "float32 dense many-many": {
         "forward": "conv",
         "transpose": "conv",
-        "weight": "conv"
+        "weight": "conv",
     },
     "float32 dense many-few": {
         "forward": "conv",
         "transpose": "conv",
-        "weight": "conv"
+        "weight": "conv",
     },
     "float32 dense few-few": {
-        "forward": "matrix",
-        "transpose": "matrix",
-        "weight": "matrix"
-    },
-    "bfloat16 strided few-many": {
         "forward": "blocks",
         "transpose": "matrix",
-        "weight": "blocks"
+        "weight": "conv",
+    },
+    "bfloat16 strided few-many": {
+        "forward": "conv",
+        "transpose": "conv",
+        "weight": "conv",
     },
     "bfloat16 strided many-many": {
-        "forward": "conv",
-        "transpose": "blocks",
-        "weight": "taps"
+        "forward": "matrix",
+        "transpose": "conv",
+        "weight": "taps",
     },
     "bfloat16 strided many-few": {
         "forward": "conv",
-        "transpose": "matrix",
-        "weight": "taps"
+        "transpose": "blocks",
+        "weight": "conv",
     },
     "bfloat16 strided few-few": {
-        "forward": "matrix",
-        "transpose": "matrix",
-        "weight": "matrix"
+        "forward": "blocks",
+        "transpose": "conv",
+        "weight": "conv",
     },
     "bfloat16 dense few-many": {
-        "forward": "matrix",
-        "transpose": "matrix",
-        "weight": "matrix"
+        "forward": "conv",
+        "transpose": "conv",
+        "weight": "conv",
     },
     "bfloat16 dense many-many": {
         "forward": "conv",
         "transpose": "conv",
-        "weight": "conv"
+        "weight": "conv",
     },
     "bfloat16 dense many-few": {
         "forward": "conv",
         "transpose": "conv",
-        "weight": "conv"
+        "weight": "conv",
     },
     "bfloat16 dense few-few": {
-        "forward": "matrix",
-        "transpose": "matrix",
-        "weight": "matrix"
-    }
+        "forward": "blocks",
+        "transpose": "conv",
+        "weight": "conv",
+    },
 }

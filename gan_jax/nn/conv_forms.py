@@ -7,6 +7,7 @@ A form says how the contraction is laid out for the machine. Nothing here is dif
 Layouts: x [batch, H, W, channels], w [kh, kw, channels, features], y [batch, h, w, features].
 """
 
+import os
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ from jax import lax
 from gan_jax.nn.conv_choices import CHOICES
 from gan_jax.typing import Array
 
+SWITCH = "GAN_JAX_CONVOLUTIONS"
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
@@ -268,6 +270,17 @@ def choose(kind: str, form: str, geometry: Geometry, channels: int, features: in
 def is_cpu() -> bool:
     """Whether what is traced now is going to run on the CPU, as far as JAX knows at trace time."""
     device = jax.config.jax_default_device
-    if device is None:
-        return jax.default_backend() == "cpu"
-    return (device if isinstance(device, str) else device.platform) == "cpu"
+    platform = jax.default_backend() if device is None else getattr(device, "platform", device)
+    return platform == "cpu"
+
+
+def fast_by_default() -> bool:
+    """Whether layers of form "auto" take the fast forms: on the CPU, unless `GAN_JAX_CONVOLUTIONS=lax` is in the environment.
+
+    That variable turns them off for a whole process. It is read when a function is traced, not when it runs: what has been
+    traced stays as it is.
+    """
+    wanted = os.environ.get(SWITCH, "auto")
+    if wanted not in ("auto", "lax"):
+        raise ValueError(f"{SWITCH} must be auto or lax; got {wanted!r}")
+    return wanted == "auto" and is_cpu()

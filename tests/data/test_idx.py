@@ -6,10 +6,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from data_files import idx_bytes, write_idx_set
 
 from gan_jax.data import DataError, load_source
 from gan_jax.data.idx import INSTALLED, read_idx
-from tests.data.files import idx_bytes, write_idx_set
 
 
 def test_idx_file_is_read_as_its_definition_says(tmp_path):
@@ -94,7 +94,7 @@ def test_bomb_takes_no_memory(tmp_path):
     assert size < 2**20
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match="at most 1073741824 .1 GiB. are read"):
+        with pytest.raises(DataError, match=r"at most 1073741824 .1 GiB. are read"):
             read_idx(path, 3)
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
@@ -115,7 +115,7 @@ def test_missing_files_are_named(tmp_path):
         load_source("mnist", data_dir=tmp_path / "file")
     write_idx_set(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.gz: no such file; the data set has four"):
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz: no such file; the data set has four"):
         load_source("mnist", data_dir=tmp_path)
 
 

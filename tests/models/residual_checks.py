@@ -37,16 +37,18 @@ def names_without_gradient(gradients):
     return ["/".join(str(key.key) for key in path) for path, _ in bad]
 
 
-def random_variables(module, inputs, labels=None, seed=0):
+def random_variables(module, inputs, labels=None, *, equalized=False):
     """Variables of a Linen module, drawn by NumPy: no initialisation to compile, and no layer that starts at zero.
 
+    `equalized`: weights of unit variance, for layers that scale them themselves.
     (Attention's gamma and fix-up's last layer do, and would hide the layers behind them from a gradient.)
     """
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(0)
 
     def draw(path, leaf):
         name = path[-1].key
-        values = draws.normal(size=leaf.shape) * (np.prod(leaf.shape[:-1]) ** -0.5 if len(leaf.shape) > 1 else 0.3)
+        scale = 0.3 if len(leaf.shape) < 2 else 1.0 if equalized else np.prod(leaf.shape[:-1]) ** -0.5
+        values = scale * draws.normal(size=leaf.shape)
         return jnp.asarray(values + (name in ("scale", "var")), leaf.dtype)
 
     shapes = jax.eval_shape(module.init, jax.random.key(0), inputs, labels)

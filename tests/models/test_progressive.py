@@ -17,7 +17,7 @@ def grown():
     """Both modules with their variables; every stage and alpha is called through two compiled functions."""
     generator, discriminator = MODELS["progressive"](**SMALL)
     latents, images, _ = inputs_of(SMALL)
-    g, d = random_variables(generator, latents), random_variables(discriminator, images)
+    g, d = (random_variables(m, x, equalized=True) for m, x in ((generator, latents), (discriminator, images)))
     make = jax.jit(lambda z, stage, alpha: generator.apply(g, z, stage=stage, alpha=alpha), static_argnums=1)
     judge = jax.jit(lambda x, stage, alpha: discriminator.apply(d, x, stage=stage, alpha=alpha).logits, static_argnums=1)
     return as_networks(MODELS["progressive"](**SMALL)), (g, d), make, judge, latents, images
@@ -50,7 +50,7 @@ def test_fade_in_of_the_discriminator_at_0_and_1_is_the_smaller_and_the_larger_n
     broken = {**d["params"], "from_image_1": jax.tree.map(lambda leaf: leaf + 1.0, d["params"]["from_image_1"])}
     other = jax.jit(lambda p, a: discriminator.apply({**d, "params": p}, images, stage=2, alpha=a).logits)
     np.testing.assert_array_equal(other(broken, 1.0), other(d["params"], 1.0))
-    assert np.abs(other(broken, 0.5) - other(d["params"], 0.5)).max() > 1e-3
+    assert np.abs(other(broken, 0.5) - other(d["params"], 0.5)).max() > 1e-2
 
 
 @pytest.mark.parametrize(("growth", "stage", "alpha"), [(0.0, 0, 1.0), (0.25, 1, 0.25), (1.0, 1, 1.0), (1.5, 2, 0.5), (2.0, 2, 1.0)])

@@ -1,0 +1,270 @@
+"""GANs on mixtures of Gaussians, whose modes are known: how many of them each game finds, over many seeds at once.
+
+    python experiments/mixtures.py ring                                        the library's recipe, 8 seeds
+    python experiments/mixtures.py grid --protocol short --strategy.name unrolled --seeds 4
+    python experiments/mixtures.py grid --protocol pacgan --inputs.pack 2 --batch-size 200 --seeds 10
+    python experiments/mixtures.py ring --protocol short --help                every flag, with its default in that protocol
+    python experiments/mixtures.py --table docs/data/mixtures.jsonl            the table of the rows in a file
+
+The data: `ring`, 8 Gaussians of standard deviation 0.01 on the unit circle; `grid`, 25 of standard deviation 0.05 from -4 to 4 with
+spacing 2; 100,000 points. Measured on 2,500 samples of the last step; a sample is of high quality within 3 standard deviations of a
+centre, and a mode counts with one such sample (Lin et al., "PacGAN", 2018, table 1). Protocols:
+
+    recipe   the configuration of experiments/recipes/ring.py or grid.py
+    short    for comparing tricks in a minute: small perceptrons, 4,000 steps of 128 points
+    pacgan   the networks, optimiser and budget of PacGAN's published code: 400 epochs, 400,000 steps of 100 (packs of) points
+
+Flags: --protocol, --seeds N (from --seed on), --devices N (runs spread over so many CPU devices), --out FILE (rows are appended),
+--name LABEL, and those of experiments/train.py that say how the game is played.
+
+PacGAN's networks here are those of its code, not of its text: four hidden layers of 400 with batch norm in G, three of 200 maxout units in D,
+both players moving at once. Differs: weights begin as PyTorch's linear layers do (its code: normal, 0.02); a packed epoch has as many points as
+an unpacked one (its code: as many packs).
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import command_line
+
+from gan_jax.config import Config, ConfigError, DataConfig, ModelConfig, StrategyConfig, TturConfig, check, flatten
+
+DATA = ("ring", "grid")
+SAMPLES = 2500
+CHUNK = 500  # steps compiled into one program
+
+SHORT = Config(
+    steps=4000,
+    batch_size=128,
+    model=ModelConfig(
+        name="points",
+        latent_dim=2,
+        options={"generator_hidden": "128,128", "discriminator_hidden": "128,128", "activation": "leaky_relu"},
+    ),
+    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3, b1=0.5, ema_decay=0.0),
+)
+PACGAN = Config(
+    steps=400_000,
+    batch_size=100,
+    model=ModelConfig(
+        name="points",
+        latent_dim=2,
+        norm="batch",
+        options={
+            "generator_hidden": "400,400,400,400",
+            "discriminator_hidden": "200,200,200",
+            "activation": "relu",
+            "discriminator_activation": "maxout",
+        },
+    ),
+    ttur=TturConfig(generator_lr=1e-4, discriminator_lr=1e-4, b1=0.8, ema_decay=0.0),
+    strategy=StrategyConfig(name="simultaneous"),
+)
+PROTOCOLS = ("recipe", "short", "pacgan")
+
+
+def protocol_config(protocol: str, data: str) -> Config:
+    """The configuration that a protocol begins with."""
+    if protocol == "recipe":
+        return dataclasses.replace(command_line.recipes()[data][1], recipe=data)
+    config = {"short": SHORT, "pacgan": PACGAN}[protocol]
+    return dataclasses.replace(config, recipe=f"{protocol}_{data}", data=DataConfig(source=data))
+
+
+def changes(config: Config, base: Config) -> dict[str, Any]:
+    """The fields in which a configuration differs from another."""
+    before = flatten(base)
+    return {path: value for path, value in flatten(config).items() if value != before[path] and path != "seed"}
+
+
+def label_of(config: Config, base: Config) -> str:
+    """A name made of what was changed."""
+    return ", ".join(f"{path.split('.')[-1]} {value}" for path, value in changes(config, base).items()) or "as it is"
+
+
+def measure(samples: Any, source: Any) -> dict[str, Any]:
+    """Modes, share of high quality, and reverse KL of the samples of one run; of diverged runs nothing is left to count."""
+    import numpy as np
+
+    from gan_jax.metrics import mode_coverage
+
+    if not np.isfinite(samples).all():
+        return {"modes": 0, "high_quality": 0.0, "reverse_kl": None, "reverse_kl_good": None}
+    found = mode_coverage(samples, source.centers, source.std)
+    # PacGAN's code takes the divergence over the samples of high quality only.
+    share = found.counts[found.counts > 0] / max(found.counts.sum(), 1)
+    good = float((share * np.log(share * len(source.centers))).sum()) if share.size else None
+    return {
+        "modes": found.modes,
+        "high_quality": round(found.high_quality, 5),
+        "reverse_kl": round(found.reverse_kl, 5),
+        "reverse_kl_good": None if good is None else round(good, 5),
+    }
+
+
+def play_seeds(config: Config, seeds: Sequence[int], *, devices: int = 1, samples: int = SAMPLES) -> list[dict[str, Any]]:
+    """Plays one configuration from many seeds at once.
+
+    Args:
+        config: checked; its own seed is not used.
+        seeds: of the runs: the start, the latents, and the order of the points. The points themselves are those of seed 0.
+        devices: how many share the runs.
+        samples: of each run that are measured.
+
+    Returns:
+        One row for each seed: `measure`'s values, and milliseconds per step and run without compilation.
+    """
+    from functools import partial
+
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from gan_jax.build import build
+    from gan_jax.data import load
+    from gan_jax.data.batches import Batches
+    from gan_jax.sweep import init_many, sample_many, split_runs, train_many
+
+    if len(seeds) % devices:
+        raise ConfigError(f"--seeds {len(seeds)}: must be a multiple of --devices {devices}")
+    if devices > len(jax.devices()):
+        raise ConfigError(f"--devices {devices}: there are {len(jax.devices())}")
+    source = load(config)
+    experiment = build(config, source.shape, 0)
+    chosen = jax.devices()[:devices]
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    params, opt_state = split_runs(partial(init_many, experiment.gan), devices=chosen)(keys)
+    train = split_runs(partial(train_many, experiment.gan), devices=chosen, shared=(2,), donate=(0, 1))
+    orders = [Batches(source, config.batch_size * experiment.strategy.rounds, seed) for seed in seeds]
+    data = {"image": jnp.asarray(source.images)}
+    lapse, timed = 0.0, 0
+    for step in range(0, config.steps, CHUNK):
+        count = min(CHUNK, config.steps - step)
+        indices = np.stack([order.indices_at(step, count) for order in orders])
+        start = time.perf_counter()
+        params, opt_state, metrics = train(params, opt_state, data, indices, keys)
+        jax.block_until_ready(metrics)
+        if step and count == CHUNK:  # the first program of a length is also compiled
+            lapse, timed = lapse + time.perf_counter() - start, timed + count
+    drawn = jax.jit(partial(sample_many, experiment.gan, count=samples))(params, opt_state, keys)
+    cost = round(1000 * lapse / timed / len(seeds), 3) if timed else None
+    return [{"seed": seed, **measure(points, source), "milliseconds": cost} for seed, points in zip(seeds, np.asarray(drawn))]
+
+
+def rows_of(config: Config, base: Config, protocol: str, name: str, results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Result rows as they are written: what was played, and what came of it."""
+    import jax
+
+    about = {"data": config.data.source, "protocol": protocol, "name": name, "changes": changes(config, base), "steps": config.steps}
+    return [about | row | {"jax": jax.__version__} for row in results]
+
+
+def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Adds rows to a file of JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def mean_and_deviation(values: Sequence[float | None], digits: int) -> str:
+    """Mean and sample standard deviation; values that do not exist are left out and counted."""
+    import numpy as np
+
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    spread = f" ± {np.std(known, ddof=1):.{digits}f}" if len(known) > 1 else ""
+    missing = f" ({len(values) - len(known)} failed)" if len(known) < len(values) else ""
+    return f"{np.mean(known):.{digits}f}{spread}{missing}"
+
+
+def table(rows: Iterable[dict[str, Any]]) -> str:
+    """A Markdown table, one line for each game, in the order of their first rows."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["data"], row["protocol"], row["name"]), []).append(row)
+    lines = [
+        "| data | protocol | game | seeds | modes | all modes in | high quality, % | reverse KL | ms per step and seed |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for (data, protocol, name), group in groups.items():
+        total = {"ring": 8, "grid": 25}[data]
+        full = sum(row["modes"] == total for row in group)
+        lines.append(
+            f"| {data} | {protocol} | {name} | {len(group)} | {mean_and_deviation([row['modes'] for row in group], 1)} of {total} "
+            f"| {full} of {len(group)} | {mean_and_deviation([100 * row['high_quality'] for row in group], 1)} "
+            f"| {mean_and_deviation([row['reverse_kl'] for row in group], 3)} "
+            f"| {mean_and_deviation(list({row['milliseconds'] for row in group}), 2)} |"
+        )
+    return "\n".join(lines)
+
+
+def read_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The flags of this script, and those of the configuration."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("data", nargs="?", choices=DATA)
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="recipe")
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--name")
+    parser.add_argument("--table", type=Path)
+    parser.error = command_line.fail  # type: ignore[method-assign]
+    own, rest = parser.parse_known_args(arguments)
+    if own.seeds < 1 or own.devices < 1:
+        command_line.fail(f"--seeds {own.seeds}, --devices {own.devices}: must be at least 1")
+    return own, rest
+
+
+def simulate_devices(count: int) -> None:
+    """Makes several CPU devices of one machine; before JAX is first used."""
+    if count > 1:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}".strip()
+
+
+def main() -> None:
+    """Reads the flags, plays, prints the rows and their table."""
+    if not sys.argv[1:] or sys.argv[1:] in (["-h"], ["--help"]):
+        print(__doc__)
+        return
+    own, rest = read_flags(sys.argv[1:])
+    if own.table is not None:
+        print(table(read_rows(own.table)))
+        return
+    if own.data is None:
+        command_line.fail(f"say which data: {' or '.join(DATA)}")
+    simulate_devices(own.devices)
+    with command_line.errors_as_lines():
+        import tyro
+
+        base = protocol_config(own.protocol, own.data)
+        parsed = command_line.parse(lambda: tyro.cli(Config, prog="mixtures.py", description=__doc__, default=base, args=rest))
+        config = check(parsed)
+        command_line.compilation_cache(None)
+        seeds = range(config.seed, config.seed + own.seeds)
+        results = play_seeds(config, seeds, devices=own.devices)
+        rows = rows_of(config, base, own.protocol, own.name or label_of(config, base), results)
+        command = shlex.join(["python", "experiments/mixtures.py", *sys.argv[1:]])
+        for row in rows:
+            print(json.dumps(row))
+        if own.out is not None:
+            append_rows(own.out, (row | {"command": command} for row in rows))
+        print(table(rows), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

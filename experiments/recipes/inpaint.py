@@ -1,0 +1,21 @@
+"""Coarse-to-refine inpainting on Fashion-MNIST (Yu et al., 2018): a missing square, gated convolutions.
+
+    python experiments/convert_vgg.py --help        # once, for the perceptual and style terms
+    python experiments/train.py inpaint --loss.vgg vgg16.safetensors --loss.perceptual 0.05 --loss.style 120
+    python experiments/train.py inpaint --seed 0    # L1, total variation and the adversarial loss only
+
+Differs from the paper: Fashion-MNIST at 32x32; the weights of the terms are of the order of Liu et al., 2018.
+"""
+
+from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TransformConfig
+
+CONFIG = Config(
+    steps=20_000,
+    batch_size=16,
+    sample_every=500,
+    checkpoint_every=2000,
+    data=DataConfig(source="fashion_mnist"),
+    model=ModelConfig(name="inpaint", width=16, latent_dim=1),
+    loss=LossConfig(name="hinge", reconstruction=10.0, total_variation=1e-4, adversarial_weight=0.1),
+    transform=TransformConfig(spectral_norm="discriminator"),
+)

@@ -1,0 +1,14 @@
+"""Multi-scale discriminators on the embedded digits (Wang et al., 2018): one structure, own parameters, three scales.
+
+    python experiments/train.py multiscale --seed 0
+"""
+
+from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig
+
+CONFIG = Config(
+    steps=3000,
+    batch_size=64,
+    data=DataConfig(source="mnist5k"),
+    model=ModelConfig(name="multiscale", width=32, latent_dim=64, options={"scales": 2, "patch_layers": 2}),
+    loss=LossConfig(name="least_squares", feature_matching=1.0),
+)

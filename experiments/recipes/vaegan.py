@@ -1,0 +1,14 @@
+"""VAE-GAN on the embedded digits (Larsen et al., 2016): a decoder that is a generator, likelihood in D's features.
+
+    python experiments/train.py vaegan --seed 0
+"""
+
+from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig
+
+CONFIG = Config(
+    steps=3000,
+    batch_size=64,
+    data=DataConfig(source="mnist5k"),
+    model=ModelConfig(name="vaegan", width=32, latent_dim=64),
+    loss=LossConfig(kl=1.0, feature_reconstruction=1.0),
+)

@@ -1,0 +1,189 @@
+"""The monitor beside a run: what it is told of the game and its samples, what it says, and what a failure leads to."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gan_jax import metrics, monitor, pictures, run_directory
+from gan_jax.build import Experiment
+from gan_jax.checkpoint import Checkpointer
+from gan_jax.config import Config, save_config
+from gan_jax.evaluation import extractor_of, needs_context
+from gan_jax.game import GameState
+from gan_jax.gan import sampling_params
+from gan_jax.monitor import SURE, Finding, Monitor, Setting
+from gan_jax.monitor.samples import NEAREST
+from gan_jax.moves import layers
+from gan_jax.run_directory import FINDINGS, METRICS, JsonLines
+from gan_jax.typing import Array, Players, PyTree
+
+
+def describe_setting(config: Config, experiment: Experiment, params: Players, opt_state: GameState, steps: int) -> Setting:
+    """What the monitor has to know of a game."""
+    chance = monitor.CHANCE.get(config.loss.name)
+    if config.penalty.wgan_gp:
+        lipschitz = "penalty"
+    elif config.ttur.clip_weights:
+        lipschitz = "clipping"
+    elif config.transform.spectral_norm in ("discriminator", "both"):
+        lipschitz = "spectral"
+    else:
+        penalised = config.penalty.r1 or config.penalty.r2 or config.penalty.zero_centered or config.penalty.dragan
+        lipschitz = "penalty" if penalised else "none"
+    return Setting(
+        loss=config.loss.name,
+        chance=chance if chance is None or not config.loss.halve else chance / 2,
+        steps=steps,
+        layers=Players(*(tuple(layers(player)) for player in params)),
+        lipschitz=lipschitz,
+        slope=config.penalty.target if config.penalty.wgan_gp else 0.0,
+        is_images=len(experiment.game.image_shape) == 3,
+        mixed_statistics=config.strategy.joint_batches and bool(jax.tree.leaves(opt_state.networks.discriminator.get("batch_stats", {}))),
+    )
+
+
+def critic_slope(experiment: Experiment) -> Callable[..., Array]:
+    """A jitted function of (params, opt_state, real, fake): the mean gradient norm of the critic on points between reals and fakes."""
+    game = experiment.game
+
+    @jax.jit
+    def slope(params: Players, opt_state: GameState, real: Array, fake: Array) -> Array:
+        effective, _ = game.effective_params("discriminator", params.discriminator, opt_state)
+        shares = jnp.linspace(0, 1, len(real)).reshape(-1, *[1] * (real.ndim - 1))
+
+        def total(images: Array) -> Array:
+            output, _ = game.discriminator.apply(
+                effective, opt_state.networks.discriminator, images, None, None, rng=jax.random.key(0), train=True
+            )
+            return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(output.logits))
+
+        gradient = jax.grad(total)(real + shares * (fake - real))
+        return jnp.mean(jnp.sqrt(jnp.sum(jnp.square(gradient), axis=tuple(range(1, gradient.ndim)))))
+
+    return slope
+
+
+@jax.jit
+def ema_progress(average: PyTree, params: PyTree, start: PyTree) -> Array:
+    """How far the average has come from the start, as a share of how far the parameters have; NaN where they have not moved."""
+
+    def way(to: PyTree) -> Array:
+        return optax.global_norm(jax.tree.map(jnp.subtract, to, start))
+
+    return jnp.where(way(params) > 0, way(average) / way(params), jnp.nan)
+
+
+class Probes:
+    """Measures samples for the monitor. A pure function of the state of the game: a resumed run measures the same.
+
+    Args:
+        config, experiment, source: of the run.
+        start: the generator's parameters at step 0, where an average of them is tracked; None otherwise.
+    """
+
+    def __init__(self, config: Config, experiment: Experiment, source: Any, start: PyTree | None):
+        self._start = start
+        size = int(np.prod(source.shape))
+        at_hand = NEAREST if isinstance(source.images, np.ndarray) else 256  # others are read or made one by one
+        count = min(at_hand, max(64, 2**24 // size))
+        chosen = np.random.default_rng(0).permutation(len(source))[:count]
+        real = np.asarray(source.images[np.sort(chosen)])
+        self._reference = monitor.make_reference(real, config.sample_grid**2)
+        self._classifier = None
+        if len(source.shape) == 3 and extractor_of(config, source) == "digit_classifier":
+            self._classifier = metrics.feature_extractor("digit_classifier", config.evaluation.weights)
+        plain = not experiment.game.num_classes and not needs_context(experiment) and not experiment.game.input_transforms
+        self._slope = critic_slope(experiment) if config.loss.name == "wasserstein" and plain else None
+        self._real = self._reference.images[: config.sample_grid**2].reshape(-1, *source.shape)
+
+    def __call__(self, samples: np.ndarray, params: Players, opt_state: GameState) -> dict[str, float]:
+        """The figures of a grid of samples, float [n, ...], under `samples/`."""
+        figures = monitor.sample_figures(samples, self._reference)
+        if "samples/finite" in figures:
+            return figures
+        if self._classifier is not None:
+            figures |= monitor.class_figures(self._classifier.extract(pictures.to_uint8(samples)).probabilities)
+        if self._slope is not None:
+            count = min(len(samples), len(self._real))
+            figures["samples/critic_slope"] = float(self._slope(params, opt_state, self._real[:count], samples[:count]))
+        if self._start is not None:
+            progress = float(ema_progress(sampling_params(params, opt_state), params.generator, self._start))
+            figures |= {"samples/ema_progress": progress} if np.isfinite(progress) else {}
+        return figures
+
+
+class Watch:
+    """Follows the records of a run, writes and says what the monitor finds, and keeps the failure that ends it.
+
+    Args:
+        config: of the run.
+        setting: see `describe_setting`.
+        directory: of the run; its metrics.jsonl, cut to the step where the run continues, is gone through first.
+
+    Attributes:
+        failure: the first finding that is sure, where `--monitor.on-failure` is not "warn".
+    """
+
+    def __init__(self, config: Config, setting: Setting, directory: Path):
+        self.failure: Finding | None = None
+        self._enabled, self._ends = config.monitor.enabled, config.monitor.on_failure != "warn"
+        self._monitor = Monitor(setting)
+        # Findings are a function of the records: those of a resumed run are found again, without a word.
+        self._file = JsonLines(directory / FINDINGS, after_step=-1)
+        if self._enabled and (directory / METRICS).exists():
+            for line in (directory / METRICS).read_text().splitlines():
+                for finding in self._monitor.observe(json.loads(line)):
+                    self._file.write(finding._asdict())
+
+    def observe(self, record: dict[str, Any], say: Callable[[str], None]) -> None:
+        """Takes in a record that was written to metrics.jsonl."""
+        if not self._enabled:
+            return
+        for finding in self._monitor.observe(record):
+            self._file.write(finding._asdict())
+            say(describe(finding))
+            if self._ends and finding.confidence >= SURE and self.failure is None:
+                self.failure = finding
+
+
+def describe(finding: Finding) -> str:
+    """A finding for the terminal: what, since when, on what evidence, and what to try."""
+    evidence = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in finding.evidence.items())
+    lines = [f"step {finding.step}: {finding.what} (since step {finding.since_step}, confidence {finding.confidence:.2g})"]
+    lines += [f"    seen: {evidence}"] if evidence else []
+    lines += [f"    try:  {flags}" for flags in finding.advice[:3]]
+    return "\n".join(lines)
+
+
+def visible(figures: dict[str, float]) -> dict[str, float]:
+    """The metrics of a step without those of the monitor that say that nothing happened yet."""
+    return {name: value for name, value in figures.items() if not (name.startswith("monitor/") and value == -1)}
+
+
+def roll_back(config: Config, directory: Path, keeper: Checkpointer, failure: Finding) -> tuple[Config, dict[str, Any]]:
+    """Goes back to the newest checkpoint from before a failure, or to the beginning, with half the learning rates.
+
+    Returns:
+        The changed configuration, already the run's own, and what happened, for run.json.
+    """
+    keeper.wait()
+    healthy = max((step for step in keeper.steps() if step < failure.since_step), default=None)
+    keeper.discard_after(-1 if healthy is None else healthy)
+    rates = {name: getattr(config.ttur, name) / 2 for name in ("generator_lr", "discriminator_lr")}
+    changed = dataclasses.replace(config, ttur=dataclasses.replace(config.ttur, **rates))
+    save_config(dataclasses.replace(changed, out=None), directory / "config.yaml")
+    settings = {f"ttur.{name}": value for name, value in rates.items()}
+    return changed, {"finding": failure.id, "at_step": failure.step, "to_step": healthy or 0, "changed": settings}
+
+
+def rollbacks(directory: Path) -> list[dict[str, Any]]:
+    """The rollbacks that a run's record tells of."""
+    path = directory / "run.json"
+    return list(run_directory.read_json(path).get("rollbacks", [])) if path.exists() else []

@@ -1,0 +1,151 @@
+import flax.linen as flax_nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import nn
+from gan_jax.nn.batch_norm import BatchNorm
+
+X = np.random.default_rng(0).normal(0.5, 2.0, (6, 4, 4, 5)).astype(np.float32)
+
+
+def test_moments_keep_their_digits_where_the_mean_is_large():
+    # 0, 1, 2, 3 around 10,000: the variance is 1.25; E[x^2] - E[x]^2 in float32 gives 0 or 8.
+    mean, variance = nn.moments(10_000 + jnp.arange(4.0), (0,))
+    assert mean.item() == 10_001.5
+    assert variance.item() == 1.25
+
+
+def one_hot(index):
+    return jnp.full(3, -100.0).at[index].set(0.0)
+
+
+PARTS = (nn.InstanceNorm(), nn.LayerNorm(), BatchNorm(use_running_average=False, use_scale=False, use_bias=False))
+
+
+@pytest.mark.parametrize("index", [0, 1, 2], ids=["instance", "layer", "batch"])
+def test_switchable_norm_with_one_hot_weights_is_each_of_its_parts(index):
+    module = nn.SwitchableNorm()
+    variables = jax.jit(module.init)(jax.random.key(0), X)
+    params = {**variables["params"], "mean_weight": one_hot(index), "var_weight": one_hot(index)}
+    y, _ = module.apply({**variables, "params": params}, X, mutable=["batch_stats"])
+    expected, _ = PARTS[index].init_with_output(jax.random.key(0), X)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_switchable_norm_follows_and_uses_the_running_statistics():
+    module = nn.SwitchableNorm(momentum=0.75)
+    variables = module.init(jax.random.key(0), X)
+    _, state = module.apply(variables, X, mutable=["batch_stats"])
+    np.testing.assert_allclose(state["batch_stats"]["mean"], 0.25 * X.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(state["batch_stats"]["var"], 0.75 + 0.25 * X.var((0, 1, 2)), rtol=1e-5)
+    params = {**variables["params"], "mean_weight": one_hot(2), "var_weight": one_hot(2)}
+    y = module.apply({"params": params, **state}, X, use_running_average=True)
+    stats = state["batch_stats"]
+    np.testing.assert_allclose(y, (X - stats["mean"]) / np.sqrt(stats["var"] + 1e-5), atol=1e-5)
+
+
+def test_virtual_batch_norm_of_the_reference_batch_is_batch_norm_of_it():
+    y, _ = nn.VirtualBatchNorm(6).init_with_output(jax.random.key(0), X)
+    expected, _ = BatchNorm(use_running_average=False).init_with_output(jax.random.key(0), X)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_virtual_batch_norm_never_mixes_examples_but_follows_the_reference():
+    module = nn.VirtualBatchNorm(2)
+    run = jax.jit(lambda x: module.init_with_output(jax.random.key(0), x)[0])
+    before = run(X)
+    changed = np.any(np.asarray(run(X + 3 * (np.arange(6) == 4)[:, None, None, None] * X)) != before, axis=(1, 2, 3))
+    np.testing.assert_array_equal(changed, np.arange(6) == 4)
+    changed = np.any(np.asarray(run(X + 3 * (np.arange(6) == 1)[:, None, None, None] * X)) != before, axis=(1, 2, 3))
+    assert changed.all()
+
+
+class Generator(flax_nn.Module):
+    """A generator as short as one with virtual batch norm can be."""
+
+    @flax_nn.compact
+    def __call__(self, latents):
+        x = nn.ReferenceBatch(3)(latents)
+        return nn.normalize(x[:, None, None], "virtual_batch", train=True, reference_size=3)[3:]
+
+
+def test_the_reference_batch_is_fixed_state_and_can_be_set():
+    latents = jax.random.normal(jax.random.key(0), (4, 5))
+    variables = Generator().init(jax.random.key(1), latents)
+    (reference,) = jax.tree.leaves(variables["reference"])
+    assert reference.shape == (3, 5)
+    whole = Generator().apply(variables, latents)
+    np.testing.assert_allclose(Generator().apply(variables, latents[2:3]), whole[2:3], atol=1e-6)
+    moved = nn.set_reference({"reference": variables["reference"]}, reference + 1.0)
+    assert np.abs(Generator().apply({**variables, **moved}, latents) - whole).max() > 0.1
+    with pytest.raises(ValueError, match=r"must have shape \(3, 5\)"):
+        nn.set_reference(moved, reference[:2])
+    with pytest.raises(ValueError, match="must hold the collection 'reference'"):
+        nn.set_reference({}, reference)
+
+
+# Two devices, simulated by `vmap` with a named axis: each normalises its half by the statistics of the whole.
+@pytest.mark.parametrize(
+    ("module", "condition"),
+    [(nn.SwitchableNorm(axis_name="devices"), None), (nn.ConditionalBatchNorm(3, axis_name="devices"), jnp.array([0, 1, 2, 2, 1, 0]))],
+    ids=["switchable", "conditional"],
+)
+def test_statistics_of_two_devices_are_those_of_the_whole_batch(module, condition):
+    inputs = (jnp.asarray(X),) if condition is None else (jnp.asarray(X), condition)
+    alone = module.clone(axis_name=None)
+    variables = alone.init(jax.random.key(0), *inputs)
+    expected, state = alone.apply(variables, *inputs, mutable=["batch_stats"])
+    halves = [array.reshape(2, 3, *array.shape[1:]) for array in inputs]
+
+    def device(*half):
+        return module.apply(variables, *half, mutable=["batch_stats"])
+
+    y, both = jax.vmap(device, axis_name="devices")(*halves)
+    np.testing.assert_allclose(y.reshape(X.shape), expected, atol=1e-5)
+    jax.tree.map(lambda one, two: np.testing.assert_allclose(two, np.stack([one, one]), rtol=1e-5), dict(state), dict(both))
+
+
+class Normalized(flax_nn.Module):
+    """One norm by its name."""
+
+    norm: str
+
+    @flax_nn.compact
+    def __call__(self, x, labels, *, train=True):
+        return nn.normalize(x, self.norm, train=train, name="norm", condition=labels, num_classes=3, reference_size=2, dtype=jnp.bfloat16)
+
+
+@pytest.mark.parametrize("norm", nn.NORMS)
+def test_every_norm_can_be_called_by_its_name_in_training_and_in_evaluation(norm):
+    labels = jnp.array([0, 1, 2, 2, 1, 0])
+    x = jnp.asarray(X, jnp.bfloat16)
+    variables = Normalized(norm).init(jax.random.key(0), x, labels)
+    y, _ = Normalized(norm).apply(variables, x, labels, mutable=["batch_stats"])
+    evaluated = Normalized(norm).apply(variables, x, labels, train=False)
+    assert y.dtype == evaluated.dtype == jnp.bfloat16
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
+    follows = "batch_stats" in variables
+    assert follows == (norm in ("batch", "switchable", "conditional_batch"))
+    assert bool(jnp.any(y != evaluated)) == follows
+    if norm in ("batch", "conditional_batch"):
+        np.testing.assert_allclose(y.astype(jnp.float32).mean((0, 1, 2)), 0, atol=0.02)
+    assert (norm == "none") == bool(jnp.all(y == x))
+
+
+def test_norms_say_what_they_need():
+    x = jnp.zeros((2, 4, 4, 3))
+    with pytest.raises(ValueError, match="norm must be one of none, batch"):
+        nn.normalize(x, "group", train=True)
+    with pytest.raises(ValueError, match="needs a condition"):
+        nn.normalize(x, "conditional_batch", train=True)
+    with pytest.raises(ValueError, match=r"must be labels \[batch\] for x"):
+        nn.ConditionalBatchNorm(3).init(jax.random.key(0), x, jnp.zeros((2, 5)))
+    with pytest.raises(ValueError, match=r"must be vectors \[batch, dim\] for x"):
+        nn.ConditionalBatchNorm().init(jax.random.key(0), x, jnp.zeros((3, 5)))
+    with pytest.raises(ValueError, match="reference_size=3"):
+        nn.VirtualBatchNorm(3).init(jax.random.key(0), x)
+    for module in (nn.InstanceNorm(), nn.SwitchableNorm()):
+        with pytest.raises(ValueError, match="4 dimensions"):
+            module.init(jax.random.key(0), x[0])

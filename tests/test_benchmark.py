@@ -1,0 +1,49 @@
+"""The benchmark's arithmetic: what it throws away, what it divides by what, and that every row builds."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+import benchmark
+from benchmarks import jax_steps, timing
+from benchmarks.workloads import WORKLOADS
+
+
+def test_samples_beside_slow_probes_are_thrown_away():
+    rows = [(1.0, 10.0), (1.1, 12.0), (5.0, 99.0), (1.0, 11.0)]
+    assert timing._summary(rows, limit=1.2) == timing.Timing(median=11.0, least=10.0, greatest=12.0, kept=3, rejected=1)
+
+
+def test_where_all_is_slow_the_half_with_the_best_probes_stays():
+    rows = [(9.0, 99.0), (3.0, 1.0), (4.0, 2.0), (5.0, 3.0), (8.0, 98.0), (7.0, 97.0)]
+    assert timing._summary(rows, limit=1.2).median == 2.0
+
+
+def test_candidates_take_turns_and_calls_of_several_steps_are_divided():
+    order = []
+    candidates = {name: timing.Candidate(lambda name=name: order.append(name), steps) for name, steps in (("a", 1), ("b", 1000))}
+    timings = timing.interleave(candidates, seconds=0, least_rounds=5, sample_seconds=0)
+    assert order == ["a", "a", "b", "b"] + ["a", "b"] * 5
+    assert timings["b"].median < timings["a"].median
+
+
+def test_ratios_and_share_of_peak():
+    # 2e9 operations in 10 ms are 200 GFLOP/s: half of a peak of 400. PyTorch's better float32 takes 15 ms: 1.5 times ours.
+    program = jax_steps.Program(lambda: None, 8, 2e9, 2**21, 3.0, 4.0)
+    times = {"gan_jax": 0.010, "gan_jax bfloat16": 0.008, "eager": 0.015, "compile": 0.020, "autocast": 0.006}
+    timings = {column: timing.Timing(t, t, t, 5, 0) for column, t in times.items()}
+    row = benchmark.row_of("dcgan32", WORKLOADS["dcgan32"], {"gan_jax": program}, timings, {"float32": 400e9, "bfloat16": 800e9}, [])
+    assert row["ratio"] == pytest.approx(1.5)
+    assert row["bfloat16_ratio"] == pytest.approx(0.75)
+    assert row["gan_jax"]["share_of_peak"] == pytest.approx(0.5)
+    assert row["gan_jax"]["peak_megabytes"] == pytest.approx(2.0)
+    report = {"machine": {"device": "d", "cores": 2, "jax": "j", "torch": "t"}, "peaks": {"float32": 400e9}, "rows": [row]}
+    assert "| 10.0 | 8.000 |" in benchmark.as_markdown(report)
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_every_row_names_a_game_that_exists(name):
+    jax_steps.make_game(**WORKLOADS[name].game)
