@@ -11,15 +11,15 @@ spacing 2; 100,000 points. Measured on 2,500 samples of the last step; a sample 
 centre, and a mode counts with one such sample (Lin et al., "PacGAN", 2018, table 1). Protocols:
 
     recipe   the configuration of experiments/recipes/ring.py or grid.py
-    short    for comparing tricks in a minute: small perceptrons, 4,000 steps of 128 points
+    short    for comparing tricks in a minute: small perceptrons, 2,500 steps of 128 points
     pacgan   the networks, optimiser and budget of PacGAN's published code: 400 epochs, 400,000 steps of 100 (packs of) points
 
 Flags: --protocol, --seeds N (from --seed on), --devices N (runs spread over so many CPU devices), --out FILE (rows are appended),
 --name LABEL, and those of experiments/train.py that say how the game is played.
 
-PacGAN's networks here are those of its code, not of its text: four hidden layers of 400 with batch norm in G, three of 200 maxout units in D,
-both players moving at once. Differs: weights begin as PyTorch's linear layers do (its code: normal, 0.02); a packed epoch has as many points as
-an unpacked one (its code: as many packs).
+PacGAN's networks here are those of its code: four hidden layers of 400 with batch norm in G, three of 200 maxout units in D,
+both players moving at once. Differs: weights begin as PyTorch's linear layers do (its code: normal, 0.02); a packed epoch has as many
+points as an unpacked one (its code: as many packs).
 """
 
 import argparse
@@ -42,7 +42,7 @@ SAMPLES = 2500
 CHUNK = 500  # steps compiled into one program
 
 SHORT = Config(
-    steps=4000,
+    steps=2500,
     batch_size=128,
     model=ModelConfig(
         name="points",
@@ -83,6 +83,14 @@ def changes(config: Config, base: Config) -> dict[str, Any]:
     """The fields in which a configuration differs from another."""
     before = flatten(base)
     return {path: value for path, value in flatten(config).items() if value != before[path] and path != "seed"}
+
+
+def replaced(config: Any, changed: dict[str, Any]) -> Any:
+    """The configuration with some fields, by dotted path, set to other values."""
+    for path, value in changed.items():
+        head, _, rest = path.partition(".")
+        config = dataclasses.replace(config, **{head: replaced(getattr(config, head), {rest: value}) if rest else value})
+    return config
 
 
 def label_of(config: Config, base: Config) -> str:

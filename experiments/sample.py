@@ -1,9 +1,9 @@
 """Samples from a trained generator.
 
-    python experiments/sample.py RUN --count 64
-    python experiments/sample.py RUN --interpolate 10            rows of great-circle interpolations
-    python experiments/sample.py RUN --diagram j                 White's J-diagram; --diagram mine for a MINE grid
-    python experiments/sample.py RUN --count 5000 --format npz   the images as an array
+python experiments/sample.py RUN --count 64
+python experiments/sample.py RUN --interpolate 10            rows of great-circle interpolations
+python experiments/sample.py RUN --diagram j                 White's J-diagram; --diagram mine for a MINE grid
+python experiments/sample.py RUN --count 5000 --format npz   the images as an array
 """
 
 import dataclasses

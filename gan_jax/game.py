@@ -23,7 +23,6 @@ from gan_jax.typing import (
     InputTransform,
     Metrics,
     Network,
-    ParamTransform,
     Players,
     PyTree,
 )
@@ -166,6 +165,10 @@ def _no_context(rng: Array, real: Array) -> None:
     return None
 
 
+NO_TRANSFORMS = Players((), ())
+NEVER_FROZEN = Players(0, 0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Game:
     """Two players and their objectives; statics only. Built by `gan_jax.make_gan`.
@@ -209,7 +212,7 @@ class Game:
     num_classes: int = 0
     penalties: tuple[Penalty, ...] = ()
     terms: tuple[Term, ...] = ()
-    transforms: Players = Players((), ())
+    transforms: Players = NO_TRANSFORMS
     input_transforms: tuple[InputTransform, ...] = ()
     targets: Callable[..., tuple[Array, Array]] | None = None
     generator_target: float | None = None
@@ -220,7 +223,7 @@ class Game:
     replay: Replay | None = None
     target_discriminator: bool = False
     top_k: Callable[[Array, Array], Array] | None = None
-    freeze: Players = Players(0, 0)
+    freeze: Players = NEVER_FROZEN
     curriculum: Callable[[Mapping[str, Array], GameState], tuple[Mapping[str, Array], GameState]] | None = None
     layer_norms: bool = False
     example_batch: int = 48

@@ -16,7 +16,7 @@ from gan_jax import pictures, run_directory
 from gan_jax.build import Experiment, build
 from gan_jax.checkpoint import Checkpointer
 from gan_jax.config import NOT_OF_THE_RUN, Config, flatten, save_config
-from gan_jax.data import Feed, load
+from gan_jax.data import Feed, check_unchanged, load
 from gan_jax.evaluation import evaluate, evaluate_run, needs_context
 from gan_jax.monitor import Finding
 from gan_jax.progress import ProgressBar, summary
@@ -123,15 +123,29 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
     experiment = build(config, source.shape, source.num_classes)
     rounds = experiment.strategy.rounds
     steps = with_steps(config, len(source))
-    feed = Feed(source, batch_size=config.batch_size * rounds, seed=config.seed, pipeline=config.data.pipeline, workers=config.data.workers, flip=config.data.flip)
+    feed = Feed(
+        source,
+        batch_size=config.batch_size * rounds,
+        seed=config.seed,
+        pipeline=config.data.pipeline,
+        workers=config.data.workers,
+        flip=config.data.flip,
+    )
 
     # A directory of its own, or that of the run to continue.
     directory = resume or config.out or run_directory.free_directory(config.recipe)
     if resume is None:
         run_directory.claim(directory)
         save_config(config, directory / "config.yaml")
+    elif (directory / "run.json").exists():
+        check_unchanged(run_directory.read_json(directory / "run.json")["data"], source)
     rolled_back = rollbacks(directory)
-    record = run_directory.describe(command, config.seed) | {"recipe": config.recipe, "steps": steps, "rollbacks": rolled_back}
+    record = run_directory.describe(command, config.seed) | {
+        "recipe": config.recipe,
+        "steps": steps,
+        "data": source.describe(),
+        "rollbacks": rolled_back,
+    }
     keeper = Checkpointer(
         directory / "checkpoints", config=identity(config), keep=config.keep_checkpoints, best_metric=config.evaluation.best
     )

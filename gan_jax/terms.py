@@ -61,7 +61,7 @@ def reconstruction(play: Play) -> Array:
 def feature_reconstruction(play: Play) -> Array:
     """Squared distance of D's features of the target image and its reconstruction, half of it (Larsen et al., 2016)."""
     assert play.real_output is not None
-    real, made = target_of(play)
+    _, made = target_of(play)
     features = play.discriminate(made, "reconstruction").features
     wanted = jax.lax.stop_gradient(play.real_output.features)
     last = list(wanted)[-1]
@@ -141,9 +141,7 @@ def balanced_consistency(play: Play, *, flip: bool) -> Array:
     """bCR: D on reals and fakes, and on their shifted (and mirrored) copies."""
     real, fake = play.round.real, play.fake.images
     key = named_key(play.round.rng, "balanced_consistency")
-    augmented = [
-        penalties.random_flip_shift(named_key(key, name), images, flip=flip) for name, images in (("real", real), ("fake", fake))
-    ]
+    augmented = [penalties.random_flip_shift(named_key(key, name), images, flip=flip) for name, images in (("real", real), ("fake", fake))]
     return penalties.balanced_consistency_penalty(_critic(play, "balanced_consistency"), real, fake, *augmented)
 
 

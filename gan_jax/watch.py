@@ -155,7 +155,9 @@ class Watch:
 
 def describe(finding: Finding) -> str:
     """A finding for the terminal: what, since when, on what evidence, and what to try."""
-    evidence = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in finding.evidence.items())
+    evidence = ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in finding.evidence.items()
+    )
     lines = [f"step {finding.step}: {finding.what} (since step {finding.since_step}, confidence {finding.confidence:.2g})"]
     lines += [f"    seen: {evidence}"] if evidence else []
     lines += [f"    try:  {flags}" for flags in finding.advice[:3]]

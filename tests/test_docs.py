@@ -23,13 +23,14 @@ def test_python_blocks_run(page):
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
     assert blocks
     for block in blocks:
-        exec(compile(block, str(page), "exec"), {})  # noqa: S102
+        exec(compile(block, str(page), "exec"), {})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_of_train_exist(page):
     known = {flag(path) for path in flatten(Config())} | {
-        f"--{name}" for name in ("resume", "config", "compilation-cache", "recipes", "models", "help", "lr", "b1", "b2", "latent-dim", "image-size")
+        f"--{name}"
+        for name in ("resume", "config", "compilation-cache", "recipes", "models", "help", "lr", "b1", "b2", "latent-dim", "image-size")
     }
     for command in re.findall(r"experiments/train\.py[^\n`]*", page.read_text()):
         for name in re.findall(r"(?<!\S)(--[a-z][a-z0-9.-]*)", command):

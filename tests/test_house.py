@@ -82,7 +82,20 @@ def test_every_file_is_in_a_known_room():
         LEAVES
         | GROUND
         | set(MAY)
-        | {"__init__", "build", "config", "terms", "run", "run_directory", "watch", "progress", "evaluation", "stored_run", "parallel", "sweep"}
+        | {
+            "__init__",
+            "build",
+            "config",
+            "terms",
+            "run",
+            "run_directory",
+            "watch",
+            "progress",
+            "evaluation",
+            "stored_run",
+            "parallel",
+            "sweep",
+        }
     )
     assert {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()} <= known
 
@@ -106,7 +119,12 @@ def test_no_module_initialises_a_device():
     modules = sorted(
         ".".join(("gan_jax", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__") for path in PACKAGE.rglob("*.py")
     )
-    code = f"import importlib\nfor name in {modules!r}: importlib.import_module(name)\nfrom jax._src import xla_bridge\nprint(bool(xla_bridge._backends))"
+    code = f"""
+import importlib
+for name in {modules!r}: importlib.import_module(name)
+from jax._src import xla_bridge
+print(bool(xla_bridge._backends))
+"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["False"]
 
 

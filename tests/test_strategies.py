@@ -166,7 +166,7 @@ def test_several_discriminator_steps_see_parts_of_the_batch_in_turn():
 
 
 def test_a_batch_that_does_not_divide_is_refused():
-    with pytest.raises(ValueError, match="a multiple of 3 examples.*got 16"):
+    with pytest.raises(ValueError, match=r"a multiple of 3 examples.*got 16"):
         run(point_game(), alternating(discriminator_steps=3), steps=1)
     with pytest.raises(ValueError, match="micro_batches must divide the batch; got 5 and a batch of 16"):
         run(point_game(), alternating(micro_batches=5), steps=1)
@@ -317,14 +317,14 @@ def test_every_strategy_compiles_once_and_is_the_same_under_vmap_and_sharding(na
 
 
 def test_options_out_of_range_are_refused():
-    for make, options in [
-        (alternating, {"order": "both"}),
-        (alternating, {"fakes": "old"}),
-        (alternating, {"discriminator_steps": 0}),
-        (alternating, {"fakes": "shared", "micro_batches": 2}),
-        (unrolled, {"unroll_steps": -1}),
-        (consensus, {"consensus_weight": -1.0}),
-        (loss_balanced, {"max_discriminator_steps": 0}),
+    for make, options, message in [
+        (alternating, {"order": "both"}, "order must be"),
+        (alternating, {"fakes": "old"}, "fakes must be"),
+        (alternating, {"discriminator_steps": 0}, "got 0 and 1"),
+        (alternating, {"fakes": "shared", "micro_batches": 2}, "excludes"),
+        (unrolled, {"unroll_steps": -1}, "got -1"),
+        (consensus, {"consensus_weight": -1.0}, "got -1.0"),
+        (loss_balanced, {"max_discriminator_steps": 0}, "got 0"),
     ]:
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=message):
             make(**options)

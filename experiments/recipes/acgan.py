@@ -1,6 +1,6 @@
 """ACGAN on the embedded digits (Odena et al., 2017): D also classifies, and G is rewarded for classes that can be told.
 
-    python experiments/train.py acgan --seed 0
+python experiments/train.py acgan --seed 0
 """
 
 from gan_jax.config import Config, DataConfig, ModelConfig

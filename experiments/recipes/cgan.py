@@ -1,6 +1,6 @@
 """A conditional DCGAN on the embedded digits (Mirza and Osindero, 2014): the class as further channels of both players.
 
-    python experiments/train.py cgan --seed 0
+python experiments/train.py cgan --seed 0
 """
 
 from gan_jax.config import Config, DataConfig, ModelConfig

@@ -1,7 +1,7 @@
 """DCGAN on the embedded digits (Radford et al., 2016): the default.
 
-    make train
-    python experiments/train.py dcgan_mnist --seed 0
+make train
+python experiments/train.py dcgan_mnist --seed 0
 """
 
 from gan_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig, TturConfig

@@ -1,6 +1,6 @@
 """KL + GAN on the embedded digits: a variational autoencoder's bound in pixels beside the adversarial loss.
 
-    python experiments/train.py klgan --seed 0
+python experiments/train.py klgan --seed 0
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig

@@ -1,6 +1,6 @@
 """Multi-scale discriminators on the embedded digits (Wang et al., 2018): one structure, own parameters, three scales.
 
-    python experiments/train.py multiscale --seed 0
+python experiments/train.py multiscale --seed 0
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig

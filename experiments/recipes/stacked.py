@@ -1,8 +1,8 @@
 """The second stage of a stacked GAN on the embedded digits: 32x32 given 8x8 (Denton et al., 2015; Huang et al., 2017).
 
-    python experiments/train.py stacked_small --seed 0
-    python experiments/train.py stacked --seed 0
-    python experiments/stack.py runs/stacked_small runs/stacked      # samples of the two in sequence
+python experiments/train.py stacked_small --seed 0
+python experiments/train.py stacked --seed 0
+python experiments/stack.py runs/stacked_small runs/stacked      # samples of the two in sequence
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig

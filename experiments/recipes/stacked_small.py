@@ -1,6 +1,6 @@
 """The first stage of a stacked GAN on the embedded digits: 8x8 images.
 
-    python experiments/train.py stacked_small --seed 0
+python experiments/train.py stacked_small --seed 0
 """
 
 from gan_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig

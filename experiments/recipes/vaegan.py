@@ -1,6 +1,6 @@
 """VAE-GAN on the embedded digits (Larsen et al., 2016): a decoder that is a generator, likelihood in D's features.
 
-    python experiments/train.py vaegan --seed 0
+python experiments/train.py vaegan --seed 0
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig

@@ -213,7 +213,7 @@ def decode_all(images: FolderImages) -> tuple[Any, list[int], tuple[str, ...]]:
     """
     if np.prod(images.shape, dtype=np.int64) > MEMORY_SIZE:
         return images, list(range(len(images))), ()
-    decoded, kept = np.empty(images.shape, np.uint8), []
+    decoded, kept = np.empty(images.shape, np.uint8), list[int]()
     with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
         for index, result in enumerate(threads.map(images.try_read, range(len(images)))):
             if not isinstance(result, DataError):

@@ -185,9 +185,9 @@ def style_loss(real_features: PyTree, fake_features: PyTree, *, layer_weights: P
         Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", 2016, equation 4.
     """
     pairs = paired_leaves(real_features, fake_features)
-    grams = jax.tree.structure(real_features)
-    real_grams = grams.unflatten([gram_matrix(real) for _, real, _ in pairs])
-    fake_grams = grams.unflatten([gram_matrix(fake) for _, _, fake in pairs])
+    layers = jax.tree.structure(real_features)
+    real_grams = jax.tree.unflatten(layers, [gram_matrix(real) for _, real, _ in pairs])
+    fake_grams = jax.tree.unflatten(layers, [gram_matrix(fake) for _, _, fake in pairs])
     maps = _same_maps(real_grams, fake_grams, layer_weights)
     return sum(weight * jnp.sum((real - fake) ** 2, axis=(1, 2)) for real, fake, weight in maps)
 

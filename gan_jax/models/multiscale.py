@@ -43,7 +43,7 @@ class MultiscaleDiscriminator(nn.Module):
     ) -> DiscriminatorOutput:
         """Returns a tuple of patch maps, the finest scale first, and features named scale_<i>/layer_<j>."""
         x = images if context is None else jnp.concatenate([context.astype(images.dtype), images], axis=-1)
-        logits, features = [], {}
+        logits, features = list[Array](), dict[str, Array]()
         for scale in range(self.scales):
             x = halve(x) if scale else x
             output = PatchDiscriminator(

@@ -198,7 +198,9 @@ def stale_fakes(history: History, setting: Setting) -> Seen | None:
         return real - shown > 1 and fresh - shown > 0.5 * (real - shown)
 
     rows = streak(history.logs, holds)
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "fake_logits", "fresh_fake_logits", "real_logits")) if lasts(rows, ROWS) else None
+    return (
+        Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "fake_logits", "fresh_fake_logits", "real_logits")) if lasts(rows, ROWS) else None
+    )
 
 
 def mode_collapse(history: History, setting: Setting) -> Seen | None:
@@ -296,7 +298,9 @@ def oscillation(history: History, setting: Setting) -> Seen | None:
     share = float(power[max(peak - 1, 0) : peak + 2].sum() / max(power.sum(), 1e-300))
     if not 3 <= peak <= len(rows) // 4 or share < 0.7 or rest.std() < 0.35 * abs(losses.mean()):
         return None
-    return Seen(int(steps[0]), 0.7, {"period in steps": float(np.ptp(steps)) / peak, "share of the movement": share, "size": float(rest.std())})
+    return Seen(
+        int(steps[0]), 0.7, {"period in steps": float(np.ptp(steps)) / peak, "share of the movement": share, "size": float(rest.std())}
+    )
 
 
 def _dominates(id: str) -> Detector:

@@ -165,7 +165,11 @@ def update_signals(signals: Signals, metrics: Metrics, real: Array, step: Array)
 
     mean = jax.tree.map(average, signals.loss_mean, losses)
     variance = jax.tree.map(
-        lambda old, loss, before, after: average(old, (loss - before) * (loss - after)), signals.loss_variance, losses, signals.loss_mean, mean
+        lambda old, loss, before, after: average(old, (loss - before) * (loss - after)),
+        signals.loss_variance,
+        losses,
+        signals.loss_mean,
+        mean,
     )
     deviation = jnp.sqrt(jnp.maximum(signals.loss_variance.discriminator, 0.0))
     spike = (count >= 1 / FORGET) & (losses.discriminator > signals.loss_mean.discriminator + 6 * deviation + 1e-6)

@@ -269,7 +269,7 @@ def choose(kind: str, form: str, geometry: Geometry, channels: int, features: in
 
 def is_cpu() -> bool:
     """Whether what is traced now is going to run on the CPU, as far as JAX knows at trace time."""
-    device = jax.config.jax_default_device
+    device = getattr(jax.config, "jax_default_device", None)
     platform = jax.default_backend() if device is None else getattr(device, "platform", device)
     return platform == "cpu"
 

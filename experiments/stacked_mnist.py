@@ -1,0 +1,94 @@
+"""How many of the 1,000 modes of stacked digits a trained generator finds.
+
+    python experiments/train.py stacked_mnist --seed 0
+    python experiments/stacked_mnist.py runs/stacked_mnist [further runs] [--out docs/data/stacked_mnist.jsonl]
+    python experiments/stacked_mnist.py                    the real images alone, as a check of the classifier
+
+Three digits are the colour channels of an image; its mode is what the shipped digit classifier reads in them. Modes among 26,000
+samples and the reverse KL divergence KL(fake || real) in nats between the distributions over modes, the real one taken as even: the
+protocol of VEEGAN (Srivastava et al., 2017) and PacGAN (Lin et al., 2018). Held-out real images, as many, are measured beside.
+
+Differs: the digits are the embedded 5,000, not MNIST's 60,000, and the classifier is ours (its accuracy: docs of the metric), so that
+the published numbers are for orientation: DCGAN 78.9 to 99 modes / KL 3.4 to 4.5, VEEGAN 150 / 2.95, PacDCGAN2 1000 / 0.06. An even
+sample of 26,000 has a reverse KL of about 999 / 52,000 = 0.019 itself.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import command_line
+
+SAMPLES = 26_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What to measure."""
+
+    runs: Annotated[tuple[Path, ...], "positional"] = ()
+    """Directories of runs on stacked_mnist."""
+    samples: int = SAMPLES
+    """Number of samples; 26,000 in the literature."""
+    seed: int = 0
+    """Of the samples."""
+    out: Path | None = None
+    """A file of JSON lines to which the rows are added."""
+
+
+def coverage_row(images: Any) -> dict[str, Any]:
+    """Modes and reverse KL of images."""
+    from gan_jax.metrics import stacked_digit_coverage
+
+    found = stacked_digit_coverage(images)
+    return {"modes": found.modes, "reverse_kl": round(found.reverse_kl, 5), "samples": len(images)}
+
+
+def measure_run(run: Path, flags: Flags) -> dict[str, Any]:
+    """The row of a run."""
+    from gan_jax.config import ConfigError
+    from gan_jax.evaluation import sample_images
+    from gan_jax.stored_run import load_run
+
+    stored = load_run(run)
+    if stored.source.name != "stacked_mnist":
+        raise ConfigError(f"{run}: a run on {stored.source.name}, not on stacked_mnist")
+    images, _ = sample_images(stored.experiment, stored.params, stored.opt_state, flags.samples, seed=flags.seed)
+    seconds = json.loads((run / "run.json").read_text()).get("seconds")
+    about = {"recipe": stored.config.recipe, "seed": stored.config.seed, "step": stored.step, "batch_size": stored.config.batch_size}
+    return about | coverage_row(images) | {"seconds": seconds}
+
+
+def measure_real(flags: Flags) -> dict[str, Any]:
+    """The row of real images made from digits that no generator saw."""
+    import numpy as np
+
+    from gan_jax.data import load_source
+
+    source = load_source("stacked_mnist", split="test", count=flags.samples)
+    return {"recipe": "real, held out"} | coverage_row(np.asarray(source.images[: flags.samples]))
+
+
+def main() -> None:
+    """Reads the flags, measures, prints one row for the reals and one for each run."""
+    import tyro
+
+    flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__))
+    with command_line.errors_as_lines():
+        from gan_jax.config import ConfigError
+
+        if flags.samples < 1:
+            raise ConfigError(f"--samples {flags.samples}: must be at least 1")
+        command_line.compilation_cache(None)
+        rows = [measure_real(flags), *(measure_run(run, flags) for run in flags.runs)]
+        for row in rows:
+            print(json.dumps(row))
+        if flags.out is not None:
+            flags.out.parent.mkdir(parents=True, exist_ok=True)
+            with flags.out.open("a") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Every way of playing on the ring and the grid of Gaussians, in the short protocol: the table of docs/strategies.md.
+
+    python experiments/strategy_mixtures.py                 plays what is missing in docs/data/strategies.jsonl, prints the table
+    python experiments/strategy_mixtures.py --table         the table of what is there
+
+Four seeds, the same for every row; rows that the file has are not played again, so it can be stopped and continued.
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import command_line
+import mixtures
+from strategy_rows import ROWS
+
+OUT = Path(__file__).parents[1] / "docs" / "data" / "strategies.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What to play."""
+
+    seeds: int = 4
+    """Seeds of each row, from 0 on."""
+    devices: int = 2
+    """CPU devices that share the runs."""
+    out: Path = OUT
+    """The file of results."""
+    only: str = ""
+    """Play only rows whose name contains this."""
+    table: bool = False
+    """Only print the table."""
+
+
+def play_missing(flags: Flags) -> None:
+    """Plays every row on both data sets, but for those that the file has."""
+    for data in mixtures.DATA:
+        for name, changed in ROWS.items():
+            done = {(row["data"], row["name"]) for row in mixtures.read_rows(flags.out)}
+            if (data, name) in done or flags.only not in name:
+                continue
+            base = mixtures.protocol_config("short", data)
+            config = mixtures.check(mixtures.replaced(base, changed))
+            print(f"{data}: {name}", file=sys.stderr, flush=True)
+            results = mixtures.play_seeds(config, range(flags.seeds), devices=flags.devices)
+            mixtures.append_rows(flags.out, mixtures.rows_of(config, base, "short", name, results))
+
+
+def main() -> None:
+    """Reads the flags, plays, prints the table."""
+    import tyro
+
+    flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__))
+    mixtures.simulate_devices(flags.devices)
+    with command_line.errors_as_lines():
+        if not flags.table:
+            command_line.compilation_cache(None)
+            play_missing(flags)
+        print(mixtures.table(mixtures.read_rows(flags.out)))
+
+
+if __name__ == "__main__":
+    main()
