@@ -200,24 +200,22 @@ def mean_and_deviation(values: Sequence[float | None], digits: int) -> str:
     return f"{np.mean(known):.{digits}f}{spread}{missing}"
 
 
-def table(rows: Iterable[dict[str, Any]]) -> str:
-    """A Markdown table, one line for each game, in the order of their first rows."""
+def table(rows: Iterable[dict[str, Any]], *, times: bool = True) -> str:
+    """A Markdown table, one line for each game, in the order of their first rows, with or without the time of a step."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["data"], row["protocol"], row["name"]), []).append(row)
-    lines = [
-        "| data | protocol | game | seeds | modes | all modes in | high quality, % | reverse KL | ms per step and seed |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ["data", "protocol", "game", "seeds", "modes", "all modes in", "high quality, %", "reverse KL"]
+    heads += ["ms per step and seed"] if times else []
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for (data, protocol, name), group in groups.items():
         total = {"ring": 8, "grid": 25}[data]
         full = sum(row["modes"] == total for row in group)
-        lines.append(
-            f"| {data} | {protocol} | {name} | {len(group)} | {mean_and_deviation([row['modes'] for row in group], 1)} of {total} "
-            f"| {full} of {len(group)} | {mean_and_deviation([100 * row['high_quality'] for row in group], 1)} "
-            f"| {mean_and_deviation([row['reverse_kl'] for row in group], 3)} "
-            f"| {mean_and_deviation(list({row['milliseconds'] for row in group}), 2)} |"
-        )
+        cells = [data, protocol, name, str(len(group)), f"{mean_and_deviation([row['modes'] for row in group], 1)} of {total}"]
+        cells += [f"{full} of {len(group)}", mean_and_deviation([100 * row["high_quality"] for row in group], 1)]
+        cells += [mean_and_deviation([row["reverse_kl"] for row in group], 3)]
+        cells += [mean_and_deviation(list({row["milliseconds"] for row in group}), 2)] if times else []
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

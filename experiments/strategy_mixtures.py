@@ -57,7 +57,7 @@ def main() -> None:
         if not flags.table:
             command_line.compilation_cache(None)
             play_missing(flags)
-        print(mixtures.table(mixtures.read_rows(flags.out)))
+        print(mixtures.table(mixtures.read_rows(flags.out), times=False))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ _SUBMODULES = (
     "nn",
     "optimizers",
     "penalties",
+    "pieces",
     "replay",
     "report",
     "run",

@@ -11,12 +11,13 @@ import optax
 from gan_jax import latents, optimizers
 from gan_jax.config import Config, ConfigError
 from gan_jax.contexts import CONTEXTS
-from gan_jax.game import Game, GameState, Penalty, normalize_images
+from gan_jax.game import Game
 from gan_jax.gan import play
 from gan_jax.inputs import adaptive_augment, diff_augment, instance_noise, pack
 from gan_jax.losses import ADVERSARIAL, TAKES_TARGETS, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
 from gan_jax.penalties import PENALTIES, gradient_penalty, top_k_count, top_k_weights
+from gan_jax.pieces import GameState, Penalty, normalize_images
 from gan_jax.replay import Replay, player_pool, replay_buffer
 from gan_jax.spectral import spectral_norm
 from gan_jax.strategies import STRATEGIES, Strategy

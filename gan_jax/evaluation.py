@@ -73,11 +73,17 @@ def sample_images(
     return (pictures.to_uint8(samples) if samples.ndim == 4 else samples), (None if labels is None else labels[:count])
 
 
-def needs_context(experiment: Experiment) -> bool:
-    """Whether the generator is conditioned on something made from images."""
+def context_shape(experiment: Experiment) -> tuple[int, ...] | None:
+    """Shape of what one example of the generator is conditioned on, or None where that is nothing."""
     game = experiment.game
     real = jax.ShapeDtypeStruct((2, *game.image_shape), jnp.float32)
-    return jax.eval_shape(functools.partial(game.context, jax.random.key(0)), real) is not None
+    context = jax.eval_shape(functools.partial(game.context, jax.random.key(0)), real)
+    return None if context is None else context.shape[1:]
+
+
+def needs_context(experiment: Experiment) -> bool:
+    """Whether the generator is conditioned on something made from images."""
+    return context_shape(experiment) is not None
 
 
 def extractor_of(config: Config, source: Source) -> str | None:

@@ -12,9 +12,9 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.game import named_key
 from gan_jax.latents import LATENTS
 from gan_jax.models import MODELS, build_model
+from gan_jax.pieces import named_key
 from gan_jax.typing import Array, Network, PyTree
 
 FORMAT = 1

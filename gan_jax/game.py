@@ -5,15 +5,15 @@ strategy (see `gan_jax.strategies`). Everything that evolves and is not trained 
 """
 
 import dataclasses
-import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from gan_jax.optimizers import ema_params
+from gan_jax.pieces import GameState, Penalty, Play, Round, Term, named_key, normalize_images
 from gan_jax.replay import Replay
 from gan_jax.typing import (
     AdversarialLoss,
@@ -26,123 +26,6 @@ from gan_jax.typing import (
     Players,
     PyTree,
 )
-
-
-class GameState(NamedTuple):
-    """Everything that evolves beside the parameters; with them, the seed and the data position, the whole run.
-
-    Attributes:
-        step: int32 [], the number of `train_step` calls made.
-        optimizer: the optimiser's state (moments, EMA ...).
-        networks: `Players` of what networks carry without gradients (batch statistics).
-        transforms: `Players` of tuples, one state per parameter transformation (power iteration vectors).
-        inputs: one state per transformation of D's inputs (augmentation probability).
-        terms: one state per loss term (LeCam's anchors).
-        replay: the buffer of past fakes, or `()`.
-        strategy: what the update strategy carries (a pool of past players), or `()`.
-        signals: running figures for the monitor, or `()`.
-    """
-
-    step: Array
-    optimizer: PyTree
-    networks: Players
-    transforms: Players
-    inputs: tuple[PyTree, ...]
-    terms: tuple[PyTree, ...]
-    replay: PyTree
-    strategy: PyTree
-    signals: PyTree = ()
-
-
-class Penalty(NamedTuple):
-    """A gradient penalty of the discriminator, as a row of `gan_jax.penalties.PENALTIES`, with its weight.
-
-    Attributes:
-        name: under `penalty/<name>` in the metrics.
-        function: `(critic, real, fake, rng) -> values`, one per example.
-        weight: the factor of its mean in the loss of D.
-        interval: computed every `interval` steps with `interval` times the weight (lazy regularisation,
-            Karras et al., 2020).
-    """
-
-    name: str
-    function: Callable[..., Array]
-    weight: float
-    interval: int = 1
-
-
-class Round(NamedTuple):
-    """One batch and the draws that go with it.
-
-    Attributes:
-        real: float [batch, ...] in [-1, 1].
-        labels: int32 [batch] or None; the fakes of a conditional game carry the labels of the reals.
-        context: what both networks are conditioned on, or None.
-        latents: float [batch, latent_dim].
-        rng: the key of every other draw of this round.
-    """
-
-    real: Array
-    labels: Array | None
-    context: Array | None
-    latents: Array
-    rng: Array
-
-
-class Play(NamedTuple):
-    """What a loss term may look at.
-
-    Attributes:
-        round: the batch and its draws.
-        fake: the generator's output; without gradient in a term of D.
-        real_output: D on the reals; None for a term of G unless the term says `needs_real`.
-        fake_output: D on the fakes.
-        params: the effective parameters of the player whose term this is.
-        discriminate: `(images, name) -> DiscriminatorOutput`, another pass of the present D; `name` names its draws.
-        generate: `(latents, name) -> GeneratorOutput`, another pass of the present G.
-        step: int32 [].
-    """
-
-    round: Round
-    fake: GeneratorOutput
-    real_output: DiscriminatorOutput | None
-    fake_output: DiscriminatorOutput
-    params: PyTree
-    discriminate: Callable[..., DiscriminatorOutput]
-    generate: Callable[..., GeneratorOutput]
-    step: Array
-
-
-class Term(NamedTuple):
-    """A further term of one player's loss: feature matching, reconstruction, consistency, an auxiliary classifier ...
-
-    Attributes:
-        name: under `term/<name>` in the metrics.
-        player: "generator" or "discriminator".
-        function: `(play, state) -> (values, state)`; its mean times `weight` is added to the loss.
-        weight: the factor.
-        needs_real: whether a term of G needs D's output on the reals.
-        init: `(rng, params) -> state`, with the parameters of that player.
-    """
-
-    name: str
-    player: str
-    function: Callable[[Play, PyTree], tuple[Array, PyTree]]
-    weight: float = 1.0
-    needs_real: bool = False
-    init: Callable[[Array, PyTree], PyTree] = lambda rng, params: ()
-
-
-def named_key(rng: Array, name: str) -> Array:
-    """The key of one named use: no split history, so that a new use does not move the draws of the others."""
-    return jax.random.fold_in(rng, zlib.crc32(name.encode()))
-
-
-def normalize_images(images: Array) -> Array:
-    """Maps uint8 images in [0, 255] to float32 in [-1, 1]; floating-point input passes unchanged."""
-    if images.dtype == jnp.uint8:
-        return images.astype(jnp.float32) / 127.5 - 1.0
-    return images
 
 
 def total_mean(values: PyTree) -> Array:

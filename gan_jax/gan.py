@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 
-from gan_jax.game import Game, GameState, named_key, normalize_images
+from gan_jax.game import Game
 from gan_jax.latents import normal, truncated_normal
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.monitor import init_signals, update_signals
 from gan_jax.optimizers import ema_params, ttur
+from gan_jax.pieces import GameState, named_key, normalize_images
 from gan_jax.strategies import Strategy, alternating
 from gan_jax.typing import GAN, AdversarialLoss, Array, Metrics, Network, Players
 

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.game import Game, GameState, Round, named_key
+from gan_jax.game import Game
 from gan_jax.monitor import move_signals
+from gan_jax.pieces import GameState, Round, named_key
 from gan_jax.typing import Array, GeneratorOutput, Metrics, Players, PyTree
 
 

@@ -26,6 +26,10 @@ from gan_jax.typing import Array, Players
 from gan_jax.watch import Probes, Watch, describe_setting, roll_back, rollbacks, visible
 
 
+# For programs that run once, and quickly: compiling them would take longer than running them unoptimised.
+RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
 class Trained(NamedTuple):
     """What a run leaves behind.
 
@@ -152,7 +156,7 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
 
     # The state: drawn, or restored to the byte.
     rng = jax.random.key(config.seed)
-    params, opt_state = jax.jit(experiment.gan.init)(jax.random.fold_in(rng, 0))
+    params, opt_state = jax.jit(experiment.gan.init, compiler_options=RUN_ONCE)(jax.random.fold_in(rng, 0))
     step = 0
     start = jax.tree.map(jnp.copy, params.generator) if config.monitor.enabled and config.ttur.ema_decay else None
     if resume is not None and keeper.latest() is not None:

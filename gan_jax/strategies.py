@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.game import Game, GameState, Round, named_key
+from gan_jax.game import Game
 from gan_jax.moves import (
     accumulate,
     apply_gradients,
@@ -25,6 +25,7 @@ from gan_jax.moves import (
     move_generator,
     show_past_fakes,
 )
+from gan_jax.pieces import GameState, Round, named_key
 from gan_jax.replay import PlayerPool
 from gan_jax.typing import Array, Metrics, Players, PyTree
 

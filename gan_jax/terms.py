@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gan_jax import losses, penalties
 from gan_jax.config import Config, ConfigError
-from gan_jax.game import Play, Term, named_key
+from gan_jax.pieces import Play, Term, named_key
 from gan_jax.typing import Array, PyTree
 
 TermFunction = Callable[[Play, PyTree], tuple[Array, PyTree]]
@@ -91,7 +91,7 @@ def vgg_term(config: Config, compare: Callable[[Any, Any], Array], layers: tuple
             "--loss.vgg: perceptual and style losses need the weights of VGG16; make the file with `python experiments/convert_vgg.py`, "
             "or turn them off with --loss.perceptual 0 --loss.style 0"
         )
-    features = vgg.load_features(config.loss.vgg, layers=layers)
+    features = vgg.feature_extractor(config.loss.vgg, layers=layers)
 
     def function(play: Play) -> Array:
         real, made = target_of(play)

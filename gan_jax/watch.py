@@ -16,11 +16,11 @@ from gan_jax.build import Experiment
 from gan_jax.checkpoint import Checkpointer
 from gan_jax.config import Config, save_config
 from gan_jax.evaluation import extractor_of, needs_context
-from gan_jax.game import GameState
 from gan_jax.gan import sampling_params
 from gan_jax.monitor import SURE, Finding, Monitor, Setting
 from gan_jax.monitor.samples import NEAREST
 from gan_jax.moves import layers
+from gan_jax.pieces import GameState
 from gan_jax.run_directory import FINDINGS, METRICS, JsonLines
 from gan_jax.typing import Array, Players, PyTree
 
@@ -166,7 +166,8 @@ def describe(finding: Finding) -> str:
 
 def visible(figures: dict[str, float]) -> dict[str, float]:
     """The metrics of a step without those of the monitor that say that nothing happened yet."""
-    return {name: value for name, value in figures.items() if not (name.startswith("monitor/") and value == -1)}
+    known_by_minus_one = ("_layer", "_ratio", "nonfinite_step", "nonfinite_place")
+    return {name: value for name, value in figures.items() if not (value == -1 and name.endswith(known_by_minus_one))}
 
 
 def roll_back(config: Config, directory: Path, keeper: Checkpointer, failure: Finding) -> tuple[Config, dict[str, Any]]:

@@ -9,11 +9,11 @@ from games import point_game, points
 from test_strategies import assert_close, assert_same_bytes, started
 
 from gan_jax import make_gan
-from gan_jax.game import Penalty, Term, named_key, normalize_images
 from gan_jax.gan import play
 from gan_jax.losses import soft_targets
 from gan_jax.moves import discriminator_gradients, forward_generator, generator_gradients, layers
 from gan_jax.optimizers import ema_params, per_player, ttur
+from gan_jax.pieces import Penalty, Term, named_key, normalize_images
 from gan_jax.strategies import alternating
 from gan_jax.typing import InputTransform, ParamTransform, Players
 

@@ -9,12 +9,13 @@ import optax
 import pytest
 from games import perceptron, point_game, points
 
-from gan_jax.game import Game, named_key
+from gan_jax.game import Game
 from gan_jax.gan import play
 from gan_jax.latents import normal
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.moves import both_gradients, forward_generator, generator_gradients, move_discriminator, move_generator
 from gan_jax.optimizers import per_player, track_ema
+from gan_jax.pieces import named_key
 from gan_jax.replay import player_pool, replay_buffer
 from gan_jax.strategies import STRATEGIES, alternating, consensus, extragradient, loss_balanced, simultaneous, single_loss, unrolled
 from gan_jax.typing import Players

@@ -9,10 +9,10 @@ import optax
 import pytest
 from games import point_game
 
-from gan_jax.game import Penalty
 from gan_jax.gan import play
 from gan_jax.optimizers import per_player, ttur
 from gan_jax.penalties import PENALTIES
+from gan_jax.pieces import Penalty
 from gan_jax.replay import player_pool, replay_buffer
 from gan_jax.strategies import alternating, consensus, extragradient, loss_balanced, simultaneous, unrolled
 from gan_jax.sweep import init_many, sample_many, split_runs, train_many
@@ -33,10 +33,10 @@ def indices(rounds=1):
     return np.random.default_rng(0).integers(0, 50, (RUNS, STEPS, BATCH * rounds)).astype(np.int32)
 
 
-def alone(gan, number, rounds=1):
+def alone(gan, number, rounds=1, start=None):
     """Run `number` by itself, step by step."""
     key = jax.random.key(int(KEYS[number]))
-    params, state = jax.jit(gan.init)(key)
+    params, state = start or jax.jit(gan.init)(key)
     step, history = jax.jit(gan.train_step), []
     for chosen in indices(rounds)[number]:
         params, state, metrics = step(params, state, {"image": data()["image"][chosen]}, key)
@@ -44,9 +44,12 @@ def alone(gan, number, rounds=1):
     return params, state, jax.tree.map(lambda *values: jnp.stack(values), *history)
 
 
-def together(gan, rounds=1, settings=None, **how):
-    params, state = jax.jit(partial(init_many, gan, **how))(keys(), settings)
-    return jax.jit(partial(train_many, gan, **how))(params, state, data(), indices(rounds), keys(), settings)
+def begun(gan, settings=None):
+    return jax.jit(partial(init_many, gan))(keys(), settings)
+
+
+def together(gan, rounds=1, settings=None, start=None, **how):
+    return jax.jit(partial(train_many, gan, **how))(*(start or begun(gan, settings)), data(), indices(rounds), keys(), settings)
 
 
 def plain(leaf):
@@ -63,11 +66,12 @@ def run_of(tree, number):
 
 
 STRATEGIES = {
-    "alternating": (alternating(), {}),
-    "micro_batches": (alternating(discriminator_steps=2, micro_batches=2), {}),
-    "pool": (alternating(pool=player_pool(capacity=2, interval=2, duration=1)), {}),
-    "replay": (alternating(fakes="shared"), {"replay": replay_buffer(capacity=6)}),
-    "lazy_penalty": (simultaneous(), {"batch_norm": True, "penalties": (Penalty("r1", PENALTIES["r1"], 1.0, 2),)}),
+    "alternating": (
+        alternating(discriminator_steps=2, micro_batches=2, pool=player_pool(capacity=2, interval=2, duration=1)),
+        {"replay": replay_buffer(capacity=6)},
+    ),
+    "shared_fakes": (alternating(fakes="shared"), {}),
+    "simultaneous": (simultaneous(), {"batch_norm": True, "penalties": (Penalty("r1", PENALTIES["r1"], 1.0, 2),)}),
     "unrolled": (unrolled(unroll_steps=2), {}),
     "extragradient": (extragradient(), {}),
     "consensus": (consensus(consensus_weight=0.1), {}),
@@ -79,15 +83,23 @@ STRATEGIES = {
 def test_each_run_is_what_it_is_alone(name):
     strategy, options = STRATEGIES[name]
     gan = play(point_game(**options), strategy)
-    many = together(gan, strategy.rounds)
-    assert_close(run_of(many, 2), alone(gan, 2, strategy.rounds))
+    start = begun(gan)
+    many = together(gan, strategy.rounds, start=start)
+    assert_close(run_of(many, 2), alone(gan, 2, strategy.rounds, start=run_of(start, 2)))
     # Not one run repeated: other keys and other batches give other weights.
     assert not np.allclose(*(run_of(many[0].generator, n)["dense_0"]["kernel"] for n in (1, 2)))
 
 
+def test_each_run_begins_as_it_does_alone():
+    gan = play(point_game(), alternating())
+    assert_close(run_of(begun(gan), 2), gan.init(jax.random.key(2)))
+
+
 def test_one_after_the_other_is_the_same():
     gan = play(point_game(), alternating())
-    assert_close(together(gan, form="map"), together(gan))
+    start = begun(gan)
+    assert_close(together(gan, start=start, form="map"), together(gan, start=start))
+    assert_close(init_many(gan, keys(), form="map"), start)
 
 
 def test_spread_over_devices_is_the_same():
@@ -108,7 +120,7 @@ def test_runs_that_devices_cannot_share_are_refused():
 
 def test_stretches_join():
     gan = play(point_game(), alternating())
-    params, state = jax.jit(partial(init_many, gan))(keys())
+    params, state = begun(gan)
     train = jax.jit(partial(train_many, gan))
     for part in (indices()[:, :1], indices()[:, 1:]):
         params, state, _ = train(params, state, data(), part, keys())
@@ -145,7 +157,7 @@ def test_metrics_are_of_every_step():
 
 def test_wrong_shapes_are_refused():
     gan = play(point_game(), alternating())
-    params, state = jax.jit(partial(init_many, gan))(keys())
+    params, state = begun(gan)
     with pytest.raises(ValueError, match=r"indices must be \[runs, steps, batch\]; got shape \(4, 3\)"):
         train_many(gan, params, state, data(), indices()[..., 0], keys())
     with pytest.raises(ValueError, match=r"every leaf of params must be \[3, \.\.\.\]"):

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_jax import make_gan
-from gan_jax.game import Penalty
 from gan_jax.models import build_model
 from gan_jax.optimizers import ttur
 from gan_jax.penalties import PENALTIES
+from gan_jax.pieces import Penalty
 from gan_jax.spectral import spectral_norm
 from gan_jax.strategies import STRATEGIES
 from gan_jax.typing import GAN, Players

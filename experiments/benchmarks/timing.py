@@ -103,7 +103,7 @@ def _summary(rows: list[tuple[float, float]], limit: float) -> Timing:
     return Timing(statistics.median(kept), min(kept), max(kept), len(kept), len(rows) - len(kept))
 
 
-def matmul_peak(dtype: str = "float32", size: int = 2048, repeats: int = 8) -> float:
+def matmul_peak(dtype: str = "float32", size: int = 2048, repeats: int = 30) -> float:
     """FLOP/s of the best of several square matrix products under JAX: the practical ceiling of this machine."""
     import jax.numpy as jnp
 

@@ -7,7 +7,7 @@ records and of nothing else, so that a resumed run finds what an uninterrupted o
 
 from typing import Any, NamedTuple
 
-from gan_jax.monitor.advice import ADVICE
+from gan_jax.monitor.advice import ADVICE, EXPLAINS
 from gan_jax.monitor.detectors import DETECTORS, Seen
 from gan_jax.monitor.history import CHANCE, History, Record, Setting
 from gan_jax.monitor.samples import Reference, class_figures, make_reference, sample_figures
@@ -57,14 +57,15 @@ class Monitor:
     def observe(self, record: Record) -> list[Finding]:
         """Takes in one record of metrics.jsonl; returns what it adds to the findings, the most urgent first.
 
-        Once a value is not finite, nothing else is looked for: all the rest follows from it.
+        What follows from a failure that is named already (`EXPLAINS`) is left out. Once a value is not finite, nothing else is looked
+        for: all the rest follows from it.
         """
         self.history.add(record)
         new = []
         for id, detect in DETECTORS.items():
             if "non_finite" in self.found:
                 break
-            if id in self.found:
+            if id in self.found or any(id in EXPLAINS.get(cause, ()) for cause in self.found):
                 continue
             seen = detect(self.history, self.setting)
             if seen is not None:
@@ -83,6 +84,7 @@ __all__ = [
     "ADVICE",
     "CHANCE",
     "DETECTORS",
+    "EXPLAINS",
     "PLACES",
     "SURE",
     "Finding",

@@ -19,6 +19,15 @@ class Row(NamedTuple):
     trick: str
 
 
+# A failure -> what follows from it, and is not worth a finding of its own once it is named.
+EXPLAINS: dict[str, tuple[str, ...]] = {
+    "images_not_normalised": ("discriminator_won", "generator_won_with_garbage", "mode_collapse"),
+    "labels_swapped": ("generator_won_with_garbage", "generator_won_with_quality", "generator_loss_falling", "discriminator_won"),
+    "generator_frozen": ("discriminator_won", "mode_collapse", "few_dimensions", "generator_won_with_garbage"),
+    "discriminator_frozen": ("generator_won_with_garbage", "generator_loss_falling"),
+    "updates_too_large": ("unstable_discriminator", "saturated_output"),
+}
+
 ADVICE: dict[str, Row] = {
     "non_finite": Row(
         "A value is not finite any more: nothing is learned from here on",

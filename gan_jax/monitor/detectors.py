@@ -241,7 +241,8 @@ def large_gradients(history: History, setting: Setting) -> Seen | None:
     """A gradient norm above 100 in a tenth of the steps of the last records."""
     if len(history.logs) < ROWS + 1:
         return None
-    first, last = history.logs[-1 - ROWS], history.logs[-1]
+    rows = list(history.logs)[-1 - ROWS :]
+    first, last = rows[0], rows[-1]
     steps = last["step"] - first["step"]
     for player in Players._fields:
         name = f"monitor/{player}_large_gradients"
@@ -251,7 +252,8 @@ def large_gradients(history: History, setting: Setting) -> Seen | None:
             layers, layer = getattr(setting.layers, player), int(number(last, f"monitor/{player}_large_layer"))
             if 0 <= layer < len(layers):
                 evidence["layer"] = layers[layer]
-            return Seen(int(first["step"]), 0.85, evidence | figures(last, f"{player}_gradient_norm"))
+            since = next(row["step"] for row in rows if number(row, name) > number(first, name))
+            return Seen(int(since), 0.85, evidence | figures(last, f"{player}_gradient_norm"))
     return None
 
 

@@ -148,7 +148,8 @@ def squared_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def log_spectrum(images: np.ndarray) -> np.ndarray:
     """Mean power of images [n, height, width, channels] at each frequency (rows, half the columns) but 0, in decibels.
 
-    The noise of one grey level in 255 at all frequencies is the floor, so that flat images have a finite spectrum. The constant is left at 0.
+    The noise of one grey level in 255 at all frequencies is the floor, so that flat images have a finite spectrum. The constant is
+    left at 0.
     """
     height, width = images.shape[1:3]
     power = (np.abs(np.fft.rfft2(images.astype(np.float64), axes=(1, 2))) ** 2).mean(axis=(0, 3)) / (height * width) ** 2

@@ -116,8 +116,9 @@ def move_signals(
         frozen: whether the update is dropped.
 
     Returns:
-        The index of the layer with the largest norm (the first that is not finite, where there is one), the index of the first layer whose
-        parameters were not finite before the move (-1 for none), and the ratio of the norms of update and parameters (-1 when not measured).
+        The index of the layer with the largest norm (the first that is not finite, where there is one), the index of the first
+        layer whose parameters were not finite before the move (-1 for none), and the ratio of the norms of update and
+        parameters (-1 when not measured).
     """
     norms = jnp.stack([optax.global_norm(leaves) for leaves in gradient_layers.values()])
     unhealthy = ~jnp.all(jnp.isfinite(norms))

@@ -1,0 +1,50 @@
+"""Every model can be played by every strategy: all pairs are traced, a few are compiled, and all of them in the long tests."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from small_recipes import RECIPES, one_recipe_per_model, shrunk, started, traced_step
+
+from gan_jax.config import StrategyConfig
+from gan_jax.strategies import STRATEGIES
+
+PAIRS = [(model, strategy) for model in one_recipe_per_model() for strategy in STRATEGIES]
+
+
+def small_config(model, strategy):
+    """The smallest form of a recipe of the model, under another strategy."""
+    config = shrunk(RECIPES[one_recipe_per_model()[model]][1])
+    return dataclasses.replace(config, strategy=StrategyConfig(name=strategy, unroll_steps=1))
+
+
+def play_once(model, strategy):
+    experiment, batch = started(small_config(model, strategy))
+    before, state = jax.jit(experiment.gan.init)(jax.random.key(0))
+    after, state, metrics = jax.jit(experiment.gan.train_step)(before, state, batch, jax.random.key(1))
+    assert all(np.isfinite(value) for value in metrics.values()), metrics
+    for player in ("generator", "discriminator"):
+        moved = [np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (getattr(before, player), getattr(after, player))), strict=True)]
+        assert any(moved), f"no parameter of the {player} moved"
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
+
+
+@pytest.mark.parametrize(("model", "strategy"), PAIRS)
+def test_a_step_can_be_traced_and_keeps_every_shape(model, strategy):
+    before, after, metrics = traced_step(small_config(model, strategy))
+    assert before == after
+    assert {metric.shape for metric in metrics.values()} == {()}
+    assert {"generator_loss", "discriminator_loss", "generator_gradient_norm", "discriminator_gradient_norm"} <= set(metrics)
+
+
+# What is hard in each: second derivatives through two passes of D, twice as many fakes as reals, a state that grows.
+@pytest.mark.parametrize(("model", "strategy"), [("vaegan", "unrolled"), ("pix2pix", "consensus"), ("dcgan", "extragradient")])
+def test_a_step_runs(model, strategy):
+    play_once(model, strategy)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("model", "strategy"), PAIRS)
+def test_every_step_runs(model, strategy):
+    play_once(model, strategy)

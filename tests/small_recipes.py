@@ -1,0 +1,61 @@
+"""The recipes as small as they can be, for tests: the smallest images, the narrowest networks, batches of four."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+from test_command_line import load_script
+
+from gan_jax.build import build
+from gan_jax.config import check
+from gan_jax.models import MODELS
+
+RECIPES = load_script("command_line").recipes()
+SMALL = {"blocks": 1, "embedding_dim": 8, "shared_dim": 8, "group_size": 2, "discriminator_width": 4}
+SIZES = {"mlp": 4, "dcgan": 8, "r3gan": 8, "progressive": 8, "multiscale": 16, "pix2pix": 16, "inpaint": 16, "stacked": 16}
+SIZES |= {"vaegan": 8, "klgan": 8}
+# Self-attention takes at least 8 channels.
+WIDTHS = {"sagan": 8}
+
+
+def shrunk(config):
+    """The recipe with small images, narrow networks and small batches; its losses, penalties and rules stay."""
+    name = config.model.name
+    known = MODELS[name].options
+    options = {option: value for option, value in SMALL.items() if option in known}
+    if name == "mlp":
+        options |= {"generator_hidden": "8,8", "discriminator_hidden": "8"}
+    if name == "multiscale":
+        options |= {"patch_layers": 1}
+    latent_dim = min(config.model.latent_dim, 8)
+    width = {"width": WIDTHS.get(name, 4)} if "width" in known else {}
+    model = dataclasses.replace(config.model, **width, latent_dim=latent_dim, options={**config.model.options, **options})
+    data = dataclasses.replace(config.data, image_size=SIZES.get(name, 32))
+    return dataclasses.replace(check(config), model=model, data=data, batch_size=4, steps=10, epochs=0)
+
+
+def started(config):
+    """The experiment of a small configuration, and a batch for it."""
+    size = config.data.image_size
+    experiment = build(config, (size, size, 1), 10)
+    count = config.batch_size * experiment.strategy.rounds
+    image = jnp.tanh(jax.random.normal(jax.random.key(0), (count, size, size, 1)))
+    return experiment, {"image": (image * 127 + 128).astype(jnp.uint8), "label": jnp.arange(count) % 10}
+
+
+def traced_step(config):
+    """Shapes of (params, state) before and after a step, and of its metrics; nothing is compiled."""
+    experiment, batch = started(config)
+    before = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    *after, metrics = jax.eval_shape(experiment.gan.train_step, *before, batch, jax.random.key(1))
+    return before, tuple(after), metrics
+
+
+@functools.cache
+def one_recipe_per_model():
+    """Model -> the name of a recipe with it, the first by name."""
+    found = {}
+    for name, (_, config) in sorted(RECIPES.items()):
+        found.setdefault(config.model.name, name)
+    return found

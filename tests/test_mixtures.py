@@ -1,0 +1,111 @@
+"""The scripts that measure games on mixtures: what they count, what they play, what they print."""
+
+import dataclasses
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from test_command_line import load_script
+
+from gan_jax.build import build
+from gan_jax.config import check
+from gan_jax.data.mixtures import load_ring
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+mixtures = load_script("mixtures")
+ROWS = load_script("strategy_rows").ROWS
+
+TINY = {
+    "steps": 3,
+    "batch_size": 8,
+    "model.options": {"generator_hidden": "8", "discriminator_hidden": "8", "activation": "leaky_relu"},
+}
+
+
+def tiny():
+    return check(mixtures.replaced(mixtures.protocol_config("short", "ring"), TINY))
+
+
+def test_a_run_does_not_depend_on_its_neighbours():
+    together, alone = mixtures.play_seeds(tiny(), [4, 7], samples=40), mixtures.play_seeds(tiny(), [7], samples=40)
+    assert [row["seed"] for row in together] == [4, 7]
+    drop = ("milliseconds",)
+    assert {k: v for k, v in together[1].items() if k not in drop} == {k: v for k, v in alone[0].items() if k not in drop}
+    assert together[0]["reverse_kl"] != together[1]["reverse_kl"]
+
+
+def test_measure_counts_by_hand():
+    source = load_ring(count=10)
+    exact = mixtures.measure(np.repeat(source.centers, 3, axis=0), source)
+    assert exact == {"modes": 8, "high_quality": 1.0, "reverse_kl": 0.0, "reverse_kl_good": 0.0}
+    # Half at one centre, half near another but 10 deviations off: of high quality only one of eight.
+    two = np.concatenate([np.tile(source.centers[0], (5, 1)), np.tile(source.centers[3] * 1.1, (5, 1))])
+    half = mixtures.measure(two, source)
+    assert (half["modes"], half["high_quality"]) == (1, 0.5)
+    assert half["reverse_kl"] == pytest.approx(math.log(4), abs=1e-5)
+    assert half["reverse_kl_good"] == pytest.approx(math.log(8), abs=1e-5)
+    nothing = mixtures.measure(np.full((4, 2), np.nan), source)
+    assert nothing == {"modes": 0, "high_quality": 0.0, "reverse_kl": None, "reverse_kl_good": None}
+
+
+# Counted by hand from PacGAN's published code (synthetic_data_experiments, hidden sizes 400 and 200, 5 maxout pieces), but with
+# the biases of G's hidden layers, which its batch norm makes idle.
+@pytest.mark.parametrize(("packed", "discriminator"), [(1, 5 * 200 * 3 + 2 * 201 * 1000 + 201), (2, 5 * 200 * 5 + 2 * 201 * 1000 + 201)])
+def test_pacgan_networks_have_the_published_sizes(packed, discriminator):
+    config = mixtures.replaced(mixtures.protocol_config("pacgan", "grid"), {"inputs.pack": packed, "batch_size": 100 * packed})
+    params, _ = jax.eval_shape(build(check(config), (2,)).gan.init, jax.random.key(0))
+    sizes = [sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree)) for tree in params]
+    assert sizes == [3 * 400 + 3 * 401 * 400 + 4 * 2 * 400 + 401 * 2, discriminator]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_way_of_playing_can_be_played(name):
+    base = mixtures.protocol_config("short", "grid")
+    config = check(mixtures.replaced(base, ROWS[name]))
+    assert mixtures.changes(config, base).items() <= ROWS[name].items()
+    assert name == "alternating" or mixtures.changes(config, base)
+    experiment = build(config, (2,))
+    params, state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    batch = {"image": jax.ShapeDtypeStruct((config.batch_size * experiment.strategy.rounds, 2), np.float32)}
+    after, _, _ = jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(0))
+    assert after == params
+
+
+def test_label_names_what_was_changed():
+    base = mixtures.protocol_config("short", "ring")
+    assert mixtures.label_of(base, base) == "as it is"
+    assert mixtures.label_of(dataclasses.replace(base, seed=5), base) == "as it is"
+    assert (
+        mixtures.label_of(mixtures.replaced(base, {"strategy.unroll_steps": 3, "batch_size": 64}), base) == "batch_size 64, unroll_steps 3"
+    )
+
+
+def test_table_of_rows():
+    common = {"data": "ring", "protocol": "short", "name": "plain", "milliseconds": 0.5}
+    rows = [
+        common | {"seed": 0, "modes": 8, "high_quality": 0.9, "reverse_kl": 0.1},
+        common | {"seed": 1, "modes": 6, "high_quality": 0.7, "reverse_kl": None},
+    ]
+    # Sample deviations of (8, 6) and (90, 70): sqrt(2) and 10 sqrt(2).
+    expected = "| ring | short | plain | 2 | 7.0 ± 1.4 of 8 | 1 of 2 | 80.0 ± 14.1 | 0.100 (1 failed) | 0.50 |"
+    assert mixtures.table(rows).splitlines()[2] == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["triangle"], "invalid choice: 'triangle'"),
+        (["ring", "--seeds", "0"], "--seeds 0, --devices 1: must be at least 1"),
+        (["ring", "--protocol", "short", "--inputs.pack", "3"], "--batch-size 128: must be a multiple of 3"),
+        (["ring", "--protocol", "short", "--seeds", "3", "--devices", "2"], "--seeds 3: must be a multiple of --devices 2"),
+    ],
+)
+def test_errors_are_one_line(flags, line):
+    done = subprocess.run([sys.executable, EXPERIMENTS / "mixtures.py", *flags], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1

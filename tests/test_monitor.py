@@ -1,0 +1,399 @@
+"""The monitor: what the step watches, what samples give away, what follows from it, and that the advice can be typed."""
+
+import inspect
+import shlex
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import monitor
+from gan_jax.config import Config, check, flatten
+from gan_jax.monitor import ADVICE, CHANCE, DETECTORS, Monitor, Setting
+from gan_jax.monitor.samples import intrinsic_dimension, log_spectrum, make_reference, sample_figures, spread, squared_distances
+from gan_jax.monitor.signals import PLACES, init_signals, move_signals, update_signals
+from gan_jax.typing import Players
+
+REAL = jnp.linspace(-1, 1, 12).reshape(3, 4)
+
+
+def metrics_of(discriminator=1.0, generator=0.7, **more):
+    return {
+        "discriminator_loss": jnp.float32(discriminator),
+        "generator_loss": jnp.float32(generator),
+        "discriminator_gradient_norm": jnp.float32(1),
+        "generator_gradient_norm": jnp.float32(1),
+    } | more
+
+
+def watch_losses(losses, **more):
+    signals, figures = init_signals(), {}
+    step = jax.jit(update_signals)
+    for n, loss in enumerate(losses):
+        signals, figures = step(signals, metrics_of(loss, **more), REAL + 0.001 * n, jnp.int32(n))
+    return signals, {name: float(value) for name, value in figures.items()}
+
+
+# -- signals ---------------------------------------------------------------------------------------------------
+
+
+def test_moving_average_is_the_plain_one_for_twenty_steps():
+    losses = np.random.default_rng(0).normal(3, 2, 20).astype(np.float32)
+    _, figures = watch_losses(losses)
+    np.testing.assert_allclose(figures["monitor/discriminator_mean"], losses.mean(), rtol=1e-5)
+    np.testing.assert_allclose(figures["monitor/discriminator_deviation"], losses.std(), rtol=1e-4)
+
+
+def test_moving_average_forgets():
+    # After n steps at 1, what is left of the 0s before is 0.95^n.
+    _, figures = watch_losses([0.0] * 20 + [1.0] * 14)
+    np.testing.assert_allclose(figures["monitor/discriminator_mean"], 1 - 0.95**14, rtol=1e-5)
+
+
+def test_spikes_are_counted_upwards_only():
+    quiet = list(1 + 0.01 * np.sin(np.arange(30)))
+    assert watch_losses(quiet)[1]["monitor/spikes"] == 0
+    assert watch_losses([*quiet, 5.0, 1.0, 1.0])[1]["monitor/spikes"] == 1
+    assert watch_losses([*quiet, -5.0])[1]["monitor/spikes"] == 0
+
+
+def test_large_gradients_are_counted_with_their_layer():
+    signals = init_signals()
+    for norm, layer in ((99.0, 0), (101.0, 2), (1.0, 1)):
+        found = {"_generator_largest_layer": jnp.int32(layer)} | metrics_of()
+        found["generator_gradient_norm"] = jnp.float32(norm)
+        signals, figures = update_signals(signals, found, REAL, jnp.int32(0))
+    assert float(figures["monitor/generator_large_gradients"]) == 1
+    assert float(figures["monitor/generator_large_layer"]) == 2
+    assert float(figures["monitor/discriminator_large_gradients"]) == 0
+    assert not [name for name in figures if name.startswith("_")]
+
+
+def test_a_batch_that_comes_again_is_counted():
+    signals = init_signals()
+    for n, batch in enumerate((REAL, REAL, REAL, REAL[::-1], REAL[::-1])):
+        signals, figures = update_signals(signals, metrics_of(), batch, jnp.int32(n))
+        assert float(figures["monitor/repeated_batches"]) == [0, 1, 2, 0, 1][n]
+    assert float(figures["monitor/real_low"]) == -1
+    assert float(figures["monitor/real_high"]) == 1
+
+
+LAYERS = {"a": [jnp.array([3.0, 4.0])], "b": [jnp.array([6.0]), jnp.array([8.0])]}
+
+
+@pytest.mark.parametrize(("step", "frozen", "ratio"), [(0, False, 0.5 / np.sqrt(125)), (8, True, 0.0), (3, False, -1.0)])
+def test_update_ratio(step, frozen, ratio):
+    # |(0.3, 0.4)| = 0.5 over |(3, 4, 6, 8)| = sqrt(125).
+    found = move_signals("generator", LAYERS, LAYERS, [jnp.array([0.3, 0.4])], jnp.int32(step), jnp.bool_(frozen))
+    np.testing.assert_allclose(found["_generator_update_ratio"], ratio, rtol=1e-6)
+    assert int(found["_generator_largest_layer"]) == 1
+    assert int(found["_generator_broken_layer"]) == -1
+
+
+def test_first_layer_that_is_not_finite():
+    broken = LAYERS | {"b": [jnp.array([6.0]), jnp.array([jnp.nan])]}
+    found = move_signals("discriminator", broken, broken, [jnp.zeros(1)], jnp.int32(1), False)
+    assert int(found["_discriminator_largest_layer"]) == 1
+    assert int(found["_discriminator_broken_layer"]) == 1
+    # Gradients that are not finite, of parameters that are.
+    found = move_signals("discriminator", broken, LAYERS, [jnp.zeros(1)], jnp.int32(1), False)
+    assert int(found["_discriminator_broken_layer"]) == -1
+
+
+NAN = jnp.float32(jnp.nan)
+
+
+@pytest.mark.parametrize(
+    ("more", "real", "place", "layer"),
+    [
+        ({}, REAL.at[0, 0].set(jnp.nan), "the batch", -1),
+        ({"_discriminator_broken_layer": jnp.int32(1), "real_logits": NAN}, REAL, "the parameters of the discriminator", 1),
+        ({"_generator_broken_layer": jnp.int32(0), "fake_logits": NAN}, REAL, "the parameters of the generator", 0),
+        ({"fake_logits": NAN, "discriminator_loss": NAN}, REAL, "the fakes, or the discriminator's output for them", -1),
+        ({"penalty/r1": NAN, "discriminator_loss": NAN}, REAL, "a penalty or a further term of a loss", -1),
+        ({"generator_loss": NAN, "generator_gradient_norm": NAN}, REAL, "the loss of the generator", -1),
+        (
+            {"discriminator_gradient_norm": jnp.float32(jnp.inf), "_discriminator_largest_layer": jnp.int32(1)},
+            REAL,
+            "the gradient of the discriminator",
+            1,
+        ),
+    ],
+)
+def test_where_a_value_was_first_not_finite(more, real, place, layer):
+    signals, _ = update_signals(init_signals(), metrics_of(), REAL, jnp.int32(6))
+    signals, _ = update_signals(signals, metrics_of() | more, real, jnp.int32(7))
+    signals, figures = update_signals(signals, metrics_of(jnp.nan, jnp.nan), REAL, jnp.int32(8))
+    assert int(figures["monitor/nonfinite_step"]) == 7
+    assert PLACES[int(figures["monitor/nonfinite_place"])] == place
+    assert int(figures["monitor/nonfinite_layer"]) == layer
+    assert float(figures["monitor/discriminator_mean"]) == 1
+    setting = Setting(layers=Players(("g0", "g1"), ("d0", "d1")))
+    record = {"step": 10, "discriminator_loss": float("nan")} | {name: float(value) for name, value in figures.items()}
+    (finding,) = Monitor(setting).observe(record)
+    assert (finding.id, finding.since_step, finding.evidence["first seen in"]) == ("non_finite", 7, place)
+    if layer >= 0:
+        assert finding.evidence["layer"] == ("g" if "generator" in place else "d") + str(layer)
+
+
+# -- samples ---------------------------------------------------------------------------------------------------
+
+
+def test_spread_and_distances_against_every_pair():
+    points = np.random.default_rng(0).normal(size=(9, 5))
+    pairs = ((points[:, None] - points[None]) ** 2).sum(-1)
+    np.testing.assert_allclose(squared_distances(points, points), pairs, atol=1e-12)
+    np.testing.assert_allclose(spread(points), np.sqrt(pairs.sum() / (9 * 8)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 4])
+def test_intrinsic_dimension_of_a_curved_set(dimension):
+    rng = np.random.default_rng(0)
+    points = rng.uniform(size=(2000, dimension))
+    curved = np.concatenate([np.sin(points), points**2, np.cos(2 * points)], axis=1) @ rng.normal(size=(3 * dimension, 40))
+    assert abs(intrinsic_dimension(curved) - dimension) < 0.15 * dimension
+    assert intrinsic_dimension(np.ones((10, 3))) == 0
+
+
+def test_copies_and_one_image():
+    real = np.random.default_rng(0).uniform(-1, 1, (100, 8, 8, 1)).astype(np.float32)
+    reference = make_reference(real, 16)
+    copies = sample_figures(real[:16], reference)
+    assert copies["samples/copied"] == 1
+    assert copies["samples/nearest_real"] < 1e-3
+    # Copies of training images are as varied as training images.
+    assert 0.9 < copies["samples/pairwise_distance"] < 1.1
+    one = sample_figures(np.repeat(real[:1] * 0.5, 16, 0), reference)
+    assert one["samples/pairwise_distance"] < 1e-6
+    assert one["samples/copied"] == 0
+    assert sample_figures(real[:4] * np.nan, reference) == {"samples/finite": 0.0}
+
+
+def test_uint8_and_float_images_give_one_reference():
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    as_bytes, as_floats = make_reference(images, 16), make_reference(images / 127.5 - 1, 16)
+    np.testing.assert_allclose(as_bytes.spread, as_floats.spread, rtol=1e-6)
+    np.testing.assert_allclose(as_bytes.log_spectrum, as_floats.log_spectrum, atol=1e-3)
+
+
+def test_checkerboard_is_seen_at_the_highest_frequency_only():
+    rng = np.random.default_rng(0)
+    real = rng.normal(0, 0.2, (64, 16, 16, 1))
+    reference = make_reference(real, 64)
+    stripes = np.zeros((16, 16))
+    stripes[::2] = 0.3
+    pattern = (stripes * rng.normal(size=(64, 1, 16)))[..., None]
+    assert sample_figures(real[::-1] + pattern, reference)["samples/checkerboard"] > 5
+    wide = np.repeat(stripes[:8], 2, axis=0)
+    assert abs(sample_figures(real[::-1] + (wide * rng.normal(size=(64, 1, 16)))[..., None], reference)["samples/checkerboard"]) < 2
+    # A pure cosine of amplitude 1 along the rows has power 1/4 at its frequency: -6.02 decibels.
+    wave = np.cos(2 * np.pi * 3 * np.arange(16) / 16)[:, None, None] * np.ones((16, 16, 1))
+    np.testing.assert_allclose(log_spectrum(wave[None])[3, 0], 10 * np.log10(0.25), atol=1e-3)
+
+
+def test_saturation():
+    rng = np.random.default_rng(0)
+    reference = make_reference(rng.uniform(-0.9, 0.9, (50, 8, 8, 1)), 16)
+    figures = sample_figures(np.sign(rng.normal(size=(16, 8, 8, 1))), reference)
+    assert figures["samples/saturated"] == 1
+    assert figures["samples/saturated_excess"] == 1
+
+
+def test_effective_number_of_classes():
+    figures = monitor.class_figures(np.array([[1.0, 0, 0], [0, 1, 0], [0.5, 0.5, 0]]))
+    np.testing.assert_allclose(figures["samples/classes"], 2, rtol=1e-6)
+    np.testing.assert_allclose(figures["samples/confident"], 2.5 / 3, rtol=1e-6)
+
+
+# -- detectors -------------------------------------------------------------------------------------------------
+
+HEALTHY_LOG = {
+    "discriminator_loss": 1.1,
+    "generator_loss": 1.0,
+    "real_accuracy": 0.75,
+    "fake_accuracy": 0.7,
+    "real_logits": 0.6,
+    "fake_logits": -0.6,
+    "fresh_fake_logits": -0.65,
+    "generator_gradient_norm": 0.8,
+    "discriminator_gradient_norm": 1.2,
+    "adversarial_gradient_norm": 1.0,
+    "task_gradient_norm": 1.0,
+    "monitor/discriminator_mean": 1.1,
+    "monitor/discriminator_deviation": 0.1,
+    "monitor/generator_mean": 1.0,
+    "monitor/spikes": 0.0,
+    "monitor/generator_large_gradients": 0.0,
+    "monitor/discriminator_large_gradients": 0.0,
+    "monitor/generator_large_layer": 0.0,
+    "monitor/generator_update_ratio": 0.004,
+    "monitor/discriminator_update_ratio": 0.004,
+    "monitor/real_low": -1.0,
+    "monitor/real_high": 1.0,
+    "monitor/repeated_batches": 0.0,
+}
+HEALTHY_SAMPLE = {
+    "samples/pairwise_distance": 0.9,
+    "samples/dimension": 0.9,
+    "samples/nearest_real": 1.1,
+    "samples/copied": 0.0,
+    "samples/saturated": 0.5,
+    "samples/saturated_excess": 0.0,
+    "samples/spectrum": 2.0,
+    "samples/checkerboard": 1.0,
+    "samples/classes": 9.0,
+    "samples/confident": 0.9,
+    "samples/critic_slope": 1.0,
+    "samples/ema_progress": 0.8,
+}
+GARBAGE = {"samples/spectrum": 12.0, "samples/nearest_real": 2.0}
+
+
+def stream(log=(), sample=(), steps=1000, every=10, start=300):
+    """Records of a run that is healthy up to step `start`, and has other figures, or functions of the step, from then on."""
+    records = []
+    for step in range(every, steps + 1, every):
+        for kind, changed in ((HEALTHY_LOG, dict(log)), (HEALTHY_SAMPLE, dict(sample))):
+            values = {name: value(step) if callable(value) else value for name, value in changed.items()} if step >= start else {}
+            if kind is HEALTHY_LOG or step % (2 * every) == 0:
+                records.append({"step": step} | kind | values)
+    return records
+
+
+def findings_of(records, **setting):
+    watched = Monitor(Setting(**{"layers": Players(("g0", "g1"), ("d0", "d1"))} | setting))
+    return [finding for record in records for finding in watched.observe(record)]
+
+
+@pytest.mark.parametrize("loss", [*CHANCE, "wasserstein"])
+def test_a_healthy_run_has_no_findings(loss):
+    chance = CHANCE.get(loss)
+    figures = {} if chance is None else {"monitor/discriminator_mean": 0.8 * chance, "monitor/discriminator_deviation": 0.1 * chance}
+    assert findings_of(stream(figures, start=0), loss=loss, chance=chance, slope=1.0, lipschitz="penalty") == []
+
+
+UNABLE = {"real_accuracy": 0.55, "fake_accuracy": 0.45}
+WAVE = {"monitor/discriminator_mean": lambda step: 1 + 0.9 * np.sin(2 * np.pi * step / 100)}
+BROKEN = {
+    "images_not_normalised": ({"monitor/real_high": 255.0}, {}, {}),
+    "repeated_batch": ({"monitor/repeated_batches": lambda step: step - 300.0}, {}, {}),
+    "labels_swapped": ({"real_accuracy": 0.1, "fake_accuracy": 0.1, "real_logits": -2.0, "fake_logits": 2.0}, {}, {}),
+    "generator_frozen": ({"monitor/generator_update_ratio": 0.0}, {}, {}),
+    "discriminator_frozen": ({"monitor/discriminator_update_ratio": 0.0}, {}, {}),
+    "updates_too_large": ({"monitor/generator_update_ratio": 0.3}, {}, {}),
+    "lipschitz_violated": ({}, {"samples/critic_slope": lambda step: step / 50}, {"loss": "wasserstein", "chance": None}),
+    "critic_not_optimal": (
+        {},
+        {"samples/critic_slope": 0.1},
+        {"loss": "wasserstein", "chance": None, "lipschitz": "penalty", "slope": 1.0},
+    ),
+    "discriminator_won": ({"monitor/discriminator_mean": 0.001}, {}, {}),
+    "generator_won_with_garbage": (UNABLE, GARBAGE, {}),
+    "generator_won_with_quality": (UNABLE, {}, {}),
+    "generator_loss_falling": (
+        {"fake_accuracy": 0.05, "real_accuracy": 1.0, "monitor/generator_mean": lambda step: 300 / step**1.1},
+        GARBAGE,
+        {},
+    ),
+    "stale_fakes": ({"fake_logits": -4.0, "fresh_fake_logits": 1.0, "real_logits": 2.0}, {}, {}),
+    "mode_collapse": ({}, {"samples/pairwise_distance": 0.2}, {}),
+    "few_dimensions": ({}, {"samples/dimension": 0.1}, {}),
+    "memorisation": ({}, {"samples/copied": 0.9}, {}),
+    "large_gradients": ({"monitor/generator_large_gradients": lambda step: step - 290.0}, {}, {}),
+    "vanishing_generator_gradient": ({"generator_gradient_norm": 1e-8}, {}, {}),
+    "unstable_discriminator": ({"monitor/discriminator_mean": 5.0}, {}, {}),
+    "oscillation": (WAVE, {}, {}),
+    "adversarial_dominates": ({"adversarial_gradient_norm": 100.0}, {}, {}),
+    "task_dominates": ({"adversarial_gradient_norm": 1e-4}, {}, {}),
+    "saturated_output": ({}, {"samples/saturated": 0.99, "samples/saturated_excess": 0.4}, {}),
+    "checkerboard": ({}, {"samples/checkerboard": 15.0}, {}),
+    "dead_ema": ({}, {"samples/ema_progress": 0.0}, {}),
+}
+
+
+@pytest.mark.parametrize("id", [id for id in DETECTORS if id not in ("non_finite", "mixed_batches")])
+def test_each_failure_is_named_and_no_other(id):
+    log, sample, setting = BROKEN[id]
+    found = findings_of(stream(log, sample), **setting)
+    beside = {"generator_won_with_garbage"} if id == "generator_loss_falling" else set()
+    assert [finding.id for finding in found if finding.id not in beside] == [id]
+    (finding,) = [finding for finding in found if finding.id == id]
+    assert finding.evidence
+    assert finding.what == ADVICE[id].what
+    if id not in ("images_not_normalised", "oscillation", "checkerboard"):  # these look back, or wait
+        assert 280 <= finding.since_step <= 320
+    assert finding.step <= 700
+
+
+def test_mixed_batches_are_named_at_the_first_record():
+    (finding,) = findings_of(stream(), mixed_statistics=True)
+    assert (finding.id, finding.step) == ("mixed_batches", 10)
+
+
+def test_a_state_that_passes_is_no_finding():
+    records = stream({"monitor/discriminator_mean": lambda step: 0.001 if step < 320 else 1.0})
+    assert findings_of(records) == []
+
+
+def test_large_gradients_name_player_and_layer():
+    records = stream({"monitor/generator_large_gradients": lambda step: step - 290.0, "monitor/generator_large_layer": 1.0})
+    (finding,) = findings_of(records)
+    assert (finding.evidence["player"], finding.evidence["layer"]) == ("generator", "g1")
+
+
+def test_swapped_labels_are_not_a_beaten_discriminator():
+    """A D that is wrong about everything but pays for it has its labels right."""
+    log = {"real_accuracy": 0.1, "fake_accuracy": 0.1, "real_logits": -2.0, "fake_logits": 2.0, "monitor/discriminator_mean": 4.0}
+    assert "labels_swapped" not in [finding.id for finding in findings_of(stream(log))]
+
+
+def test_nothing_follows_a_value_that_is_not_finite():
+    records = stream({"discriminator_loss": float("nan"), "monitor/discriminator_mean": 0.001})
+    assert [finding.id for finding in findings_of(records)] == ["non_finite"]
+
+
+# -- advice ----------------------------------------------------------------------------------------------------
+
+
+def test_tables_have_the_same_rows_in_the_same_order():
+    assert list(ADVICE) == list(DETECTORS)
+    assert set(BROKEN) == set(DETECTORS) - {"non_finite", "mixed_batches"}
+
+
+def advised():
+    """Pairs of (finding, flags), in bins in which no flag occurs twice: tyro takes its time."""
+    bins = []
+    for id, row in ADVICE.items():
+        for line in row.advice:
+            words = shlex.split(line)
+            names = {word for word in words if word.startswith("--")}
+            place = next((entry for entry in bins if not entry[0] & names), None)
+            if place is None:
+                bins.append(place := (set(), []))
+            place[0].update(names)
+            place[1].append((id, words))
+    return [entry for _, entry in bins]
+
+
+@pytest.mark.parametrize("lines", advised(), ids=lambda lines: f"{len(lines)} lines")
+def test_every_advised_flag_can_be_typed(lines):
+    import tyro
+
+    words = [word for _, flags in lines for word in flags]
+    config = check(tyro.cli(Config, args=words))
+    defaults, known = flatten(Config()), flatten(config)
+    assert set(known) == set(defaults)
+
+
+def test_every_detector_says_what_it_looks_for():
+    for id, detector in DETECTORS.items():
+        assert ADVICE[id].causes
+        assert ADVICE[id].advice
+        assert inspect.signature(detector).return_annotation is not inspect.Signature.empty
+
+
+def test_a_cause_that_is_named_hides_what_follows_from_it():
+    log = {"monitor/generator_update_ratio": 0.0, "monitor/discriminator_mean": lambda step: 1.0 if step < 400 else 0.001}
+    assert [finding.id for finding in findings_of(stream(log))] == ["generator_frozen"]
+    assert {id for ids in monitor.EXPLAINS.values() for id in ids} | set(monitor.EXPLAINS) <= set(DETECTORS)
