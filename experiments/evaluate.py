@@ -35,6 +35,8 @@ class Flags:
     """The checkpoint that was the best while training."""
     raw_weights: bool = False
     """Sample from the weights themselves, not from their moving average."""
+    standing_statistics: int = 0
+    """Make batch norm's averages anew over so many batches before sampling; 0 to sample with those of the training."""
     compilation_cache: str | None = None
     """Where compiled programs are kept between runs, or none."""
 
@@ -60,6 +62,8 @@ def main() -> None:
             raise ConfigError(f"--samples {flags.samples}: must be at least 2")
         command_line.compilation_cache(flags.compilation_cache)
         stored = load_run(flags.run, step=flags.step, best=flags.best)
+        if flags.standing_statistics:
+            stored = stored.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
         evaluation = dataclasses.replace(stored.config.evaluation, extractor=flags.extractor, weights=flags.weights)
         evaluate_run(
             flags.run,

@@ -37,6 +37,8 @@ class Flags:
     """The file to write; by default RUN/pictures/samples.FORMAT, numbered where that is taken."""
     step: int | None = None
     """Which checkpoint; by default the newest."""
+    standing_statistics: int = 0
+    """Make batch norm's averages anew over so many batches before sampling; 0 to sample with those of the training."""
     raw_weights: bool = False
     """Sample from the weights themselves, not from their moving average."""
 
@@ -68,6 +70,8 @@ def main() -> None:
             raise ConfigError(f"--count {flags.count}: must be at least 1")
         command_line.compilation_cache(None)
         stored = load_run(flags.run, step=flags.step)
+        if flags.standing_statistics:
+            stored = stored.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
         game, columns = stored.experiment.game, None
         classes = game.num_classes
         if flags.label is not None and not 0 <= flags.label < classes:

@@ -34,6 +34,7 @@ _SUBMODULES = (
     "report",
     "run",
     "spectral",
+    "standing_statistics",
     "stored_run",
     "strategies",
     "sweep",

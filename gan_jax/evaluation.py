@@ -1,7 +1,7 @@
 """How good a run's generator is: samples of it, measured beside real held-out images under one protocol."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from gan_jax import metrics, pictures, run_directory
@@ -18,6 +19,7 @@ from gan_jax.data import Source
 from gan_jax.typing import Players
 
 SAMPLE_BATCH = 256
+REFERENCE_LIMIT = 50_000
 DEFAULT_METRICS = ("frechet_distance", "kernel_distance", "inception_score", "precision_recall", "density_coverage")
 # What the Fréchet distance is called in features that are not those of the FID literature.
 DISTANCE_NAMES = {"digit_classifier": "classifier_fd", "inception_v3": "fid"}
@@ -107,6 +109,7 @@ def evaluate(
     samples: int | None = None,
     seed: int | None = None,
     ema: bool = True,
+    progress: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Measures samples against the training images, and real held-out images against the same reference.
 
@@ -117,7 +120,7 @@ def evaluate(
     count = samples or config.evaluation.samples
     seed = config.seed if seed is None else seed
     fake, labels = sample_images(experiment, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
-    reference = np.random.default_rng(0).permutation(len(source))[:50_000]
+    reference = np.random.default_rng(0).permutation(len(source))[:REFERENCE_LIMIT]
     real = np.asarray(source.images[reference])
     real_labels = None if source.labels is None else source.labels[reference]
     extractor = extractor_of(config, source)
@@ -138,6 +141,7 @@ def evaluate(
         "weights": config.evaluation.weights,
         "reference": f"{source.name}/{source.split}",
         "seed": seed,
+        "progress": progress,
         "cache": Path.home() / ".cache" / "gan_jax" / "statistics",
     }
     by_class = {"intra_class_frechet_distance", "classification_accuracy_score"} & set(chosen)
@@ -202,8 +206,18 @@ def evaluate_run(
     **options: Any,
 ) -> list[dict[str, Any]]:
     """Evaluates, writes `metrics.json` into the run's directory, and prints a table."""
-    with console.status("measuring the samples ..."):
-        records = evaluate(config, experiment, source, params, opt_state, **options)
+    count = options.get("samples") or config.evaluation.samples
+    held = 0 if source.held_out is None else min(count, len(source.held_out))
+    total = 2 * min(count, held or count) + 2 * min(len(source), REFERENCE_LIMIT)
+    with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
+        task, before = bar.add_task("measuring", total=total), 0
+
+        def progress(done: int) -> None:
+            nonlocal before
+            bar.advance(task, done - before if done > before else done)
+            before = done
+
+        records = evaluate(config, experiment, source, params, opt_state, progress=progress, **options)
     run_directory.write_json(directory / "metrics.json", records)
     console.print(table(records))
     return records

@@ -25,7 +25,6 @@ from gan_jax.run_directory import METRICS, TIMING, JsonLines, RunError
 from gan_jax.typing import Array, Players
 from gan_jax.watch import Probes, Watch, describe_setting, roll_back, rollbacks, visible
 
-
 # For programs that run once, and quickly: compiling them would take longer than running them unoptimised.
 RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 

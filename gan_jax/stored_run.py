@@ -1,5 +1,6 @@
 """A run that was stored: its configuration, its data, its game, and its state, read back from its directory."""
 
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +10,9 @@ from gan_jax.build import Experiment, build
 from gan_jax.checkpoint import Checkpointer
 from gan_jax.config import Config, load_config
 from gan_jax.data import Source, load
+from gan_jax.evaluation import needs_context
 from gan_jax.run_directory import RunError
+from gan_jax.standing_statistics import standing_statistics
 from gan_jax.typing import Players
 
 
@@ -30,6 +33,14 @@ class StoredRun(NamedTuple):
     params: Players
     opt_state: Any
     step: int
+
+    def with_standing_statistics(self, batches: int, *, seed: int = 0, ema: bool = True) -> "StoredRun":
+        """The run with the averages of G's batch norm made anew over `batches` batches."""
+        size, real = self.config.batch_size, None
+        if needs_context(self.experiment):
+            real = jax.numpy.asarray(self.source.images[:size]) / 127.5 - 1.0
+        make = functools.partial(standing_statistics, self.experiment.game, batches=batches, batch_size=size, real=real, ema=ema)
+        return self._replace(opt_state=jax.jit(make)(self.params, self.opt_state, jax.random.key(seed)))
 
 
 def load_run(directory: Path | str, *, step: int | None = None, best: bool = False) -> StoredRun:

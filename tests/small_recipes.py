@@ -44,14 +44,6 @@ def started(config):
     return experiment, {"image": (image * 127 + 128).astype(jnp.uint8), "label": jnp.arange(count) % 10}
 
 
-def traced_step(config):
-    """Shapes of (params, state) before and after a step, and of its metrics; nothing is compiled."""
-    experiment, batch = started(config)
-    before = jax.eval_shape(experiment.gan.init, jax.random.key(0))
-    *after, metrics = jax.eval_shape(experiment.gan.train_step, *before, batch, jax.random.key(1))
-    return before, tuple(after), metrics
-
-
 @functools.cache
 def one_recipe_per_model():
     """Model -> the name of a recipe with it, the first by name."""

@@ -92,6 +92,7 @@ def test_every_file_is_in_a_known_room():
             "watch",
             "progress",
             "evaluation",
+            "standing_statistics",
             "stored_run",
             "parallel",
             "sweep",

@@ -8,6 +8,16 @@ from small_recipes import RECIPES, shrunk, started
 from gan_jax.config import from_dict, to_dict
 
 
+def may_stand_still(config, path, leaf):
+    """Whether a parameter has no gradient in the first steps by the nature of the game."""
+    # The layers of the stages to come, in a progressive run.
+    if config.model.name == "progressive":
+        return True
+    # D's one bias after its last layer shifts the logits of reals and fakes alike, and there the slopes of these losses cancel.
+    cancels = config.loss.name in ("hinge", "relativistic", "wasserstein")
+    return cancels and leaf.size == 1 and path.startswith(".discriminator") and path.endswith("['bias']")
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_recipe_plays(name):
     text, config = RECIPES[name]
@@ -24,12 +34,9 @@ def test_recipe_plays(name):
     still = {
         jax.tree_util.keystr(path)
         for (path, old), new in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(params), strict=True)
-        # The layers of the stages to come stand still in a progressive run.
-        if np.array_equal(old, new) and config.model.name != "progressive"
+        if np.array_equal(old, new) and not may_stand_still(config, jax.tree_util.keystr(path), old)
     }
-    # D's last bias shifts reals and fakes alike: the hinge's two slopes cancel as long as no logit is beyond its margin.
-    allowed = {".discriminator['output']['bias']"} if config.loss.name in ("hinge", "relativistic", "wasserstein") else set()
-    assert still <= allowed, f"parameters that did not move: {still - allowed}"
+    assert not still, f"parameters that did not move: {still}"
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
