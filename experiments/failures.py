@@ -83,13 +83,13 @@ def unscaled(source: Source) -> Source:
 
 
 def copying(experiment: Experiment, source: Source) -> Experiment:
-    """A generator that returns one training image, whatever the latents."""
+    """A generator that returns all but exactly one training image, whatever the latents."""
     image = np.asarray(source.images[0]).astype(np.float32) / 127.5 - 1
     inner = experiment.game.generator
 
     def apply(params: Any, state: Any, latents: Any, *args: Any, **keywords: Any) -> Any:
         output, state = inner.apply(params, state, latents, *args, **keywords)
-        return GeneratorOutput(0.0 * output.images + image), state
+        return GeneratorOutput(0.98 * image + 0.02 * output.images), state
 
     game = dataclasses.replace(experiment.game, generator=Network(inner.init, apply))
     return Experiment(game, experiment.strategy, play(game, experiment.strategy))

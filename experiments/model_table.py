@@ -42,12 +42,36 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
         "Karras 2018",
         "resize and convolution not fused",
     ),
-    "multiscale": ([{}], "Wang 2018 (pix2pixHD)", "see the docstring of `multiscale`"),
-    "pix2pix": ([{}], "Isola 2017", "see the docstring of `pix2pix`"),
-    "inpaint": ([{}], "Yu 2018", "see the docstring of `inpaint`"),
-    "stacked": ([{}], "Denton 2015 (LAPGAN); Zhang 2017 (StackGAN)", "see the docstring of `stacked`"),
-    "vaegan": ([{}], "Larsen 2016", "see the docstring of `vaegan`"),
-    "klgan": ([{}], "Larsen 2016, section 4", "the VAE-GAN with both terms at full weight"),
+    "multiscale": (
+        [{}],
+        "Wang 2018 (pix2pixHD)",
+        "DCGAN's generator, from latents, in place of one from label maps; no encoder of instances",
+    ),
+    "pix2pix": (
+        [{}],
+        "Isola 2017",
+        "as many levels as reach 1x1; running averages normalise test images; the innermost level has dropout, too",
+    ),
+    "inpaint": (
+        [{}],
+        "Yu 2018",
+        "no contextual attention; the discriminator ends in one channel of logits, where every channel is one in the paper",
+    ),
+    "stacked": (
+        [{}],
+        "Denton 2015 (LAPGAN); Zhang 2017 (StackGAN)",
+        "StackGAN's second stage without text; its discriminator sees the small image as LAPGAN's; no Laplacian residuals",
+    ),
+    "vaegan": (
+        [{}],
+        "Larsen 2016",
+        "DCGAN's 4x4 convolutions in place of 5x5; samples and reconstructions are decoded in one batch; gamma 0.01",
+    ),
+    "klgan": (
+        [{}],
+        "Larsen 2016, section 4",
+        "the paper compares pixels with one network alone; here the adversarial loss stays beside it, at both terms' full weight",
+    ),
 }
 
 

@@ -31,7 +31,7 @@ from gan_jax.watch import Probes
 def unwatched() -> Iterator[None]:
     """While it is entered, steps are traced without the monitor."""
     with (
-        mock.patch("gan_jax.moves.move_signals", lambda *args: {}),
+        mock.patch("gan_jax.moves.move_signals", return_value={}),
         mock.patch("gan_jax.gan.update_signals", lambda signals, metrics, *args: (signals, metrics)),
     ):
         yield

@@ -9,6 +9,7 @@ Four seeds, the same for every row; rows that the file has are not played again,
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Literal
 
 import command_line
 import mixtures
@@ -27,6 +28,8 @@ class Flags:
     """CPU devices that share the runs."""
     out: Path = OUT
     """The file of results."""
+    data: Literal["ring", "grid", "both"] = "both"
+    """The mixture."""
     only: str = ""
     """Play only rows whose name contains this."""
     table: bool = False
@@ -35,7 +38,7 @@ class Flags:
 
 def play_missing(flags: Flags) -> None:
     """Plays every row on both data sets, but for those that the file has."""
-    for data in mixtures.DATA:
+    for data in mixtures.DATA if flags.data == "both" else (flags.data,):
         for name, changed in ROWS.items():
             done = {(row["data"], row["name"]) for row in mixtures.read_rows(flags.out)}
             if (data, name) in done or flags.only not in name:

@@ -22,7 +22,7 @@ from gan_jax.replay import Replay, player_pool, replay_buffer
 from gan_jax.spectral import spectral_norm
 from gan_jax.strategies import STRATEGIES, Strategy
 from gan_jax.terms import build_terms
-from gan_jax.typing import GAN, Array, InputTransform, ParamTransform, Players
+from gan_jax.typing import GAN, Array, InputTransform, Metrics, ParamTransform, Players
 from gan_jax.weight_norm import weight_norm
 
 
@@ -95,6 +95,7 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         top_k=build_top_k(config),
         freeze=Players(config.strategy.freeze_generator, config.strategy.freeze_discriminator),
         curriculum=build_curriculum(config, image_shape),
+        learning_rates=build_learning_rates(config),
         layer_norms=config.layer_norms,
     )
 
@@ -243,6 +244,34 @@ def build_top_k(config: Config) -> Callable[[Array, Array], Array] | None:
     return weights
 
 
+def updates_per_step(config: Config, player: str) -> int:
+    """How often a player's optimiser is called in one step of the game."""
+    strategy = config.strategy
+    if strategy.name == "extragradient":
+        return 2
+    if player == "discriminator" and strategy.name in ("alternating", "unrolled"):
+        return strategy.discriminator_steps
+    return strategy.generator_steps if player == "generator" and strategy.name == "alternating" else 1
+
+
+def schedule_of(config: Config, player: str) -> optax.Schedule:
+    """A player's learning rate by the number of its own updates; the schedule spans the run."""
+    steps = max(1, config.steps) * updates_per_step(config, player)
+    return optimizers.SCHEDULES[config.ttur.schedule](getattr(config.ttur, f"{player}_lr"), steps=steps, warmup_steps=steps // 20)
+
+
+def build_learning_rates(config: Config) -> Callable[[Array], Metrics]:
+    """The learning rates of both players at a step of the game, for the metrics."""
+
+    def learning_rates(step: Array) -> Metrics:
+        return {
+            f"learning_rate/{player}": jnp.asarray(schedule_of(config, player)(step * updates_per_step(config, player)), jnp.float32)
+            for player in Players._fields
+        }
+
+    return learning_rates
+
+
 def build_optimizer(config: Config) -> optax.GradientTransformation:
     """One chain for each player: clipping, historical averaging, the rule, weight clipping, averages."""
     ttur = config.ttur
@@ -251,8 +280,7 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
         name, rate = getattr(ttur, player), getattr(ttur, f"{player}_lr")
         if name not in optimizers.OPTIMIZERS:
             raise ConfigError(f"--ttur.{player} {name}: must be one of {', '.join(optimizers.OPTIMIZERS)}")
-        schedule = optimizers.SCHEDULES[ttur.schedule](rate, steps=config.steps, warmup_steps=config.steps // 20)
-        rate = rate if ttur.schedule == "constant" else schedule
+        rate = rate if ttur.schedule == "constant" else schedule_of(config, player)
         if name == "adam" and config.strategy.name == "unrolled":
             # The unrolled steps are differentiated, and the root of a second moment of 0 has no finite derivative.
             return optax.adam(rate, b1=ttur.b1, b2=ttur.b2, eps_root=1e-16)

@@ -81,6 +81,7 @@ class Game:
         freeze: `Players` of the number of first steps in which a player does not learn.
         curriculum: `(batch, state) -> (batch, state)`, first thing in every step: what changes over a run in the data and the
             networks (progressive growing), or None.
+        learning_rates: `step -> metrics`, reported with the others, or None.
         layer_norms: report the gradient norm of every layer, too.
         example_batch: batch size of the examples that `init` shows the networks.
     """
@@ -108,6 +109,7 @@ class Game:
     top_k: Callable[[Array, Array], Array] | None = None
     freeze: Players = NEVER_FROZEN
     curriculum: Callable[[Mapping[str, Array], GameState], tuple[Mapping[str, Array], GameState]] | None = None
+    learning_rates: Callable[[Array], Metrics] | None = None
     layer_norms: bool = False
     example_batch: int = 48
 

@@ -68,6 +68,8 @@ def play(game: Game, strategy: Strategy) -> GAN:
             batch, opt_state = game.curriculum(batch, opt_state)
         params, state, metrics = strategy.step(game, params, opt_state, batch, step_key)
         signals, metrics = update_signals(opt_state.signals, metrics, normalize_images(batch["image"]), step)
+        if game.learning_rates is not None:
+            metrics = metrics | game.learning_rates(step)
         return params, state._replace(step=step + 1, signals=signals), metrics
 
     def sample(

@@ -24,7 +24,7 @@ def shrunk(config):
     name = config.model.name
     known = MODELS[name].options
     options = {option: value for option, value in SMALL.items() if option in known}
-    if name == "mlp":
+    if name in ("mlp", "points"):
         options |= {"generator_hidden": "8,8", "discriminator_hidden": "8"}
     if name == "multiscale":
         options |= {"patch_layers": 1}
@@ -37,11 +37,14 @@ def shrunk(config):
 
 def started(config):
     """The experiment of a small configuration, and a batch for it."""
+    of_points = config.model.name == "points"
     size = config.data.image_size
-    experiment = build(config, (size, size, 1), 10)
+    shape = (2,) if of_points else (size, size, 1)
+    experiment = build(config, shape, 0 if of_points else 10)
     count = config.batch_size * experiment.strategy.rounds
-    image = jnp.tanh(jax.random.normal(jax.random.key(0), (count, size, size, 1)))
-    return experiment, {"image": (image * 127 + 128).astype(jnp.uint8), "label": jnp.arange(count) % 10}
+    image = jax.random.normal(jax.random.key(0), (count, *shape))
+    pixels = image if of_points else (jnp.tanh(image) * 127 + 128).astype(jnp.uint8)
+    return experiment, {"image": pixels, "label": jnp.arange(count) % 10}
 
 
 @functools.cache

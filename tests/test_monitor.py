@@ -2,6 +2,7 @@
 
 import inspect
 import shlex
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -210,6 +211,7 @@ def test_effective_number_of_classes():
 
 HEALTHY_LOG = {
     "discriminator_loss": 1.1,
+    "discriminator_adversarial_loss": 1.1,
     "generator_loss": 1.0,
     "real_accuracy": 0.75,
     "fake_accuracy": 0.7,
@@ -269,16 +271,18 @@ def findings_of(records, **setting):
 @pytest.mark.parametrize("loss", [*CHANCE, "wasserstein"])
 def test_a_healthy_run_has_no_findings(loss):
     chance = CHANCE.get(loss)
-    figures = {} if chance is None else {"monitor/discriminator_mean": 0.8 * chance, "monitor/discriminator_deviation": 0.1 * chance}
+    figures = {"discriminator_adversarial_loss": -1.2}
+    if chance is not None:
+        figures = {"monitor/discriminator_mean": 0.8 * chance, "monitor/discriminator_deviation": 0.1 * chance}
     assert findings_of(stream(figures, start=0), loss=loss, chance=chance, slope=1.0, lipschitz="penalty") == []
 
 
-UNABLE = {"real_accuracy": 0.55, "fake_accuracy": 0.45}
+BEATEN = {"real_logits": 0.1, "fake_logits": 1.5}
 WAVE = {"monitor/discriminator_mean": lambda step: 1 + 0.9 * np.sin(2 * np.pi * step / 100)}
 BROKEN = {
     "images_not_normalised": ({"monitor/real_high": 255.0}, {}, {}),
     "repeated_batch": ({"monitor/repeated_batches": lambda step: step - 300.0}, {}, {}),
-    "labels_swapped": ({"real_accuracy": 0.1, "fake_accuracy": 0.1, "real_logits": -2.0, "fake_logits": 2.0}, {}, {}),
+    "labels_swapped": ({"real_logits": -2.0, "fake_logits": 2.0, "discriminator_adversarial_loss": 0.3}, {}, {}),
     "generator_frozen": ({"monitor/generator_update_ratio": 0.0}, {}, {}),
     "discriminator_frozen": ({"monitor/discriminator_update_ratio": 0.0}, {}, {}),
     "updates_too_large": ({"monitor/generator_update_ratio": 0.3}, {}, {}),
@@ -289,10 +293,10 @@ BROKEN = {
         {"loss": "wasserstein", "chance": None, "lipschitz": "penalty", "slope": 1.0},
     ),
     "discriminator_won": ({"monitor/discriminator_mean": 0.001}, {}, {}),
-    "generator_won_with_garbage": (UNABLE, GARBAGE, {}),
-    "generator_won_with_quality": (UNABLE, {}, {}),
+    "generator_won_with_garbage": ({"monitor/discriminator_mean": 2.0}, GARBAGE, {}),
+    "generator_won_with_quality": ({"monitor/discriminator_mean": 1.37}, {}, {}),
     "generator_loss_falling": (
-        {"fake_accuracy": 0.05, "real_accuracy": 1.0, "monitor/generator_mean": lambda step: 300 / step**1.1},
+        BEATEN | {"discriminator_adversarial_loss": 1.9, "monitor/generator_mean": lambda step: 300 / step**1.1},
         GARBAGE,
         {},
     ),
@@ -344,7 +348,7 @@ def test_large_gradients_name_player_and_layer():
 
 def test_swapped_labels_are_not_a_beaten_discriminator():
     """A D that is wrong about everything but pays for it has its labels right."""
-    log = {"real_accuracy": 0.1, "fake_accuracy": 0.1, "real_logits": -2.0, "fake_logits": 2.0, "monitor/discriminator_mean": 4.0}
+    log = {"real_logits": -2.0, "fake_logits": 2.0, "discriminator_adversarial_loss": 4.3, "monitor/discriminator_mean": 4.3}
     assert "labels_swapped" not in [finding.id for finding in findings_of(stream(log))]
 
 
@@ -397,3 +401,10 @@ def test_a_cause_that_is_named_hides_what_follows_from_it():
     log = {"monitor/generator_update_ratio": 0.0, "monitor/discriminator_mean": lambda step: 1.0 if step < 400 else 0.001}
     assert [finding.id for finding in findings_of(stream(log))] == ["generator_frozen"]
     assert {id for ids in monitor.EXPLAINS.values() for id in ids} | set(monitor.EXPLAINS) <= set(DETECTORS)
+
+
+def test_the_docs_list_every_finding_with_its_advice():
+    page = (Path(__file__).parents[1] / "docs" / "monitor.md").read_text()
+    for id, row in ADVICE.items():
+        advice = "<br>".join(f"`{line}`" for line in row.advice)
+        assert f"| `{id}` | {row.what} | {advice} | {row.trick} |" in page, id

@@ -22,10 +22,16 @@ class Row(NamedTuple):
 # A failure -> what follows from it, and is not worth a finding of its own once it is named.
 EXPLAINS: dict[str, tuple[str, ...]] = {
     "images_not_normalised": ("discriminator_won", "generator_won_with_garbage", "mode_collapse"),
-    "labels_swapped": ("generator_won_with_garbage", "generator_won_with_quality", "generator_loss_falling", "discriminator_won"),
+    "labels_swapped": (
+        "mode_collapse",
+        "generator_won_with_garbage",
+        "generator_won_with_quality",
+        "generator_loss_falling",
+        "discriminator_won",
+    ),
     "generator_frozen": ("discriminator_won", "mode_collapse", "few_dimensions", "generator_won_with_garbage"),
     "discriminator_frozen": ("generator_won_with_garbage", "generator_loss_falling"),
-    "updates_too_large": ("unstable_discriminator", "saturated_output"),
+    "updates_too_large": ("unstable_discriminator", "saturated_output", "generator_won_with_garbage"),
 }
 
 ADVICE: dict[str, Row] = {

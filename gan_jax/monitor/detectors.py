@@ -14,8 +14,6 @@ from gan_jax.monitor.history import History, Record, Setting, figures, lasts, nu
 from gan_jax.monitor.signals import LARGE_GRADIENT, PLACES
 from gan_jax.typing import Players
 
-# Losses whose decision lies at logit 0.
-ANCHORED = ("minimax", "non_saturating", "hinge")
 GARBAGE_SPECTRUM = 6.0  # decibels
 ROWS = 3  # records in a row that a state must last
 
@@ -83,19 +81,23 @@ def repeated_batch(history: History, setting: Setting) -> Seen | None:
 
 
 def labels_swapped(history: History, setting: Setting) -> Seen | None:
-    """D is wrong about nearly everything, and its loss is low nevertheless."""
-    chance = setting.chance
-    if chance is None or setting.loss not in ANCHORED:
+    """D rates fakes above reals, and is rewarded for it.
+
+    Every loss here is convex: with the right labels, a batch whose mean real logit is below its mean fake logit costs at least as much as
+    not being able to tell (Jensen's inequality). A lower loss proves that the labels are not the right ones.
+    """
+    least = 0.0 if setting.loss == "wasserstein" else setting.chance
+    if least is None:
         return None
 
     def holds(row: Record) -> bool:
-        wrong = number(row, "real_accuracy") < 0.35 and number(row, "fake_accuracy") < 0.35
-        return wrong and number(row, "real_logits") < number(row, "fake_logits") and number(row, "monitor/discriminator_mean") < chance
+        worse = number(row, "real_logits") < number(row, "fake_logits")
+        return worse and number(row, "discriminator_adversarial_loss") < 0.95 * least - 1e-3
 
     rows = streak(history.logs, holds)
     if not lasts(rows, ROWS):
         return None
-    return Seen(int(rows[0]["step"]), 0.95, figures(rows[-1], "real_accuracy", "fake_accuracy", "discriminator_loss"))
+    return Seen(int(rows[0]["step"]), 0.97, figures(rows[-1], "real_logits", "fake_logits", "discriminator_adversarial_loss"))
 
 
 def _frozen(player: str) -> Detector:
@@ -148,12 +150,15 @@ def discriminator_won(history: History, setting: Setting) -> Seen | None:
     return Seen(int(rows[0]["step"]), 0.9, shown)
 
 
-def _cannot_tell(row: Record, setting: Setting) -> bool:
-    if setting.loss == "least_squares" and setting.chance is not None:
-        return number(row, "monitor/discriminator_mean") > 0.9 * setting.chance
-    if setting.loss not in ANCHORED:
-        return number(row, "real_logits") <= number(row, "fake_logits")
-    return number(row, "real_accuracy") + number(row, "fake_accuracy") < 1.1
+def _beaten(row: Record, setting: Setting) -> bool:
+    """Whether D's loss is above what not being able to tell costs, or D rates fakes above reals."""
+    worse = number(row, "real_logits") <= number(row, "fake_logits")
+    return worse or (setting.chance is not None and number(row, "monitor/discriminator_mean") > 1.02 * setting.chance)
+
+
+def _at_chance(row: Record, setting: Setting) -> bool:
+    """Whether D's loss is what not being able to tell costs."""
+    return setting.chance is not None and 0.97 < number(row, "monitor/discriminator_mean") / setting.chance < 1.05
 
 
 def _quality(history: History) -> tuple[bool | None, dict[str, float]]:
@@ -166,26 +171,32 @@ def _quality(history: History) -> tuple[bool | None, dict[str, float]]:
     return poor, figures(row, "samples/spectrum", "samples/nearest_real", "samples/confident")
 
 
+def _long(setting: Setting) -> int:
+    """Steps that a state must last which every game passes through in its beginning."""
+    return max(30, setting.steps // 20)
+
+
 def _generator_won(garbage: bool) -> Detector:
     def detect(history: History, setting: Setting) -> Seen | None:
-        rows = streak(history.logs, lambda row: _cannot_tell(row, setting))
+        # A D that converged is just below chance; only one that is too weak for the task stays above.
+        rows = streak(history.logs, lambda row: (_beaten if garbage else _at_chance)(row, setting))
         poor, shown = _quality(history)
-        if not lasts(rows, 5, setting.steps // 10) or poor is None or poor is not garbage:
+        if not lasts(rows, 5, _long(setting)) or poor is None or poor is not garbage:
             return None
-        evidence = figures(rows[-1], "real_accuracy", "fake_accuracy", "real_logits", "fake_logits") | shown
+        evidence = figures(rows[-1], "monitor/discriminator_mean", "real_logits", "fake_logits") | shown
         return Seen(int(rows[0]["step"]), 0.85 if garbage else 0.4, evidence)
 
     return detect
 
 
 def generator_loss_falling(history: History, setting: Setting) -> Seen | None:
-    """G's loss falls from record to record, D is fooled by nearly every fake, and the fakes are poor."""
-    rows = streak(history.logs, lambda row: number(row, "fake_accuracy") < 0.2)
-    if setting.loss not in ("minimax", "non_saturating") or not lasts(rows, 8, setting.steps // 10) or _quality(history)[0] is not True:
+    """G's loss falls from record to record to less than 0.6 of what it was, D rates fakes above reals, and the fakes are poor."""
+    rows = streak(history.logs, lambda row: number(row, "real_logits") < number(row, "fake_logits"))
+    if setting.loss not in ("minimax", "non_saturating") or not lasts(rows, 8, _long(setting)) or _quality(history)[0] is not True:
         return None
     losses = np.array([number(row, "monitor/generator_mean") for row in rows])
     falling = float((np.diff(losses) < 0).mean())
-    if falling < 0.8 or losses[-1] > 0.6 * losses[0]:
+    if falling < 0.8 or losses[-1] > losses[0] - 0.4 * abs(losses[0]):
         return None
     return Seen(int(rows[0]["step"]), 0.8, {"from": float(losses[0]), "to": float(losses[-1]), "share of falls": falling})
 
@@ -204,25 +215,28 @@ def stale_fakes(history: History, setting: Setting) -> Seen | None:
 
 
 def mode_collapse(history: History, setting: Setting) -> Seen | None:
-    """Samples that are nearly one image; later in a run, samples far less varied than reals, or surely of one or two classes."""
-    later = [row for row in history.samples if row["step"] > 0]
-    if not later:
-        return None
-    rows = streak(history.samples, lambda row: row["step"] > 0 and number(row, "samples/pairwise_distance") < 0.05)
-    confidence = 0.95
-    if not lasts(rows, ROWS):
-        rows = streak(history.samples, lambda row: row["step"] >= 0.3 * setting.steps and number(row, "samples/pairwise_distance") < 0.3)
-        confidence = 0.85
-    if not lasts(rows, ROWS):
-        rows = streak(
-            history.samples,
-            lambda row: (
-                row["step"] >= 0.3 * setting.steps and number(row, "samples/classes") < 2.5 and number(row, "samples/confident") > 0.7
-            ),
-        )
-    if not lasts(rows, ROWS):
-        return None
-    return Seen(int(rows[0]["step"]), confidence, figures(rows[-1], "samples/pairwise_distance", "samples/classes", "samples/confident"))
+    """Samples that are nearly one image; later in a run, samples that were more varied before or never became varied, or one class.
+
+    The samples of every generator are alike at first: only a fall tells a collapse from a slow beginning.
+    """
+    shown = ("samples/pairwise_distance", "samples/classes", "samples/confident")
+
+    def distance(row: Record) -> float:
+        return number(row, "samples/pairwise_distance")
+
+    def later(share: float, holds: Callable[[Record], bool]) -> list[Record]:
+        return streak(history.samples, lambda row: row["step"] > share * setting.steps and holds(row))
+
+    peak = max((distance(row) for row in history.samples if math.isfinite(distance(row))), default=math.nan)
+    for rows, confidence in (
+        (later(0.0, lambda row: distance(row) < 0.03), 0.95),
+        (later(0.1, lambda row: distance(row) < min(0.35, 0.7 * peak)), 0.85),
+        (later(0.5, lambda row: distance(row) < 0.12), 0.85),
+        (later(0.3, lambda row: number(row, "samples/classes") < 1.7 and number(row, "samples/confident") > 0.85), 0.85),
+    ):
+        if lasts(rows, ROWS):
+            return Seen(int(rows[0]["step"]), confidence, figures(rows[-1], *shown) | {"highest before": peak})
+    return None
 
 
 def few_dimensions(history: History, setting: Setting) -> Seen | None:

@@ -38,7 +38,7 @@ class Signals(NamedTuple):
 
     Attributes:
         steps: int32, finite steps seen.
-        loss_mean, loss_variance: `Players` of float32, moving averages.
+        loss_mean, loss_variance: `Players` of float32, moving averages of the adversarial losses.
         spikes: int32, steps in which D's loss was more than 6 standard deviations above its mean.
         large_gradients: `Players` of int32, steps with a gradient norm above 100.
         large_layer: `Players` of int32, the layer with the largest norm at the last such step; -1 before.
@@ -156,7 +156,8 @@ def update_signals(signals: Signals, metrics: Metrics, real: Array, step: Array)
     """
     count = signals.steps.astype(jnp.float32)
     forget = jnp.maximum(FORGET, 1 / (count + 1))
-    losses = Players(*(_scalar(metrics, f"{player}_loss") for player in Players._fields))
+    # Without penalties and tasks, whose weights would decide what counts as high.
+    losses = Players(*(_scalar(metrics, f"{player}_adversarial_loss", metrics.get(f"{player}_loss", 0.0)) for player in Players._fields))
     norms = Players(*(_scalar(metrics, f"{player}_gradient_norm") for player in Players._fields))
     low, high = jnp.min(real), jnp.max(real)
     finite = jnp.all(jnp.isfinite(jnp.stack([*losses, *norms, low, high])))
@@ -201,7 +202,7 @@ def update_signals(signals: Signals, metrics: Metrics, real: Array, step: Array)
     return new, {name: value for name, value in metrics.items() if not name.startswith(PRIVATE)} | _figures(new)
 
 
-def _scalar(metrics: Metrics, name: str, default: float = 0.0) -> Array:
+def _scalar(metrics: Metrics, name: str, default: Array | float = 0.0) -> Array:
     return jnp.asarray(metrics.get(name, default), jnp.float32)
 
 

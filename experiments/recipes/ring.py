@@ -1,0 +1,26 @@
+"""A ring of 8 Gaussians: a deep generator, paired relativistic loss with light R1 and R2, cosine schedule.
+
+    python experiments/mixtures.py ring --seeds 8 --devices 2
+    python experiments/train.py ring --seed 0
+
+Takes and reaches: see the table in docs/strategies.md.
+"""
+
+from gan_jax.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
+
+CONFIG = Config(
+    steps=10_000,
+    batch_size=128,
+    sample_every=1000,
+    checkpoint_every=5000,
+    data=DataConfig(source="ring"),
+    model=ModelConfig(
+        name="points",
+        latent_dim=2,
+        options={"generator_hidden": "128,128,128,128,128", "discriminator_hidden": "128,128,128", "activation": "leaky_relu"},
+    ),
+    loss=LossConfig(name="relativistic"),
+    penalty=PenaltyConfig(r1=2e-3, r2=2e-3),
+    ttur=TturConfig(generator_lr=2e-3, discriminator_lr=2e-3, schedule="cosine"),
+    evaluation=EvaluationConfig(samples=0),
+)

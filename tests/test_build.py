@@ -1,0 +1,121 @@
+"""From configuration to game: what a flag builds, and what is refused."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.build import build, build_learning_rates, build_optimizer, model_options
+from gan_jax.config import Config, ConfigError, InputConfig, LossConfig, ModelConfig, PenaltyConfig, StrategyConfig, TturConfig, check
+from gan_jax.typing import Players
+
+POINTS = Config(model=ModelConfig(name="points", latent_dim=2), batch_size=16, steps=100)
+
+
+def with_groups(config, **groups):
+    return dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **fields) for name, fields in groups.items()})
+
+
+def one_step(config):
+    experiment = build(check(config), (2,), 0)
+    params, state = jax.jit(experiment.gan.init)(jax.random.key(0))
+    batch = {"image": jax.random.normal(jax.random.key(1), (config.batch_size * experiment.strategy.rounds, 2))}
+    return jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(2))
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"loss": {"name": name}}
+        for name in ("minimax", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic", "relativistic_average")
+    ]
+    + [
+        {"loss": {"real_target": (0.7, 1.2), "fake_target": (0.0, 0.3), "flip_probability": 0.1}},
+        {"loss": {"name": "least_squares", "generator_target": 0.5, "halve": True}},
+        {"loss": {"feature_matching": 1.0}},
+        {"loss": {"top_k": 0.5}},
+        {"penalty": {"wgan_gp": 10.0, "r1": 1.0, "r2": 1.0, "zero_centered": 1.0, "dragan": 1.0, "interval": 4}},
+        {"penalty": {"orthogonal": 1e-4, "spectral": 1e-2, "lecam": 0.3, "latent_consistency": 5.0}},
+        {"transform": {"spectral_norm": "both"}},
+        {"transform": {"weight_norm": "discriminator"}},
+        {"inputs": {"instance_noise": 0.1}},
+        {"inputs": {"pack": 2}},
+        {"inputs": {"replay_size": 64}},
+        {"ttur": {"generator": "sgd", "discriminator": "rmsprop", "clip_weights": 0.01, "historical_averaging": 1e-3}},
+        {"ttur": {"clip_gradients": 1.0, "adaptive_clip": 0.1, "schedule": "cosine", "target_discriminator": True}},
+        {"ttur": {"generator": "optimistic_adam", "discriminator": "optimistic_adam"}},
+        {"strategy": {"discriminator_steps": 3, "generator_steps": 2, "order": "generator_first"}},
+        {"strategy": {"pool_size": 2, "pool_interval": 20, "pool_duration": 5}},
+        {"strategy": {"freeze_generator": 5, "micro_batches": 2}},
+    ],
+    ids=str,
+)
+def test_every_switch_makes_a_step(groups):
+    params, state, metrics = one_step(with_groups(POINTS, **groups))
+    assert isinstance(params, Players)
+    assert {"discriminator_loss", "generator_loss", "learning_rate/generator"} <= set(metrics)
+    assert all(value.shape == () for value in metrics.values())
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"loss": {"name": "best"}}, "--loss.name best: must be one of"),
+        ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "hinge has no labels"),
+        ({"loss": {"name": "hinge", "generator_target": 0.5}}, "--loss.generator-target"),
+        ({"loss": {"kl": 1.0}}, None),
+        ({"model": {"conditional": True}}, "has no labels"),
+        ({"model": {"width": 8}}, "--model.width: the model points has no such option"),
+        ({"model": {"options": {"depth": 3}}}, "--model.options depth"),
+        ({"ttur": {"generator": "best"}}, "--ttur.generator best: must be one of"),
+        ({"inputs": {"ada": 0.6}, "loss": {"name": "wasserstein"}}, "--inputs.ada"),
+        ({"strategy": {"name": "simultaneous", "pool_size": 2}}, "--strategy.pool-size"),
+        ({"strategy": {"name": "simultaneous", "generator_steps": 2}}, "--strategy.generator-steps"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(groups, message):
+    with pytest.raises(ConfigError, match=message):
+        one_step(with_groups(POINTS, **groups))
+
+
+def test_schedules_span_the_run_whatever_the_number_of_updates():
+    config = with_groups(POINTS, ttur={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, strategy={"discriminator_steps": 5})
+    rates = build_learning_rates(config)
+    np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/discriminator"], 0.5)
+    np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/generator"], 1.0)
+    # And the optimiser agrees: after 250 updates of D, half of a plain step is left.
+    optimizer = build_optimizer(with_groups(config, ttur={"discriminator": "sgd", "ema_decay": 0.0}))
+    params = Players({"w": jnp.zeros(())}, {"w": jnp.zeros(())})
+    state = optimizer.init(params)
+
+    def body(state, _):
+        updates, state = optimizer.update(Players(None, {"w": jnp.ones(())}), state, params)
+        return state, updates.discriminator["w"]
+
+    _, updates = jax.lax.scan(body, state, length=251)
+    np.testing.assert_allclose(updates[jnp.array([0, 250])], [-1.0, -0.5], rtol=1e-5)
+
+
+def test_model_options_come_from_data_and_flags():
+    config = Config(model=ModelConfig(name="dcgan", width=8, options={"noise_std": 0.1}))
+    options = model_options(config, (64, 64, 3), 0)
+    assert (options["image_size"], options["channels"], options["width"], options["noise_std"]) == (64, 3, 8, 0.1)
+    with pytest.raises(ConfigError, match=r"does not make data of shape \(2,\)"):
+        model_options(config, (2,), 0)
+
+
+def test_ranges_are_checked():
+    for config, message in [
+        (Config(steps=-1), "--steps -1: must be at least 0"),
+        (Config(ttur=TturConfig(b1=1.0)), r"--ttur.b1 1.0: must be in \[0, 1\)"),
+        (Config(penalty=PenaltyConfig(r1=-1.0)), "--penalty.r1 -1.0: must be at least 0"),
+        (Config(loss=LossConfig(real_target=(1.0, 0.5))), "--loss.real-target"),
+        (Config(inputs=InputConfig(pack=3)), "--batch-size 64: must be a multiple of 3"),
+        (Config(strategy=StrategyConfig(pool_size=1, pool_interval=5, pool_duration=5)), "--strategy.pool-duration"),
+        (Config(ttur=TturConfig(generator_lr=float("nan"))), "--ttur.generator-lr nan"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            check(config)
