@@ -53,7 +53,7 @@ def one_step(config):
     ids=str,
 )
 def test_every_switch_makes_a_step(groups):
-    params, state, metrics = one_step(with_groups(POINTS, **groups))
+    params, _, metrics = one_step(with_groups(POINTS, **groups))
     assert isinstance(params, Players)
     assert {"discriminator_loss", "generator_loss", "learning_rate/generator"} <= set(metrics)
     assert all(value.shape == () for value in metrics.values())
@@ -82,7 +82,9 @@ def test_what_cannot_be_is_refused(groups, message):
 
 
 def test_schedules_span_the_run_whatever_the_number_of_updates():
-    config = with_groups(POINTS, ttur={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, strategy={"discriminator_steps": 5})
+    config = with_groups(
+        POINTS, ttur={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, strategy={"discriminator_steps": 5}
+    )
     rates = build_learning_rates(config)
     np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/discriminator"], 0.5)
     np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/generator"], 1.0)

@@ -330,6 +330,14 @@ def test_each_failure_is_named_and_no_other(id):
     assert finding.step <= 700
 
 
+def test_a_slow_beginning_is_no_collapse():
+    """Samples of an untrained generator are alike, and grow apart."""
+    rising = stream(sample={"samples/pairwise_distance": lambda step: 1e-4 * 1.02**step if step < 400 else 0.4}, start=0)
+    assert findings_of(rising) == []
+    falling = stream(sample={"samples/pairwise_distance": lambda step: 0.3 if step < 400 else 0.1}, start=0)
+    assert [finding.id for finding in findings_of(falling)] == ["mode_collapse"]
+
+
 def test_mixed_batches_are_named_at_the_first_record():
     (finding,) = findings_of(stream(), mixed_statistics=True)
     assert (finding.id, finding.step) == ("mixed_batches", 10)

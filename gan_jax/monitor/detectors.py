@@ -230,11 +230,11 @@ def mode_collapse(history: History, setting: Setting) -> Seen | None:
     peak = max((distance(row) for row in history.samples if math.isfinite(distance(row))), default=math.nan)
     for rows, confidence in (
         (later(0.0, lambda row: distance(row) < 0.03), 0.95),
-        (later(0.1, lambda row: distance(row) < min(0.35, 0.7 * peak)), 0.85),
+        (later(0.1, lambda row: distance(row) < min(0.35, 0.6 * peak)), 0.85),
         (later(0.5, lambda row: distance(row) < 0.12), 0.85),
         (later(0.3, lambda row: number(row, "samples/classes") < 1.7 and number(row, "samples/confident") > 0.85), 0.85),
     ):
-        if lasts(rows, ROWS):
+        if lasts(rows, ROWS) and distance(rows[-1]) <= 1.3 * distance(rows[-ROWS]):
             return Seen(int(rows[0]["step"]), confidence, figures(rows[-1], *shown) | {"highest before": peak})
     return None
 

@@ -1,0 +1,41 @@
+"""The typed configuration of a run; every field is a flag. `gan_jax.build` makes functions of its names."""
+
+from gan_jax.config.checks import ConfigError, check, flag, flatten
+from gan_jax.config.files import from_dict, load_config, save_config, to_dict
+from gan_jax.config.groups import (
+    NOT_OF_THE_RUN,
+    Config,
+    DataConfig,
+    EvaluationConfig,
+    InputConfig,
+    LossConfig,
+    ModelConfig,
+    MonitorConfig,
+    PenaltyConfig,
+    StrategyConfig,
+    TransformConfig,
+    TturConfig,
+)
+
+__all__ = [
+    "NOT_OF_THE_RUN",
+    "Config",
+    "ConfigError",
+    "DataConfig",
+    "EvaluationConfig",
+    "InputConfig",
+    "LossConfig",
+    "ModelConfig",
+    "MonitorConfig",
+    "PenaltyConfig",
+    "StrategyConfig",
+    "TransformConfig",
+    "TturConfig",
+    "check",
+    "flag",
+    "flatten",
+    "from_dict",
+    "load_config",
+    "save_config",
+    "to_dict",
+]
