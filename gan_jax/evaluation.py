@@ -88,14 +88,31 @@ def needs_context(experiment: Experiment) -> bool:
     return context_shape(experiment) is not None
 
 
-def extractor_of(config: Config, source: Source) -> str | None:
+EXTRACTORS = ("auto", "pixels", "vgg16", *metrics.FEATURE_EXTRACTORS)
+
+
+def extractor_of(config: Config, source: Source) -> str | metrics.FeatureExtractor | None:
     """The feature network: as asked for, or the shipped classifier where the images are digits; None for none."""
-    chosen = config.evaluation.extractor
-    if chosen not in ("auto", "pixels", *metrics.FEATURE_EXTRACTORS):
-        raise ConfigError(f"--evaluation.extractor {chosen}: must be auto, pixels or one of {', '.join(metrics.FEATURE_EXTRACTORS)}")
+    chosen, weights = config.evaluation.extractor, config.evaluation.weights
+    if chosen not in EXTRACTORS:
+        raise ConfigError(f"--evaluation.extractor {chosen}: must be one of {', '.join(EXTRACTORS)}")
     if chosen == "auto":
-        return "digit_classifier" if source.name in ("mnist5k", "mnist") and source.shape[-1] == 1 else None
-    return None if chosen == "pixels" else chosen
+        return None if extractor_is_not_digits(source) else "digit_classifier"
+    if chosen in ("vgg16", "inception_v3") and weights is None:
+        script = {"vgg16": "convert_vgg.py", "inception_v3": "convert_inception.py"}[chosen]
+        raise ConfigError(f"--evaluation.weights: {chosen} needs its weight file; experiments/{script} --help says where it comes from")
+    return vgg_extractor(weights) if chosen == "vgg16" else None if chosen == "pixels" else chosen
+
+
+def vgg_extractor(weights: Path | None) -> metrics.FeatureExtractor:
+    """VGG16's last activations, averaged over the pixels: 512 features; grey images as three equal channels."""
+    from gan_jax.models import vgg
+
+    def apply(params: Any, images: Any) -> tuple[Any, None]:
+        colour = jnp.broadcast_to(images, (*images.shape[:3], 3)).astype(jnp.float32) / 127.5 - 1.0
+        return vgg.vgg16_features(params, colour, layers=("relu5_3",))["relu5_3"].mean(axis=(1, 2)), None
+
+    return metrics.FeatureExtractor("vgg16", vgg.load_vgg16(weights), apply, resize="none")
 
 
 def evaluate(
@@ -121,6 +138,8 @@ def evaluate(
     seed = config.seed if seed is None else seed
     fake, labels = sample_images(experiment, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
     reference = np.random.default_rng(0).permutation(len(source))[:REFERENCE_LIMIT]
+    if not source.is_images:
+        return mode_records(fake, source, config, seed, ema)
     real = np.asarray(source.images[reference])
     real_labels = None if source.labels is None else source.labels[reference]
     extractor = extractor_of(config, source)
@@ -138,7 +157,7 @@ def evaluate(
     size = count if held is None else len(held)
     options: dict[str, Any] = {
         "metrics": chosen,
-        "weights": config.evaluation.weights,
+        "weights": None if isinstance(extractor, metrics.FeatureExtractor) else config.evaluation.weights,
         "reference": f"{source.name}/{source.split}",
         "seed": seed,
         "progress": progress,
@@ -146,7 +165,10 @@ def evaluate(
     }
     by_class = {"intra_class_frechet_distance", "classification_accuracy_score"} & set(chosen)
     with_labels = {"fake_labels": labels[:size], "real_labels": real_labels} if by_class and labels is not None else {}
-    rows = metrics.measure(fake[:size], real, extractor, ema=ema, **with_labels, **options)
+    try:
+        rows = metrics.measure(fake[:size], real, extractor, ema=ema, **with_labels, **options)
+    except ValueError as error:
+        raise ConfigError(f"--metrics {' '.join(chosen)}: {error}") from error
     of_real: dict[str, float] = {}
     if held is not None:
         if with_labels:
@@ -156,35 +178,55 @@ def evaluate(
     for record in records:
         if record["metric"] == "frechet_distance":
             record["name"] = DISTANCE_NAMES.get(record["extractor"], "frechet_distance")
-    if extractor == "digit_classifier" and source.num_classes == 10:
-        records += class_records(fake, held, config, seed, ema)
-    return records
+    return records + mode_records(fake, source, config, seed, ema)
 
 
-def class_records(fake: np.ndarray, held: np.ndarray | None, config: Config, seed: int, ema: bool) -> list[dict[str, Any]]:
-    """Classes that the digit classifier sees among the samples, the rarest one's share, and how sure it is of them."""
-    network = metrics.feature_extractor("digit_classifier", config.evaluation.weights)
+def count_modes(samples: np.ndarray, source: Source, weights: Any) -> dict[str, tuple[float, dict[str, Any]]]:
+    """What can be counted where the modes are known: name -> (value, details); nothing where they are not.
 
-    def figures(images: np.ndarray) -> dict[str, tuple[float, dict[str, Any]]]:
-        probabilities = network.extract(images).probabilities
-        counts = np.bincount(probabilities.argmax(axis=1), minlength=10)
-        shares = counts / counts.sum()
-        return {
-            "classes_covered": (float((counts > 0).sum()), {"of": 10}),
-            "rarest_class_share": (float(shares.min()), {"shares": [round(float(share), 4) for share in shares]}),
-            "confident_share": (float((probabilities.max(axis=1) > 0.9).mean()), {"threshold": 0.9}),
-        }
+    Points: the modes of the mixture. Stacked digits: the 1,000 modes that the digit classifier sees. Digits: the classes it sees, the
+    rarest one's share, and how sure it is.
+    """
+    if source.centers is not None and source.std is not None:
+        found = metrics.mode_coverage(samples, source.centers, source.std)
+        of = {"of": len(source.centers), "within": "3 standard deviations"}
+        return {"modes": (float(found.modes), of), "high_quality": (found.high_quality, {}), "reverse_kl": (found.reverse_kl, {})}
+    if source.name == "stacked_mnist":
+        found = metrics.stacked_digit_coverage(samples)
+        return {"modes": (float(found.modes), {"of": 1000}), "reverse_kl": (found.reverse_kl, {})}
+    if source.num_classes != 10 or extractor_is_not_digits(source):
+        return {}
+    probabilities = metrics.feature_extractor("digit_classifier", weights).extract(samples).probabilities
+    counts = np.bincount(probabilities.argmax(axis=1), minlength=10)
+    shares = counts / counts.sum()
+    return {
+        "classes_covered": (float((counts > 0).sum()), {"of": 10}),
+        "rarest_class_share": (float(shares.min()), {"shares": [round(float(share), 4) for share in shares]}),
+        "confident_share": (float((probabilities.max(axis=1) > 0.9).mean()), {"threshold": 0.9}),
+    }
 
-    of_fake, of_real = figures(fake), {} if held is None else figures(held)
+
+def extractor_is_not_digits(source: Source) -> bool:
+    """Whether the shipped digit classifier has nothing to say about the images."""
+    return source.name not in ("mnist5k", "mnist") or source.shape not in ((28, 28, 1), (32, 32, 1))
+
+
+def mode_records(fake: np.ndarray, source: Source, config: Config, seed: int, ema: bool) -> list[dict[str, Any]]:
+    """Records of `count_modes`, each beside the same count of equally many reals."""
+    shown = source.held_out or source
+    order = np.random.default_rng(0).permutation(len(shown))[: len(fake)]
+    weights = config.evaluation.weights if config.evaluation.extractor == "digit_classifier" else None
+    of_fake = count_modes(fake, source, weights)
+    of_real = count_modes(np.asarray(shown.images[order]), source, weights) if of_fake else {}
     return [
         {
             "metric": name,
             "value": value,
-            "real": of_real[name][0] if of_real else None,
-            "extractor": "digit_classifier",
+            "real": of_real[name][0],
+            "extractor": "none" if source.centers is not None else "digit_classifier",
             "samples": len(fake),
-            "reference": "none",
-            "reference_samples": 0,
+            "reference": f"{shown.name}/{shown.split}",
+            "reference_samples": len(order),
             "resize": "none",
             "seed": seed,
             "ema": ema,

@@ -15,7 +15,7 @@ from rich.console import Console
 from gan_jax import pictures, run_directory
 from gan_jax.build import Experiment, build
 from gan_jax.checkpoint import Checkpointer
-from gan_jax.config import NOT_OF_THE_RUN, Config, flatten, save_config
+from gan_jax.config import NOT_OF_THE_RUN, Config, ConfigError, flatten, save_config
 from gan_jax.data import Feed, check_unchanged, load
 from gan_jax.evaluation import evaluate, evaluate_run, needs_context
 from gan_jax.monitor import Finding
@@ -270,8 +270,11 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
         console.print(
             f"interrupted; {where}; continue with: python experiments/train.py {config.recipe} --resume {directory}", highlight=False
         )
-    elif config.evaluation.samples and source.is_images:
-        evaluate_run(directory, config, experiment, source, params, opt_state, console=console)
+    elif config.evaluation.samples:
+        try:
+            evaluate_run(directory, config, experiment, source, params, opt_state, console=console)
+        except ConfigError as error:
+            console.print(f"not measured: {error}", highlight=False)
     console.print(f"report: {write_report(directory)}", highlight=False)
     return Trained(directory, params, opt_state, step, failure)
 
