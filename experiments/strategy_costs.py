@@ -1,6 +1,6 @@
 """What every way of playing costs on DCGAN: floating-point operations of the compiled step, and its time against the plain step.
 
-    python experiments/strategy_costs.py --compile-only      fills the compilation cache
+    python experiments/strategy_costs.py --compile-only      fills the compilation cache, prints the operations
     python experiments/strategy_costs.py                     measures, prints the table of docs/strategies.md
 
 DCGAN of width 16, 32x32x1, batch 64, float32. Operations are those that XLA counts in the compiled program; it counts the body of a loop
@@ -35,7 +35,7 @@ class Flags:
     repeats: int = 15
     """Pairs of steps timed for each row."""
     compile_only: bool = False
-    """Compile, measure nothing."""
+    """Compile, time nothing."""
     out: Path = OUT
     """The file of results."""
 
@@ -86,6 +86,7 @@ def measure(flags: Flags) -> list[dict[str, Any]]:
     for name in ROWS:
         step, flops = step_of(name, flags)
         if flags.compile_only:
+            print(name, "-" if flops is None else f"{flops / 1e9:.3f} Gflop", flush=True)
             continue
         step()
         pairs = [(seconds_of(plain), seconds_of(step)) for _ in range(flags.repeats)]

@@ -36,17 +36,23 @@ class Flags:
     """Only print the table."""
 
 
+def done(flags: Flags) -> set[tuple[str, str]]:
+    """What the file of results has."""
+    return {(row["data"], row["name"]) for row in mixtures.read_rows(flags.out)}
+
+
 def play_missing(flags: Flags) -> None:
     """Plays every row on both data sets, but for those that the file has."""
     for data in mixtures.DATA if flags.data == "both" else (flags.data,):
         for name, changed in ROWS.items():
-            done = {(row["data"], row["name"]) for row in mixtures.read_rows(flags.out)}
-            if (data, name) in done or flags.only not in name:
+            if (data, name) in done(flags) or flags.only not in name:
                 continue
             base = mixtures.protocol_config("short", data)
             config = mixtures.check(mixtures.replaced(base, changed))
             print(f"{data}: {name}", file=sys.stderr, flush=True)
             results = mixtures.play_seeds(config, range(flags.seeds), devices=flags.devices)
+            if (data, name) in done(flags):  # by another process, meanwhile
+                continue
             mixtures.append_rows(flags.out, mixtures.rows_of(config, base, "short", name, results))
 
 
@@ -60,7 +66,10 @@ def main() -> None:
         if not flags.table:
             command_line.compilation_cache(None)
             play_missing(flags)
-        print(mixtures.table(mixtures.read_rows(flags.out), times=False))
+        order = list(ROWS)
+        rows = [row for row in mixtures.read_rows(flags.out) if row["name"] in order]
+        rows.sort(key=lambda row: (mixtures.DATA.index(row["data"]), order.index(row["name"])))
+        print(mixtures.table(rows, times=False))
 
 
 if __name__ == "__main__":

@@ -32,19 +32,21 @@ def shrunk(config):
     width = {"width": WIDTHS.get(name, 4)} if "width" in known else {}
     model = dataclasses.replace(config.model, **width, latent_dim=latent_dim, options={**config.model.options, **options})
     data = dataclasses.replace(config.data, image_size=SIZES.get(name, 32))
-    return dataclasses.replace(check(config), model=model, data=data, batch_size=4, steps=10, epochs=0)
+    turns = min(config.strategy.discriminator_steps, 2)
+    strategy = dataclasses.replace(config.strategy, discriminator_steps=turns)
+    return dataclasses.replace(check(config), model=model, data=data, strategy=strategy, batch_size=4, steps=10, epochs=0)
 
 
 def started(config):
     """The experiment of a small configuration, and a batch for it."""
-    of_points = config.model.name == "points"
-    size = config.data.image_size
-    shape = (2,) if of_points else (size, size, 1)
-    experiment = build(config, shape, 0 if of_points else 10)
+    points = config.model.name == "points"
+    shape = (2,) if points else (config.data.image_size, config.data.image_size, 3 if config.data.source == "stacked_mnist" else 1)
+    experiment = build(config, shape, 0 if points else 10)
     count = config.batch_size * experiment.strategy.rounds
     image = jax.random.normal(jax.random.key(0), (count, *shape))
-    pixels = image if of_points else (jnp.tanh(image) * 127 + 128).astype(jnp.uint8)
-    return experiment, {"image": pixels, "label": jnp.arange(count) % 10}
+    if not points:
+        image = (jnp.tanh(image) * 127 + 128).astype(jnp.uint8)
+    return experiment, {"image": image, "label": jnp.arange(count) % 10}
 
 
 @functools.cache

@@ -338,6 +338,12 @@ def test_a_slow_beginning_is_no_collapse():
     assert [finding.id for finding in findings_of(falling)] == ["mode_collapse"]
 
 
+def test_varied_samples_of_one_class_are_a_collapse():
+    one = {"samples/classes": 1.2, "samples/confident": 0.95}
+    assert [finding.id for finding in findings_of(stream(sample=one))] == ["mode_collapse"]
+    assert findings_of(stream(sample=one | {"samples/pairwise_distance": 0.2}, start=0)) == []
+
+
 def test_mixed_batches_are_named_at_the_first_record():
     (finding,) = findings_of(stream(), mixed_statistics=True)
     assert (finding.id, finding.step) == ("mixed_batches", 10)

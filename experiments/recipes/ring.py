@@ -9,7 +9,7 @@ Takes and reaches: see the table in docs/strategies.md.
 from gan_jax.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
 
 CONFIG = Config(
-    steps=10_000,
+    steps=15_000,
     batch_size=128,
     sample_every=1000,
     checkpoint_every=5000,

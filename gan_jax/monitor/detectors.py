@@ -232,11 +232,16 @@ def mode_collapse(history: History, setting: Setting) -> Seen | None:
         (later(0.0, lambda row: distance(row) < 0.03), 0.95),
         (later(0.1, lambda row: distance(row) < min(0.35, 0.6 * peak)), 0.85),
         (later(0.5, lambda row: distance(row) < 0.12), 0.85),
-        (later(0.3, lambda row: number(row, "samples/classes") < 1.7 and number(row, "samples/confident") > 0.85), 0.85),
+        # Images that are varied, and of one class; blurred ones of a slow beginning are classed alike, too.
+        (later(0.3, lambda row: _one_class(row) and distance(row) > 0.3), 0.85),
     ):
         if lasts(rows, ROWS) and distance(rows[-1]) <= 1.3 * distance(rows[-ROWS]):
             return Seen(int(rows[0]["step"]), confidence, figures(rows[-1], *shown) | {"highest before": peak})
     return None
+
+
+def _one_class(row: Record) -> bool:
+    return number(row, "samples/classes") < 1.7 and number(row, "samples/confident") > 0.85
 
 
 def few_dimensions(history: History, setting: Setting) -> Seen | None:
