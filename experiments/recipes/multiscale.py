@@ -1,4 +1,4 @@
-"""Multi-scale discriminators on the embedded digits (Wang et al., 2018): one structure, own parameters, three scales.
+"""Multi-scale discriminators on the embedded digits (Wang et al., 2018): one structure, own parameters, two scales.
 
 python experiments/train.py multiscale --seed 0
 """

@@ -3,7 +3,7 @@
     python experiments/mixtures.py ring --seeds 8 --devices 2
     python experiments/train.py ring --seed 0
 
-Takes and reaches: see the table in docs/strategies.md.
+Counts of modes over seeds come from the first command; the second is a single run with its report.
 """
 
 from gan_jax.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig

@@ -1,4 +1,4 @@
-"""The second stage of a stacked GAN on the embedded digits: 32x32 given 8x8 (Denton et al., 2015; Huang et al., 2017).
+"""The second stage of a stacked GAN on the embedded digits: 32x32 given 8x8 (Denton et al., 2015; Zhang et al., 2017).
 
 python experiments/train.py stacked_small --seed 0
 python experiments/train.py stacked --seed 0
