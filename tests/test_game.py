@@ -144,6 +144,7 @@ def test_input_transforms_apply_to_reals_and_fakes_and_keep_state():
     fake, _ = game.generate(params.generator, state, round)
     plain = point_game()
     moved = fake._replace(images=fake.images + 1.0)
+    state = state._replace(inputs=())
     expected = plain.discriminator_objective(params.discriminator, state, moved, round._replace(real=round.real + 1.0), None)[0]
     np.testing.assert_allclose(d_loss, expected, rtol=1e-6)
 

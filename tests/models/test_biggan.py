@@ -53,7 +53,7 @@ def test_each_part_of_the_latents_enters_at_its_own_block():
     ("options", "words"),
     [
         ({"image_size": 16}, "image_size 16"),
-        ({"attention": 12}, "attention must be one of 0, 8, 16, 32"),
+        ({"attention": 12}, "attention must be one of 0, 8, 16; got 12"),
         ({"shared_dim": 0}, "skip_latents needs shared_dim"),
     ],
 )

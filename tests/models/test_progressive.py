@@ -84,7 +84,7 @@ def test_layers_of_stages_to_come_get_no_gradient_and_the_grown_network_uses_all
         f"{layer}/conv/{leaf}" for layer in ("first_0", "second_1", "to_image_1") for leaf in ("bias", "kernel")
     ]
     assert sorted({name.split("/")[0] for name in names_without_gradient(d)}) == ["first_1", "from_image_1", "second_0"]
-    _, _, (g, d), _ = gradients_of("progressive", **options)
+    _, _, (g, d), _ = gradients_of("progressive", lambda state: set_growth(state, 1.0), **options)
     assert {name.split("/")[0] for name in names_without_gradient(g) + names_without_gradient(d)} == {"to_image_0", "from_image_0"}
 
 
