@@ -42,7 +42,7 @@ def test_features_are_chosen_by_name():
     assert extractor_of(evaluating(), small) is None
     assert extractor_of(evaluating(extractor="pixels"), digits) is None
     assert count_modes(small.images[:10], small, None) == {}
-    with pytest.raises(ConfigError, match="--evaluation.extractor best: must be one of auto"):
+    with pytest.raises(ConfigError, match=r"--evaluation\.extractor best: must be one of auto"):
         extractor_of(evaluating(extractor="best"), digits)
     for name, script in (("vgg16", "convert_vgg.py"), ("inception_v3", "convert_inception.py")):
         with pytest.raises(ConfigError, match=script):
