@@ -20,7 +20,7 @@ from gan_jax.data import Feed, check_unchanged, load
 from gan_jax.evaluation import evaluate, evaluate_run, needs_context
 from gan_jax.monitor import Finding
 from gan_jax.progress import ProgressBar, summary
-from gan_jax.report import write_report
+from gan_jax.report import ReportError, write_report
 from gan_jax.run_directory import METRICS, TIMING, JsonLines, RunError
 from gan_jax.typing import Array, Players
 from gan_jax.watch import Probes, Watch, describe_setting, roll_back, rollbacks, visible
@@ -205,7 +205,7 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
 
     def show(at: int, bar: ProgressBar) -> None:
         samples = draw_samples(params, opt_state)
-        write_samples(directory, at, samples)
+        survive("the samples", lambda: write_samples(directory, at, samples), bar.say)
         if probes is not None:
             write(at, probes(samples, params, opt_state), bar)
 
@@ -255,10 +255,10 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
         run_directory.write_json(directory / "run.json", record | {"rollbacks": [*rolled_back, happened]})
         console.print(f"rolling back to step {happened['to_step']} with {happened['changed']}", highlight=False)
         return train(changed_config, resume=directory, command=command, console=console)
-    write_animation(directory)
+    survive("the animation", lambda: write_animation(directory), console.print)
     status = "stopped" if failure is not None else "interrupted" if step < steps else "finished"
     record |= {"status": status, "step": step, "seconds": round(time.monotonic() - started, 1)}
-    run_directory.write_json(directory / "run.json", record)
+    survive("run.json", lambda: run_directory.write_json(directory / "run.json", record), console.print)
     if failure is not None:
         console.print(
             f"stopped at step {step}: {failure.what}; the checkpoint of step {keeper.latest()} is kept; "
@@ -275,8 +275,19 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
             evaluate_run(directory, config, experiment, source, params, opt_state, console=console)
         except ConfigError as error:
             console.print(f"not measured: {error}", highlight=False)
-    console.print(f"report: {write_report(directory)}", highlight=False)
+    report = survive("the report", lambda: write_report(directory), console.print)
+    if report is not None:
+        console.print(f"report: {report}", highlight=False)
     return Trained(directory, params, opt_state, step, failure)
+
+
+def survive(what: str, write: Callable[[], Any], say: Callable[[str], Any]) -> Any:
+    """Writes something that a run can do without; a disk that refuses it is a line, not the end of the training."""
+    try:
+        return write()
+    except (OSError, ReportError) as error:
+        say(f"{what} could not be written ({getattr(error, 'strerror', None) or error}); going on without")
+        return None
 
 
 def crosses(before: int, after: int, interval: int) -> bool:

@@ -148,6 +148,21 @@ def test_directories_that_cannot_be_used(script, tmp_path, monkeypatch):
     assert_one_line(script("train", "dcgan_mnist", "--out", tmp_path / "new", "--steps", "1", *TINY), "--out", "No space left")
 
 
+def test_a_disk_that_fills_while_training_is_survived(script, tmp_path, monkeypatch):
+    from gan_jax import pictures
+
+    def refuse(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pictures, "save_png", refuse)
+    run = ["train", "dcgan_mnist", "--out", "run", "--steps", "2", "--sample-every", "1", "--checkpoint-every", "1", *TINY]
+    status, _, error = script(*run)
+    assert status == 0
+    assert "the samples could not be written (No space left on device)" in " ".join(error.split())
+    assert "Traceback" not in error
+    assert list((tmp_path / "run" / "checkpoints").glob("step_*"))
+
+
 def test_a_run_its_resumption_and_its_refusals(script, tmp_path):
     run = [
         "train",
