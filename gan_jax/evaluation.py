@@ -177,8 +177,15 @@ def evaluate(
     records = [row._asdict() | {"real": of_real.get(row.metric)} for row in rows]
     for record in records:
         if record["metric"] == "frechet_distance":
-            record["name"] = DISTANCE_NAMES.get(record["extractor"], "frechet_distance")
+            record["metric"] = DISTANCE_NAMES.get(record["extractor"], "frechet_distance")
     return records + mode_records(fake, source, config, seed, ema)
+
+
+def metric_values(records: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Metric -> value; a Fréchet distance also under its plain name, whatever features it was taken in."""
+    values = {record["metric"]: record["value"] for record in records}
+    distances = [values[name] for name in DISTANCE_NAMES.values() if name in values]
+    return values | ({"frechet_distance": distances[0]} if distances else {})
 
 
 def count_modes(samples: np.ndarray, source: Source, weights: Any) -> dict[str, tuple[float, dict[str, Any]]]:
@@ -272,5 +279,5 @@ def table(records: Sequence[dict[str, Any]]) -> Table:
         shown.add_column(name, justify=side)  # type: ignore[arg-type]
     for record in records:
         real = "" if record["real"] is None else f"{record['real']:.4g}"
-        shown.add_row(record.get("name", record["metric"]), f"{record['value']:.4g}", real, str(record["samples"]), record["extractor"])
+        shown.add_row(record["metric"], f"{record['value']:.4g}", real, str(record["samples"]), record["extractor"])
     return shown

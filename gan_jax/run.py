@@ -17,7 +17,7 @@ from gan_jax.build import Experiment, build
 from gan_jax.checkpoint import Checkpointer
 from gan_jax.config import NOT_OF_THE_RUN, Config, ConfigError, flatten, save_config
 from gan_jax.data import Feed, check_unchanged, load
-from gan_jax.evaluation import evaluate, evaluate_run, needs_context
+from gan_jax.evaluation import evaluate, evaluate_run, metric_values, needs_context
 from gan_jax.monitor import Finding
 from gan_jax.progress import ProgressBar, summary
 from gan_jax.report import ReportError, write_report
@@ -236,7 +236,7 @@ def train(config: Config, *, resume: Path | None = None, command: str = "", cons
                 figures = {f"evaluation/{row['metric']}": row["value"] for row in measured}
                 bar.say(f"step {step}: " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
                 write(step, figures, bar)
-                measured = {row["metric"]: row["value"] for row in measured}
+                measured = metric_values(measured)
             if to_save and watch.failure is None:
                 save(step, measured)
                 saved = step

@@ -7,7 +7,7 @@ import pytest
 
 from gan_jax.config import Config, ConfigError, EvaluationConfig
 from gan_jax.data import load_source
-from gan_jax.evaluation import count_modes, extractor_of, mode_records, table
+from gan_jax.evaluation import count_modes, extractor_of, metric_values, mode_records, table
 
 
 def evaluating(**fields):
@@ -55,3 +55,8 @@ def test_stacked_digits_are_counted_by_their_three_classes():
     zero, one = (digits.images[digits.labels == label][0] for label in (0, 1))
     stack = np.stack([np.concatenate(channels, axis=-1) for channels in [(zero, zero, one), (one, zero, zero), (zero, zero, one)]])
     assert count_modes(stack, source, None)["modes"] == (2.0, {"of": 1000})
+
+
+def test_distances_are_named_for_their_features():
+    assert metric_values([{"metric": "classifier_fd", "value": 3.0}]) == {"classifier_fd": 3.0, "frechet_distance": 3.0}
+    assert metric_values([{"metric": "precision", "value": 0.5}]) == {"precision": 0.5}
