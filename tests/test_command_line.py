@@ -211,6 +211,25 @@ def assert_same_run(first, second):
         assert (first / "samples" / name).read_bytes() == (second / "samples" / name).read_bytes()
 
 
+def test_evaluation_while_training_keeps_the_best_checkpoint(script, tmp_path):
+    import json
+
+    flags = ["--steps", "3", "--evaluation.every", "1", "--evaluation.samples", "64", "--keep-checkpoints", "1", "--checkpoint-every", "0"]
+    assert (
+        script("train", "dcgan_mnist", "--out", "run", *[word for word in TINY if word not in ("--evaluation.samples", "0")], *flags)[0]
+        == 0
+    )
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    distances = {line["step"]: line["evaluation/classifier_fd"] for line in lines if "evaluation/classifier_fd" in line}
+    assert sorted(distances) == [1, 2, 3]
+    best = min(distances, key=distances.get)
+    assert {path.name for path in (tmp_path / "run" / "checkpoints").glob("step_*")} == {f"step_{step:08d}" for step in (best, 3)}
+    assert script("evaluate", "run", "--best", "--samples", "64", "--metrics", "frechet_distance")[0] == 0
+    records = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert abs(records[0]["value"] - distances[best]) < 1e-6
+    assert {"metric", "value", "real", "extractor", "samples", "reference", "resize", "seed", "ema"} <= set(records[0])
+
+
 def test_help_and_lists(script):
     status, out, _ = script("train", "--recipes")
     assert status == 0
