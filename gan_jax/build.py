@@ -128,8 +128,6 @@ def model_options(config: Config, image_shape: tuple[int, ...], num_classes: int
         raise ConfigError(f"--model.name {config.model.name}: does not make data of shape {image_shape}")
     chosen = {field.name: getattr(config.model, field.name) for field in dataclasses.fields(config.model) if field.name not in _NOT_OPTIONS}
     chosen = {name: value for name, value in chosen.items() if value is not None and (value != "float32" or name in known)}
-    if "conditional_default" in known:
-        chosen.pop("conditional_default", None)
     for name in chosen | config.model.options:
         if name not in known:
             where = f"--model.{name.replace('_', '-')}" if name in chosen else f"--model.options {name}"
@@ -332,8 +330,3 @@ def build_strategy(config: Config) -> Strategy:
             raise ConfigError("--strategy.pool-size: only with --strategy.name alternating")
         options["pool"] = player_pool(capacity=chosen.pool_size, interval=chosen.pool_interval, duration=chosen.pool_duration)
     return STRATEGIES[chosen.name](**options)
-
-
-def example_dtype(image_shape: tuple[int, ...]) -> Any:
-    """The type in which the data are kept: uint8 images, float32 points."""
-    return jnp.uint8 if len(image_shape) == 3 else jnp.float32

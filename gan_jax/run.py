@@ -19,9 +19,9 @@ from gan_jax.config import NOT_OF_THE_RUN, Config, ConfigError, flatten, save_co
 from gan_jax.data import Feed, check_unchanged, load
 from gan_jax.evaluation import evaluate, evaluate_run, metric_values, needs_context
 from gan_jax.monitor import Finding
-from gan_jax.progress import ProgressBar, summary
+from gan_jax.progress import ProgressBar
 from gan_jax.report import ReportError, write_report
-from gan_jax.run_directory import METRICS, TIMING, JsonLines, RunError
+from gan_jax.run_directory import METRICS, TIMING, JsonLines
 from gan_jax.typing import Array, Players
 from gan_jax.watch import Probes, Watch, describe_setting, roll_back, rollbacks, visible
 
@@ -334,6 +334,3 @@ def tensorboard_writer(directory: Path, step: int) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1 if step else None)
-
-
-__all__ = ["RunError", "Trained", "chunk_step", "identity", "summary", "train"]
