@@ -14,10 +14,13 @@ RECIPES = Path(__file__).parent / "recipes"
 Result = TypeVar("Result")
 
 
-def fail(message: str) -> NoReturn:
-    """Ends the program with one line on standard error and exit status 2."""
+PEER_LOST = 4  # exit status
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """Ends the program with one line on standard error and exit status 2, or another."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(status)
 
 
 def parse(reader: Callable[[], Result]) -> Result:
@@ -62,6 +65,7 @@ def errors_as_lines() -> Iterator[None]:
     from gan_jax.checkpoint import errors as checkpoint_errors
     from gan_jax.config import ConfigError
     from gan_jax.data import DataError
+    from gan_jax.parallel.hosts import PeerLost
     from gan_jax.run_directory import RunError
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
@@ -80,6 +84,8 @@ def errors_as_lines() -> Iterator[None]:
     )
     try:
         yield
+    except PeerLost as error:
+        fail(str(error), PEER_LOST)
     except known as error:
         fail(str(error))
     except KeyboardInterrupt:

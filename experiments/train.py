@@ -8,7 +8,8 @@
     python experiments/train.py --recipes                 the recipes
     python experiments/train.py --models                  the models and their options
 
-Further: --compilation-cache DIR|none says where compiled programs are kept between runs.
+Further: --compilation-cache DIR|none says where compiled programs are kept between runs. Several processes make one run with
+--distributed.coordinator HOST:PORT --distributed.num-processes N --distributed.process-id I, or with experiments/launch.py.
 """
 
 import argparse
@@ -68,6 +69,30 @@ def own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args(arguments)
 
 
+def flags_in(arguments: list[str], prefix: str) -> list[tuple[str, str]]:
+    """The flags that begin so, with their values."""
+    found = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        if name.startswith(prefix):
+            found.append((name.replace("_", "-"), value if equals else following))
+    return found
+
+
+def distributed_flags(arguments: list[str]) -> Any:
+    """The group `distributed` alone: the processes must have met before any of them looks for the run to continue."""
+    import tyro
+
+    from gan_jax.config import Config, DistributedConfig, check
+
+    own = [word for name, value in flags_in(arguments, "--distributed.") for word in (name.replace("--distributed.", "--"), value)]
+
+    def from_flags() -> DistributedConfig:
+        return tyro.cli(DistributedConfig, prog="train.py", args=own)
+
+    return check(Config(distributed=command_line.parse(from_flags))).distributed if own else DistributedConfig()
+
+
 def find_run(resume: str, arguments: list[str]) -> Path | None:
     """The run to continue: as named, or with `auto` the newest of the recipe, if there is one."""
     from gan_jax.run_directory import RunError
@@ -89,10 +114,18 @@ def read(arguments: list[str]) -> tuple[Any, Path | None, argparse.Namespace]:
     """The configuration that the command line asks for, and the run that it continues."""
     import tyro
 
-    from gan_jax.config import Config, check, load_config
+    from gan_jax.config import Config, DistributedConfig, check, load_config
+    from gan_jax.parallel import agreed
+    from gan_jax.run_directory import RunError
 
     own, rest = own_flags(arguments)
-    resume = find_run(own.resume, rest) if own.resume else None
+    # Where there are several processes, one of them looks: another may already be making the directory.
+    resume = None
+    if own.resume and several_processes(arguments):
+        found = agreed(lambda: str(find_run(own.resume, rest) or ""), RunError)
+        resume = Path(found) if found else None
+    elif own.resume:
+        resume = find_run(own.resume, rest)
     saved = resume / "config.yaml" if resume else Path(own.config) if own.config else None
     rest = with_aliases(rest)
     known = command_line.recipes()
@@ -105,7 +138,7 @@ def read(arguments: list[str]) -> tuple[Any, Path | None, argparse.Namespace]:
             )
 
         return check(command_line.parse(from_recipe)), None, own
-    config = dataclasses.replace(load_config(saved), out=None)
+    config = dataclasses.replace(load_config(saved), out=None, distributed=DistributedConfig())
     if rest and rest[0] in known:
         if rest[0] != config.recipe:
             command_line.fail(f"{saved} is a run of the recipe {config.recipe}, not of {rest[0]}")
@@ -127,7 +160,8 @@ def show_models() -> None:
 
 
 def main() -> None:
-    """Reads the flags, trains, and ends with status 0; 2 after one line of error; 3 where --on-failure ended a failing run."""
+    """Reads the flags, trains, and ends with status 0; 2 after one line of error; 3 where --on-failure ended a failing run; 4 where
+    another process of the run is gone."""
     arguments = sys.argv[1:]
     if not arguments or arguments in (["-h"], ["--help"]):
         print(__doc__)
@@ -141,14 +175,41 @@ def main() -> None:
         return
     # Where there is a GPU, the same bytes every time; before JAX is first used.
     os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
-    with command_line.errors_as_lines():
-        config, resume, own = read(arguments)
-        command_line.compilation_cache(own.compilation_cache)
-        from gan_jax.run import train
+    from gan_jax.parallel import leave
 
-        trained = train(config, resume=resume, command=shlex.join(["python", "experiments/train.py", *sys.argv[1:]]))
-    if trained.failure is not None:
+    try:
+        with command_line.errors_as_lines():
+            failed = run(arguments)
+    except SystemExit as end:
+        if several_processes(arguments) and end.code:
+            leave(int(end.code))
+        raise
+    if failed:
         raise SystemExit(3)
+
+
+def several_processes(arguments: list[str]) -> bool:
+    """Whether this is one process of several."""
+    return bool(flags_in(arguments, "--distributed.coordinator"))
+
+
+def run(arguments: list[str]) -> bool:
+    """Trains; says whether a failure of the training ended it."""
+    from gan_jax.parallel import simulate_devices, start
+
+    known = None if flags_in(arguments, "--resume") else read(arguments)
+    if several_processes(arguments):
+        # To agree on the run to continue, the processes must have met, and meeting, they look at their devices.
+        asked = [value for _, value in flags_in(arguments, "--parallel.devices")]
+        simulate_devices(int(asked[-1]) if asked and asked[-1].isdigit() else None)
+        start(**dataclasses.asdict(distributed_flags(arguments)))
+    config, resume, own = known or read(arguments)
+    if not several_processes(arguments):
+        simulate_devices(config.parallel.devices)
+    command_line.compilation_cache(own.compilation_cache)
+    from gan_jax.run import train
+
+    return train(config, resume=resume, command=shlex.join(["python", "experiments/train.py", *sys.argv[1:]])).failure is not None
 
 
 if __name__ == "__main__":

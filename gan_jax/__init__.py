@@ -28,6 +28,7 @@ _SUBMODULES = (
     "moves",
     "nn",
     "optimizers",
+    "parallel",
     "penalties",
     "pieces",
     "replay",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -9,13 +10,14 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax import latents, optimizers
-from gan_jax.config import Config, ConfigError
+from gan_jax.config import Config, ConfigError, flag, flatten
 from gan_jax.contexts import CONTEXTS
 from gan_jax.game import Game
 from gan_jax.gan import play
 from gan_jax.inputs import adaptive_augment, diff_augment, instance_noise, pack
 from gan_jax.losses import ADVERSARIAL, TAKES_TARGETS, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
+from gan_jax.parallel import Placement, place
 from gan_jax.penalties import PENALTIES, gradient_penalty, top_k_count, top_k_weights
 from gan_jax.pieces import GameState, Penalty, normalize_images
 from gan_jax.replay import Replay, player_pool, replay_buffer
@@ -34,13 +36,14 @@ class Experiment(NamedTuple):
     gan: GAN
 
 
-def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0) -> Experiment:
+def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, placement: Placement | None = None) -> Experiment:
     """Makes the game that a configuration describes.
 
     Args:
         config: checked with `gan_jax.config.check`.
         image_shape: of one example of the data.
         num_classes: of the data; used where the model is conditional or classifies.
+        placement: the devices that `train_step` is spread over; None for one.
 
     Raises:
         ConfigError: a name that no table has, or a combination that cannot be.
@@ -48,6 +51,14 @@ def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0) ->
     try:
         strategy = build_strategy(config)
         game = build_game(config, image_shape, num_classes)
+        if placement is not None:
+            parts = placement.devices * config.strategy.micro_batches * config.inputs.pack
+            if config.batch_size % parts:
+                raise ConfigError(
+                    f"--batch-size {config.batch_size}: must be a multiple of {parts} ({placement.devices} devices, "
+                    "times --strategy.micro-batches, times --inputs.pack)"
+                )
+            strategy = place(strategy, placement, micro_batches=config.strategy.micro_batches)
         return Experiment(game, strategy, play(game, strategy))
     except ConfigError:
         raise
@@ -60,7 +71,11 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
     if config.loss.name not in ADVERSARIAL:
         raise ConfigError(f"--loss.name {config.loss.name}: must be one of {', '.join(ADVERSARIAL)}")
     classes = _classes(config, num_classes)
-    networks = build_model(config.model.name, **model_options(config, image_shape, classes))
+    options = model_options(config, image_shape, classes)
+    try:
+        networks = build_model(config.model.name, **options)
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise ConfigError(f"--model.options: {config.model.name} cannot be built: {error}") from error
     if config.inputs.replay_size and classes:
         raise ConfigError("--inputs.replay-size: past fakes carry no labels; drop --model.conditional")
     if config.loss.generator_target is not None and config.loss.name not in TAKES_TARGETS:
@@ -69,8 +84,7 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         raise ConfigError(f"--inputs.ada: its measure needs a decision at logit 0, which {config.loss.name} does not have")
     if config.inputs.pack > 1 and classes:
         raise ConfigError("--inputs.pack: packed samples have no single label; drop --model.conditional")
-    if config.strategy.joint_batches and len(image_shape) == 1:
-        raise ConfigError("--strategy.joint-batches: for images only")
+    refuse_combinations(config, image_shape)
     return Game(
         generator=networks.generator,
         discriminator=networks.discriminator,
@@ -80,6 +94,7 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         latent_dim=config.model.latent_dim,
         sample_latents=latents.LATENTS[config.model.latents],
         num_classes=classes,
+        sample_labels=partial(jax.random.randint, minval=0, maxval=config.model.codes) if config.model.codes else None,
         penalties=build_penalties(config),
         terms=build_terms(config, num_classes),
         transforms=build_transforms(config),
@@ -100,7 +115,34 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
     )
 
 
+# Fields that mean something for images only.
+_FOR_IMAGES = (
+    *("loss.total_variation", "loss.perceptual", "loss.style", "penalty.consistency", "penalty.balanced_consistency"),
+    *("inputs.diff_augment", "inputs.ada", "strategy.joint_batches"),
+)
+
+
+def refuse_combinations(config: Config, image_shape: tuple[int, ...]) -> None:
+    """Raises ConfigError where terms and inputs are asked for that the data or the model do not have."""
+    fields, model = flatten(config), config.model.name
+    if len(image_shape) == 1:
+        for path in _FOR_IMAGES:
+            if fields[path]:
+                raise ConfigError(f"{flag(path)}: for images only; {config.data.source} has points")
+    if config.loss.kl and MODELS[model].context != "real":
+        raise ConfigError(f"--loss.kl: the model {model} has no encoder")
+    if model == "progressive":
+        for path in ("loss.feature_matching", "loss.feature_reconstruction"):
+            if fields[path]:
+                raise ConfigError(f"{flag(path)}: the discriminator of progressive gives no features")
+
+
 def _classes(config: Config, num_classes: int) -> int:
+    if config.model.codes:
+        sees = "condition" in MODELS[config.model.name].options and config.model.condition != "none"
+        if config.model.conditional or not config.model.auxiliary or sees:
+            raise ConfigError("--model.codes: D has to tell them without seeing them; set --model.auxiliary True --model.condition none")
+        return config.model.codes
     wanted = config.model.conditional or config.model.auxiliary
     if wanted and not num_classes:
         raise ConfigError(f"--model.conditional: the source {config.data.source} has no labels")
@@ -108,7 +150,7 @@ def _classes(config: Config, num_classes: int) -> int:
 
 
 # Fields of ModelConfig that are no options of a model.
-_NOT_OPTIONS = ("name", "latents", "conditional", "options", "phase_steps")
+_NOT_OPTIONS = ("name", "latents", "conditional", "codes", "options", "phase_steps")
 
 
 def model_options(config: Config, image_shape: tuple[int, ...], num_classes: int) -> dict[str, Any]:
@@ -192,7 +234,10 @@ def build_inputs(config: Config) -> tuple[InputTransform, ...]:
     """Transformations of D's inputs: augmentation first, then noise, then packing."""
     inputs, found = config.inputs, []
     if inputs.diff_augment:
-        found.append(diff_augment(policy=inputs.diff_augment))
+        try:
+            found.append(diff_augment(policy=inputs.diff_augment))
+        except ValueError as error:
+            raise ConfigError(f"--inputs.diff-augment: {error}") from error
     if inputs.ada:
         found.append(adaptive_augment(target=inputs.ada))
     if inputs.instance_noise:
@@ -325,6 +370,8 @@ def build_strategy(config: Config) -> Strategy:
     for name in shared:
         if name not in options and getattr(chosen, name) != getattr(default, name):
             raise ConfigError(f"--strategy.{name.replace('_', '-')}: the strategy {chosen.name} has no such option")
+    if chosen.fakes == "shared" and (chosen.micro_batches > 1 or chosen.pool_size):
+        raise ConfigError("--strategy.fakes shared: excludes --strategy.micro-batches and --strategy.pool-size")
     if chosen.pool_size:
         if chosen.name != "alternating":
             raise ConfigError("--strategy.pool-size: only with --strategy.name alternating")

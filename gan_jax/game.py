@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.optimizers import ema_params
+from gan_jax.optimizers import average_gradients, ema_params
 from gan_jax.pieces import GameState, Penalty, Play, Round, Term, named_key, normalize_images
 from gan_jax.replay import Replay
 from gan_jax.typing import (
@@ -64,6 +64,7 @@ class Game:
         latent_dim: latents are [batch, latent_dim].
         sample_latents: `(rng, shape) -> latents`.
         num_classes: 0 for an unconditional game.
+        sample_labels: `(rng, shape) -> int32 labels` of the fakes, in place of the batch's: a code that is not in the data (InfoGAN).
         penalties: gradient penalties of D.
         terms: further loss terms of either player.
         transforms: `Players` of tuples of `ParamTransform`.
@@ -84,6 +85,8 @@ class Game:
         learning_rates: `step -> metrics`, reported with the others, or None.
         layer_norms: report the gradient norm of every layer, too.
         example_batch: batch size of the examples that `init` shows the networks.
+        axis_name: the mapped axis over whose devices the batch is spread, inside `shard_map` or `pmap`; `gan_jax.parallel` sets it.
+        share_statistics: whether what couples the examples of a batch then means the batch of all these devices, or of each.
     """
 
     generator: Network
@@ -94,6 +97,7 @@ class Game:
     latent_dim: int
     sample_latents: Callable[..., Array]
     num_classes: int = 0
+    sample_labels: Callable[..., Array] | None = None
     penalties: tuple[Penalty, ...] = ()
     terms: tuple[Term, ...] = ()
     transforms: Players = NO_TRANSFORMS
@@ -112,6 +116,22 @@ class Game:
     learning_rates: Callable[[Array], Metrics] | None = None
     layer_norms: bool = False
     example_batch: int = 48
+    axis_name: str | None = None
+    share_statistics: bool = True
+
+    # -- over devices ----------------------------------------------------------------------------------------
+
+    def average(self, tree: PyTree) -> PyTree:
+        """The mean over the devices of `axis_name`, by the link `average_gradients`; the tree itself where there is no such axis."""
+        return tree if self.axis_name is None else average_gradients(self.axis_name).update(tree, optax.EmptyState())[0]
+
+    def norm_over_batch(self, gradient: Array) -> Array:
+        """The norm of a gradient [batch, ...] with respect to the examples, of the loss's mean over the whole batch."""
+        if self.axis_name is None:
+            return jnp.linalg.norm(gradient)
+        # A device's own mean is over fewer examples: its gradient is larger by the number of devices.
+        squares = jax.lax.psum(jnp.sum(jnp.square(gradient)), self.axis_name)
+        return jnp.sqrt(squares) / jax.lax.axis_size(self.axis_name)
 
     # -- beginning -------------------------------------------------------------------------------------------
 
@@ -153,7 +173,10 @@ class Game:
         real = normalize_images(batch["image"])
         if real.shape[1:] != self.image_shape:
             raise ValueError(f"batch['image'] must have shape [batch, {', '.join(map(str, self.image_shape))}]; got {real.shape}")
-        labels = batch["label"] if self.num_classes else None
+        if self.sample_labels is not None:
+            labels = self.sample_labels(named_key(rng, "labels"), (real.shape[0],))
+        else:
+            labels = batch["label"] if self.num_classes else None
         return Round(
             real=real,
             labels=labels,
@@ -277,6 +300,7 @@ class Game:
             )[0],
             generate=(lambda latents, name: jax.lax.stop_gradient(generate(latents, name))) if detach else generate,
             step=state.step,
+            axis_name=self.axis_name if self.share_statistics else None,
         )
         term_loss, state, term_metrics = self._terms("discriminator", play, state)
         loss += term_loss
@@ -337,6 +361,7 @@ class Game:
             discriminate=lambda images, name: self._discriminate(effective, network_state, images, round, state, f"term/{name}")[0],
             generate=generator[1],
             step=state.step,
+            axis_name=self.axis_name if self.share_statistics else None,
         )
         term_loss, state, term_metrics = self._terms("generator", play, state)
         loss = self.adversarial_weight * adversarial + term_loss

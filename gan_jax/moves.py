@@ -83,8 +83,8 @@ def generator_gradients(
     gradients = jax.tree.map(jnp.add, forward.pull(of_fake)[0], direct)
     if any(term.player == "generator" for term in game.terms):
         adversarial = pull((none, one))[0].images
-        metrics["adversarial_gradient_norm"] = jnp.linalg.norm(adversarial)
-        metrics["task_gradient_norm"] = jnp.linalg.norm(of_fake.images - adversarial)
+        metrics["adversarial_gradient_norm"] = game.norm_over_batch(adversarial)
+        metrics["task_gradient_norm"] = game.norm_over_batch(of_fake.images - adversarial)
     return gradients, state, metrics
 
 
@@ -119,7 +119,8 @@ def show_past_fakes(game: Game, state: GameState, round: Round, fake: GeneratorO
 
 
 def apply_gradients(game: Game, player: str, gradients: PyTree, params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
-    """One step of one player's optimiser; nothing of the other player changes."""
+    """One step of one player's optimiser, with the gradients of all devices; nothing of the other player changes."""
+    gradients = game.average(gradients)
     metrics = {f"{player}_gradient_norm": optax.global_norm(gradients)}
     of_layers = layers(gradients)
     if game.layer_norms:

@@ -83,6 +83,7 @@ class Play(NamedTuple):
         discriminate: `(images, name) -> DiscriminatorOutput`, another pass of the present D; `name` names its draws.
         generate: `(latents, name) -> GeneratorOutput`, another pass of the present G.
         step: int32 [].
+        axis_name: of the devices over which the batch is spread and whose statistics are shared; None where the batch is all here.
     """
 
     round: Round
@@ -93,6 +94,7 @@ class Play(NamedTuple):
     discriminate: Callable[..., DiscriminatorOutput]
     generate: Callable[..., GeneratorOutput]
     step: Array
+    axis_name: str | None = None
 
 
 class Term(NamedTuple):

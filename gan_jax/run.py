@@ -1,5 +1,7 @@
 """The loop: the only place where training meets the disk. Read it top to bottom."""
 
+import dataclasses
+import functools
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,21 +11,25 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from rich.console import Console
 
-from gan_jax import pictures, run_directory
+from gan_jax import run_directory
 from gan_jax.build import Experiment, build
 from gan_jax.checkpoint import Checkpointer
-from gan_jax.config import NOT_OF_THE_RUN, Config, ConfigError, flatten, save_config
-from gan_jax.data import Feed, check_unchanged, load
-from gan_jax.evaluation import evaluate, evaluate_run, metric_values, needs_context
+from gan_jax.config import NOT_OF_THE_RUN, Config, ConfigError, DistributedConfig, flatten, save_config
+from gan_jax.data import Feed, Source, check_unchanged, load
+from gan_jax.evaluation import evaluate, evaluate_run, metric_values
 from gan_jax.monitor import Finding
+from gan_jax.parallel import Placement, agreed, any_process, here, losing_peers, make_placement, process_count, state_shardings, writes
 from gan_jax.progress import ProgressBar
-from gan_jax.report import ReportError, write_report
-from gan_jax.run_directory import METRICS, TIMING, JsonLines
+from gan_jax.records import Records, survive, write_animation
+from gan_jax.records import sampler as sampler
+from gan_jax.report import write_report
+from gan_jax.run_directory import RunError
+from gan_jax.showcase import write_pictures
+from gan_jax.stored_run import StoredRun
 from gan_jax.typing import Array, Players
-from gan_jax.watch import Probes, Watch, describe_setting, roll_back, rollbacks, visible
+from gan_jax.watch import roll_back, rollbacks
 
 # For programs that run once, and quickly: compiling them would take longer than running them unoptimised.
 RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -56,6 +62,8 @@ def identity(config: Config) -> dict[str, Any]:
         or (config.model.name == "progressive" and not config.model.phase_steps)
     )
     dropped = [name for name in NOT_OF_THE_RUN if not (name == "steps" and depends_on_steps)]
+    if config.parallel.statistics == "global":
+        dropped.append("parallel")  # so that a run from before there was such a choice goes on
     kept = {path: value for path, value in values.items() if not any(path == name or path.startswith(f"{name}.") for name in dropped)}
     return {
         path: list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value for path, value in kept.items()
@@ -107,230 +115,314 @@ def stop_on_interrupt() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def train(config: Config, *, resume: Path | None = None, command: str = "", console: Console | None = None) -> Trained:
+def train(
+    config: Config, *, resume: Path | None = None, command: str = "", console: Console | None = None, until: int | None = None
+) -> Trained:
     """Trains as configured, in a directory of its own, and writes the report.
+
+    Every process of a run calls it alike; one of them writes and speaks.
 
     Args:
         config: checked.
         resume: the directory of a run to continue; its configuration must agree.
         command: the command line, for the record.
         console: where to print; standard error by default.
+        until: stop at this step as if interrupted there; schedules still span the run as configured.
 
     Raises:
         RunError, DataError, ConfigError, and those of `gan_jax.checkpoint`: one line each, for a person.
+        gan_jax.parallel.PeerLost: another process of this run is gone.
     """
-    console = console or Console(stderr=True)
+    if not writes():
+        console = Console(quiet=True)
+    with losing_peers():
+        run = begin(config, resume, command, console or Console(stderr=True))
+        state, step, records = draw_or_restore(run)
+        reached = loop(run, records, state, step, until)
+        return finish(run, records, reached, command)
 
-    # The data and the game.
+
+class Run(NamedTuple):
+    """What does not change while a run trains.
+
+    Attributes:
+        config, console: as given.
+        source, experiment, placement, feed: the data, the game, its devices (None for one), and how the one comes to the other.
+        steps: to take.
+        directory: of the run.
+        resumed: whether it was there before.
+        rolled_back: what its record tells of rollbacks.
+        record: for run.json.
+        keeper: of the checkpoints.
+    """
+
+    config: Config
+    console: Console
+    source: Source
+    experiment: Experiment
+    placement: Placement | None
+    feed: Feed
+    steps: int
+    directory: Path
+    resumed: bool
+    rolled_back: list[dict[str, Any]]
+    record: dict[str, Any]
+    keeper: Checkpointer
+
+    def save(self, step: int, state: tuple[Players, Any], metrics: dict[str, float] | None = None) -> None:
+        """Saves a checkpoint."""
+        details = {"step": step, "seed": self.config.seed, "data_position": step, "metrics": metrics or {}}
+        self.keeper.save(step, state, details)
+
+    def write(self, more: dict[str, Any]) -> None:
+        """Writes run.json."""
+        run_directory.write_json(self.directory / "run.json", self.record | more)
+
+
+def placement_of(config: Config) -> Placement | None:
+    """The devices of a run: as asked for, all accelerators, or one CPU device; None for one device in one process."""
+    parallel = config.parallel
+    devices = parallel.devices or (1 if jax.default_backend() == "cpu" else jax.local_device_count())
+    if devices * process_count() == 1:
+        return None
+    if process_count() > 1 and config.monitor.on_failure == "rollback":
+        raise ConfigError("--monitor.on-failure rollback: one process only; take warn or stop")
+    try:
+        return make_placement(
+            parallel.placement, devices=devices, statistics=parallel.statistics, shard_parameters=parallel.shard_parameters
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def begin(config: Config, resume: Path | None, command: str, console: Console) -> Run:
+    """The data, the game, and a directory of its own, or that of the run to continue."""
     source = load(config)
-    experiment = build(config, source.shape, source.num_classes)
-    rounds = experiment.strategy.rounds
+    placement = placement_of(config)
+    experiment = build(config, source.shape, source.num_classes, placement)
     steps = with_steps(config, len(source))
     feed = Feed(
         source,
-        batch_size=config.batch_size * rounds,
+        batch_size=config.batch_size * experiment.strategy.rounds,
         seed=config.seed,
         pipeline=config.data.pipeline,
         workers=config.data.workers,
         flip=config.data.flip,
+        sharding=placement and placement.batches,
+        process_index=jax.process_index(),
+        process_count=process_count(),
     )
 
-    # A directory of its own, or that of the run to continue.
-    directory = resume or config.out or run_directory.free_directory(config.recipe)
-    if resume is None:
-        run_directory.claim(directory)
-        save_config(config, directory / "config.yaml")
-    elif (directory / "run.json").exists():
-        check_unchanged(run_directory.read_json(directory / "run.json")["data"], source)
+    def own_directory() -> str:
+        directory = resume or config.out or run_directory.free_directory(config.recipe)
+        if resume is None:
+            run_directory.claim(directory)
+            save_config(dataclasses.replace(config, distributed=DistributedConfig()), directory / "config.yaml")
+        elif (directory / "run.json").exists():
+            check_unchanged(run_directory.recorded_data(directory), source)
+        return str(directory)
+
+    directory = Path(agreed(own_directory, RunError))
     rolled_back = rollbacks(directory)
     record = run_directory.describe(command, config.seed) | {
         "recipe": config.recipe,
         "steps": steps,
         "data": source.describe(),
         "rollbacks": rolled_back,
+        "processes": process_count(),
+        "devices_used": placement.devices if placement else 1,
     }
     keeper = Checkpointer(
         directory / "checkpoints", config=identity(config), keep=config.keep_checkpoints, best_metric=config.evaluation.best
     )
+    return Run(config, console, source, experiment, placement, feed, steps, directory, resume is not None, rolled_back, record, keeper)
 
-    # The state: drawn, or restored to the byte.
-    rng = jax.random.key(config.seed)
-    params, opt_state = jax.jit(experiment.gan.init, compiler_options=RUN_ONCE)(jax.random.fold_in(rng, 0))
-    step = 0
-    start = jax.tree.map(jnp.copy, params.generator) if config.monitor.enabled and config.ttur.ema_decay else None
-    if resume is not None and keeper.latest() is not None:
-        changed = bool(rolled_back) and keeper.latest() == rolled_back[-1]["to_step"]
-        (params, opt_state), metadata = keeper.restore((params, opt_state), any_configuration=changed)
-        step = int(metadata["step"])
-        console.print(f"resuming {directory} at step {step}", highlight=False)
-    record |= {"parameters": {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(params, p))) for p in Players._fields}}
-    run_directory.write_json(directory / "run.json", record)
-    metrics_file, timing_file = (JsonLines(directory / name, after_step=step or -1) for name in (METRICS, TIMING))
-    watch = Watch(config, describe_setting(config, experiment, params, opt_state, steps), directory)
-    probes = Probes(config, experiment, source, start) if config.monitor.enabled and config.sample_every else None
-    board = tensorboard_writer(directory, step) if config.tensorboard else None
-    draw_samples = sampler(config, experiment, source)
 
-    # The loop.
-    program = jax.jit(feed.gathering(chunk_step(experiment, config.scan_steps)), donate_argnums=(0, 1))
-    last = (
-        jax.jit(feed.gathering(chunk_step(experiment, steps % config.scan_steps)), donate_argnums=(0, 1))
-        if steps % config.scan_steps
-        else program
-    )
-    train_rng = jax.random.fold_in(rng, 1)
-    started, pending, saved = time.monotonic(), None, step
-    first_step = step
+def draw_or_restore(run: Run) -> tuple[tuple[Players, Any], int, Records | None]:
+    """The state, drawn or restored to the byte, its step, and the records that go on there; None where another process writes."""
+    config, keeper, init = run.config, run.keeper, run.experiment.gan.init
+    rng = jax.random.fold_in(jax.random.key(config.seed), 0)
+    places = {} if run.placement is None else {"out_shardings": state_shardings(run.placement, jax.eval_shape(init, rng))}
+    state, step = jax.jit(init, compiler_options=RUN_ONCE, **places)(rng), 0
+    start = None
+    if config.monitor.enabled and config.ttur.ema_decay:
+        start = jax.tree.map(jnp.copy, here(run.placement, state[0].generator))
+    latest = agreed(lambda: str(keeper.latest()), RunError) if run.resumed else "None"
+    if latest != "None":
+        changed = bool(run.rolled_back) and int(latest) == run.rolled_back[-1]["to_step"]
+        restored: list[Any] = []
 
-    def write(at: int, figures: dict[str, float], bar: ProgressBar) -> None:
-        metrics_file.write({"step": at} | figures)
-        watch.observe({"step": at} | figures, bar.say)
+        def restore(step: int | None = None) -> str:
+            restored[:] = keeper.restore(state, step, any_configuration=changed)
+            return str(restored[1]["step"])
 
-    def flush(pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
-        if pending is None:
-            return
-        at, values = pending
-        figures = visible({name: float(value) for name, value in jax.device_get(values).items()})
-        write(at, figures, bar)
-        elapsed = time.monotonic() - started
-        timing_file.write({"step": at, "time": elapsed, "images_per_second": (at - first_step) * config.batch_size * rounds / elapsed})
-        if board is not None:
-            for name, value in figures.items():
-                board.add_scalar(name, value, at)
-        bar.show(at, figures)
+        step = int(agreed(restore, RunError))
+        if not writes():
+            restore(step)
+        state = restored[0]
+        run.console.print(f"resuming {run.directory} at step {step}", highlight=False)
+    run.record["parameters"] = {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(state[0], p))) for p in Players._fields}
+    whole = here(run.placement, state)
+    if not writes():
+        return state, step, None
+    run.write({})
+    settings = {"steps": run.steps, "step": step, "state": whole, "start": start}
+    return state, step, Records(config, run.experiment, run.source, run.directory, **settings)
 
-    def save(at: int, metrics: dict[str, float] | None = None) -> None:
-        details = {"step": at, "seed": config.seed, "data_position": at, "metrics": metrics or {}}
-        keeper.save(at, (params, opt_state), details)
 
-    def show(at: int, bar: ProgressBar) -> None:
-        samples = draw_samples(params, opt_state)
-        survive("the samples", lambda: write_samples(directory, at, samples), bar.say)
-        if probes is not None:
-            write(at, probes(samples, params, opt_state), bar)
+class Reached(NamedTuple):
+    """Where the loop ended.
 
-    with stop_on_interrupt() as wishes, ProgressBar(steps, step, console) as bar:
+    Attributes:
+        state: (params, opt_state).
+        step: the last one played.
+        saved: the last one saved.
+        wished: whether somebody asked for the end.
+        failed: whether a finding asked for it.
+    """
+
+    state: tuple[Players, Any]
+    step: int
+    saved: int
+    wished: bool
+    failed: bool
+
+
+def loop(run: Run, records: Records | None, state: tuple[Players, Any], step: int, until: int | None) -> Reached:
+    """Plays, records, shows, measures and saves, up to the last step or until somebody or something asks for the end."""
+    config, steps, end = run.config, run.steps, run.steps if until is None else min(until, run.steps)
+    program = compiler(run, state)
+    rng = jax.random.fold_in(jax.random.key(config.seed), 1)
+    pending, saved = None, step
+
+    with stop_on_interrupt() as wishes, ProgressBar(steps, step, run.console) as bar:
+
+        def asked_to_end() -> bool:
+            return any_process(bool(wishes) or (records is not None and records.failure is not None))
+
+        if records is not None:
+            records.beside(bar)
         if step == 0 and config.sample_every:
-            show(0, bar)
-        while step < steps and not wishes and watch.failure is None:
+            show(run, records, 0, state)
+        ending = asked_to_end()
+        while step < end and not ending:
             count = min(config.scan_steps, steps - step)
-            params, opt_state, metrics = (program if count == config.scan_steps else last)(
-                params, opt_state, feed.chunk(step, count), train_rng
-            )
+            *state, metrics = program(count)(*state, run.feed.chunk(step, count), rng)
             before, step = step, step + count
-            flush(pending, bar)
-            pending = (step, metrics) if crosses(before, step, config.log_every) or step == steps else None
+            flush(records, pending, bar)
+            logs = crosses(before, step, config.log_every) or step == steps
+            pending = (step, metrics) if logs else None
             bar.advance(step)
             to_sample = bool(config.sample_every) and (crosses(before, step, config.sample_every) or step == steps)
             to_evaluate = bool(config.evaluation.every) and crosses(before, step, config.evaluation.every)
             to_save = to_evaluate or (config.checkpoint_every and crosses(before, step, config.checkpoint_every)) or step == steps
             if to_sample or to_save:
                 # These wait for the step anyway; the records stay in order, and none is missing beside a checkpoint.
-                flush(pending, bar)
+                flush(records, pending, bar)
                 pending = None
             if to_sample:
-                show(step, bar)
-            measured = None
-            if to_evaluate:
-                measured = evaluate(config, experiment, source, params, opt_state)
-                figures = {f"evaluation/{row['metric']}": row["value"] for row in measured}
-                bar.say(f"step {step}: " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
-                write(step, figures, bar)
-                measured = metric_values(measured)
-            if to_save and watch.failure is None:
-                save(step, measured)
+                show(run, records, step, state)
+            measured = measure(run, records, step, state, bar) if to_evaluate else None
+            if to_save and not any_process(records is not None and records.failure is not None):
+                run.save(step, tuple(state), measured)
                 saved = step
-        flush(pending, bar)
+            # Several processes ask each other, which costs a message: only where they stop for the records anyway.
+            if process_count() == 1 or logs or to_sample or to_save:
+                ending = asked_to_end()
+        flush(records, pending, bar)
+        failed = any_process(records is not None and records.failure is not None)
+        return Reached(tuple(state), step, saved, any_process(bool(wishes)), failed)
 
-    # The end: what was reached is kept, measured and shown.
-    failure = watch.failure
-    if (step != saved and failure is None) or keeper.latest() is None:
-        save(step)
+
+def compiler(run: Run, state: tuple[Players, Any]) -> Callable[[int], Callable[..., Any]]:
+    """Count of steps -> their program: (params, opt_state, chunk of the feed, rng) -> (params, opt_state, metrics)."""
+    places: dict[str, Any] = {}
+    if run.placement is not None:
+        places["out_shardings"] = (*jax.tree.map(lambda leaf: leaf.sharding, state), run.placement.everywhere)
+        places["compiler_options"] = run.placement.compiler_options
+
+    @functools.cache
+    def program(count: int) -> Callable[..., Any]:
+        return jax.jit(run.feed.gathering(chunk_step(run.experiment, count)), donate_argnums=(0, 1), **places)
+
+    return program
+
+
+def flush(records: Records | None, pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
+    """Writes what is pending, where this process writes; in any, waits for it."""
+    if records is not None:
+        records.flush(pending, bar)
+    elif pending is not None:
+        jax.block_until_ready(pending)
+
+
+def show(run: Run, records: Records | None, step: int, state: tuple[Players, Any]) -> None:
+    """A grid of samples, drawn by the process that writes."""
+    whole = here(run.placement, state)
+    if records is not None:
+        records.show(step, whole)
+
+
+def measure(run: Run, records: Records | None, step: int, state: tuple[Players, Any], bar: ProgressBar) -> dict[str, float] | None:
+    """The metrics of a state, measured by the process that writes."""
+    whole = here(run.placement, state)
+    if records is None:
+        return None
+    rows = evaluate(run.config, run.experiment, run.source, *whole)
+    figures = {f"evaluation/{row['metric']}": row["value"] for row in rows}
+    bar.say(f"step {step}: " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
+    records.write(step, figures)
+    return metric_values(rows)
+
+
+def finish(run: Run, records: Records | None, reached: Reached, command: str) -> Trained:
+    """What was reached is kept, measured and shown."""
+    config, keeper, console, step = run.config, run.keeper, run.console, reached.step
+    unsaved = step != reached.saved and not reached.failed
+    if unsaved or agreed(lambda: str(keeper.latest()), RunError) == "None":
+        run.save(step, reached.state)
     stored = keeper.close()
-    feed.close()
-    if board is not None:
-        board.close()
-    if failure is not None and config.monitor.on_failure == "rollback" and len(rolled_back) < config.monitor.rollbacks and not wishes:
-        changed_config, happened = roll_back(config, directory, keeper, failure)
-        run_directory.write_json(directory / "run.json", record | {"rollbacks": [*rolled_back, happened]})
+    run.feed.close()
+    state = here(run.placement, reached.state)
+    if records is None:
+        return Trained(run.directory, *reached.state, step)
+    records.close()
+    failure = records.failure
+    can_go_back = config.monitor.on_failure == "rollback" and len(run.rolled_back) < config.monitor.rollbacks
+    if failure is not None and can_go_back and not reached.wished:
+        changed, happened = roll_back(config, run.directory, keeper, failure)
+        run.write({"rollbacks": [*run.rolled_back, happened]})
         console.print(f"rolling back to step {happened['to_step']} with {happened['changed']}", highlight=False)
-        return train(changed_config, resume=directory, command=command, console=console)
-    survive("the animation", lambda: write_animation(directory), console.print)
-    status = "stopped" if failure is not None else "interrupted" if step < steps else "finished"
-    record |= {"status": status, "step": step, "seconds": round(time.monotonic() - started, 1)}
-    survive("run.json", lambda: run_directory.write_json(directory / "run.json", record), console.print)
+        return train(changed, resume=run.directory, command=command, console=console)
+    survive("the animation", lambda: write_animation(run.directory), console.print)
+    status = "stopped" if failure is not None else "interrupted" if step < run.steps else "finished"
+    seconds = round(time.monotonic() - records.started, 1)
+    data = run.record["data"] | {"passed_over": run.source.passed_over()}
+    survive("run.json", lambda: run.write({"status": status, "step": step, "seconds": seconds, "data": data}), console.print)
     if failure is not None:
         console.print(
             f"stopped at step {step}: {failure.what}; the checkpoint of step {keeper.latest()} is kept; "
-            f"try {failure.advice[0]}, or continue with: python experiments/train.py --resume {directory} --on-failure warn",
+            f"try {failure.advice[0]}, or continue with: python experiments/train.py --resume {run.directory} --on-failure warn",
             highlight=False,
         )
-    elif step < steps:
+    elif step < run.steps:
         where = f"saved at step {step}" if stored else "the last step could not be saved"
-        console.print(
-            f"interrupted; {where}; continue with: python experiments/train.py {config.recipe} --resume {directory}", highlight=False
-        )
+        again = f"python experiments/train.py {config.recipe} --resume {run.directory}"
+        console.print(f"interrupted; {where}; continue with: {again}", highlight=False)
     elif config.evaluation.samples:
         try:
-            evaluate_run(directory, config, experiment, source, params, opt_state, console=console)
+            evaluate_run(run.directory, config, run.experiment, run.source, *state, console=console)
         except ConfigError as error:
             console.print(f"not measured: {error}", highlight=False)
-    report = survive("the report", lambda: write_report(directory), console.print)
+    if config.sample_every and status != "interrupted":
+        shown = StoredRun(config, run.source, run.experiment, *state, step)
+        survive("the pictures", lambda: write_pictures(run.directory, shown, console.print), console.print)
+    report = survive("the report", lambda: write_report(run.directory), console.print)
     if report is not None:
         console.print(f"report: {report}", highlight=False)
-    return Trained(directory, params, opt_state, step, failure)
-
-
-def survive(what: str, write: Callable[[], Any], say: Callable[[str], Any]) -> Any:
-    """Writes something that a run can do without; a disk that refuses it is a line, not the end of the training."""
-    try:
-        return write()
-    except (OSError, ReportError) as error:
-        say(f"{what} could not be written ({getattr(error, 'strerror', None) or error}); going on without")
-        return None
+    return Trained(run.directory, *reached.state, step, failure)
 
 
 def crosses(before: int, after: int, interval: int) -> bool:
     """Whether a multiple of the interval lies in (before, after]."""
     return after // interval > before // interval
-
-
-def sampler(config: Config, experiment: Experiment, source: Any) -> Callable[[Players, Any], np.ndarray]:
-    """The grid of samples from fixed latents (and labels, one a column; and contexts, of held-out images)."""
-    count = config.sample_grid**2
-    rng = jax.random.fold_in(jax.random.key(config.seed), 2)
-    game = experiment.game
-    labels = jnp.arange(count) % game.num_classes if game.num_classes else None
-    context = None
-    if needs_context(experiment):
-        shown = source.held_out if source.held_out is not None else source
-        real = jnp.asarray(np.stack([shown.images[index % len(shown)] for index in range(count)]))
-        context = game.deal({"image": real, "label": jnp.zeros(count, jnp.int32)}, rng).context
-    draw = jax.jit(lambda params, opt_state: experiment.gan.sample(params, opt_state, rng, count, labels, context))
-    return lambda params, opt_state: np.asarray(draw(params, opt_state))
-
-
-def write_samples(directory: Path, step: int, samples: np.ndarray) -> None:
-    """Writes a grid of samples; points become a scatter picture."""
-    picture = pictures.image_grid(samples) if samples.ndim == 4 else pictures.scatter(samples)
-    pictures.save_png(
-        directory / "samples" / f"step_{step:08d}.png", picture, scale=2 if samples.ndim == 4 and samples.shape[1] <= 32 else 1
-    )
-
-
-def write_animation(directory: Path) -> None:
-    """Gathers the grids of samples into an animation."""
-    files = sorted((directory / "samples").glob("step_*.png"))
-    if files:
-        frames = [pictures.load_png(file) for file in files]
-        labels = [f"step {int(file.stem.removeprefix('step_'))}" for file in files]
-        pictures.save_gif(directory / "samples" / "animation.gif", frames, labels=labels)
-
-
-def tensorboard_writer(directory: Path, step: int) -> Any:
-    """A TensorBoard writer, where tensorboardX is installed."""
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1 if step else None)

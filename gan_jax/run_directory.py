@@ -4,6 +4,7 @@ import json
 import math
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -32,11 +33,15 @@ def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
 
 
 def claim(path: Path) -> None:
-    """Makes a new directory for a run; raises RunError if there is one already, or if it cannot be made or written."""
+    """Makes a new directory for a run; raises RunError if there is one already, or if it cannot be made or written.
+
+    One that a run made and was killed before it wrote anything into it is as good as none.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir()
-        (path / "samples").mkdir()
+        if not (path.is_dir() and {entry.name for entry in path.rglob("*")} <= {"samples", ".config.yaml.partial"}):
+            path.mkdir()
+        (path / "samples").mkdir(exist_ok=True)
     except FileExistsError:
         raise RunError(f"--out {path}: exists already; choose another directory, or continue that run with --resume {path}") from None
     except OSError as error:
@@ -60,12 +65,57 @@ def describe(command: str, config_seed: int) -> dict[str, Any]:
         "versions": versions,
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
+        "cpu": cpu_model(),
         "cpus": os.cpu_count(),
+        "cpus_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device": devices[0].device_kind,
         "devices": len(devices),
         "backend": jax.default_backend(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "jax_options": jax_options(),
+        "commit": commit(),
     }
+
+
+# JAX's own options that change what a program computes, or in which order.
+DECIDING = (
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_disable_most_optimizations",
+    "jax_enable_x64",
+    "jax_numpy_dtype_promotion",
+    "jax_optimization_level",
+    "jax_threefry_partitionable",
+)
+
+
+def jax_options() -> dict[str, Any]:
+    """The options of JAX that decide the bytes of a run."""
+    return {name: jax.config.values[name] for name in DECIDING if name in jax.config.values}
+
+
+def cpu_model() -> str:
+    """The model of the processor as the system names it: other models may have other vector units, and so other last bits."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware"))]
+    return names[0] if names else platform.machine()
+
+
+def commit() -> str:
+    """The git commit of this code, with "+" where files differ from it; "" where it does not lie in a repository of its own."""
+    root = Path(gan_jax.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        options: dict[str, Any] = {"cwd": root, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        head = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
+        changed = subprocess.run(["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"], **options).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head + ("+" if changed else "")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -81,8 +131,25 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: not JSON: {error}") from error
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """Reads run.json of a run; raises RunError naming the file unless it holds an object."""
+    path = directory / "run.json"
+    record = read_json(path)
+    if not isinstance(record, dict):
+        raise RunError(f"{path}: holds {type(record).__name__}, where the record of a run was expected")
+    return record
+
+
+def recorded_data(directory: Path) -> dict[str, Any]:
+    """What run.json says of the data that the run began with; raises RunError naming the file where it says nothing."""
+    data = read_record(directory).get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("examples"), int):
+        raise RunError(f"{directory / 'run.json'}: holds no record of the data that the run began with")
+    return data
 
 
 def _finite(value: Any) -> Any:
@@ -107,10 +174,11 @@ class JsonLines:
             kept = []
             for line in path.read_text(errors="replace").splitlines():
                 try:
-                    if json.loads(line)["step"] <= after_step:
-                        kept.append(line)
-                except (ValueError, KeyError, TypeError):
+                    step = json.loads(line)["step"]
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue
+                if isinstance(step, int) and step <= after_step:
+                    kept.append(line)
             partial = path.with_name(f".{path.name}.partial")
             partial.write_text("".join(line + "\n" for line in kept))
             partial.replace(path)

@@ -61,7 +61,7 @@ def load_run(directory: Path | str, *, step: int | None = None, best: bool = Fal
     source = load(config)
     experiment = build(config, source.shape, source.num_classes)
     template = jax.eval_shape(experiment.gan.init, jax.random.key(0))
-    keeper = Checkpointer(directory / "checkpoints", best_metric=config.evaluation.best)
+    keeper = Checkpointer(directory / "checkpoints", best_metric=config.evaluation.best, owner=False)
     if best:
         step = keeper.best()
         if step is None:

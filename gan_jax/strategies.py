@@ -243,7 +243,7 @@ def unrolled(*, unroll_steps: int = 5, discriminator_steps: int = 1) -> Strategy
                 gradients, (inner, _found) = jax.grad(
                     lambda d, inner=inner: game.discriminator_objective(d, inner, fake, round, further, detach=False), has_aux=True
                 )(answered.discriminator)
-                updates, optimizer = game.optimizer.update(Players(None, gradients), inner.optimizer, answered)
+                updates, optimizer = game.optimizer.update(Players(None, game.average(gradients)), inner.optimizer, answered)
                 answered = answered._replace(discriminator=optax.apply_updates(answered.discriminator, updates.discriminator))
                 inner = inner._replace(optimizer=optimizer)
             loss, (new, found, _) = game.generator_objective(
@@ -297,6 +297,7 @@ def consensus(*, consensus_weight: float = 10.0) -> Strategy:
 
         def half_squared_norm(params: Players) -> tuple[Array, tuple]:
             field, new, metrics = both_gradients(game, params, state, round, detach=False)
+            field = game.average(field)
             value = 0.5 * sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(field))
             return value, (field, new, metrics)
 
@@ -323,7 +324,8 @@ def loss_balanced(*, loss_threshold: float = 0.7, max_discriminator_steps: int =
 
         def turn(params: Players, state: GameState, count: Array) -> tuple:
             again = redraw(game, round._replace(rng=jax.random.fold_in(round.rng, count)), "again")
-            return move_discriminator(game, params, state, again)
+            params, state, metrics = move_discriminator(game, params, state, again)
+            return params, state, game.average(metrics)  # all devices must agree on going on
 
         def keep_on(carry: tuple) -> Array:
             _, _, metrics, count = carry

@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
+from gan_jax.parallel.placement import one_thread_each
 from gan_jax.typing import GAN, Array, Metrics, Players, PyTree
 
 Game: TypeAlias = GAN | Callable[[PyTree], GAN]
@@ -160,7 +161,7 @@ def split_runs(
         # The devices exchange nothing, so there is nothing for the check of replicated values to find.
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec("runs"), check_vma=False)(*arguments)
 
-    return jax.jit(split, donate_argnums=tuple(donate))
+    return jax.jit(split, donate_argnums=tuple(donate), compiler_options=one_thread_each(devices))
 
 
 def _game(gan: Game, settings: PyTree) -> GAN:

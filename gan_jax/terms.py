@@ -23,7 +23,8 @@ def stateless(function: Callable[[Play], Array]) -> TermFunction:
 def feature_matching(play: Play) -> Array:
     """Distance of the mean features of reals and fakes in D (Salimans et al., 2016)."""
     assert play.real_output is not None
-    return losses.feature_matching_loss(jax.lax.stop_gradient(dict(play.real_output.features)), dict(play.fake_output.features))
+    real, fake = jax.lax.stop_gradient(dict(play.real_output.features)), dict(play.fake_output.features)
+    return losses.feature_matching_loss(real, fake, axis_name=play.axis_name)
 
 
 def classify_real_and_fake(play: Play) -> Array:
@@ -33,8 +34,17 @@ def classify_real_and_fake(play: Play) -> Array:
     return of(play.real_output.class_logits) + of(play.fake_output.class_logits)
 
 
+def classify_real(play: Play) -> Array:
+    """D's cross-entropy of the classes of reals alone: what a class looks like is not for G to say."""
+    assert play.real_output is not None
+    return _class_loss(play.real_output.class_logits, labels=play.round.labels)
+
+
 def classify_fake(play: Play) -> Array:
-    """G's cross-entropy: its fakes should be told to be of the class asked for (Odena et al., 2017)."""
+    """The cross-entropy of the fakes with the class asked for (Odena et al., 2017).
+
+    In both players' losses, with codes that are not in the data, minus InfoGAN's bound of the mutual information (Chen et al., 2016).
+    """
     return _class_loss(play.fake_output.class_logits, labels=play.round.labels)
 
 
@@ -117,7 +127,8 @@ def build_terms(config: Config, num_classes: int) -> tuple[Term, ...]:
             rows.append(Term(name, player, function, weight, **more))
 
     if config.model.auxiliary:
-        add("classifier_discriminator", discriminator, loss.classifier, stateless(classify_real_and_fake))
+        seen = classify_fake if config.model.codes else classify_real_and_fake if loss.classify_fakes else classify_real
+        add("classifier_discriminator", discriminator, loss.classifier, stateless(seen))
         add("classifier_generator", generator, loss.classifier, stateless(classify_fake))
     add("feature_matching", generator, loss.feature_matching, stateless(feature_matching), needs_real=True)
     add("reconstruction", generator, loss.reconstruction, stateless(reconstruction))
@@ -165,7 +176,10 @@ def lecam(play: Play, state: PyTree) -> tuple[Array, PyTree]:
     """LeCam: D's answers stay near the averages of its past answers for the other kind."""
     assert play.real_output is not None
     real, fake = play.real_output.logits, play.fake_output.logits
-    state = penalties.update_lecam(state, real, fake)
+    everyone = (real, fake)
+    if play.axis_name is not None:
+        everyone = jax.tree.map(lambda logits: jax.lax.all_gather(logits, play.axis_name, tiled=True), everyone)
+    state = penalties.update_lecam(state, *everyone)
     return penalties.lecam_penalty(real, fake, state), state
 
 

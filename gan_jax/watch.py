@@ -18,11 +18,14 @@ from gan_jax.config import Config, save_config
 from gan_jax.evaluation import extractor_of, needs_context
 from gan_jax.gan import sampling_params
 from gan_jax.monitor import SURE, Finding, Monitor, Setting
+from gan_jax.monitor.history import KEPT
 from gan_jax.monitor.samples import NEAREST
 from gan_jax.moves import layers
 from gan_jax.pieces import GameState
 from gan_jax.run_directory import FINDINGS, METRICS, JsonLines
 from gan_jax.typing import Array, Players, PyTree
+
+REPLAYED = 5000  # records that a resumed run goes through again, in about a second
 
 
 def describe_setting(config: Config, experiment: Experiment, params: Players, opt_state: GameState, steps: int) -> Setting:
@@ -46,7 +49,14 @@ def describe_setting(config: Config, experiment: Experiment, params: Players, op
         slope=config.penalty.target if config.penalty.wgan_gp else 0.0,
         is_images=len(experiment.game.image_shape) == 3,
         mixed_statistics=config.strategy.joint_batches and bool(jax.tree.leaves(opt_state.networks.discriminator.get("batch_stats", {}))),
+        past_fakes=bool(config.inputs.replay_size or config.strategy.pool_size),
+        scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
     )
+
+
+def _normalised(config: Config, player: str) -> bool:
+    """Whether a transformation takes the size out of a player's weights."""
+    return any(chosen in (player, "both") for chosen in (config.transform.spectral_norm, config.transform.weight_norm))
 
 
 def critic_slope(experiment: Experiment) -> Callable[..., Array]:
@@ -135,12 +145,23 @@ class Watch:
         self.failure: Finding | None = None
         self._enabled, self._ends = config.monitor.enabled, config.monitor.on_failure != "warn"
         self._monitor = Monitor(setting)
-        # Findings are a function of the records: those of a resumed run are found again, without a word.
+        lines = (directory / METRICS).read_text(errors="replace").splitlines() if (directory / METRICS).exists() else []
+        known = recorded_findings(directory, int(json.loads(lines[-1])["step"])) if len(lines) > REPLAYED else []
         self._file = JsonLines(directory / FINDINGS, after_step=-1)
-        if self._enabled and (directory / METRICS).exists():
-            for line in (directory / METRICS).read_text().splitlines():
-                for finding in self._monitor.observe(json.loads(line)):
-                    self._file.write(finding._asdict())
+        if not self._enabled:
+            return
+        # Findings are a function of the records: those of a resumed run are found again, without a word. Of very many records, only
+        # those that the detectors still look back on are read again, and what was found before is taken from the run's own file.
+        for finding in known:
+            self._monitor.found[finding.id] = finding
+            self._file.write(finding._asdict())
+        if len(lines) > REPLAYED:
+            for record in still_looked_back_on(lines):
+                self._monitor.history.add(record)
+            return
+        for line in lines:
+            for finding in self._monitor.observe(json.loads(line)):
+                self._file.write(finding._asdict())
 
     def observe(self, record: dict[str, Any], say: Callable[[str], None]) -> None:
         """Takes in a record that was written to metrics.jsonl."""
@@ -151,6 +172,34 @@ class Watch:
             say(describe(finding))
             if self._ends and finding.confidence >= SURE and self.failure is None:
                 self.failure = finding
+
+
+def recorded_findings(directory: Path, until: int) -> list[Finding]:
+    """The findings of findings.jsonl up to a step; lines that are none are passed over."""
+    found = []
+    path = directory / FINDINGS
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+        try:
+            finding = Finding(**json.loads(line))
+            if finding.step <= until:
+                found.append(finding)
+        except (ValueError, TypeError, RecursionError):
+            continue
+    return found
+
+
+def still_looked_back_on(lines: list[str]) -> list[dict[str, Any]]:
+    """Of all the lines of metrics.jsonl, the records that a `History` of all of them would still hold, in their order."""
+    held, logs, samples = list[dict[str, Any]](), 0, 0
+    for line in reversed(lines):
+        if logs >= KEPT and (samples >= KEPT or '"samples/' not in line):
+            continue
+        record = json.loads(line)
+        is_log, is_sample = "discriminator_loss" in record, any(name.startswith("samples/") for name in record)
+        if (is_log and logs < KEPT) or (is_sample and samples < KEPT):
+            held.append(record)
+        logs, samples = logs + is_log, samples + is_sample
+    return held[::-1]
 
 
 def describe(finding: Finding) -> str:
@@ -189,4 +238,7 @@ def roll_back(config: Config, directory: Path, keeper: Checkpointer, failure: Fi
 def rollbacks(directory: Path) -> list[dict[str, Any]]:
     """The rollbacks that a run's record tells of."""
     path = directory / "run.json"
-    return list(run_directory.read_json(path).get("rollbacks", [])) if path.exists() else []
+    told = run_directory.read_record(directory).get("rollbacks", []) if path.exists() else []
+    if not isinstance(told, list) or not all(isinstance(row, dict) and isinstance(row.get("to_step"), int) for row in told):
+        raise run_directory.RunError(f"{path}: what it says of rollbacks cannot be read")
+    return told

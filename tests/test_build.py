@@ -121,3 +121,20 @@ def test_ranges_are_checked():
     ]:
         with pytest.raises(ConfigError, match=message):
             check(config)
+
+
+def test_codes_are_drawn_and_the_labels_of_the_data_are_not_looked_at():
+    config = Config(model=ModelConfig(width=4, latent_dim=4, auxiliary=True, condition="none", codes=3))
+    game = build(config, (8, 8, 1), num_classes=10).game
+    assert game.num_classes == 3
+    batch = {"image": jnp.zeros((64, 8, 8, 1), jnp.uint8), "label": jnp.full(64, 9)}
+    labels = game.deal(batch, jax.random.key(0)).labels
+    assert set(np.asarray(labels).tolist()) == {0, 1, 2}
+    assert (game.deal(batch, jax.random.key(1)).labels != labels).any()
+
+
+@pytest.mark.parametrize("wrong", [{"condition": "channels"}, {"condition": None}, {"auxiliary": False}, {"conditional": True}])
+def test_codes_that_the_discriminator_could_see_are_refused(wrong):
+    model = {"width": 4, "latent_dim": 4, "auxiliary": True, "condition": "none", "codes": 3} | wrong
+    with pytest.raises(ConfigError, match=r"--model\.codes"):
+        build(Config(model=ModelConfig(**model)), (8, 8, 1), num_classes=10)

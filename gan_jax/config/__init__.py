@@ -1,6 +1,7 @@
 """The typed configuration of a run; every field is a flag. `gan_jax.build` makes functions of its names."""
 
 from gan_jax.config.checks import ConfigError, check, flag, flatten
+from gan_jax.config.devices import DistributedConfig, ParallelConfig
 from gan_jax.config.files import from_dict, load_config, save_config, to_dict
 from gan_jax.config.groups import (
     NOT_OF_THE_RUN,
@@ -22,11 +23,13 @@ __all__ = [
     "Config",
     "ConfigError",
     "DataConfig",
+    "DistributedConfig",
     "EvaluationConfig",
     "InputConfig",
     "LossConfig",
     "ModelConfig",
     "MonitorConfig",
+    "ParallelConfig",
     "PenaltyConfig",
     "StrategyConfig",
     "TransformConfig",

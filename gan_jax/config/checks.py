@@ -1,6 +1,7 @@
 """What a configuration may hold: the range of every field, and the error that names the flag."""
 
 import dataclasses
+import math
 from typing import Any
 
 from gan_jax.config.groups import Config
@@ -36,6 +37,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "model.dropout": (0, 0.999),
     "model.discriminator_dropout": (0, 0.999),
     "loss.flip_probability": (0, 1),
+    "model.codes": (0, 10**4),
     "loss.adversarial_weight": (0, 1e9),
     "loss.top_k": (1e-6, 1),
     "loss.top_k_decay": (0, 1),
@@ -74,9 +76,16 @@ _RANGES: dict[str, tuple[float, float]] = {
     "evaluation.samples": (0, 10**7),
     "evaluation.every": (0, 10**9),
     "monitor.rollbacks": (0, 1000),
+    "parallel.devices": (1, 10**5),
+    "distributed.num_processes": (1, 10**5),
+    "distributed.process_id": (0, 10**5),
+    "distributed.heartbeat_seconds": (1, 10**6),
 }
 _HALF_OPEN = ("ttur.b1", "ttur.b2", "ttur.ema_decay", "ttur.target_decay")
-_NOT_NEGATIVE = ("loss.feature_matching", "loss.classifier", "loss.reconstruction", "loss.total_variation", "loss.perceptual", "loss.style")
+_NOT_NEGATIVE = (
+    *("loss.feature_matching", "loss.classifier", "loss.reconstruction", "loss.feature_reconstruction", "loss.total_variation"),
+    *("loss.perceptual", "loss.style", "loss.kl"),
+)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -94,8 +103,9 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 def check(config: Config) -> Config:
     """Returns the configuration, or raises ConfigError naming the first flag whose value cannot be."""
     for path, value in flatten(config).items():
-        if isinstance(value, float) and value != value:
-            raise ConfigError(f"{flag(path)} nan: must be a number")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(f"{flag(path)} {number}: must be a finite number")
         low, high = _RANGES.get(path, (0, 1e9) if path.startswith("penalty.") or path in _NOT_NEGATIVE else (None, None))
         if low is None or value is None or isinstance(value, bool):
             continue
@@ -115,4 +125,28 @@ def check(config: Config) -> Config:
         raise ConfigError(f"--strategy.pool-duration {config.strategy.pool_duration}: must be below --strategy.pool-interval")
     if config.ttur.target_discriminator and not config.ttur.target_decay:
         raise ConfigError("--ttur.target-decay 0: a target network needs a decay above 0")
+    _check_placement(config)
     return config
+
+
+def _check_placement(config: Config) -> None:
+    """What the ways of placing a step cannot do, whatever the devices."""
+    parallel, distributed = config.parallel, config.distributed
+    if parallel.placement == "jit" and parallel.statistics == "local":
+        raise ConfigError("--parallel.statistics local: jit sees the batch as one; take --parallel.placement shard_map or pmap")
+    if parallel.placement != "jit":
+        if parallel.shard_parameters:
+            raise ConfigError(
+                f"--parallel.shard-parameters: {parallel.placement} keeps them whole on every device; take --parallel.placement jit"
+            )
+        if config.strategy.joint_batches:
+            raise ConfigError(
+                f"--strategy.joint-batches: the order of a joint batch is another under {parallel.placement}; take --parallel.placement jit"
+            )
+    if not distributed.coordinator and (distributed.num_processes or distributed.process_id is not None):
+        raise ConfigError("--distributed.num-processes, --distributed.process-id: need --distributed.coordinator HOST:PORT")
+    if distributed.coordinator and distributed.coordinator != "auto":
+        if distributed.num_processes is None or distributed.process_id is None:
+            raise ConfigError("--distributed.coordinator: needs --distributed.num-processes and --distributed.process-id; or is auto")
+        if distributed.process_id >= distributed.num_processes:
+            raise ConfigError(f"--distributed.process-id {distributed.process_id}: must be below {distributed.num_processes}")

@@ -1,6 +1,7 @@
 """A configuration as plain data and as YAML, there and back without loss."""
 
 import dataclasses
+import reprlib
 import types
 import typing
 from pathlib import Path
@@ -28,12 +29,21 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 Some = TypeVar("Some")
+LARGEST = 2**20  # bytes of a file
+
+
+def shown(value: Any) -> str:
+    """A value for a message, on one short line, however large or deep it is."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python writes out no integer of more than 4300 digits
+        return "a number of thousands of digits"
 
 
 def from_dict(kind: type[Some], values: Any, prefix: str = "") -> Some:
     """The inverse of `to_dict`; raises ConfigError on unknown fields and on values of the wrong type."""
     if not isinstance(values, dict):
-        raise ConfigError(f"{prefix or 'the configuration'} must be a mapping; got {values!r}")
+        raise ConfigError(f"{prefix.rstrip('.') or 'the configuration'} must be a mapping; got {shown(values)}")
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(map(str, values)) - set(hints))
     if unknown:
@@ -50,35 +60,51 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
             return None
         return _typed(next(a for a in arguments if a is not type(None)), value, path)
     if origin is Literal:
-        if value not in arguments:
-            raise ConfigError(f"{flag(path)} {value!r}: must be one of {', '.join(map(str, arguments))}")
+        if not isinstance(value, str) or value not in arguments:
+            raise ConfigError(f"{flag(path)} {shown(value)}: must be one of {', '.join(map(str, arguments))}")
         return value
     if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
         return tuple(_typed(a, v, path) for a, v in zip(arguments, value))
     if origin is dict and isinstance(value, dict):
+        for name, option in value.items():
+            if not isinstance(name, str) or not isinstance(option, int | float | str | bool) or option != option:
+                raise ConfigError(f"{flag(path)} {shown(name)} {shown(option)}: must be a name and a number, a word, true or false")
         return dict(value)
-    if hint is Path and isinstance(value, str | Path):
+    if hint is Path and isinstance(value, str | Path) and "\0" not in str(value):
         return Path(value)
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
         return float(value)
-    if hint in (int, bool, str) and type(value) is hint:
+    if hint in (int, bool, str) and type(value) is hint and not (hint is int and abs(value) >= 2**64):
         return value
-    raise ConfigError(f"{flag(path)} {value!r}: must be {getattr(hint, '__name__', hint)}")
+    raise ConfigError(f"{flag(path)} {shown(value)}: must be {_KINDS.get(hint, 'of another kind')}")
+
+
+_KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a word", Path: "a path"}
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Writes the configuration as YAML."""
-    path.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+    """Writes the configuration as YAML; the file is there complete or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+    partial.replace(path)
 
 
 def load_config(path: Path) -> Config:
     """Reads a configuration written by `save_config`; raises ConfigError naming the file."""
     try:
-        values = yaml.safe_load(path.read_text())
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ConfigError(f"{path}: larger than {LARGEST} bytes; no configuration is")
+        values = yaml.safe_load(content.decode())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from error
+    except ConfigError:
+        raise
+    except RecursionError:
+        raise ConfigError(f"{path}: not a configuration: nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:  # PyYAML's own of damaged scalars
+        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())[:300]}") from error
     try:
         return check(from_dict(Config, values))
     except ConfigError as error:

@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from gan_jax.config.devices import DistributedConfig, ParallelConfig
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
@@ -43,6 +45,8 @@ class ModelConfig:
     """Distribution of the latents."""
     conditional: bool = False
     """Condition both players on the labels."""
+    codes: int = 0
+    """InfoGAN: G gets one of so many codes instead of a class, and D's auxiliary classifier tells which; 0: none."""
     options: dict[str, int | float | str | bool] = dataclasses.field(default_factory=dict)
     """Further options of the model, NAME VALUE pairs, as `python experiments/train.py --models` lists them."""
     width: int | None = None
@@ -103,6 +107,8 @@ class LossConfig:
     """Weight of feature matching in G's loss."""
     classifier: float = 1.0
     """Weight of the auxiliary classifier in both players' losses, where D has one."""
+    classify_fakes: bool = True
+    """D learns the classes of the fakes, too, as published; without, only those of the reals, and cannot agree on signs with G."""
     reconstruction: float = 0.0
     """Weight of the L1 distance to the target image, for models that translate, inpaint or reconstruct."""
     feature_reconstruction: float = 0.0
@@ -342,6 +348,8 @@ class Config:
     inputs: InputConfig = InputConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     monitor: MonitorConfig = MonitorConfig()
+    parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    distributed: DistributedConfig = dataclasses.field(default_factory=DistributedConfig)
 
 
 # Fields that do not decide the bytes of the weights: a resumed run may change them.
@@ -359,4 +367,9 @@ NOT_OF_THE_RUN = (
     "monitor",
     "data.workers",
     "data.directory",
+    # Another number of devices changes the last bits only.
+    "parallel.placement",
+    "parallel.devices",
+    "parallel.shard_parameters",
+    "distributed",
 )

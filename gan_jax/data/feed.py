@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from gan_jax.data.batches import Batches, share, stack
 from gan_jax.data.errors import DataError
@@ -14,6 +15,21 @@ from gan_jax.data.source import Source
 from gan_jax.typing import Array
 
 MEMORY_LIMIT = 2**30  # bytes; a larger data set is streamed unless asked otherwise
+
+
+def put(arrays: dict[str, np.ndarray], sharding: NamedSharding | None) -> dict[str, Array]:
+    """Host arrays on the default device; or this process's part of global arrays, on the devices of a sharding."""
+    if sharding is None:
+        return jax.device_put(arrays)
+    return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in arrays.items()}
+
+
+def put_whole(arrays: dict[str, np.ndarray], sharding: NamedSharding | None) -> dict[str, Array]:
+    """Host arrays, the same in every process, on the default device; or whole on each device of a sharding's mesh."""
+    if sharding is None:
+        return jax.device_put(arrays)
+    everywhere = NamedSharding(sharding.mesh, PartitionSpec())
+    return {name: jax.make_array_from_process_local_data(everywhere, array, array.shape) for name, array in arrays.items()}
 
 
 def gather_batches(data: dict[str, Array]) -> dict[str, Array]:
@@ -37,23 +53,28 @@ class DeviceBatches:
 
     Args:
         batches: which examples make up which step.
-        sharding: where to put the data set; the default device by default.
+        sharding: where the batches [steps, batch, ...] lie; the data set is then whole on each of its devices. The default device
+            by default.
         process_index: of this process.
         process_count: of the processes that share each batch.
     """
 
-    def __init__(self, batches: Batches, *, sharding: Any = None, process_index: int = 0, process_count: int = 1):
+    def __init__(self, batches: Batches, *, sharding: NamedSharding | None = None, process_index: int = 0, process_count: int = 1):
         self.batches = batches
+        self.sharding = sharding
         self.part = share(batches.batch_size, process_index, process_count)
         source = batches.source
-        self._data = {"images": jax.device_put(np.asarray(source.images), sharding)}
+        data = {"images": np.asarray(source.images)}
         if source.labels is not None:
-            self._data["labels"] = jax.device_put(source.labels, sharding)
+            data["labels"] = np.asarray(source.labels)
+        self._data = put_whole(data, sharding)
 
     def chunk(self, step: int, count: int) -> dict[str, Any]:
         """What a program made by `gathering` takes for `count` steps from `step` on."""
-        data = self._data | {"indices": self.batches.indices_at(step, count)[:, self.part]}
-        return data | ({"flips": self.batches.flips_at(step, count)[:, self.part]} if self.batches.flip else {})
+        chosen = {"indices": self.batches.indices_at(step, count)[:, self.part]}
+        if self.batches.flip:
+            chosen["flips"] = self.batches.flips_at(step, count)[:, self.part]
+        return self._data | (chosen if self.sharding is None else put(chosen, self.sharding))
 
     def gathering(self, program: Callable[..., Any]) -> Callable[..., Any]:
         """`program(params, opt_state, batches, rng)` as one of `(params, opt_state, chunk, rng)`; jit the result."""
@@ -86,7 +107,7 @@ class StreamBatches:
     Args:
         batches: which examples make up which step.
         workers: threads that read and decode; 0 reads in the thread that copies.
-        sharding: where to put the batches; the default device by default.
+        sharding: where the batches [steps, batch, ...] lie; the default device by default.
         process_index: of this process.
         process_count: of the processes that share each batch.
 
@@ -94,7 +115,15 @@ class StreamBatches:
         DataError: grain is not installed.
     """
 
-    def __init__(self, batches: Batches, *, workers: int = 4, sharding: Any = None, process_index: int = 0, process_count: int = 1):
+    def __init__(
+        self,
+        batches: Batches,
+        *,
+        workers: int = 4,
+        sharding: NamedSharding | None = None,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
         try:
             import grain
         except ImportError:
@@ -140,7 +169,7 @@ class StreamBatches:
             self._iterator = None
             raise
         self._step = step + count
-        return jax.device_put(stack(batches), self.sharding)
+        return put(stack(batches), self.sharding)
 
 
 class Feed:
@@ -153,9 +182,9 @@ class Feed:
         pipeline: memory: the whole data set on the device; stream: read as needed; auto: memory up to 1 GiB.
         workers: threads that read and decode, where the data are streamed.
         flip: whether to mirror each image with probability 1/2.
-        sharding: where to put the data; the default device by default.
+        sharding: where the batches [steps, batch, ...] lie, over the devices of all processes; the default device by default.
         process_index: of this process.
-        process_count: of the processes that share each batch.
+        process_count: of the processes that share each batch; each holds a block of it, in their order.
 
     Raises:
         DataError: the batch is larger than the data set or cannot be shared; grain is wanted but not installed.
@@ -170,7 +199,7 @@ class Feed:
         pipeline: str = "auto",
         workers: int = 4,
         flip: bool = False,
-        sharding: Any = None,
+        sharding: NamedSharding | None = None,
         process_index: int = 0,
         process_count: int = 1,
     ):

@@ -159,10 +159,10 @@ class DcganDiscriminator(nn.Module):
 
         pooled = x.astype(jnp.float32).sum(axis=(1, 2))
         if self.minibatch_stddev:
-            x = minibatch_stddev(x)
+            x = minibatch_stddev(x, axis_name=None if self.is_initializing() else self.axis_name)
         x = x.reshape(x.shape[0], -1)
         if self.minibatch_discrimination:
-            x = MinibatchDiscrimination(dtype=self.dtype, name="minibatch_discrimination")(x)
+            x = MinibatchDiscrimination(axis_name=self.axis_name, dtype=self.dtype, name="minibatch_discrimination")(x)
         # A 4x4 convolution of the 4x4 map, as published, is this inner product.
         logits = nn.Dense(1, name="output", **settings)(x)[:, 0].astype(jnp.float32)
         if self.num_classes and self.condition == "projection":

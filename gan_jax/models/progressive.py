@@ -188,12 +188,14 @@ class GrowingDiscriminator(nn.Module):
         widths: channels of each stage, from 4x4 up, as the generator's.
         num_classes: above 0, it also classifies.
         group_size: of the minibatch standard deviation; 0 leaves that out.
+        axis_name: of the devices that share the batch, inside `shard_map` or `pmap`.
         dtype: of computation; parameters are float32.
     """
 
     widths: tuple[int, ...]
     num_classes: int = 0
     group_size: int = 4
+    axis_name: str | None = None
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
@@ -215,7 +217,10 @@ class GrowingDiscriminator(nn.Module):
             if index == stage:
                 x = (1 - alpha) * leaky_relu(self.from_image[stage - 1](average_pool(images))) + alpha * x
                 x = x.astype(self.dtype)
-        x = minibatch_stddev(x, _divisor(x.shape[0], self.group_size)) if self.group_size else x
+        if self.group_size:
+            axis_name = None if self.is_initializing() else self.axis_name
+            batch = x.shape[0] * (1 if axis_name is None else jax.lax.axis_size(axis_name))
+            x = minibatch_stddev(x, _divisor(batch, self.group_size), axis_name=axis_name)
         x = leaky_relu(self.first[0](x))
         x = leaky_relu(self.dense(x.reshape(x.shape[0], -1)))
         return self.head(x).astype(jnp.float32)

@@ -33,6 +33,9 @@ class Setting(NamedTuple):
         slope: the slope that a gradient penalty asks for; 0 without one, or with a zero-centred one.
         is_images: whether the examples are images.
         mixed_statistics: whether the discriminator normalises reals and fakes over one batch.
+        past_fakes: whether D may be shown fakes, or meet players, of the past.
+        scale_free: `Players` of whether a player's weights are normalised (spectral or weight normalisation), so that its
+            function does not depend on their size, and the norm of its gradient is arbitrary.
     """
 
     loss: str = "non_saturating"
@@ -43,6 +46,8 @@ class Setting(NamedTuple):
     slope: float = 0.0
     is_images: bool = True
     mixed_statistics: bool = False
+    past_fakes: bool = True
+    scale_free: Players = Players(False, False)
 
 
 class History:

@@ -33,6 +33,7 @@ _FILES = {
         "resize_nearest",
     ),
     "self_attention": ("SelfAttention",),
+    "shared_axis": ("gather_batch", "own_batch", "sharing_batch"),
     "shuffle": ("pixel_shuffle", "pixel_unshuffle"),
     "statistics": ("moments",),
     "stddev": ("minibatch_stddev",),

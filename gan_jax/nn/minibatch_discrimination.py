@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.checks import check_rank
+from gan_jax.nn.shared_axis import gather_batch
 from gan_jax.typing import Array
 
 
@@ -20,6 +21,7 @@ class MinibatchDiscrimination(nn.Module):
         dim: of each kernel's space.
         kernel_init: of T as a matrix [features, kernels * dim]. The default keeps distances near 1 whatever the number of
             features; a fixed deviation would put all of them, and with them the gradients, out of the exponential's reach.
+        axis_name: of the devices that share the batch, inside `shard_map` or `pmap`; None for one device's.
         dtype: of the result; distances and T are float32.
 
     References:
@@ -30,6 +32,7 @@ class MinibatchDiscrimination(nn.Module):
     kernels: int = 100
     dim: int = 5
     kernel_init: Any = nn.initializers.variance_scaling(0.04, "fan_in", "normal")
+    axis_name: str | None = None
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -38,6 +41,7 @@ class MinibatchDiscrimination(nn.Module):
         check_rank(2, features=features)
         tensor = self.param("tensor", self.kernel_init, (features.shape[-1], self.kernels * self.dim), jnp.float32)
         projected = (features.astype(jnp.float32) @ tensor).reshape(-1, self.kernels, self.dim)
-        distances = jnp.abs(projected[:, None] - projected[None]).sum(axis=-1)
+        others = gather_batch(projected, None if self.is_initializing() else self.axis_name)
+        distances = jnp.abs(projected[:, None] - others[None]).sum(axis=-1)
         closeness = jnp.exp(-distances).sum(axis=1)
         return jnp.concatenate([features.astype(self.dtype), closeness.astype(self.dtype)], axis=-1)

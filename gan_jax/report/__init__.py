@@ -4,8 +4,10 @@
 pictures; `verdict` says in words how the run stands; `charts` groups the curves; `page` and `comparison` are the two pages.
 """
 
+import math
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from gan_jax.report.page import run_page
 from gan_jax.report.reading import ReportError, Run, read_run
 from gan_jax.report.verdict import Verdict, judge
 
-__all__ = ["ReportError", "Run", "Verdict", "compare_runs", "judge", "read_run", "write_report"]
+__all__ = ["LivePage", "ReportError", "Run", "Verdict", "compare_runs", "judge", "read_run", "write_report"]
 
 
 def write_report(run_directory: Path | str, out: Path | str | None = None, *, refresh_seconds: int = 30) -> Path:
@@ -33,6 +35,31 @@ def write_report(run_directory: Path | str, out: Path | str | None = None, *, re
     """
     run = read_run(run_directory)
     return _write(Path(out) if out else run.path / "report.html", run_page(run, refresh_seconds=refresh_seconds))
+
+
+class LivePage:
+    """The report of a run that goes on: calling it writes the page again, but so rarely that this takes little of the time.
+
+    Args:
+        run_directory: of the run.
+        share: of the time that writing may take; the next writing waits until the last one took no more than this.
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(self, run_directory: Path | str, *, share: float = 0.01, clock: Callable[[], float] = time.monotonic):
+        self._run_directory, self._share, self._clock = run_directory, share, clock
+        self._next = -math.inf
+
+    def __call__(self) -> Path | None:
+        """Writes the report if it is time; returns its path then, otherwise None; raises ReportError as `write_report` does."""
+        start = self._clock()
+        if start < self._next:
+            return None
+        try:
+            return write_report(self._run_directory)
+        finally:
+            end = self._clock()
+            self._next = end + (end - start) / self._share
 
 
 def compare_runs(run_directories: Sequence[Path | str], out: Path | str = "comparison.html", *, refresh_seconds: int = 30) -> Path:

@@ -1,6 +1,7 @@
 """Which curves go into which chart, and what the page needs to draw them."""
 
 import json
+import re
 from typing import Any
 
 from gan_jax.report.reading import Run, since
@@ -8,13 +9,24 @@ from gan_jax.report.series import Series
 from gan_jax.report.verdict import confidence, what
 
 LAYERS = "gradient_norm/"
+# (title, names that belong to it, whether its axis opens logarithmic), in the order of the page.
 _FAMILIES = [
-    ("Losses", "_loss"),
-    ("Accuracy of the discriminator", "_accuracy"),
-    ("Logits of the discriminator", "_logits"),
-    ("Gradient norms", "_gradient_norm"),
+    ("Losses", r".*_loss", False),
+    ("Accuracy of the discriminator", r".*_accuracy", False),
+    ("Logits of the discriminator", r".*_logits", False),
+    ("Gradient norms", r".*_gradient_norm", True),
+    ("Samples beside reals: 1 is like reals", r"samples/(pairwise_distance|dimension|nearest_real|ema_progress|critic_slope)", False),
+    ("Shares of the samples or of their pixels", r"samples/(copied|saturated|saturated_excess|confident)", False),
+    ("Spectrum of the samples: excess in decibels", r"samples/(spectrum|checkerboard)", False),
+    ("Classes among the samples", r"samples/classes", False),
+    ("Losses, mean and deviation of about 20 steps", r"monitor/.*_(mean|deviation)", False),
+    ("Share of its weights that a step moves a player by", r"monitor/.*_update_ratio", True),
+    ("What the monitor counted", r"monitor/(spikes|repeated_batches|.*_large_gradients)", False),
+    ("Range of the real images", r"monitor/real_(low|high)", False),
 ]
-_TITLES = {"images_per_second": "Speed (images per second)"}
+# Numbers of layers and places: the findings name these.
+_NOT_DRAWN = re.compile(r"monitor/(.*_layer|nonfinite_.*)")
+_TITLES = {"images_per_second": "Speed (images per second)", "term": "Terms of the losses", "penalty": "Penalties"}
 
 
 def group(run: Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -29,22 +41,31 @@ def group(run: Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """
     charts: dict[str, dict[str, Any]] = {}
     layers: dict[str, dict[str, Any]] = {}
-    for title, _ in _FAMILIES:
-        charts[title] = {"title": title, "log": title == "Gradient norms", "series": []}
+    for title, _, log in _FAMILIES:
+        charts[title] = {"title": title, "log": log, "series": []}
     for name, series in sorted(run.series.items()):
-        if not series.count and not series.broken_count:
+        if (not series.count and not series.broken_count) or _NOT_DRAWN.fullmatch(name) or _is_repeated(name, run):
             continue
         if name.startswith(LAYERS):
             player, _, layer = name.removeprefix(LAYERS).partition("/")
             chart = layers.setdefault(player, {"title": f"Gradient norms of the {player}, per layer", "log": True, "series": []})
             chart["series"].append((layer or player, series))
             continue
-        family = next((title for title, ending in _FAMILIES if name.endswith(ending)), None)
+        family = next((title for title, names, _ in _FAMILIES if re.fullmatch(names, name)), None)
         prefix, slash, rest = name.partition("/")
-        title = family or _TITLES.get(name) or _readable(prefix)
+        # Each metric of an evaluation has a scale of its own.
+        alone = f"{rest}, while training" if prefix == "evaluation" and slash else None
+        title = family or alone or _TITLES.get(prefix) or _readable(prefix)
         chart = charts.setdefault(title, {"title": title, "log": False, "series": []})
-        chart["series"].append((rest if slash and not family else name, series))
+        of_prefix = bool(slash) and (not family or prefix in ("monitor", "samples"))
+        chart["series"].append((rest if of_prefix else name, series))
     return [chart for chart in charts.values() if chart["series"]], list(layers.values())
+
+
+def _is_repeated(name: str, run: Run) -> bool:
+    """Whether a curve is that of another name, too: the adversarial part of a loss that has no other part."""
+    whole = run.series.get(name.replace("_adversarial_loss", "_loss"))
+    return name.endswith("_adversarial_loss") and whole is not None and whole == run.series[name]
 
 
 def compare(runs: list[Run], labels: list[str]) -> list[dict[str, Any]]:
@@ -57,9 +78,11 @@ def compare(runs: list[Run], labels: list[str]) -> list[dict[str, Any]]:
     Returns:
         Charts as `group` returns them: losses and other plain metrics first, then those with "/" in their names.
     """
-    names = sorted({name for run in runs for name in run.series}, key=lambda name: ("/" in name, not name.endswith("_loss"), name))
+    found = {name for run in runs for name in run.series if not all(_is_repeated(name, run) for run in runs if name in run.series)}
     charts = []
-    for name in names:
+    for name in sorted(found, key=lambda name: ("/" in name, not name.endswith("_loss"), name)):
+        if _NOT_DRAWN.fullmatch(name):
+            continue
         curves = [(label, run.series[name]) for label, run in zip(labels, runs) if name in run.series and run.series[name].count]
         if curves:
             charts.append({"title": name, "log": "gradient_norm" in name, "series": curves})

@@ -1,14 +1,17 @@
 """The page that shows several runs side by side."""
 
+from collections import Counter
 from html import escape
 from typing import Any
 
 from gan_jax.report import markup
 from gan_jax.report.charts import LAYERS, compare, drawable, script_json
-from gan_jax.report.images import FRAMES_BYTES, embed_frames
-from gan_jax.report.page import facts, flatten, metric_rows, reproduction
+from gan_jax.report.images import FRAMES_BYTES, embed, embed_frames
+from gan_jax.report.page import common_protocol, facts, flatten, metric_rows, reproduction
 from gan_jax.report.reading import Run
 from gan_jax.report.verdict import judge, what
+
+PICTURES_BYTES = 12 * 2**20
 
 
 def comparison_page(runs: list[Run], *, refresh_seconds: int = 30) -> str:
@@ -38,6 +41,7 @@ def comparison_page(runs: list[Run], *, refresh_seconds: int = 30) -> str:
     sections = [
         ("overview", "Overview", _overview(runs, labels)),
         ("samples", "Samples", _samples(labels, frames)),
+        ("pictures", "Pictures", _pictures(runs, labels, notes)),
         ("numbers", "How good", _numbers(runs, labels)),
         ("differences", "What differs", _differences(runs, labels)),
         ("curves", "Curves", markup.chart_figures(curves) if curves else ""),
@@ -81,17 +85,41 @@ def _samples(labels: list[str], frames: dict[str, list]) -> str:
     return markup.slider("*", steps) + f'<div class="gallery">{figures}</div>' if figures else ""
 
 
+def _pictures(runs: list[Run], labels: list[str], notes: list[str]) -> str:
+    """Pictures of one name side by side; those that only one run has are in its own report."""
+    counts = Counter(shown.path.stem for run in runs for shown in run.pictures)
+    names = [name for name in dict.fromkeys(shown.path.stem for run in runs for shown in run.pictures) if counts[name] > 1]
+    content = ""
+    for name in names:
+        figures = ""
+        for label, run in zip(labels, runs):
+            for shown in run.pictures:
+                picture = embed(shown.path, notes, PICTURES_BYTES // len(runs) // len(names)) if shown.path.stem == name else None
+                if picture:
+                    image = markup.image(picture, f"{label}: {shown.alt}", "class=grid")
+                    figures += f"<figure>{image}<figcaption>{escape(label)}</figcaption></figure>"
+        content += f'<h3>{escape(name.replace("_", " ").capitalize())}</h3><div class="gallery">{figures}</div>' if figures else ""
+    return content
+
+
+# The details are measured figures, and the seeds are the runs' own: neither makes two numbers another metric.
+_OF_ONE_RUN = frozenset({"details", "seed"})
+
+
 def _numbers(runs: list[Run], labels: list[str]) -> str:
+    agreed = common_protocol([record for run in runs for record in run.metrics])
+    common = {name: words for name, words in agreed.items() if name not in _OF_ONE_RUN}
     measured: dict[tuple[str, str], list[str]] = {}
     for index, run in enumerate(runs):
-        for name, value, real, _, how in metric_rows(run.metrics):
+        for name, value, real, _, how in metric_rows(run.metrics, without=_OF_ONE_RUN | set(common)):
             row = measured.setdefault((name, how), [""] * len(runs))
             row[index] = f"{value} ({real})" if real else value
     rows = [[name, *values, how] for (name, how), values in measured.items()]
     if not rows:
         return ""
+    shared = f"<p class='note'>All of them: {escape(', '.join(common.values()))}.</p>" if common else ""
     caption = "Metrics of the samples; in brackets the same for real against held-out real images"
-    return markup.table(["metric", *labels, "protocol"], rows, caption=caption, numeric=range(1, len(runs) + 1))
+    return shared + markup.table(["metric", *labels, "protocol"], rows, caption=caption, numeric=range(1, len(runs) + 1))
 
 
 def _differences(runs: list[Run], labels: list[str]) -> str:

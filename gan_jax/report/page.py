@@ -1,6 +1,7 @@
 """The page of one run."""
 
 import shlex
+from collections.abc import Collection
 from html import escape
 from typing import Any
 
@@ -35,11 +36,11 @@ def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
     sections = [
         ("overview", "Overview", _overview(run)),
         ("samples", "Samples", samples),
+        ("pictures", "Pictures", pictures),
         ("numbers", "How good", _numbers(run)),
         ("findings", "Findings", _findings(run)),
         ("curves", "Curves", _curves_help() + markup.chart_figures(curves) if curves else ""),
         ("layers", "Gradient norms per layer", markup.chart_figures(layers, len(curves)) if layers else ""),
-        ("pictures", "Pictures", pictures),
         ("configuration", "Configuration", _configuration(run)),
         ("environment", "Environment", _environment(run)),
         ("notes", "Left out of this page", markup.notes_list(notes)),
@@ -87,29 +88,53 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
-def metric_rows(records: list[dict[str, Any]]) -> list[list[str]]:
-    """The rows of the table of metrics: name, value, the same for real images, their ratio, the protocol in words."""
+def metric_rows(records: list[dict[str, Any]], *, without: Collection[str] = ()) -> list[list[str]]:
+    """The rows of the table of metrics: name, value, the same for real images, their ratio, the protocol in words.
+
+    Args:
+        records: of metrics.json.
+        without: parts of the protocol to leave out, because they are said elsewhere.
+    """
     rows = []
     for record in records:
         value, real = record.get("value"), record.get("real")
         ratio = number(value / real) if is_number(value) and is_number(real) and real else ""
-        rows.append([str(record["metric"]), number(value), number(real), ratio, protocol(record)])
+        rows.append([str(record["metric"]), number(value), number(real), ratio, protocol(record, without=without)])
     return rows
 
 
-def protocol(record: dict[str, Any]) -> str:
-    """The protocol of a metric in words, e.g. "extractor classifier_v1, 5000 samples, ema"."""
-    words = []
+def protocol(record: dict[str, Any], *, without: Collection[str] = ()) -> str:
+    """The protocol of a metric in words, e.g. "extractor classifier_v1, 5,000 samples, EMA weights"."""
+    return ", ".join(words for name, words in protocol_parts(record).items() if name not in without)
+
+
+def protocol_parts(record: dict[str, Any]) -> dict[str, str]:
+    """The parts of a metric's protocol: key of the record -> words."""
+    parts = {}
     for name, value in record.items():
-        if name in ("metric", "value", "real") or value is None:
+        if name in ("metric", "value", "real") or value is None or value in ({}, []):
             continue
         if name == "samples":
-            words.append(f"{number(value)} samples")
+            parts[name] = f"{number(value)} samples"
         elif name == "ema" and isinstance(value, bool):
-            words.append("EMA weights" if value else "raw weights")
+            parts[name] = "EMA weights" if value else "raw weights"
+        elif isinstance(value, dict):
+            parts[name] = ", ".join(f"{inner.replace('_', ' ')} {_words(of)}" for inner, of in value.items())
         else:
-            words.append(f"{name.replace('_', ' ')} {number(value) if name != 'seed' else value}")
-    return ", ".join(words)
+            parts[name] = f"{name.replace('_', ' ')} {value if name == 'seed' else _words(value)}"
+    return parts
+
+
+def _words(value: Any) -> str:
+    return " / ".join(number(inner) for inner in value) if isinstance(value, list) else number(value)
+
+
+def common_protocol(records: list[dict[str, Any]]) -> dict[str, str]:
+    """What the protocols of all records agree in: key -> words; nothing for a single record."""
+    if len(records) < 2:
+        return {}
+    first, *others = (protocol_parts(record) for record in records)
+    return {name: words for name, words in first.items() if all(other.get(name) == words for other in others)}
 
 
 def _overview(run: Run) -> str:
@@ -137,9 +162,11 @@ def _samples(run: Run, frames: list, notes: list[str]) -> str:
 def _numbers(run: Run) -> str:
     if not run.metrics:
         return ""
-    return markup.table(
+    common = common_protocol(run.metrics)
+    shared = f"<p class='note'>All of them: {escape(', '.join(common.values()))}.</p>" if common else ""
+    return shared + markup.table(
         ["metric", "value", "real images", "ratio", "protocol"],
-        metric_rows(run.metrics),
+        metric_rows(run.metrics, without=common),
         caption="Metrics of the samples, and the same for real against held-out real images",
         numeric=(1, 2, 3),
     )
@@ -193,13 +220,13 @@ def _curves_help() -> str:
 
 def _pictures(run: Run, notes: list[str]) -> str:
     figures = ""
-    for path, caption in run.pictures[:60]:
-        picture = embed(path, notes)
+    for shown in run.pictures[:60]:
+        picture = embed(shown.path, notes)
         if picture:
-            figures += f"<figure>{markup.image(picture, caption, 'class=grid')}<figcaption>{escape(caption)}</figcaption></figure>"
+            figures += f"<figure>{markup.image(picture, shown.alt, 'class=grid')}<figcaption>{escape(shown.caption)}</figcaption></figure>"
     if len(run.pictures) > 60:
         notes.append(f"60 of {len(run.pictures)} pictures are in this page")
-    return f'<div class="gallery">{figures}</div>' if figures else ""
+    return f'<div class="gallery wide">{figures}</div>' if figures else ""
 
 
 def _configuration(run: Run) -> str:

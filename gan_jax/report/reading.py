@@ -26,6 +26,20 @@ class ReportError(ValueError):
     """No report can be made; one line that names the path and says why."""
 
 
+class Shown(NamedTuple):
+    """A picture of RUN/pictures.
+
+    Attributes:
+        path: of the PNG file.
+        caption: what stands under it.
+        alt: what is read aloud instead of it.
+    """
+
+    path: Path
+    caption: str
+    alt: str
+
+
 class Run(NamedTuple):
     """What could be read of a run.
 
@@ -36,12 +50,12 @@ class Run(NamedTuple):
         config_text: config.yaml as it is, "" where it is missing.
         series: metric name -> curve.
         steps: the last step logged, None where nothing was.
-        seconds: the time at the last step, None where it was not logged.
+        seconds: how long it trained, all its sessions together; None where that was not logged.
         metrics: the records of metrics.json.
         findings: the records of findings.jsonl in the order of `since_step`.
         samples: (step, path) in the order of steps.
         animation: of the samples, None where there is none.
-        pictures: (path, caption) of RUN/pictures.
+        pictures: of RUN/pictures.
         updated: when the log was last written.
         notes: what was left out, and why; for the reader of the report.
     """
@@ -57,7 +71,7 @@ class Run(NamedTuple):
     findings: list[dict[str, Any]]
     samples: list[tuple[int, Path]]
     animation: Path | None
-    pictures: list[tuple[Path, str]]
+    pictures: list[Shown]
     updated: datetime | None
     notes: list[str]
 
@@ -91,14 +105,16 @@ def read_run(directory: Path | str) -> Run:
     record = _json(path / "run.json", notes)
     log = path / "metrics.jsonl"
     series, steps, seconds = _read_series(log, notes)
+    speed, _, measured = _read_series(path / "timing.jsonl", notes)
+    record = record if isinstance(record, dict) else {}
     return Run(
         name=path.resolve().name,
         path=path,
-        record=record if isinstance(record, dict) else {},
+        record=record,
         config_text=_text(path / "config.yaml", notes),
-        series=series,
+        series=series | speed,
         steps=steps,
-        seconds=seconds,
+        seconds=next((value for value in (measured, seconds, _number(record.get("seconds"))) if value is not None), None),
         metrics=_read_metrics(path / "metrics.json", notes),
         findings=_read_findings(path / "findings.jsonl", notes),
         samples=_read_samples(path / "samples"),
@@ -193,7 +209,7 @@ def _raw_lines(file: Any, size: int, limit: int) -> Iterator[tuple[bytes, bool]]
 def _read_series(path: Path, notes: list[str]) -> tuple[dict[str, Series], int | None, float | None]:
     columns: dict[str, tuple[array, array]] = {}
     left_out: set[str] = set()
-    last_step, seconds, stepless = None, None, 0
+    last_step, seconds, finished, stepless = None, None, 0.0, 0
     for record in lines_of(path, notes):
         step = record.get("step")
         if isinstance(step, bool) or not isinstance(step, int | float) or not abs(step) < 2**53:
@@ -204,7 +220,10 @@ def _read_series(path: Path, notes: list[str]) -> tuple[dict[str, Series], int |
             if name == "step":
                 continue
             if name == "time":
-                seconds = value if math.isfinite(value) else seconds
+                if math.isfinite(value):
+                    # A resumed run counts from zero again.
+                    finished += seconds if seconds is not None and value < seconds else 0.0
+                    seconds = value
                 continue
             if name not in columns:
                 if len(columns) >= _MOST_SERIES:
@@ -217,7 +236,16 @@ def _read_series(path: Path, notes: list[str]) -> tuple[dict[str, Series], int |
         notes.append(f"{stepless} {'line' if stepless == 1 else 'lines'} of {path.name} without a step left out")
     if left_out:
         notes.append(f"{path.name} has more than {_MOST_SERIES} metrics; {len(left_out)} were left out")
-    return {name: make_series(np.array(x), np.array(y)) for name, (x, y) in columns.items()}, last_step, seconds
+    return (
+        {name: make_series(np.array(x), np.array(y)) for name, (x, y) in columns.items()},
+        last_step,
+        (None if seconds is None else finished + seconds),
+    )
+
+
+def _number(value: Any) -> float | None:
+    """A finite number of a JSON file, or None."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
 def _numbers(record: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -262,14 +290,24 @@ def _read_samples(directory: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), entry) for match, entry in found)
 
 
-def _read_pictures(directory: Path, notes: list[str]) -> list[tuple[Path, str]]:
+def _read_pictures(directory: Path, notes: list[str]) -> list[Shown]:
     try:
-        entries = sorted(entry for entry in directory.iterdir() if entry.suffix == ".png")
+        entries = sorted((entry for entry in directory.iterdir() if entry.suffix == ".png"), key=_rank)
     except OSError:
         return []
     pictures = []
     for entry in entries:
         sidecar = _json(entry.with_suffix(".json"), notes)
-        caption = sidecar.get("caption") if isinstance(sidecar, dict) else None
-        pictures.append((entry, caption if isinstance(caption, str) else entry.stem.replace("_", " ").capitalize()))
+        texts = sidecar if isinstance(sidecar, dict) else {}
+        name = entry.stem.replace("_", " ").capitalize()
+        caption, alt = (texts[key] if isinstance(texts.get(key), str) and texts[key] else None for key in ("caption", "alt"))
+        pictures.append(Shown(entry, caption or name, alt or caption or f"{name}: a picture of this run"))
     return pictures
+
+
+# What a run draws itself comes first, in this order; whatever else lies there follows by name.
+_ORDER = ("translations", "interpolations", "nearest_neighbours", "attention")
+
+
+def _rank(path: Path) -> tuple[int, str]:
+    return (_ORDER.index(path.stem) if path.stem in _ORDER else len(_ORDER), path.name)

@@ -1,11 +1,14 @@
 """How a run stands, in one word and a few sentences, from its status, its findings and its numbers."""
 
 import math
+import re
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from gan_jax.report.reading import Run, since
 
 _SURE = 0.8
+_SILENT = 1800  # seconds without a line in the log
 _WORDS = {"high": 0.9, "certain": 1.0, "medium": 0.6, "low": 0.3}
 
 
@@ -23,11 +26,12 @@ class Verdict(NamedTuple):
     reasons: list[str]
 
 
-def judge(run: Run) -> Verdict:
+def judge(run: Run, *, now: datetime | None = None) -> Verdict:
     """Judges a run: a finding of confidence 0.8 or more is bad, a weaker one, or a run that did not finish, a warning.
 
     Args:
         run: as read.
+        now: the time, to tell a run that was killed from one that goes on; by default that of the clock.
 
     Returns:
         The verdict. "good" needs a finished run with numbers and without findings; a run without any of these is "unknown".
@@ -42,13 +46,17 @@ def judge(run: Run) -> Verdict:
     if broken:
         name, series = min(broken.items(), key=lambda item: item[1].broken[0])
         reasons.append(f"{name} was not finite at step {series.broken[0]:,} ({series.broken_count:,} times in all).")
-    reasons += figures(run)
+    reasons += critic(run) + figures(run)
     if sure or broken:
         return Verdict("bad", f"Failing: {what(sure[0]).rstrip('.') if sure else 'values that are not finite'}", reasons)
     if run.findings:
         return Verdict("warning", f"Look closer: {what(run.findings[0]).rstrip('.')}", reasons)
     if run.status in ("failed", "stopped", "interrupted"):
         return Verdict("warning", f"The run was {run.status}: no failure of the training was found", reasons)
+    silent = ((now or datetime.now(UTC)) - run.updated).total_seconds() if run.updated else 0.0
+    if run.status == "running" and silent > _SILENT:
+        reasons.append("A run that was killed cannot say so; experiments/train.py --resume goes on from its last checkpoint.")
+        return Verdict("warning", f"Said to be running, but nothing was logged for {silent / 60:,.0f} minutes", reasons)
     if run.status == "running":
         return Verdict("good" if run.series else "unknown", "Running: no failure found so far", reasons)
     if not run.series and not run.metrics:
@@ -56,6 +64,17 @@ def judge(run: Run) -> Verdict:
     if not run.metrics:
         return Verdict("unknown", "No failure found, but how good the samples are was not measured", reasons)
     return Verdict("good", "No failure found", reasons)
+
+
+def critic(run: Run) -> list[str]:
+    """For a Wasserstein game a sentence on the critic's loss: minus the distance that it sees, which should approach 0."""
+    game = re.search(r"^loss:\n(?:[ ]+.*\n)*?[ ]+name: wasserstein\b", run.config_text, re.M)
+    series = run.series.get("discriminator_adversarial_loss") or run.series.get("discriminator_loss")
+    if game is None or series is None or series.count < 10:
+        return []
+    last = series.values[-max(1, len(series.values) // 10) :]
+    most, end = number(float(f"{-series.lowest:.3g}")), number(float(f"{-sum(last) / len(last):.3g}"))
+    return [f"The critic saw a distance of {most} at most, and of {end} in the last tenth of the run; it should approach 0."]
 
 
 def figures(run: Run) -> list[str]:

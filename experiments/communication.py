@@ -1,0 +1,130 @@
+"""What a training step moves between devices, read from the compiled program, and what that would take on a ring of them.
+
+    python experiments/communication.py                                # dcgan_mnist and sngan on 2, 4 and 8 simulated devices
+    python experiments/communication.py sagan --devices 8 --link 8 100e9 3e-6 --link 256 12.5e9 1e-5
+
+The first table counts what each device puts into collective operations in one step (not what crosses its links). The second applies
+the model of `gan_jax.parallel.CommunicationModel` to those bytes: --link DEVICES BYTES_PER_SECOND SECONDS states the assumed ring.
+Nothing is trained; the programs are compiled for the CPU, whose partitioner is that of the other backends.
+"""
+
+import argparse
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import command_line
+
+WAYS = {"jit": {}, "jit, sharded": {"shard_parameters": True}, "shard_map": {}, "pmap": {}}
+# Quick to compile; what is moved is decided before.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+COLUMNS = ("all-reduce", "all-gather", "reduce-scatter", "others")
+MIB = 2**20
+
+
+class Row(NamedTuple):
+    """One compiled step.
+
+    Attributes:
+        recipe, way, devices: what was compiled.
+        operations: its collectives.
+        flops: of one device.
+        held: bytes of parameters and state on one device.
+        parameters: bytes of all parameters.
+    """
+
+    recipe: str
+    way: str
+    devices: int
+    operations: list[Any]
+    flops: float
+    held: int
+    parameters: int
+
+
+def compile_step(recipe: str, config: Any, way: str, devices: int) -> Row:
+    """Compiles the step of a recipe, its batch spread over simulated devices."""
+    import jax
+    import jax.numpy as jnp
+
+    from gan_jax.build import build
+    from gan_jax.parallel import make_placement, state_shardings, traffic
+
+    channels = config.data.channels or (3 if config.data.source == "stacked_mnist" else 1)
+    shape = (config.data.image_size, config.data.image_size, channels)
+    placement = make_placement(way.split(",")[0], devices=devices, **WAYS[way])
+    experiment = build(config, shape, 10, placement)
+    state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    shardings = state_shardings(placement, state)
+    size = config.batch_size * experiment.strategy.rounds
+    batch = {"image": jax.ShapeDtypeStruct((size, *shape), jnp.uint8), "label": jax.ShapeDtypeStruct((size,), jnp.int32)}
+    placed = [
+        jax.tree.map(lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), tree, places)
+        for tree, places in ((state, shardings), (batch, jax.tree.map(lambda _: placement.batch, batch)))
+    ]
+    step = jax.jit(experiment.gan.train_step, out_shardings=(*shardings, placement.everywhere), donate_argnums=(0, 1))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    program = step.lower(*placed[0], placed[1], key).compile(compiler_options=QUICK)
+    held = sum(
+        leaf.dtype.itemsize * leaf.size // (1 if at.is_fully_replicated else devices)
+        for leaf, at in zip(jax.tree.leaves(state), jax.tree.leaves(shardings), strict=True)
+    )
+    parameters = sum(leaf.dtype.itemsize * leaf.size for leaf in jax.tree.leaves(state[0]))
+    return Row(recipe, way, devices, traffic(program.as_text()), program.cost_analysis()["flops"], held, parameters)
+
+
+def counted(operations: Sequence[Any], column: str) -> str:
+    """How many operations of a column, and their bytes."""
+    chosen = [op for op in operations if op.operation == column or (column == "others" and op.operation not in COLUMNS)]
+    return f"{len(chosen)}: {sum(op.operand_bytes for op in chosen) / MIB:.2f}" if chosen else "0"
+
+
+def scaled(operations: Sequence[Any], devices: int, to: int) -> list[Any]:
+    """The operations on another number of devices with as large a batch on each: what is gathered comes in smaller pieces."""
+    factor = devices / to
+    return [op._replace(operand_bytes=int(op.operand_bytes * (factor if op.operation == "all-gather" else 1))) for op in operations]
+
+
+def show(rows: Sequence[Row], links: Sequence[tuple[int, float, float]]) -> None:
+    """Prints both tables as Markdown."""
+    from gan_jax.parallel import CommunicationModel
+
+    print("| recipe | placement | devices | parameters, MiB | state on a device, MiB | GFLOP a device |", " | ".join(COLUMNS), "|")
+    print("|---|---|---|---|---|---|" + "---|" * len(COLUMNS))
+    for row in rows:
+        cells = [counted(row.operations, column) for column in COLUMNS]
+        figures = f"{row.parameters / MIB:.2f} | {row.held / MIB:.2f} | {row.flops / 1e9:.2f}"
+        print(f"| {row.recipe} | {row.way} | {row.devices} | {figures} |", " | ".join(cells), "|")
+    largest = max(row.devices for row in rows)
+    print("\n| recipe | placement |", " | ".join(f"{n} devices, {w / 1e9:g} GB/s, {s * 1e6:g} us" for n, w, s in links), "|")
+    print("|---|---|" + "---|" * len(links))
+    for row in rows:
+        if row.devices == largest:
+            times = [CommunicationModel(w, s).seconds(scaled(row.operations, largest, n), n) * 1e3 for n, w, s in links]
+            print(f"| {row.recipe} | {row.way} |", " | ".join(f"{time:.2f} ms" for time in times), "|")
+
+
+def main() -> None:
+    """Compiles, reads, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=["dcgan_mnist", "sngan"], metavar="RECIPE")
+    parser.add_argument("--devices", type=int, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--placements", nargs="+", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--link", nargs=3, type=float, action="append", metavar=("DEVICES", "BYTES_PER_SECOND", "SECONDS"))
+    options = parser.parse_args()
+    known = command_line.recipes()
+    unknown = [name for name in options.recipes if name not in known]
+    if unknown:
+        command_line.fail(f"{unknown[0]}: no such recipe; there are {', '.join(known)}")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    from gan_jax.parallel import simulate_devices
+
+    simulate_devices(max(options.devices))
+    links = [(int(n), w, s) for n, w, s in options.link or ((8, 100e9, 3e-6), (256, 12.5e9, 10e-6))]
+    with command_line.errors_as_lines():
+        cases = [(name, known[name][1], way, n) for name in options.recipes for way in options.placements for n in options.devices]
+        show([compile_step(*case) for case in cases], links)
+
+
+if __name__ == "__main__":
+    main()

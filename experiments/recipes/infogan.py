@@ -1,0 +1,18 @@
+"""InfoGAN on the embedded digits (Chen et al., 2016): one code of ten values that D has to read off the image; no labels are used.
+
+    python experiments/train.py infogan --seed 0
+
+Differs from the paper: the categorical code alone, without continuous ones; DCGAN's networks; a column of the samples is a code.
+"""
+
+from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+
+CONFIG = Config(
+    steps=3000,
+    batch_size=64,
+    sample_grid=10,
+    data=DataConfig(source="mnist5k"),
+    loss=LossConfig(real_target=(0.9, 0.9)),
+    model=ModelConfig(name="dcgan", width=32, latent_dim=64, codes=10, auxiliary=True, condition="none"),
+    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+)

@@ -1,0 +1,98 @@
+"""One step of small games on one device and on several, for the tests of `gan_jax.parallel`."""
+
+import dataclasses
+import functools
+import sys
+
+import jax
+import numpy as np
+from small_recipes import RECIPES, one_recipe_per_model, shrunk, started
+
+from gan_jax.gan import play
+from gan_jax.losses import ADVERSARIAL
+from gan_jax.parallel import PLACEMENTS, make_placement, place, state_shardings
+
+RNG = jax.random.key(3)
+# Their networks draw (dropout, an encoder's noise): under shard_map and pmap each device has draws of its own.
+DRAWS_IN_NETWORKS = {"pix2pix", "vaegan", "klgan"}
+
+
+def deterministic(config, batch_size=8):
+    """The recipe under SGD, without the draws that a device makes for itself: those of penalties, terms and augmentation."""
+    quiet = {"wgan_gp": 0.0, "dragan": 0.0, "zero_centered": 0.0, "consistency": 0.0, "balanced_consistency": 0.0}
+    penalty = dataclasses.replace(config.penalty, **quiet, latent_consistency=0.0)
+    inputs = dataclasses.replace(config.inputs, instance_noise=0.0, diff_augment="", ada=0.0)
+    ttur = dataclasses.replace(config.ttur, generator="sgd", discriminator="sgd", generator_lr=1.0, discriminator_lr=1.0)
+    return dataclasses.replace(config, penalty=penalty, inputs=inputs, ttur=ttur, batch_size=batch_size)
+
+
+@functools.cache
+def of_model(name):
+    """(experiment, batch, micro batches) of the first recipe with a model."""
+    config = deterministic(shrunk(RECIPES[one_recipe_per_model()[name]][1]))
+    return (*started(config), config.strategy.micro_batches)
+
+
+@functools.cache
+def of_loss(name):
+    """The same for a row of ADVERSARIAL, on a DCGAN with batch norm, minibatch deviation and minibatch discrimination in D."""
+    config = shrunk(RECIPES["dcgan_mnist"][1])
+    model = dataclasses.replace(config.model, minibatch_stddev=True, minibatch_discrimination=True, discriminator_norm="batch")
+    loss = dataclasses.replace(type(config.loss)(), name=name)
+    return (*started(deterministic(dataclasses.replace(config, model=model, loss=loss))), 1)
+
+
+def one_step(case, kind=None, devices=1, **options):
+    """(state before, state after, metrics) of one step, on the host; `kind` None is the step of one device."""
+    experiment, batch, micro_batches = case
+    strategy, gan = experiment.strategy, experiment.gan
+    start = jax.jit(gan.init)(jax.random.key(1))
+    if kind is None:
+        return (start[0], *jax.device_get(jax.jit(gan.train_step)(*start, batch, RNG)))
+    placement = make_placement(kind, devices=devices, **options)
+    gan = play(experiment.game, place(strategy, placement, micro_batches=micro_batches))
+    shardings = state_shardings(placement, start, threshold=0)
+    step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.everywhere))
+    after = step(*jax.device_put(start, shardings), jax.device_put(batch, placement.batch), RNG)
+    return (start[0], *jax.device_get(after))
+
+
+def difference(start, one, many):
+    """How far two steps lead apart: for each player |a - b| / |a - start| in the Euclidean norm of all its parameters; the larger.
+
+    With SGD that is the relative error of the gradient, whatever the learning rate.
+    """
+
+    def norm(first, second):
+        pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+        return np.sqrt(sum(np.sum(np.square(np.asarray(a, np.float64) - np.asarray(b, np.float64))) for a, b in pairs))
+
+    players = zip(start, one, many, strict=True)
+    return max(float(norm(a, b) / max(norm(a, s), 1e-30)) for s, a, b in players)
+
+
+def far(metrics, others):
+    """The metrics that differ by more than rounding."""
+    return {
+        name: (float(metrics[name]), float(others[name]))
+        for name in metrics
+        if not np.isclose(metrics[name], others[name], rtol=2e-4, atol=2e-5)
+    }
+
+
+def main():
+    """`python tests/parallel_cases.py DEVICES NAME ...` prints `difference` for rows of MODELS and ADVERSARIAL, in each placement."""
+    devices, names = int(sys.argv[1]), sys.argv[2:]
+    for name in names:
+        case = of_loss(name) if name in ADVERSARIAL else of_model(name)
+        start, one, _, _ = one_step(case)
+        found = {kind: one_step(case, kind, devices)[1] for kind in PLACEMENTS}
+        figures = {kind: difference(start, one, many) for kind, many in found.items()}
+        figures["shard_map against pmap"] = difference(start, found["shard_map"], found["pmap"])
+        print(f"| {name} |", " | ".join(f"{figure:.1e}" for figure in figures.values()), "|", flush=True)
+
+
+if __name__ == "__main__":
+    import conftest  # noqa: F401, sets up the simulated devices
+
+    main()
