@@ -169,10 +169,11 @@ def load_generator(path: str | Path) -> Generator:
         shape = described["context_shape"]
         config = GeneratorConfig(described["model"], described["options"], described["latents"], tuple(shape) if shape else None)
         _check_arrays(str(path), config, arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a generator of gan_jax ({error})") from error
+        network = build_model(config.model, **config.options).generator
+    except Exception as error:  # a description that no save_generator wrote may break any builder, in any way
+        raise ValueError(f"{path}: not a generator of gan_jax ({' '.join(str(error).split())[:500]})") from error
     params, state = _unflatten(arrays)
-    return Generator(build_model(config.model, **config.options).generator, params, state, config)
+    return Generator(network, params, state, config)
 
 
 def _check_arrays(where: str, config: GeneratorConfig, arrays: Mapping[str, np.ndarray]) -> None:

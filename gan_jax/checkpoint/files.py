@@ -23,7 +23,7 @@ from safetensors.numpy import save_file
 
 from gan_jax.checkpoint.configuration import canonical_json
 from gan_jax.checkpoint.errors import DamagedCheckpoint
-from gan_jax.checkpoint.leaves import Leaf, Piece, Snapshot
+from gan_jax.checkpoint.leaves import Leaf, Piece, Snapshot, check_whole
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -120,6 +120,16 @@ def read_manifest(directory: Path | str) -> dict[str, Any]:
     """
     directory = Path(directory)
     manifest = _read_hashed_json(directory / MANIFEST)
+    try:
+        return _checked(manifest, directory)
+    except DamagedCheckpoint:
+        raise
+    except Exception as error:  # it is what was written, to the byte; but not by this code
+        raise DamagedCheckpoint(f"{directory / MANIFEST}: not a manifest of this format ({error!r})") from error
+
+
+def _checked(manifest: dict[str, Any], directory: Path) -> dict[str, Any]:
+    """The manifest, if the files that it names are there in full size and its leaves are made of their pieces."""
     if manifest.get("format_version") != FORMAT_VERSION:
         raise DamagedCheckpoint(
             f"{directory / MANIFEST}: format version {manifest.get('format_version')}; this version reads {FORMAT_VERSION}"
@@ -131,9 +141,19 @@ def read_manifest(directory: Path | str) -> dict[str, Any]:
             size = (directory / name).stat().st_size
         except OSError as error:
             raise DamagedCheckpoint(f"{directory / name}: {error.strerror}") from error
+        if not isinstance(facts["header"], str):
+            raise ValueError(f"{name} has no hash of its header")
         if size != facts["size"]:
             raise DamagedCheckpoint(f"{directory / name}: {size} bytes; {facts['size']} were written")
-    return manifest
+    for record in manifest["leaves"].values():
+        described = record["kind"], record.get("shape", []), record.get("dtype", "uint8"), record.get("key_dtype", "")
+        if [type(fact) for fact in described] != [str, list, str, str] or not all(
+            piece["file"] in manifest["files"] for piece in record["pieces"]
+        ):
+            raise ValueError("a leaf is not described as leaves are")
+    if not isinstance(manifest["step"], int) or not isinstance(manifest["metadata"], dict):
+        raise ValueError("it has no step or no metadata")
+    return manifest | {"versions": dict(manifest["versions"])}
 
 
 def _read_hashed_json(path: Path) -> dict[str, Any]:
@@ -145,7 +165,10 @@ def _read_hashed_json(path: Path) -> dict[str, Any]:
     line, _, _ = content.partition(b"\n")
     if content != line + b"\n" + hashlib.sha256(line).hexdigest().encode() + b"\n":
         raise DamagedCheckpoint(f"{path}: its content is not the content that was written (sha256 differs)")
-    return json.loads(line)
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DamagedCheckpoint(f"{path}: not JSON ({error})") from error
 
 
 def read_step(directory: Path | str) -> Contents:
@@ -183,8 +206,12 @@ def read_step(directory: Path | str) -> Contents:
             raise DamagedCheckpoint(f"{directory / name}: {error}") from error
     leaves = {}
     for path, record in manifest["leaves"].items():
-        parts = [Piece(tuple(piece["start"]), pieces[piece["file"], piece["name"]]) for piece in record["pieces"]]
-        leaves[path] = Leaf({key: value for key, value in record.items() if key != "pieces"}, parts)
+        try:
+            parts = [Piece(tuple(piece["start"]), pieces[piece["file"], piece["name"]]) for piece in record["pieces"]]
+            leaves[path] = Leaf({key: value for key, value in record.items() if key != "pieces"}, parts)
+            check_whole(leaves[path])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedCheckpoint(f"{directory / MANIFEST}: leaf {path} is not described as leaves are ({error!r})") from error
     return Contents(leaves, _metadata(manifest))
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from gan_jax.checkpoint import files
 from gan_jax.checkpoint.configuration import canonical_json, config_differences, config_hash
-from gan_jax.checkpoint.errors import CheckpointNotFound, CheckpointWarning, ConfigurationMismatch, DamagedCheckpoint
+from gan_jax.checkpoint.errors import CheckpointNotFound, CheckpointWarning, ConfigurationMismatch, DamagedCheckpoint, TemplateMismatch
 from gan_jax.checkpoint.leaves import Snapshot, restore_onto, snapshot
 from gan_jax.typing import PyTree
 
@@ -55,6 +55,7 @@ class Checkpointer:
         process_count: of the run; by default JAX's.
         token: what the processes of one run share and no other run has; by default drawn by process 0 and broadcast.
         peer_timeout: seconds that process 0 waits for the parts of the others.
+        owner: False only looks: what a save that is under way, or that died, left in the directory is not cleared away.
 
     Raises:
         ValueError: `keep`, `best_mode` or the pair of process numbers is out of range.
@@ -73,6 +74,7 @@ class Checkpointer:
         process_count: int | None = None,
         token: str | None = None,
         peer_timeout: float = 300.0,
+        owner: bool = True,
     ):
         if keep < 1:
             raise ValueError(f"keep must be at least 1; got {keep}")
@@ -91,7 +93,7 @@ class Checkpointer:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._saves = 0
-        if self._index == 0:
+        if self._index == 0 and owner:
             self._sweep()
 
     def save(self, step: int, tree: PyTree, metadata: Mapping[str, Any] | None = None) -> None:
@@ -199,7 +201,10 @@ class Checkpointer:
         contents = self._read(step)
         if not any_configuration:
             self._check_configuration(contents.metadata)
-        return restore_onto(template, contents.leaves), contents.metadata
+        try:
+            return restore_onto(template, contents.leaves), contents.metadata
+        except TemplateMismatch as error:
+            raise TemplateMismatch(f"{self.path(contents.metadata['step'])}: {error}") from None
 
     def discard_after(self, step: int) -> None:
         """Deletes every step later than `step`: after a rollback they belong to another run.
@@ -235,7 +240,8 @@ class Checkpointer:
     def _check_configuration(self, metadata: Mapping[str, Any]) -> None:
         if self._config is None or metadata.get("config_hash") in (None, config_hash(self._config)):
             return
-        differences = config_differences(metadata["config"], self._config)
+        saved = metadata.get("config")
+        differences = config_differences(saved if isinstance(saved, Mapping) else {}, self._config)
         raise ConfigurationMismatch(
             f"{self.path(metadata['step'])} was written under another configuration:\n  " + "\n  ".join(differences)
         )

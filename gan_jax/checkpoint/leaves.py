@@ -180,6 +180,28 @@ def _restore_leaf(target: Any, leaf: Leaf) -> Any:
     return _weak(array) if getattr(target, "weak_type", False) else array
 
 
+def check_whole(leaf: Leaf) -> None:
+    """Raises TypeError or ValueError unless a leaf is what its record says: a Python value, or pieces that fill its shape.
+
+    A record may claim any size; nothing of that size is made here.
+    """
+    kind, record = leaf.record["kind"], leaf.record
+    if kind in _PYTHON_TYPES:
+        value = float.fromhex(record["value"]) if kind == "float" else record["value"]
+        if type(value) is not _PYTHON_TYPES[kind] or leaf.pieces:
+            raise ValueError(f"{kind} of value {record['value']!r}")
+        return
+    if kind not in ("array", "key"):
+        raise ValueError(f"of the unknown kind {kind!r}")
+    shape, dtype = tuple(record["shape"]), np.dtype(record["dtype"])
+    for start, data in leaf.pieces:
+        ends = [first + size for first, size in zip(start, data.shape, strict=True)]
+        if data.dtype != dtype or min(start, default=0) < 0 or any(end > size for end, size in zip(ends, shape, strict=True)):
+            raise ValueError(f"a piece at {start} of {data.dtype} {data.shape} in {dtype} {shape}")
+    if sum(data.size for _, data in leaf.pieces) != math.prod(shape):
+        raise ValueError(f"pieces of {sum(data.size for _, data in leaf.pieces)} values do not make a leaf of shape {shape}")
+
+
 def whole(leaf: Leaf) -> np.ndarray:
     """The whole leaf from its pieces.
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from gan_jax.data.errors import DataError
 
+NAMED = 20  # files passed over that the record of a run names
+
 
 class Images(Protocol):
     """What can be indexed like an array of images without being in memory; a NumPy array is one."""
@@ -127,7 +129,13 @@ class Source:
             "num_classes": self.num_classes,
             "fingerprint": self.fingerprint(),
             "provenance": self.provenance,
+            "passed_over": self.passed_over(),
         }
+
+    def passed_over(self) -> dict[str, Any]:
+        """The files that could not be read so far, when the data were loaded or since: their number, and what is wrong with the first."""
+        problems = [*self.skipped, *dict(getattr(self.images, "problems", {})).values()]
+        return {"count": len(problems), "files": problems[:NAMED]}
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change when the count, the labels, or the images do.

@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from gan_jax.typing import Array
@@ -98,7 +99,10 @@ def load(path: str | Path | None = None) -> dict[str, np.ndarray]:
         path = Path(str(resources.files("gan_jax.metrics"))) / "files" / "digit_classifier.safetensors"
     if not Path(path).is_file():
         raise FileNotFoundError(f"no classifier weights at {path}; experiments/train_classifier.py makes them")
-    params = load_file(path)
+    try:
+        params = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file ({error})") from error
     _check(params, f"{path} is not a file of the digit classifier")
     return {name: array.astype(np.float32) for name, array in params.items()}
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from gan_jax.metrics.torch_weights import load_torch_weights
@@ -200,7 +201,10 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(
             f"no Inception weights at {path}; give the file of pytorch-fid or torch-fidelity, or a safetensors made of it"
         )
-    state_dict = load_file(path) if Path(path).suffix == ".safetensors" else load_torch_weights(path)
+    try:
+        state_dict = load_file(path) if Path(path).suffix == ".safetensors" else load_torch_weights(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a safetensors file ({error})") from error
     try:
         return from_state_dict(state_dict)
     except ValueError as error:
