@@ -2,6 +2,7 @@
 
 python experiments/report.py RUN                      writes RUN/report.html
 python experiments/report.py RUN RUN ... --out FILE   compares; FILE is comparison.html by default
+python experiments/report.py RUN --pictures           draws the run's pictures first, from its newest checkpoint
 """
 
 import argparse
@@ -10,7 +11,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import command_line
+
 from gan_jax.report import ReportError, compare_runs, write_report
+
+
+def draw_pictures(runs: list[Path]) -> None:
+    """Draws the pictures of runs that were made before; a run that cannot be read ends the program with one line."""
+    with command_line.errors_as_lines():
+        from gan_jax.showcase import write_pictures
+        from gan_jax.stored_run import load_run
+
+        command_line.compilation_cache(None)
+        for run in runs:
+            for path in write_pictures(run, load_run(run), lambda line: print(line, file=sys.stderr)):
+                print(path)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,11 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directory of a run")
     parser.add_argument("--out", type=Path, help="file to write; by default RUN/report.html, or comparison.html for several runs")
     parser.add_argument("--refresh", type=int, default=30, metavar="SECONDS", help="how often the page of a running run reloads; 0: never")
+    parser.add_argument("--pictures", action="store_true", help="draw interpolations, nearest neighbours ... again, as at the end of a run")
     options = parser.parse_args(arguments)
     if options.refresh < 0:
         parser.error(f"--refresh {options.refresh}: must not be negative")
     if options.out is not None and options.out.is_dir():
         parser.error(f"--out {options.out}: is a directory; name a file")
+    if options.pictures:
+        draw_pictures(options.runs)
     try:
         if len(options.runs) == 1:
             written = write_report(options.runs[0], options.out, refresh_seconds=options.refresh)

@@ -53,8 +53,6 @@ def log_line(step: int, rng: np.random.Generator, layers: int = 4) -> dict:
     progress = 1 - math.exp(-step / 2000)
     line = {
         "step": step,
-        "time": 0.04 * step,
-        "images_per_second": float(1500 + 40 * rng.normal()),
         "discriminator_loss": float(1.38 - 0.5 * progress + 0.08 * rng.normal()),
         "generator_loss": float(0.7 + 1.1 * progress + 0.12 * rng.normal()),
         "real_accuracy": float(0.5 + 0.3 * progress + 0.03 * rng.normal()),
@@ -64,6 +62,11 @@ def log_line(step: int, rng: np.random.Generator, layers: int = 4) -> dict:
         "discriminator_gradient_norm": float(math.exp(0.3 * rng.normal())),
         "generator_gradient_norm": float(2 * math.exp(0.3 * rng.normal())),
         "penalty/r1": float(0.1 * progress + 0.01 * abs(rng.normal())),
+        "monitor/discriminator_mean": float(1.38 - 0.5 * progress),
+        "monitor/discriminator_deviation": float(0.08 * math.exp(0.1 * rng.normal())),
+        "monitor/generator_update_ratio": float(2e-3 * math.exp(0.2 * rng.normal())),
+        "monitor/spikes": float(step // 1500),
+        "monitor/generator_large_layer": 2.0,
     }
     for player in ("generator", "discriminator"):
         for layer in range(layers):
@@ -88,6 +91,8 @@ def make_run(
     logged = range(0, steps + 1, every)
     lines = "".join(json.dumps(log_line(step, rng, layers)) + "\n" for step in logged)
     (path / "metrics.jsonl").write_text(lines)
+    timing = ({"step": step, "time": 0.04 * step, "images_per_second": float(1500 + 40 * rng.normal())} for step in logged)
+    (path / "timing.jsonl").write_text("".join(json.dumps(line) + "\n" for line in timing))
     (path / "config.yaml").write_text(CONFIG.format(seed=seed, lr=0.0002 * (1 + seed)))
     record = {
         "status": status,
@@ -106,7 +111,8 @@ def make_run(
         save_png(path / "samples" / f"step_{steps * (index + 1) // grids:08d}.png", frame)
     if frames:
         save_gif(path / "samples" / "animation.gif", frames)
-        save_png(path / "pictures" / "interpolation.png", frames[-1][:40])
+        save_png(path / "pictures" / "some_picture.png", frames[-1][:40])
         save_png(path / "pictures" / "nearest_neighbours.png", frames[-1][:74])
-        (path / "pictures" / "nearest_neighbours.json").write_text(json.dumps({"caption": "Samples (left) and their nearest real images"}))
+        texts = {"caption": "Samples (left) and their nearest real images", "alt": "Two rows of rings beside rings"}
+        (path / "pictures" / "nearest_neighbours.json").write_text(json.dumps(texts))
     return path

@@ -88,6 +88,18 @@ window.addEventListener("load", async () => {
     check("nothing is wider than the window", document.documentElement.scrollWidth <= innerWidth);
     const [worst, where] = worstContrast();
     check(`contrast of ${where} is ${worst}`, worst >= 4.5);
+
+    // On paper: the rules for printing, applied to the screen.
+    const sheets = [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules]);
+    const paper = sheets.filter((rule) => rule.media && rule.media.mediaText === "print");
+    check("there are rules for printing", paper.length === 1);
+    for (const rule of paper) rule.media.mediaText = "all";
+    check("what cannot be clicked is not printed", ["nav", ".bar", ".slider", ".skip"].every(
+      (selector) => [...document.querySelectorAll(selector)].every((one) => getComputedStyle(one).display === "none")));
+    check("samples and curves are printed", image.getBoundingClientRect().height > 50 && svg.getBoundingClientRect().height > 100);
+    check("tables and code are printed whole", [...document.querySelectorAll("pre")].every((one) => one.scrollHeight <= one.clientHeight + 2));
+    const [faint, which] = worstContrast();
+    check(`printed contrast of ${which} is ${faint}`, faint >= 4.5);
   } catch (error) {
     failures.push(String(error));
   }

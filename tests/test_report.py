@@ -16,7 +16,7 @@ from fake_run import FINDING, METRICS, WEAK_FINDING, make_run
 from gan_jax.pictures import save_png
 from gan_jax.report import ReportError, compare_runs, judge, read_run, reading, write_report
 from gan_jax.report.charts import script_json
-from gan_jax.report.page import duration, protocol
+from gan_jax.report.page import common_protocol, duration, protocol
 from gan_jax.report.series import make_series
 from gan_jax.report.verdict import number
 
@@ -40,7 +40,8 @@ def test_everything_of_a_run_is_in_the_page(run, tmp_path):
     assert "python experiments/train.py dcgan_mnist --seed 0" in text
     assert "--penalty r1 --r1-weight 1" in text
     assert "Samples (left) and their nearest real images" in text
-    assert "Interpolation</figcaption>" in text
+    assert 'alt="Two rows of rings beside rings"' in text
+    assert "Some picture</figcaption>" in text
     assert text.count("data:image/gif") == 1
     data = data_of(page)
     assert [step for step, _ in data["frames"]["samples"]] == [400 * (index + 1) // 12 for index in range(12)]
@@ -265,11 +266,31 @@ def test_verdict(tmp_path, findings, status, metrics, level, headline):
     assert headline in verdict.headline
 
 
+def test_a_wasserstein_run_says_how_far_the_distance_fell(tmp_path):
+    directory = make_run(tmp_path / "run", steps=100, grids=0)
+    # Distances 40, 39, ... 1: at most 40, and 4, 3, 2, 1 in the last tenth.
+    lines = [{"step": step, "discriminator_adversarial_loss": step - 40.0, "discriminator_loss": 0.0} for step in range(40)]
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (directory / "config.yaml").write_text("seed: 0\nloss:\n  halve: false\n  name: wasserstein\npenalty:\n  wgan_gp: 10.0\n")
+    reason = "The critic saw a distance of 40 at most, and of 2.5 in the last tenth of the run; it should approach 0."
+    assert judge(read_run(directory)).reasons[0] == reason
+    (directory / "config.yaml").write_text("loss:\n  name: hinge\npenalty:\n  name: wasserstein\n")
+    assert reason not in judge(read_run(directory)).reasons
+
+
 def test_metrics_stand_beside_the_real_figure_with_their_protocol(tmp_path):
     directory = make_run(tmp_path / "run", steps=100, grids=0)
     text = re.sub(r"<[^>]+>", "|", write_report(directory).read_text())
-    assert re.search(r"classifier_fd\|+12\.84\|+3\.1\|+4\.142\|+extractor digits_classifier_v1, 5,000 samples, reference split test", text)
+    assert "All of them: 5,000 samples, EMA weights." in text
+    assert re.search(
+        r"classifier_fd\|+12\.84\|+3\.1\|+4\.142\|+extractor digits_classifier_v1, reference split test, resize none, seed 0", text
+    )
     assert protocol({"metric": "fd", "value": 1, "real": 2, "ema": False, "seed": 1234}) == "raw weights, seed 1234"
+    details = {"metric": "m", "details": {"k": 3, "subset_size": 1000, "shares": [0.25, 0.75]}, "reference": "mnist5k/train"}
+    assert protocol(details) == "k 3, subset size 1,000, shares 0.25 / 0.75, reference mnist5k/train"
+    assert protocol(details, without={"details"}) == "reference mnist5k/train"
+    assert common_protocol([details]) == {}
+    assert common_protocol([details, details | {"details": {"k": 5}}]) == {"reference": "reference mnist5k/train"}
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,15 @@ Skipped where there is no chromium (`apt-get install chromium`).
 import re
 import shutil
 import subprocess
+import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_run import FINDING, WEAK_FINDING, make_run
 
+from gan_jax.pictures import save_png
 from gan_jax.report import compare_runs, write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -78,6 +82,46 @@ def test_comparison_works(run, tmp_path):
     other = make_run(tmp_path / "other", seed=1, grids=5, steps=3000)
     page = compare_runs([run, other], tmp_path / "comparison.html")
     assert selftest(page, tmp_path, "--window-size=1600,1000") == ("passed", [])
+
+
+def test_it_prints(run, tmp_path):
+    page = write_report(run, tmp_path / "report.html")
+    browse(page, tmp_path / "profile", f"--print-to-pdf={tmp_path / 'report.pdf'}", "--virtual-time-budget=5000")
+    content = (tmp_path / "report.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    pages = len(re.findall(rb"/Type\s*/Page\b", content))
+    assert 3 <= pages <= 20
+
+
+def test_an_open_page_follows_its_file(tmp_path):
+    """A page of a running run reloads itself: the grid of a later step appears in a window that nobody touched."""
+    directory = make_run(tmp_path / "run", steps=100, grids=2, status="running")
+    page = write_report(directory, refresh_seconds=1)
+    frame = tmp_path / "frame.html"
+    script = """
+        const frame = document.querySelector("iframe"), own = document.documentElement;
+        const seen = new Set();
+        const poll = setInterval(() => {
+          const step = frame.contentDocument.querySelector("[data-step-of], .slider output")?.textContent;
+          if (step) seen.add(step);
+          own.dataset.seen = [...seen].join(" then ");
+          if (seen.has("500")) { clearInterval(poll); frame.remove(); }
+        }, 100);
+    """
+    frame.write_text(f'<!doctype html><iframe src="run/{page.name}"></iframe><script>{script}</script>')
+
+    def goes_on():
+        # The time of the page is virtual, and runs while this waits: the first page is open for many reloads.
+        time.sleep(3)
+        save_png(directory / "samples" / "step_00000500.png", np.zeros((8, 8, 1), np.uint8))
+        write_report(directory, refresh_seconds=1)
+
+    writer = threading.Thread(target=goes_on)
+    writer.start()
+    html, console = browse(frame, tmp_path / "profile", "--virtual-time-budget=3600000")
+    writer.join()
+    assert re.search(r'data-seen="([^"]*)"', html)[1] == "100 then 500"
+    assert console == []
 
 
 def test_100_000_steps_open_in_under_two_seconds(tmp_path):
