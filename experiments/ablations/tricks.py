@@ -1,0 +1,263 @@
+"""Which tricks are switched on alone, each with the fields of the configuration that it changes, and which are not, and why.
+
+A row is compared with its own control: the baseline of `baselines.py` with `off` changed, against the same with `on` changed.
+"""
+
+from typing import Any, NamedTuple
+
+Changes = dict[str, Any]
+
+
+class Trick(NamedTuple):
+    """One comparison.
+
+    Attributes:
+        id: of the row in docs/tricks.md; several comparisons may share one.
+        name: what is switched on, and against what where that is not the baseline.
+        where: "mixture", "images", or both; see `GROUPS`.
+        on: fields by dotted path, with the trick.
+        off: fields by dotted path, without it; none for the baseline as it is.
+    """
+
+    id: str
+    name: str
+    where: tuple[str, ...]
+    on: Changes
+    off: Changes = {}  # noqa: RUF012
+
+
+GROUPS = {"mixture": ("ring", "grid"), "images": ("mnist5k",)}
+MIXTURE, IMAGES = ("mixture",), ("images",)
+BOTH = MIXTURE + IMAGES
+
+# Gradient penalties and spectral normalisation are compared in a discriminator without batch norm, which couples the examples.
+PLAIN: Changes = {"model.discriminator_norm": "none"}
+LABELS: Changes = {"model.conditional": True, "model.condition": "none"}
+# The perceptrons of the mixtures' baseline.
+POINT_OPTIONS: Changes = {"generator_hidden": "128,128", "discriminator_hidden": "128,128,128", "activation": "leaky_relu"}
+# On points the gradients of D are as steep as the modes are narrow: penalties with the weights of images would level them.
+POINT_R1, IMAGE_R1 = 5e-3, 1.0
+
+
+def _penalty(id: str, name: str, points: Changes, images: Changes) -> tuple[Trick, Trick]:
+    """A penalty of D, with one weight on points and another on images."""
+    return Trick(id, name, MIXTURE, points), Trick(id, name, IMAGES, PLAIN | images, PLAIN)
+
+
+INPUTS_AND_LOSSES: tuple[Trick, ...] = (
+    Trick("in-2", "tanh at the end of G, against linear", IMAGES, {}, {"model.output_activation": "linear"}),
+    *(Trick("in-3", f"last convolution of {n}x{n}", IMAGES, {"model.output_kernel": n}) for n in (1, 3, 9)),
+    Trick("in-4", "latents from a Gaussian, against a cube", BOTH, {}, {"model.latents": "uniform"}),
+    Trick("in-4", "latents on the sphere", IMAGES, {"model.latents": "spherical"}),
+    Trick(
+        "in-4",
+        "latents on the sphere, against a Gaussian of 8 dimensions",
+        MIXTURE,
+        {"model.latent_dim": 8, "model.latents": "spherical"},
+        {"model.latent_dim": 8},
+    ),
+    Trick("loss-1", "minimax", BOTH, {"loss.name": "minimax"}),
+    Trick("loss-2", "non-saturating, against minimax", BOTH, {}, {"loss.name": "minimax"}),
+    Trick("loss-3", "least squares", BOTH, {"loss.name": "least_squares"}),
+    Trick("loss-4", "Wasserstein, weights clipped at 0.01", BOTH, {"loss.name": "wasserstein", "ttur.clip_weights": 0.01}),
+    Trick("loss-4", "Wasserstein, weights clipped at 0.1", BOTH, {"loss.name": "wasserstein", "ttur.clip_weights": 0.1}),
+    Trick("loss-5", "hinge", BOTH, {"loss.name": "hinge"}),
+    Trick("loss-6", "relativistic, paired", BOTH, {"loss.name": "relativistic"}),
+    Trick("loss-6", "relativistic average", BOTH, {"loss.name": "relativistic_average"}),
+    Trick("loss-6", "relativistic average least squares", BOTH, {"loss.name": "relativistic_average_least_squares"}),
+    Trick("loss-6", "relativistic average hinge", BOTH, {"loss.name": "relativistic_average_hinge"}),
+    Trick("loss-7", "feature matching beside the adversarial loss", BOTH, {"loss.feature_matching": 1.0}),
+    Trick("loss-8", "total variation of the fakes, weight 1e-3", IMAGES, {"loss.total_variation": 1e-3}),
+    Trick(
+        "loss-10",
+        "auxiliary classifier, against labels in G alone",
+        IMAGES,
+        LABELS | {"model.auxiliary": True},
+        LABELS,
+    ),
+    Trick("loss-12", "(real + fake) / 2", BOTH, {"loss.halve": True}),
+    Trick("label-1", "soft labels", BOTH, {"loss.real_target": (0.7, 1.2), "loss.fake_target": (0.0, 0.3)}),
+    Trick("label-2", "one-sided smoothing to 0.9", BOTH, {"loss.real_target": (0.9, 0.9)}),
+    Trick("label-2", "one-sided smoothing to 0.9 ... 1.1", BOTH, {"loss.real_target": (0.9, 1.1)}),
+    Trick("label-3", "5% of D's labels flipped", BOTH, {"loss.flip_probability": 0.05}),
+)
+
+PENALTIES: tuple[Trick, ...] = (
+    *_penalty("gp-1", "gradient penalty on interpolates, two-sided", {"penalty.wgan_gp": 0.1}, {"penalty.wgan_gp": 10.0}),
+    *_penalty(
+        "gp-1",
+        "gradient penalty on interpolates, one-sided",
+        {"penalty.wgan_gp": 0.1, "penalty.one_sided": True},
+        {"penalty.wgan_gp": 10.0, "penalty.one_sided": True},
+    ),
+    *_penalty(
+        "gp-1",
+        "WGAN-GP: the Wasserstein loss and the two-sided penalty",
+        {"loss.name": "wasserstein", "penalty.wgan_gp": 0.1},
+        {"loss.name": "wasserstein", "penalty.wgan_gp": 10.0},
+    ),
+    *_penalty("gp-2", "R1", {"penalty.r1": POINT_R1}, {"penalty.r1": IMAGE_R1}),
+    *_penalty("gp-2", "R2", {"penalty.r2": POINT_R1}, {"penalty.r2": IMAGE_R1}),
+    *_penalty("gp-3", "zero-centred penalty on interpolates", {"penalty.zero_centered": POINT_R1}, {"penalty.zero_centered": IMAGE_R1}),
+    *_penalty("gp-4", "DRAGAN", {"penalty.dragan": 0.1}, {"penalty.dragan": 10.0}),
+    *_penalty("gp-5", "spectral norm in D", *({"transform.spectral_norm": "discriminator"},) * 2),
+    *_penalty("gp-5", "spectral norm in both", *({"transform.spectral_norm": "both"},) * 2),
+    *_penalty("gp-6", "spectral norm regularisation", *({"penalty.spectral": 0.01},) * 2),
+    Trick(
+        "gp-7", "R1 every 4 steps, against every step", MIXTURE, {"penalty.r1": POINT_R1, "penalty.interval": 4}, {"penalty.r1": POINT_R1}
+    ),
+    Trick(
+        "gp-7",
+        "R1 every 4 steps, against every step",
+        IMAGES,
+        PLAIN | {"penalty.r1": IMAGE_R1, "penalty.interval": 4},
+        PLAIN | {"penalty.r1": IMAGE_R1},
+    ),
+)
+
+LAYERS: tuple[Trick, ...] = (
+    Trick("layer-1", "real and fake in separate batches, against one batch", IMAGES, {}, {"strategy.joint_batches": True}),
+    *(
+        Trick("layer-2", f"{norm} norm in G, against batch norm", IMAGES, {"model.norm": norm, "model.discriminator_norm": "batch"})
+        for norm in ("instance", "layer", "pixel")
+    ),
+    Trick("layer-3", "switchable norm in G, against batch norm", IMAGES, {"model.norm": "switchable", "model.discriminator_norm": "batch"}),
+    Trick("layer-4", "virtual batch norm in G, against batch norm", IMAGES, {"model.norm": "virtual_batch"}),
+    Trick(
+        "layer-5",
+        "conditional batch norm in G, against batch norm, both with labels",
+        IMAGES,
+        {"model.conditional": True, "model.norm": "conditional_batch"},
+        {"model.conditional": True},
+    ),
+    Trick("layer-6", "LeakyReLU in both, against ReLU", IMAGES, {}, {"model.activation": "relu"}),
+    Trick("layer-6", "LeakyReLU in both, against ReLU", MIXTURE, {}, {"model.options": POINT_OPTIONS | {"activation": "relu"}}),
+    *(Trick("layer-7", f"{name} pooling in D, against strides", IMAGES, {"model.down": name}) for name in ("average", "max")),
+    *(
+        Trick("layer-8", f"up-sampling by {name}, against transposed convolutions", IMAGES, {"model.up": name})
+        for name in ("pixel_shuffle", "nearest", "bilinear")
+    ),
+    Trick("layer-10", "minibatch discrimination", IMAGES, {"model.minibatch_discrimination": True}),
+    Trick("layer-11", "minibatch standard deviation", IMAGES, {"model.minibatch_stddev": True}),
+    Trick("layer-13", "Gaussian noise at every layer of G, of learned strength", IMAGES, {"model.noise": True}),
+    Trick("layer-14", "dropout of 50% in G", IMAGES, {"model.dropout": 0.5}),
+    Trick(
+        "layer-15", "class embedding as channels of D, against labels in G alone", IMAGES, LABELS | {"model.condition": "channels"}, LABELS
+    ),
+    Trick("layer-16", "projection discriminator, against labels in G alone", IMAGES, LABELS | {"model.condition": "projection"}, LABELS),
+)
+
+
+def _rates(factor: float, base: float) -> Changes:
+    return {"ttur.discriminator_lr": factor * base}
+
+
+POINT_LR, IMAGE_LR = 2e-3, 1e-3  # of the baselines
+
+TRAINING: tuple[Trick, ...] = (
+    Trick("train-1", "G moves first", BOTH, {"strategy.order": "generator_first"}),
+    Trick("train-1", "the same fakes for both players", BOTH, {"strategy.fakes": "shared"}),
+    Trick("train-2", "simultaneous", BOTH, {"strategy.name": "simultaneous"}),
+    *(Trick("train-3", f"{k} steps of D", BOTH, {"strategy.discriminator_steps": k}) for k in (2, 5)),
+    *(
+        Trick("train-4", f"learning rate of D {factor:g} times G's", where, _rates(factor, base))
+        for factor in (4, 2, 0.5, 0.25)
+        for where, base in ((MIXTURE, POINT_LR), (IMAGES, IMAGE_LR))
+    ),
+    Trick("train-5", "SGD for D (rate 0.05), Adam for G", BOTH, {"ttur.discriminator": "sgd", "ttur.discriminator_lr": 0.05}),
+    Trick("train-5", "RMSProp for both", BOTH, {"ttur.generator": "rmsprop", "ttur.discriminator": "rmsprop"}),
+    Trick("train-6", "moving average of G", MIXTURE, {"ttur.ema_decay": 0.999}),
+    Trick("train-6", "moving average of G", IMAGES, {}, {"ttur.ema_decay": 0.0}),
+    Trick("train-7", "instance noise of 0.1, fading", BOTH, {"inputs.instance_noise": 0.1}),
+    Trick("train-8", "a quarter of the fakes from a memory of 2,048", BOTH, {"inputs.replay_size": 2048, "inputs.replay_share": 0.25}),
+    Trick(
+        "train-9",
+        "past players swapped in, 5 kept",
+        MIXTURE,
+        {"strategy.pool_size": 5, "strategy.pool_interval": 200, "strategy.pool_duration": 20},
+    ),
+    Trick(
+        "train-9",
+        "past players swapped in, 5 kept",
+        IMAGES,
+        {"strategy.pool_size": 5, "strategy.pool_interval": 50, "strategy.pool_duration": 5},
+    ),
+    Trick("train-10", "historical averaging", BOTH, {"ttur.historical_averaging": 1e-3}),
+    Trick("train-11", "unrolled, 5 steps", BOTH, {"strategy.name": "unrolled", "strategy.unroll_steps": 5}),
+    Trick("train-12", "two samples packed", BOTH, {"inputs.pack": 2}),
+    Trick("train-12", "four samples packed", MIXTURE, {"inputs.pack": 4}),
+    Trick("train-13", "G plays against a moving average of D", BOTH, {"ttur.target_discriminator": True}),
+    Trick("train-13", "gradients clipped at 1", BOTH, {"ttur.clip_gradients": 1.0}),
+    Trick("train-13", "G frozen at first", MIXTURE, {"strategy.freeze_generator": 200}),
+    Trick("train-13", "G frozen at first", IMAGES, {"strategy.freeze_generator": 50}),
+    Trick("train-14", "balanced by the loss, at 1.0", BOTH, {"strategy.name": "loss_balanced", "strategy.loss_threshold": 1.0}),
+)
+
+BEYOND: tuple[Trick, ...] = (
+    *_penalty(
+        "beyond-1",
+        "R3GAN's loss: paired relativistic, R1 and R2",
+        {"loss.name": "relativistic", "penalty.r1": POINT_R1, "penalty.r2": POINT_R1},
+        {"loss.name": "relativistic", "penalty.r1": IMAGE_R1, "penalty.r2": IMAGE_R1},
+    ),
+    Trick("beyond-2", "DiffAugment: colour, translation, cutout", IMAGES, {"inputs.diff_augment": "color,translation,cutout"}),
+    Trick("beyond-2", "DiffAugment: translation", IMAGES, {"inputs.diff_augment": "translation"}),
+    Trick("beyond-3", "adaptive augmentation", IMAGES, {"inputs.ada": 0.6}),
+    Trick("beyond-4", "consistency of D on augmented reals (CR)", IMAGES, {"penalty.consistency": 10.0}),
+    Trick("beyond-4", "consistency on reals and fakes (bCR)", IMAGES, {"penalty.balanced_consistency": 10.0}),
+    Trick("beyond-4", "consistency under small changes of the latents (zCR)", BOTH, {"penalty.latent_consistency": 5.0}),
+    Trick("beyond-5", "LeCam", BOTH, {"penalty.lecam": 0.3}),
+    Trick("beyond-6", "orthogonal regularisation", BOTH, {"penalty.orthogonal": 1e-4}),
+    Trick("beyond-7", "top-k training of G, down to a half", MIXTURE, {"loss.top_k": 0.5, "loss.top_k_interval": 20}),
+    Trick("beyond-7", "top-k training of G, down to a half", IMAGES, {"loss.top_k": 0.5, "loss.top_k_interval": 5}),
+    Trick("beyond-8", "extragradient", BOTH, {"strategy.name": "extragradient"}),
+    Trick("beyond-8", "optimistic Adam", BOTH, {"ttur.generator": "optimistic_adam", "ttur.discriminator": "optimistic_adam"}),
+    Trick("beyond-8", "consensus, weight 0.1", BOTH, {"strategy.name": "consensus", "strategy.consensus_weight": 0.1}),
+)
+
+TRICKS: tuple[Trick, ...] = INPUTS_AND_LOSSES + PENALTIES + LAYERS + TRAINING + BEYOND
+
+_MODEL = "a whole model, not a switch; docs/recipes.md has what was trained"
+_WATCH = "watches a run and does not change it"
+
+# Rows of docs/tricks.md that are not compared at all.
+NOT_SWITCHED: dict[str, str] = {
+    "in-1": "a contract of the data pipeline, which the networks are built for",
+    "in-5": "a way of showing a trained generator",
+    "loss-9": "needs an encoder: the recipes klgan and vaegan",
+    "loss-11": "weighs the adversarial term against another one, which the baselines do not have",
+    "label-4": "the same function as loss-2, by a test",
+    "layer-9": "a layer of the inpainting networks, which have no form without it",
+    "layer-12": "a layer of SAGAN and BigGAN, which have no form without it",
+    "layer-17": "a layer of the progressive networks, which have no form without it",
+    **{f"model-{n}": _MODEL for n in range(1, 11)},
+    **{f"watch-{n}": _WATCH for n in range(1, 8)},
+}
+
+# Why rows with a comparison on one kind of data have none on the other.
+NOT_ON_MIXTURES = "acts on images or on the layers of convolutional networks"
+NOT_COMPARED_HERE: dict[str, str] = {
+    "loss-8": "of the four terms only total variation is compared: L1, perceptual and style need an image to be near to",
+    "beyond-6": "truncation is a way of sampling, not of training",
+}
+
+
+def tricks(group: str = "all", ids: tuple[str, ...] = ()) -> list[Trick]:
+    """The rows of a group ("mixture", "images" or "all"), of some ids where they are given."""
+    return [row for row in TRICKS if (group == "all" or group in row.where) and (not ids or row.id in ids)]
+
+
+def as_flags(changes: Changes) -> str:
+    """Changed fields as flags of `experiments/train.py`."""
+    words = []
+    for path, value in changes.items():
+        name = path.replace("_", "-")
+        if isinstance(value, dict):
+            words += [f"--{name}.{key} {option}" for key, option in value.items()]
+            continue
+        switch = (value is True and not path.startswith("model.")) or path == "model.conditional"
+        shown = " ".join(
+            f"{part:g}" if isinstance(part, float) else str(part) for part in (value if isinstance(value, tuple) else (value,))
+        )
+        words.append(f"--{name}" if switch else f"--{name} {shown}")
+    return " ".join(words)
