@@ -7,9 +7,11 @@
     python experiments/benchmark.py --list                             the names
 
 Candidates of a row take turns, each sample between two probes of the machine's speed; samples next to a slow probe are thrown
-away, and the medians of the rest are the milliseconds of one step (of one seed, where there are several). "ratio" is the best
-float32 PyTorch over gan_jax, "bfloat16 ratio" its autocast over gan_jax in bfloat16; above 1, gan_jax is faster. "share of peak" is
-the operations a second that the compiler counts, over those of a square matrix product. Writes JSON and Markdown to --output.
+away, and the medians of the rest are the milliseconds of one step (of one seed, where there are several). "gan_jax cores" makes each
+CPU core a device of its own, which takes its share of every batch (`--parallel.placement shard_map` of train.py), or of the seeds.
+"ratio" is the best float32 PyTorch over the best float32 gan_jax, "bfloat16 ratio" its autocast over gan_jax in bfloat16; above 1,
+gan_jax is faster. "share of peak" is the operations a second that the compiler counts, over those of a square matrix product.
+Writes JSON and Markdown to --output.
 
 PyTorch is optional (`pip install torch`): without it, its columns stay empty.
 """
@@ -27,7 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import jax
-from benchmarks import jax_steps
+from benchmarks import jax_steps, pipelines
 from benchmarks.timing import Candidate, Timing, interleave, matmul_peak
 from benchmarks.workloads import PRESETS, WORKLOADS, Workload
 
@@ -38,18 +40,23 @@ try:
 except ImportError:
     torch_steps = None
 
-COLUMNS = ("gan_jax", "gan_jax bfloat16", "gan_jax lax", "eager", "compile", "autocast")
+OURS = ("gan_jax", "gan_jax cores", "gan_jax lax")
+COLUMNS = ("gan_jax", "gan_jax cores", "gan_jax bfloat16", "gan_jax lax", "eager", "compile", "autocast")
 TORCH_OPTIONS = {"eager": {}, "compile": {"compiled": True}, "autocast": {"autocast": True}}
 
 
 def jax_program(workload: Workload, column: str, scan: int | None) -> jax_steps.Program:
     """Compiles what one of gan_jax's columns asks for."""
     game = workload.game | ({"dtype": "bfloat16"} if column == "gan_jax bfloat16" else {})
+    run = workload.run | ({"scan": scan} if scan else {})
+    cores = column == "gan_jax cores"
     with stock_convolutions(column == "gan_jax lax"):
-        gan = jax_steps.make_game(**game)
         if workload.kind == "sampling":
-            return jax_steps.sampling(gan)
-        return jax_steps.training(gan, **workload.run | ({"scan": scan} if scan else {}))
+            return jax_steps.sampling(jax_steps.make_game(**game))
+        if "seeds" in run:
+            return jax_steps.sweep(jax_steps.make_game(**game), **run, cores=cores)
+        placement = jax_steps.every_core() if cores else None
+        return jax_steps.training(jax_steps.make_game(**game, placement=placement), **run, placement=placement)
 
 
 @contextlib.contextmanager
@@ -65,6 +72,8 @@ def stock_convolutions(wanted: bool) -> Iterator[None]:
 
 def torch_call(workload: Workload, column: str) -> Callable[[], Any]:
     """What one of PyTorch's columns asks for."""
+    if workload.kind == "pipeline":
+        return pipelines.loader_call(**workload.torch)
     if workload.kind == "sampling":
         return torch_steps.sampling(workload.torch["model"], image_shape=workload.torch["image_shape"])
     device = "cpu" if jax.default_backend() == "cpu" else "cuda"
@@ -90,8 +99,11 @@ def measure(name: str, workload: Workload, options: argparse.Namespace) -> dict[
             if column in TORCH_OPTIONS:
                 if workload.torch is None or not torch_can_run():
                     continue
-                candidates[column] = Candidate(torch_call(workload, column))
+                steps = pipelines.BATCHES if workload.kind == "pipeline" else 1
+                candidates[column] = Candidate(torch_call(workload, column), steps)
                 candidates[column].call()
+            elif workload.kind == "pipeline":
+                candidates[column] = Candidate(pipelines.feed_call(**workload.run), pipelines.BATCHES)
             else:
                 programs[column] = jax_program(workload, column, options.scan)
                 candidates[column] = Candidate(programs[column].call, programs[column].steps)
@@ -116,7 +128,7 @@ def row_of(
     row["range"] = {column: [1e3 * timing.least, 1e3 * timing.greatest] for column, timing in timings.items()}
     row["samples"] = {column: [timing.kept, timing.rejected] for column, timing in timings.items()}
     times = row["milliseconds"]
-    main = next((column for column in ("gan_jax", "gan_jax lax") if column in times), None)
+    main = min((column for column in OURS if column in times), key=lambda column: times[column], default=None)
     best = min((times[column] for column in ("eager", "compile") if column in times), default=None)
     row["ratio"] = best / times[main] if main and best else None
     narrow = times.get("gan_jax bfloat16")
@@ -143,7 +155,7 @@ def as_markdown(report: dict[str, Any]) -> str:
 
     for row in report["rows"]:
         times = row["milliseconds"]
-        detail = row.get("gan_jax") or row.get("gan_jax lax") or {}
+        detail = row.get(min((column for column in OURS if column in row), key=lambda column: times.get(column, 0), default=""), {})
         cells = [f"{row['workload']}: {row['about']}"]
         cells += [number(times.get(column), 1 if times.get(column, 0) >= 10 else 3) for column in COLUMNS]
         cells += [number(row["ratio"]), number(row["bfloat16_ratio"]), number(detail.get("share_of_peak"))]
@@ -156,6 +168,11 @@ def as_markdown(report: dict[str, Any]) -> str:
     return "\n".join([head, "", *lines, "", *notes]).rstrip() + "\n"
 
 
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     device = jax.devices()[0].device_kind
@@ -163,8 +180,7 @@ def machine() -> dict[str, Any]:
     if jax.default_backend() == "cpu" and info.exists():
         names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         device = names[0] if names else device
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"device": device, "cores": cores, "jax": jax.__version__, "torch": torch_steps.torch.__version__ if torch_steps else "absent"}
+    return {"device": device, "cores": cores(), "jax": jax.__version__, "torch": torch_steps.torch.__version__ if torch_steps else "absent"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -180,6 +196,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.list:
         print("\n".join(f"{name:22} {workload.about}" for name, workload in WORKLOADS.items()))
         return
+    if jax.config.jax_platforms in (None, "cpu"):
+        jax.config.update("jax_num_cpu_devices", cores())  # before anything asks which backend there is
     if not torch_can_run():
         print("PyTorch is not installed for this backend: its columns stay empty (pip install torch)", file=sys.stderr)
     options.peaks = {dtype: matmul_peak(dtype, 2048 if jax.default_backend() == "cpu" else 8192) for dtype in ("float32", "bfloat16")}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,10 +12,13 @@ from jax import lax
 from gan_jax import make_gan
 from gan_jax.models import build_model
 from gan_jax.optimizers import ttur
+from gan_jax.parallel.per_device import place
+from gan_jax.parallel.placement import Placement, make_placement
 from gan_jax.penalties import PENALTIES
 from gan_jax.pieces import Penalty
 from gan_jax.spectral import spectral_norm
 from gan_jax.strategies import STRATEGIES
+from gan_jax.sweep import init_many, split_runs, train_many
 from gan_jax.typing import GAN, Players
 
 
@@ -48,9 +52,11 @@ def make_game(
     spectral: bool = False,
     strategy: str = "alternating",
     fakes: str = "fresh",
+    placement: Placement | None = None,
     **options: Any,
 ) -> GAN:
     """A game with Adam and a moving average of the generator."""
+    played = STRATEGIES[strategy](**({"fakes": fakes} if strategy == "alternating" else {}))
     if len(image_shape) == 3:
         options |= {"image_size": image_shape[0], "channels": image_shape[2]}
     players = build_model(model, latent_dim=latent_dim, **options)
@@ -59,7 +65,7 @@ def make_game(
         image_shape=image_shape,
         latent_dim=latent_dim,
         loss=loss,
-        strategy=STRATEGIES[strategy](**({"fakes": fakes} if strategy == "alternating" else {})),
+        strategy=place(played, placement) if placement else played,
         optimizer=ttur(2e-4, 2e-4, ema_decay=0.999),
         penalties=(Penalty(penalty[0], PENALTIES[penalty[0]], penalty[1]),) if penalty else (),
         transforms=Players((), (spectral_norm(),)) if spectral else Players((), ()),
@@ -73,49 +79,73 @@ def _batch(image_shape: tuple[int, ...], size: int) -> dict[str, jax.Array]:
     return {"image": jax.random.normal(rng, (size, *image_shape))}
 
 
-def _analysis(compiled: Any, steps: int, scan: int) -> tuple[float | None, int | None]:
-    """FLOPs a step and peak bytes; the compiler counts the body of a scan once."""
+def _analysis(compiled: Any, times: float) -> tuple[float | None, int | None]:
+    """FLOPs a step and peak bytes of a device; the compiler counts one device's part, and the body of a loop once: `times` says how much
+    of a step that is."""
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
     flops = cost.get("flops") if cost else None
     parts = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
     peak = sum(getattr(memory, part, 0) for part in parts) - getattr(memory, "alias_size_in_bytes", 0) if memory else None
-    return (flops * scan / steps if flops and flops > 0 else None), peak
+    return (flops * times if flops and flops > 0 else None), peak
 
 
-def training(gan: GAN, *, image_shape: tuple[int, ...], batch: int = 64, scan: int = 8, seeds: int = 0) -> Program:
-    """`scan` training steps in one program with donated parameters; with `seeds`, of so many games at once under `vmap`."""
+def training(gan: GAN, *, image_shape: tuple[int, ...], batch: int = 64, scan: int = 8, placement: Placement | None = None) -> Program:
+    """`scan` training steps in one program with donated parameters."""
     rng = jax.random.key(0)
-    data = jax.block_until_ready(_batch(image_shape, batch))
+    data = _batch(image_shape, batch)
+    if placement:
+        rng, data = jax.device_put((rng, data), (placement.everywhere, placement.batch))
+    data = jax.block_until_ready(data)
     start = time.perf_counter()
 
-    def init(rng):
-        return jax.vmap(gan.init)(jax.random.split(rng, seeds)) if seeds else gan.init(rng)
-
-    def one(params, opt_state, rng):
-        return gan.train_step(params, opt_state, data, rng)
-
-    def steps(params, opt_state, rngs):
-        def body(carry, _):
-            *carry, metrics = (jax.vmap(one) if seeds else one)(*carry, rngs)
+    def steps(params: Players, opt_state: Any, rng: jax.Array, data: dict[str, jax.Array]) -> Any:
+        def body(carry: tuple, _: None) -> tuple:
+            *carry, metrics = gan.train_step(*carry, data, rng)
             return tuple(carry), metrics
 
-        return lax.scan(body, (params, opt_state), None, scan)
+        (params, opt_state), metrics = lax.scan(body, (params, opt_state), None, scan)
+        return params, opt_state, metrics
 
-    rngs = jax.random.split(rng, seeds) if seeds else rng
-    state = jax.block_until_ready(jax.jit(init)(rng))
+    state = jax.jit(gan.init, out_shardings=placement.everywhere if placement else None)(rng)
+    times = placement.devices if placement else 1
+    program = jax.jit(steps, donate_argnums=(0, 1), compiler_options=placement.compiler_options if placement else None)
+    return _compile(program, jax.block_until_ready(state), (rng, data), steps=scan, times=times, start=start)
+
+
+def sweep(gan: GAN, *, seeds: int, image_shape: tuple[int, ...], batch: int = 64, scan: int = 8, cores: bool = False) -> Program:
+    """`scan` steps of many seeds: `vmap` on one device, or with `cores` one seed after the other on each of the process's devices."""
+    data = jax.block_until_ready(_batch(image_shape, batch))
+    start = time.perf_counter()
+    keys = jax.random.split(jax.random.key(0), seeds)
+    indices = jnp.broadcast_to(jnp.arange(batch), (seeds, scan, batch))
+    form, devices = ("map", jax.local_devices()) if cores else ("vmap", None)
+    train = split_runs(partial(train_many, gan, form=form), devices=devices, shared=(2,), donate=(0, 1))
+    state = jax.block_until_ready(split_runs(partial(init_many, gan, form=form), devices=devices)(keys))
+
+    return _compile(train, state, (data, indices, keys), steps=scan * seeds, times=1 if cores else 1 / seeds, start=start)
+
+
+def _compile(program: Any, state: Any, further: tuple, *, steps: int, times: float, start: float) -> Program:
+    """Compiles a jitted `program(*state, *further) -> (*state, metrics)`, and runs it once."""
     compiling = time.perf_counter()
-    compiled = jax.jit(steps, donate_argnums=(0, 1)).lower(*state, rngs).compile()
+    compiled = program.lower(*state, *further).compile()
     compile_seconds = time.perf_counter() - compiling
-    box = [state]
+    # Where results lie is where arguments are expected from the second call on.
+    box = [jax.device_put(state, compiled.input_shardings[0][:2])]
+    others = jax.device_put(further, compiled.input_shardings[0][2:])
 
     def call() -> None:
-        box[0], _ = jax.block_until_ready(compiled(*box[0], rngs))
+        *box[0], _ = jax.block_until_ready(compiled(*box[0], *others))
 
     call()
-    total = scan * max(seeds, 1)
-    flops, peak = _analysis(compiled, total, scan)
-    return Program(call, total, flops, peak, compile_seconds, time.perf_counter() - start)
+    flops, peak = _analysis(compiled, times)
+    return Program(call, steps, flops, peak, compile_seconds, time.perf_counter() - start)
+
+
+def every_core() -> Placement:
+    """Each of the process's devices takes its share of every batch."""
+    return make_placement("shard_map")
 
 
 def sampling(gan: GAN, *, count: int = 10_000, chunk: int = 500) -> Program:
@@ -133,5 +163,5 @@ def sampling(gan: GAN, *, count: int = 10_000, chunk: int = 500) -> Program:
             compiled(params, opt_state, key).block_until_ready()
 
     call()
-    flops, peak = _analysis(compiled, 1, count // chunk)
+    flops, peak = _analysis(compiled, count // chunk)
     return Program(call, 1, flops, peak, compile_seconds, time.perf_counter() - start)

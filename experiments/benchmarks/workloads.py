@@ -4,6 +4,10 @@ from typing import Any, NamedTuple
 
 SMALL, COLOUR, LARGE = (32, 32, 1), (32, 32, 3), (64, 64, 3)
 
+FLOAT32 = ("gan_jax", "gan_jax cores", "eager")
+EVERY = ("gan_jax", "gan_jax cores", "gan_jax bfloat16", "eager", "compile", "autocast")
+ACCELERATOR = ("gan_jax", "gan_jax bfloat16", "eager", "compile", "autocast")
+
 
 class Workload(NamedTuple):
     """One row.
@@ -13,7 +17,7 @@ class Workload(NamedTuple):
         game: options of `jax_steps.make_game`.
         run: options of `jax_steps.training`.
         torch: options of `torch_steps.training`; None where there is no counterpart.
-        kind: "training" or "sampling".
+        kind: "training", "sampling", or "pipeline": batches alone.
         columns: which columns to fill, of `benchmark.COLUMNS`.
     """
 
@@ -22,17 +26,14 @@ class Workload(NamedTuple):
     run: dict[str, Any]
     torch: dict[str, Any] | None
     kind: str = "training"
-    columns: tuple[str, ...] = ("gan_jax", "eager")
-
-
-EVERY = ("gan_jax", "gan_jax bfloat16", "eager", "compile", "autocast")
+    columns: tuple[str, ...] = FLOAT32
 
 
 def _dcgan(
     about: str, shape=SMALL, *, batch: int = 64, width: int = 64, scan: int = 8, columns=EVERY, torch=(), seeds: int = 0, **game: Any
 ) -> Workload:
     shared = {"model": "dcgan", "image_shape": shape, "width": width}
-    run = {"image_shape": shape, "batch": batch, "scan": scan, "seeds": seeds}
+    run = {"image_shape": shape, "batch": batch, "scan": scan} | ({"seeds": seeds} if seeds else {})
     norm = {"norm": game["discriminator_norm"]} if "discriminator_norm" in game else {}
     return Workload(about, shared | game, run, shared | {"batch": batch} | norm | dict(torch), columns=columns)
 
@@ -45,10 +46,14 @@ def _sngan(about: str, *, batch: int = 64, scan: int = 2, columns=EVERY) -> Work
 def _mixture(seeds: int, *, scan: int = 100, batch: int = 256) -> Workload:
     hidden = {"generator_hidden": (128, 128), "discriminator_hidden": (128, 128), "latent_dim": 2}
     game = {"model": "points", "image_shape": (2,)} | hidden
-    run = {"image_shape": (2,), "batch": batch, "scan": scan, "seeds": seeds}
+    run = {"image_shape": (2,), "batch": batch, "scan": scan} | ({"seeds": seeds} if seeds else {})
     torch = {"model": "points", "image_shape": (2,), "latent_dim": 2, "width": 128, "batch": batch}
     about = f"mixture of Gaussians, perceptrons of 2 x 128, batch {batch}"
     return Workload(about + (f", a seed of {seeds} at once" if seeds else ""), game, run, torch)
+
+
+def _pipeline(about: str, kind: str) -> Workload:
+    return Workload(about, {}, {"kind": kind, "batch": 64}, {"kind": kind, "batch": 64}, "pipeline", ("gan_jax", "eager"))
 
 
 _PENALTY = {"discriminator_norm": "none"}
@@ -59,18 +64,14 @@ CORE: dict[str, Workload] = {
     "dcgan32": _dcgan("DCGAN 32x32x1, batch norm"),
     "dcgan32_colour": _dcgan("DCGAN 32x32x3, batch norm", COLOUR),
     "dcgan32_lax": _dcgan("DCGAN 32x32x1 with XLA's own convolutions, one step a call", columns=("gan_jax lax", "eager"), scan=1),
-    "dcgan32_shared": _dcgan(
-        "DCGAN 32x32x1, one generator forward shared", fakes="shared", torch={"shared_fakes": True}, columns=("gan_jax", "eager")
-    ),
-    "dcgan32_simultaneous": _dcgan(
-        "DCGAN 32x32x1, simultaneous; PyTorch alternating", strategy="simultaneous", columns=("gan_jax", "gan_jax bfloat16", "eager")
-    ),
+    "dcgan32_shared": _dcgan("DCGAN 32x32x1, one generator forward shared", fakes="shared", torch={"shared_fakes": True}, columns=FLOAT32),
+    "dcgan32_simultaneous": _dcgan("DCGAN 32x32x1, simultaneous; PyTorch alternating", strategy="simultaneous", columns=FLOAT32),
     "dcgan32_spectral": _dcgan(
         "DCGAN 32x32x1, spectral norm in D",
         discriminator_norm="none",
         spectral=True,
         torch={"spectral": True},
-        columns=("gan_jax", "eager"),
+        columns=FLOAT32,
     ),
     "wgan_gp32": _dcgan(
         "DCGAN 32x32x3, WGAN-GP, no norm in D",
@@ -78,34 +79,41 @@ CORE: dict[str, Workload] = {
         loss="wasserstein",
         penalty=_WGAN_GP,
         torch={"penalty": _WGAN_GP},
-        columns=("gan_jax", "eager"),
+        columns=FLOAT32,
         **_PENALTY,
     ),
-    "r1_32": _dcgan(
-        "DCGAN 32x32x3, R1, no norm in D", COLOUR, penalty=_R1, torch={"penalty": _R1}, columns=("gan_jax", "eager"), **_PENALTY
-    ),
-    "sngan32": _sngan("SNGAN-ResNet 32x32x3", columns=("gan_jax", "eager")),
-    "mixture": _mixture(0),
+    "r1_32": _dcgan("DCGAN 32x32x3, R1, no norm in D", COLOUR, penalty=_R1, torch={"penalty": _R1}, columns=FLOAT32, **_PENALTY),
+    "sngan32": _sngan("SNGAN-ResNet 32x32x3", columns=FLOAT32),
+    "mixture": _mixture(0)._replace(columns=("gan_jax", "eager")),
     "mixture_4": _mixture(4),
     "mixture_16": _mixture(16),
     "mixture_64": _mixture(64, scan=25),
     "sampling": _dcgan("10,000 images of DCGAN 32x32x1", columns=("gan_jax", "eager"))._replace(kind="sampling"),
+    "pipeline_memory": _pipeline("batches of 64 from 2,048 images 32x32x3 in memory", "memory"),
+    "pipeline_folder": _pipeline("batches of 64 from 2,048 PNG files of 64x64, decoded and resized to 32x32", "folder"),
 }
 
 SCALING: dict[str, Workload] = {
-    **{f"batch_{n}": _dcgan(f"DCGAN 32x32x1, batch {n}", batch=n, columns=("gan_jax", "eager")) for n in (16, 128)},
-    **{f"resolution_{n}": _dcgan(f"DCGAN {n}x{n}x1", (n, n, 1), scan=4, columns=("gan_jax", "eager")) for n in (16, 64)},
-    **{f"width_{n}": _dcgan(f"DCGAN 32x32x1, width {n}", width=n, scan=4, columns=("gan_jax", "eager")) for n in (16, 32, 128)},
-    **{f"seeds_{n}": _dcgan(f"DCGAN 32x32x1, width 16, a seed of {n}", width=16, seeds=n, columns=("gan_jax", "eager")) for n in (2, 4)},
+    **{f"batch_{n}": _dcgan(f"DCGAN 32x32x1, batch {n}", batch=n, columns=FLOAT32) for n in (16, 128)},
+    **{f"resolution_{n}": _dcgan(f"DCGAN {n}x{n}x1", (n, n, 1), scan=4, columns=FLOAT32) for n in (16, 64)},
+    **{f"width_{n}": _dcgan(f"DCGAN 32x32x1, width {n}", width=n, scan=4, columns=FLOAT32) for n in (16, 32, 128)},
+    **{f"seeds_{n}": _dcgan(f"DCGAN 32x32x1, width 16, a seed of {n}", width=16, seeds=n, columns=FLOAT32) for n in (2, 4)},
 }
 
 GPU: dict[str, Workload] = {
-    **{f"dcgan64_scan{k}": _dcgan(f"DCGAN 64x64x3, batch 256, {k} steps a call", LARGE, batch=256, scan=k) for k in (1, 8)},
-    "sngan32_gpu": _sngan("SNGAN-ResNet 32x32x3, batch 64", scan=8),
+    **{
+        f"dcgan64_scan{k}": _dcgan(f"DCGAN 64x64x3, batch 256, {k} steps a call", LARGE, batch=256, scan=k, columns=ACCELERATOR)
+        for k in (1, 8)
+    },
+    "sngan32_gpu": _sngan("SNGAN-ResNet 32x32x3, batch 64", scan=8, columns=ACCELERATOR),
     "r3gan": Workload(
-        "R3GAN 32x32x3, small", {"model": "r3gan", "image_shape": COLOUR}, {"image_shape": COLOUR, "scan": 8}, None, "training", EVERY[:2]
+        "R3GAN 32x32x3, small",
+        {"model": "r3gan", "image_shape": COLOUR},
+        {"image_shape": COLOUR, "scan": 8},
+        None,
+        columns=ACCELERATOR[:2],
     ),
-    **{f"mixture_gpu_{n}": _mixture(n, scan=200) for n in (0, 16, 64, 256)},
+    **{f"mixture_gpu_{n}": _mixture(n, scan=200)._replace(columns=("gan_jax", "eager", "compile")) for n in (0, 16, 64, 256)},
 }
 
 PRESETS = {"cpu": CORE, "scaling": SCALING, "gpu": GPU}

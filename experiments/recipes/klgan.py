@@ -3,12 +3,13 @@
 python experiments/train.py klgan --seed 0
 """
 
-from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig
+from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
 
 CONFIG = Config(
     steps=3000,
     batch_size=64,
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="klgan", width=32, latent_dim=64),
-    loss=LossConfig(kl=1e-3, reconstruction=1.0),
+    loss=LossConfig(real_target=(0.9, 0.9), kl=1e-3, reconstruction=1.0),
+    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

@@ -3,7 +3,7 @@
 python experiments/train.py multiscale --seed 0
 """
 
-from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig
+from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
 
 CONFIG = Config(
     steps=3000,
@@ -11,4 +11,5 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="multiscale", width=32, latent_dim=64, options={"scales": 2, "patch_layers": 2}),
     loss=LossConfig(name="least_squares", feature_matching=1.0),
+    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

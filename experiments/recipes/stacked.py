@@ -5,12 +5,13 @@ python experiments/train.py stacked --seed 0
 python experiments/stack.py runs/stacked_small runs/stacked      # samples of the two in sequence
 """
 
-from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig
+from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
 
 CONFIG = Config(
     steps=3000,
     batch_size=64,
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="stacked", width=32, latent_dim=64),
-    loss=LossConfig(reconstruction=1.0),
+    loss=LossConfig(real_target=(0.9, 0.9), reconstruction=1.0),
+    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

@@ -3,12 +3,13 @@
 python experiments/train.py vaegan --seed 0
 """
 
-from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig
+from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
 
 CONFIG = Config(
     steps=3000,
     batch_size=64,
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="vaegan", width=32, latent_dim=64),
-    loss=LossConfig(kl=1.0, feature_reconstruction=1.0),
+    loss=LossConfig(real_target=(0.9, 0.9), kl=1.0, feature_reconstruction=1.0),
+    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

@@ -1,0 +1,93 @@
+"""Input pipelines: batches on the device a step, as gan_jax's feed gives them and as PyTorch's loader does."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image
+
+from gan_jax.data import Feed, Source
+from gan_jax.data.folder import FolderImages
+
+FILES, SIZE, BATCHES = 2048, 32, 50
+
+
+def pictures() -> np.ndarray:
+    """The images of every row, uint8 [n, size, size, 3]: smooth, so that they compress like pictures."""
+    small = np.random.default_rng(0).integers(0, 256, (FILES, 4, 4, 3), np.uint8)
+    return np.stack([np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for image in small])
+
+
+def write_files(folder: Path) -> list[str]:
+    """The images as PNG files twice as large as what is trained on; their names."""
+    names = [f"{number:05d}.png" for number in range(FILES)]
+    for name, image in zip(names, pictures(), strict=True):
+        Image.fromarray(image).resize((2 * SIZE, 2 * SIZE)).save(folder / name)
+    return names
+
+
+def feed_call(kind: str, batch: int) -> Callable[[], None]:
+    """`BATCHES` batches through gan_jax's feed, each one ready on the device; it goes on where it stopped."""
+    if kind == "memory":
+        images: Any = pictures()
+    else:
+        folder = tempfile.TemporaryDirectory()
+        names = write_files(Path(folder.name))
+        images = FolderImages(Path(folder.name), names, size=SIZE, channels=3, resize="crop", on_corrupt="stop")
+        images.kept = folder  # the files live as long as their reader
+    source = Source("benchmark", images, None, 0, "train", "made here")
+    feed = Feed(source, batch_size=batch, pipeline="memory" if kind == "memory" else "stream")
+    take = jax.jit(feed.gathering(lambda params, state, batches, rng: batches["image"]))
+    at = [0]
+
+    def call() -> None:
+        for _ in range(BATCHES):
+            take(None, None, feed.chunk(at[0], 1), None).block_until_ready()
+            at[0] += 1
+
+    return call
+
+
+def loader_call(kind: str, batch: int) -> Callable[[], None]:
+    """The same with PyTorch: a shuffled index of a tensor in memory, or its DataLoader over files with a worker a core."""
+    import torch
+
+    if kind == "memory":
+        tensor = torch.from_numpy(pictures())
+
+        def call() -> None:
+            for _ in range(BATCHES):
+                tensor[torch.randint(0, FILES, (batch,))].clone()
+
+        return call
+    folder = tempfile.TemporaryDirectory()
+    names = write_files(Path(folder.name))
+
+    class Files(torch.utils.data.Dataset):
+        kept = folder
+
+        def __len__(self) -> int:
+            return FILES
+
+        def __getitem__(self, index: int) -> Any:
+            with Image.open(Path(folder.name) / names[index]) as picture:
+                return torch.from_numpy(np.array(picture.convert("RGB").resize((SIZE, SIZE))))
+
+    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    loader = torch.utils.data.DataLoader(Files(), batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True)
+
+    def forever() -> Iterator[Any]:
+        while True:
+            yield from loader
+
+    batches = forever()
+
+    def call() -> None:
+        for _ in range(BATCHES):
+            next(batches)
+
+    return call
