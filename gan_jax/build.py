@@ -129,6 +129,9 @@ def refuse_combinations(config: Config, image_shape: tuple[int, ...]) -> None:
         for path in _FOR_IMAGES:
             if fields[path]:
                 raise ConfigError(f"{flag(path)}: for images only; {config.data.source} has points")
+    for path in ("penalty.consistency", "penalty.balanced_consistency", "penalty.latent_consistency"):
+        if fields[path] and config.inputs.pack > 1:
+            raise ConfigError(f"{flag(path)}: compares D's answers image by image, and packed samples share one; drop --inputs.pack")
     if config.loss.kl and MODELS[model].context != "real":
         raise ConfigError(f"--loss.kl: the model {model} has no encoder")
     if model == "progressive":

@@ -67,7 +67,7 @@ VALUES = {
     "loss.total_variation": [0.01],
     "loss.kl": [0.1],
     "loss.top_k": [0.5],
-    "loss.top_k_decay": [0.0, 1.0],
+    "loss.top_k_decay": [0.5, 1.0],
     "loss.top_k_interval": [1],
     **{f"penalty.{name}": [1.0] for name in ("wgan_gp", "r1", "r2", "zero_centered", "dragan", "consistency", "balanced_consistency")},
     **{f"penalty.{name}": [0.01] for name in ("orthogonal", "spectral", "latent_consistency", "lecam")},
@@ -246,5 +246,7 @@ def refusals(values):
     refuse(model["norm"] is not None and (model["norm"] not in norms or (model["norm"] == "virtual_batch" and classes)), "model.norm")
     for path in ("replay_size", "pack"):
         refuse(classes and values["inputs"][path] > (path == "pack"), f"inputs.{path}")
+    for path in ("consistency", "balanced_consistency", "latent_consistency"):
+        refuse(values["penalty"][path] and values["inputs"]["pack"] > 1, f"penalty.{path}")
     refuse(values["inputs"]["ada"] and loss["name"] in ("wasserstein", "least_squares"), "inputs.ada")
     return found

@@ -40,7 +40,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "model.codes": (0, 10**4),
     "loss.adversarial_weight": (0, 1e9),
     "loss.top_k": (1e-6, 1),
-    "loss.top_k_decay": (0, 1),
+    "loss.top_k_decay": (1e-6, 1),
     "loss.top_k_interval": (1, 10**9),
     "penalty.interval": (1, 10**6),
     "penalty.target": (0, 1e9),
