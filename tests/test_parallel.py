@@ -392,3 +392,8 @@ def test_no_placement_name_is_unknown_to_the_configuration():
     assert set(PLACEMENTS) <= set(kinds)
     with pytest.raises(ValueError, match=r"--parallel\.placement xmap: must be one of jit, shard_map, pmap"):
         make_placement("xmap")
+
+
+def test_several_cpu_devices_have_one_thread_each():
+    assert make_placement("shard_map", devices=1).compiler_options is None
+    assert make_placement("shard_map", devices=4).compiler_options == {"xla_cpu_multi_thread_eigen": False}

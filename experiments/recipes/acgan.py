@@ -1,6 +1,10 @@
 """ACGAN on the embedded digits (Odena et al., 2017): D also classifies, and G is rewarded for classes that can be told.
 
-python experiments/train.py acgan --seed 0
+    python experiments/train.py acgan --seed 0
+
+Takes:    251 s of processor time, 2 CPU cores
+Reaches:  classifier_fd 15.8 (real held-out digits: 7.6), precision 0.87, recall 0.68; seed 0
+Differs:  D learns the classes of the reals alone: with those of the fakes, as published, it ended at 40.1 and classes were ignored
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig

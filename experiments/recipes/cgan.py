@@ -1,6 +1,10 @@
 """A conditional DCGAN on the embedded digits (Mirza and Osindero, 2014): the class as further channels of both players.
 
-python experiments/train.py cgan --seed 0
+    python experiments/train.py cgan --seed 0
+
+Takes:    280 s of processor time, 2 CPU cores
+Reaches:  classifier_fd 7.5 (real held-out digits: 7.6), precision 0.86, recall 0.77, every class as asked for; seed 0
+Differs:  the embedded digits at 32x32 and DCGAN's networks; short, so a learning rate of 1e-3 and one-sided smoothing
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig

@@ -5,6 +5,9 @@
     python experiments/train.py inpaint --seed 0    # L1, total variation and the adversarial loss only
 
 Differs from the paper: Fashion-MNIST at 32x32; the weights of the terms are of the order of Liu et al., 2018.
+
+Takes:    hours on a CPU, so a GPU is meant; not run at this length
+Reaches:  see docs/recipes.md for a shorter run
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TransformConfig

@@ -1,6 +1,9 @@
 """KL + GAN on the embedded digits: a variational autoencoder's bound in pixels beside the adversarial loss.
 
-python experiments/train.py klgan --seed 0
+    python experiments/train.py klgan --seed 0
+
+Takes:    396 s of processor time, 2 CPU cores
+Reaches:  classifier_fd 26.6 (real held-out digits: 7.6; dcgan_mnist: 35.9); seed 0
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig

@@ -4,6 +4,9 @@
 
 Its flags are those of the well-known script: --epochs --batch-size --lr --b1 --b2 --workers --latent-dim --image-size --channels
 --sample-interval; a grid of 5x5 samples every 400 batches.
+
+Takes:    190 s of processor time, 2 CPU cores (200 epochs)
+Reaches:  classifier_fd 137 (real held-out digits: 7.6), 10 of 10 classes, recall 0.16; seed 0
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig

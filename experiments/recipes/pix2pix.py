@@ -3,6 +3,9 @@
     python experiments/train.py pix2pix --seed 0
 
 Differs from the paper: Fashion-MNIST at 32x32; the edges are Sobel's.
+
+Takes:    hours on a CPU, so a GPU is meant; not run at this length
+Reaches:  see docs/recipes.md for a shorter run
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig

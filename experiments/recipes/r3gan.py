@@ -3,6 +3,9 @@
     python experiments/train.py r3gan --seed 0
 
 The paper's gamma/2 is the weight here. Differs from the paper: Fashion-MNIST at 32x32, a small network, a constant gamma and learning rate.
+
+Takes:    hours on a CPU, so a GPU is meant; not run at this length
+Reaches:  see docs/recipes.md for a shorter run
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig

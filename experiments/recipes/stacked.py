@@ -1,8 +1,11 @@
 """The second stage of a stacked GAN on the embedded digits: 32x32 given 8x8 (Denton et al., 2015; Zhang et al., 2017).
 
-python experiments/train.py stacked_small --seed 0
-python experiments/train.py stacked --seed 0
-python experiments/stack.py runs/stacked_small runs/stacked      # samples of the two in sequence
+    python experiments/train.py stacked_small --seed 0
+    python experiments/train.py stacked --seed 0
+    python experiments/stack.py runs/stacked_small runs/stacked      # samples of the two in sequence
+
+Takes:    minutes on 2 CPU cores; not run at this length
+Reaches:  see docs/recipes.md for a shorter run
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig

@@ -1,6 +1,9 @@
 """VAE-GAN on the embedded digits (Larsen et al., 2016): a decoder that is a generator, likelihood in D's features.
 
-python experiments/train.py vaegan --seed 0
+    python experiments/train.py vaegan --seed 0
+
+Takes:    623 s of processor time, 2 CPU cores
+Reaches:  classifier_fd 63.4 (real held-out digits: 7.6; dcgan_mnist: 35.9): digits, but worse than without an encoder; seed 0
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
