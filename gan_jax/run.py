@@ -137,8 +137,15 @@ def train(
         console = Console(quiet=True)
     with losing_peers():
         run = begin(config, resume, command, console or Console(stderr=True))
-        state, step, records = draw_or_restore(run)
-        reached = loop(run, records, state, step, until)
+        try:
+            state, step, records = draw_or_restore(run)
+            reached = loop(run, records, state, step, until)
+        except Exception:
+            if process_count() == 1:
+                # What is being saved is saved, and no thread outlives the run; where a peer is gone there is nothing to wait for.
+                run.keeper.close()
+                run.feed.close()
+            raise
         return finish(run, records, reached, command)
 
 
