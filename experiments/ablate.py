@@ -153,8 +153,10 @@ def listing(flags: Flags) -> str:
 def main() -> None:
     """Reads the flags; plays, times, or writes."""
     flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__))
-    mixtures.simulate_devices(flags.devices)
     with command_line.errors_as_lines():
+        from gan_jax.parallel import simulate_devices
+
+        simulate_devices(flags.devices)
         from gan_jax.config import ConfigError
 
         known: dict[str, Any] = {row.id: row for row in tricks()} | NOT_SWITCHED

@@ -36,7 +36,8 @@ from gan_jax.config import (
 from gan_jax.data import Feed, Source, load
 from gan_jax.gan import play
 from gan_jax.monitor import SURE, Monitor
-from gan_jax.run import chunk_step, sampler
+from gan_jax.records import sampler
+from gan_jax.run import chunk_step
 from gan_jax.typing import GeneratorOutput, Network
 from gan_jax.watch import Probes, describe_setting, visible
 

@@ -25,7 +25,6 @@ points as an unpacked one (its code: as many packs).
 import argparse
 import dataclasses
 import json
-import os
 import shlex
 import sys
 import time
@@ -236,12 +235,6 @@ def read_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return own, rest
 
 
-def simulate_devices(count: int) -> None:
-    """Makes several CPU devices of one machine; before JAX is first used."""
-    if count > 1:
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={count}".strip()
-
-
 def main() -> None:
     """Reads the flags, plays, prints the rows and their table."""
     if not sys.argv[1:] or sys.argv[1:] in (["-h"], ["--help"]):
@@ -253,9 +246,12 @@ def main() -> None:
         return
     if own.data is None:
         command_line.fail(f"say which data: {' or '.join(DATA)}")
-    simulate_devices(own.devices)
     with command_line.errors_as_lines():
         import tyro
+
+        from gan_jax.parallel import simulate_devices
+
+        simulate_devices(own.devices)
 
         base = protocol_config(own.protocol, own.data)
         parsed = command_line.parse(lambda: tyro.cli(Config, prog="mixtures.py", description=__doc__, default=base, args=rest))

@@ -61,8 +61,10 @@ def main() -> None:
     import tyro
 
     flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__))
-    mixtures.simulate_devices(flags.devices)
     with command_line.errors_as_lines():
+        from gan_jax.parallel import simulate_devices
+
+        simulate_devices(flags.devices)
         if not flags.table:
             command_line.compilation_cache(None)
             play_missing(flags)

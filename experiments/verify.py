@@ -51,8 +51,12 @@ def main() -> None:
     os.environ.setdefault("XLA_FLAGS", flags_of_the_compiler(flags.run))
     with command_line.errors_as_lines():
         command_line.compilation_cache(flags.compilation_cache)
+        from gan_jax.config import load_config
+        from gan_jax.parallel import simulate_devices
         from gan_jax.verify import describe, verify
 
+        if (flags.run / "config.yaml").is_file():
+            simulate_devices(load_config(flags.run / "config.yaml").parallel.devices)
         found = verify(flags.run, steps=flags.steps, whole_run=flags.all)
     print(describe(found))
     raise SystemExit(0 if found.reproduced else 1)

@@ -23,7 +23,6 @@ from gan_jax.monitor import Finding
 from gan_jax.parallel import Placement, agreed, any_process, here, losing_peers, make_placement, process_count, state_shardings, writes
 from gan_jax.progress import ProgressBar
 from gan_jax.records import Records, survive, write_animation
-from gan_jax.records import sampler as sampler
 from gan_jax.report import write_report
 from gan_jax.run_directory import RunError
 from gan_jax.showcase import write_pictures

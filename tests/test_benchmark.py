@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import benchmark
+import step_variants
 from benchmarks import jax_steps, pipelines, timing
 from benchmarks.workloads import WORKLOADS
 
@@ -76,3 +77,26 @@ def test_pipelines_give_batches_again_and_again(kind, monkeypatch):
     call = pipelines.feed_call(kind, 4)
     call()
     call()
+
+
+def test_variants_of_the_step_are_other_programs_for_the_same_steps(monkeypatch):
+    """What a variant takes away is gone from its program, and comes back afterwards."""
+    game = {"model": "points", "image_shape": (2,), "latent_dim": 2, "generator_hidden": (4,), "discriminator_hidden": (4,)}
+    small = WORKLOADS["mixture"]._replace(game=game, run={"image_shape": (2,), "batch": 16, "scan": 2})
+    monkeypatch.setitem(WORKLOADS, "mixture", small)
+    made = step_variants.variants("mixture")
+    whole, bare, again = (made[name]() for name in ("one device", "one device, the monitor left out", "one device"))
+    assert bare.flops < whole.flops == again.flops
+    assert made["one device, one step a call"]().steps == 1
+    flat = made["one device, the optimiser flattened"]()
+    assert flat.steps == whole.steps == 2
+    assert flat.peak_bytes != whole.peak_bytes
+
+
+def test_a_single_step_is_not_put_into_a_loop():
+    """Inside a loop XLA:CPU runs its own convolutions on one thread."""
+    game = jax_steps.make_game("points", image_shape=(2,), latent_dim=2, generator_hidden=(4,), discriminator_hidden=(4,))
+    run = {"image_shape": (2,), "batch": 16}
+    one, two = jax_steps.training(game, **run, scan=1), jax_steps.training(game, **run, scan=2)
+    assert (one.steps, two.steps) == (1, 2)
+    assert one.flops == pytest.approx(two.flops, rel=0.2)

@@ -98,6 +98,10 @@ def test_two_processes_train_as_one_with_two_devices(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
     assert "report:" in ended[0][1]
     assert "report:" not in ended[1][1]
+    # A run of several devices is done again on as many.
+    again = [sys.executable, str(EXPERIMENTS / "verify.py"), "one", "--steps", "10", "--compilation-cache", "none"]
+    verified = subprocess.run(again, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=150)
+    assert (verified.returncode, "reproduced to the byte" in verified.stdout) == (0, True), verified
     # What the flags said of the processes is not kept: the run goes on alone, on other devices.
     alone(tmp_path, "--resume", "two", "--steps", "40", "--parallel.devices", "1")
     assert json.loads((two / "run.json").read_text())["devices_used"] == 1

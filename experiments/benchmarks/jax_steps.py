@@ -91,7 +91,7 @@ def _analysis(compiled: Any, times: float) -> tuple[float | None, int | None]:
 
 
 def training(gan: GAN, *, image_shape: tuple[int, ...], batch: int = 64, scan: int = 8, placement: Placement | None = None) -> Program:
-    """`scan` training steps in one program with donated parameters."""
+    """`scan` training steps in one program with donated parameters; a single one without a loop around it."""
     rng = jax.random.key(0)
     data = _batch(image_shape, batch)
     if placement:
@@ -100,6 +100,9 @@ def training(gan: GAN, *, image_shape: tuple[int, ...], batch: int = 64, scan: i
     start = time.perf_counter()
 
     def steps(params: Players, opt_state: Any, rng: jax.Array, data: dict[str, jax.Array]) -> Any:
+        if scan == 1:
+            return gan.train_step(params, opt_state, data, rng)
+
         def body(carry: tuple, _: None) -> tuple:
             *carry, metrics = gan.train_step(*carry, data, rng)
             return tuple(carry), metrics

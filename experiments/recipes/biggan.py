@@ -5,8 +5,8 @@
 
 Differs from the paper: Fashion-MNIST at 32x32, small width and batch; the truncation trick is a flag of sample.py.
 
-Takes:    hours on a CPU, so a GPU is meant; not run at this length
-Reaches:  see docs/recipes.md for a shorter run
+Takes:    not run at this length, which is meant for a GPU
+Reaches:  not known yet; docs/recipes.md lists what was run
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, PenaltyConfig, StrategyConfig, TransformConfig, TturConfig

@@ -4,8 +4,8 @@
 
 Differs from the paper: the categorical code alone, without continuous ones; DCGAN's networks; a column of the samples is a code.
 
-Takes:    minutes on 2 CPU cores; not run at this length
-Reaches:  see docs/recipes.md for a shorter run
+Takes:    not run at this length
+Reaches:  not known yet; docs/recipes.md lists what was run
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig

@@ -2,8 +2,8 @@
 
     python experiments/train.py multiscale --seed 0
 
-Takes:    minutes on 2 CPU cores; not run at this length
-Reaches:  see docs/recipes.md for a shorter run
+Takes:    not run at this length
+Reaches:  not known yet; docs/recipes.md lists what was run
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig

@@ -4,7 +4,7 @@
 
 Differs from the paper: Fashion-MNIST at 32x32; the edges are Sobel's.
 
-Takes:    hours on a CPU, so a GPU is meant; not run at this length
+Takes:    not run at this length, which is meant for a GPU
 Reaches:  see docs/recipes.md for a shorter run
 """
 

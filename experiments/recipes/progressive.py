@@ -4,7 +4,7 @@
 
 Differs from the paper: digits at 32x32, phases of equal length in steps, one step of D; the epsilon-drift term is left out.
 
-Takes:    an hour on 2 CPU cores; not run at this length
+Takes:    not run at this length
 Reaches:  see docs/recipes.md for a shorter run
 """
 

@@ -4,7 +4,7 @@
 
 The paper's gamma/2 is the weight here. Differs from the paper: Fashion-MNIST at 32x32, a small network, a constant gamma and learning rate.
 
-Takes:    hours on a CPU, so a GPU is meant; not run at this length
+Takes:    not run at this length, which is meant for a GPU
 Reaches:  see docs/recipes.md for a shorter run
 """
 

@@ -4,8 +4,8 @@
 
 Differs from the paper: Fashion-MNIST at 32x32, unconditional; learning rates 1e-4 and 4e-4 as there.
 
-Takes:    hours on a CPU, so a GPU is meant; not run at this length
-Reaches:  see docs/recipes.md for a shorter run
+Takes:    not run at this length, which is meant for a GPU
+Reaches:  not known yet; docs/recipes.md lists what was run
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TransformConfig, TturConfig

@@ -4,7 +4,7 @@
 
 Differs from the paper: Fashion-MNIST at 32x32 (the paper: CIFAR-10), a quarter of the width; Adam as there (2e-4, b1 0, b2 0.9).
 
-Takes:    hours on a CPU, so a GPU is meant; not run at this length
+Takes:    not run at this length, which is meant for a GPU
 Reaches:  see docs/recipes.md for a shorter run
 """
 

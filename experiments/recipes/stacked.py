@@ -4,8 +4,8 @@
     python experiments/train.py stacked --seed 0
     python experiments/stack.py runs/stacked_small runs/stacked      # samples of the two in sequence
 
-Takes:    minutes on 2 CPU cores; not run at this length
-Reaches:  see docs/recipes.md for a shorter run
+Takes:    not run at this length
+Reaches:  not known yet; docs/recipes.md lists what was run
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig

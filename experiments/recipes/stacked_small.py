@@ -2,8 +2,8 @@
 
     python experiments/train.py stacked_small --seed 0
 
-Takes:    minutes on 2 CPU cores; not run at this length
-Reaches:  see docs/recipes.md for a shorter run
+Takes:    16 s for 2,000 steps, 2 CPU cores; not run at this length
+Reaches:  not known: 8x8 images are too small for the metrics of this library
 """
 
 from gan_jax.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, TturConfig

@@ -1,0 +1,95 @@
+"""What was tried on the step: variants of one workload of the benchmark, turn by turn in one process.
+
+    python experiments/step_variants.py dcgan32 [--seconds 60] [--only "one device" ...]
+    python experiments/step_variants.py mixture
+
+Milliseconds a step (medians of the samples that a probe of the machine's speed allows) and the ratio to the first variant, as Markdown.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import jax
+import optax
+from benchmarks.jax_steps import Program, every_core, make_game, training
+from benchmarks.timing import Candidate, interleave
+from benchmarks.workloads import WORKLOADS
+from monitor_cost import unwatched
+
+from gan_jax.parallel import make_placement
+
+
+def flattened() -> contextlib.AbstractContextManager[object]:
+    """While it is entered, Adam works on all of a player's parameters as one vector."""
+    adam = optax.adam
+    return mock.patch("optax.adam", lambda *arguments, **keywords: optax.flatten(adam(*arguments, **keywords)))
+
+
+def stock_batch_norm() -> contextlib.AbstractContextManager[object]:
+    """While it is entered, batch norm is Flax's own, without the hand-written gradient."""
+    return mock.patch("gan_jax.nn.batch_norm.fast_by_default", return_value=False)
+
+
+def threads_inside() -> contextlib.AbstractContextManager[object]:
+    """While it is entered, each of several CPU devices cuts its operations up for all cores."""
+    return mock.patch("gan_jax.parallel.placement.one_thread_each", return_value=None)
+
+
+def variants(name: str) -> dict[str, Callable[[], Program]]:
+    """Variant -> a function that compiles it."""
+    workload = WORKLOADS[name]
+
+    def one(context: contextlib.AbstractContextManager[object] | None = None, scan: int | None = None, **game: object) -> Program:
+        with context or contextlib.nullcontext():
+            return training(make_game(**workload.game | game), **workload.run | ({"scan": scan} if scan else {}))
+
+    def many(kind: str, context: contextlib.AbstractContextManager[object] | None = None) -> Program:
+        placement = every_core() if kind == "shard_map" else make_placement(kind)
+        with context or contextlib.nullcontext():
+            return training(make_game(**workload.game, placement=placement), **workload.run, placement=placement)
+
+    found: dict[str, Callable[[], Program]] = {
+        "one device": one,
+        "one device, one step a call": lambda: one(scan=1),
+        "one device, the monitor left out": lambda: one(unwatched()),
+        "one device, the optimiser flattened": lambda: one(flattened()),
+    }
+    if workload.game["model"] == "dcgan":
+        found |= {
+            "one device, Flax's batch norm": lambda: one(stock_batch_norm()),
+            "one device, no batch norm in D": lambda: one(discriminator_norm="none"),
+        }
+    return found | {
+        "a device a core, shard_map, one thread each": lambda: many("shard_map"),
+        "a device a core, shard_map, threads inside operations": lambda: many("shard_map", threads_inside()),
+        "a device a core, jit": lambda: many("jit"),
+    }
+
+
+def main() -> None:
+    """Compiles, times and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workload", choices=[name for name, row in WORKLOADS.items() if row.kind == "training" and "seeds" not in row.run])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of the variants, by name")
+    chosen = parser.parse_args()
+    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    programs = {name: make() for name, make in variants(chosen.workload).items() if not chosen.only or name in chosen.only}
+    if not programs:
+        parser.error(f"--only {' '.join(chosen.only)}: there are {', '.join(variants(chosen.workload))}")
+    times = interleave({name: Candidate(program.call, program.steps) for name, program in programs.items()}, seconds=chosen.seconds)
+    first = next(iter(times.values())).median
+    print(f"| {chosen.workload} | ms | of the first |\n|---|---|---|")
+    for name, timing in times.items():
+        print(f"| {name} | {1e3 * timing.median:.3g} | {timing.median / first:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
