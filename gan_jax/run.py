@@ -1,37 +1,30 @@
 """The loop: the only place where training meets the disk. Read it top to bottom."""
 
-import dataclasses
-import functools
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from rich.console import Console
 
-from gan_jax import run_directory
-from gan_jax.build import Experiment, build
-from gan_jax.checkpoint import Checkpointer
-from gan_jax.config import NOT_OF_THE_RUN, Config, ConfigError, DistributedConfig, flatten, save_config
-from gan_jax.data import Feed, Source, check_unchanged, load
+from gan_jax.build import Experiment
+from gan_jax.config import Config, ConfigError
 from gan_jax.evaluation import evaluate, evaluate_run, metric_values
 from gan_jax.monitor import Finding
-from gan_jax.parallel import Placement, agreed, any_process, here, losing_peers, make_placement, process_count, state_shardings, writes
+from gan_jax.parallel import agreed, any_process, here, losing_peers, process_count, writes
 from gan_jax.progress import ProgressBar
 from gan_jax.records import Records, survive, write_animation
 from gan_jax.report import write_report
 from gan_jax.run_directory import RunError
 from gan_jax.showcase import write_pictures
+from gan_jax.started_run import Run, begin, draw_or_restore
 from gan_jax.stored_run import StoredRun
 from gan_jax.typing import Array, Players
-from gan_jax.watch import roll_back, rollbacks
-
-# For programs that run once, and quickly: compiling them would take longer than running them unoptimised.
-RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+from gan_jax.watch import roll_back
 
 
 class Trained(NamedTuple):
@@ -50,30 +43,6 @@ class Trained(NamedTuple):
     opt_state: Any
     step: int
     failure: Finding | None = None
-
-
-def identity(config: Config) -> dict[str, Any]:
-    """The part of a configuration that decides the bytes of the weights; a resumed run must agree in it."""
-    values = flatten(config)
-    depends_on_steps = (
-        config.ttur.schedule != "constant"
-        or (config.inputs.instance_noise and not config.inputs.instance_noise_steps)
-        or (config.model.name == "progressive" and not config.model.phase_steps)
-    )
-    dropped = [name for name in NOT_OF_THE_RUN if not (name == "steps" and depends_on_steps)]
-    if config.parallel.statistics == "global":
-        dropped.append("parallel")  # so that a run from before there was such a choice goes on
-    kept = {path: value for path, value in values.items() if not any(path == name or path.startswith(f"{name}.") for name in dropped)}
-    return {
-        path: list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value for path, value in kept.items()
-    }
-
-
-def with_steps(config: Config, examples: int) -> int:
-    """The number of steps: as configured, or as many as `epochs` passes over the data take."""
-    if not config.epochs:
-        return config.steps
-    return config.epochs * max(1, examples // (config.batch_size * config.strategy.discriminator_steps))
 
 
 def chunk_step(experiment: Experiment, scan_steps: int) -> Callable[..., Any]:
@@ -139,141 +108,16 @@ def train(
         try:
             state, step, records = draw_or_restore(run)
             reached = loop(run, records, state, step, until)
-        except Exception:
+        except Exception as error:
             if process_count() == 1:
                 # What is being saved is saved, and no thread outlives the run; where a peer is gone there is nothing to wait for.
                 run.keeper.close()
                 run.feed.close()
+            if writes():
+                ended = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+                survive("run.json", partial(run.write, ended), run.console.print)
             raise
         return finish(run, records, reached, command)
-
-
-class Run(NamedTuple):
-    """What does not change while a run trains.
-
-    Attributes:
-        config, console: as given.
-        source, experiment, placement, feed: the data, the game, its devices (None for one), and how the one comes to the other.
-        steps: to take.
-        directory: of the run.
-        resumed: whether it was there before.
-        rolled_back: what its record tells of rollbacks.
-        record: for run.json.
-        keeper: of the checkpoints.
-    """
-
-    config: Config
-    console: Console
-    source: Source
-    experiment: Experiment
-    placement: Placement | None
-    feed: Feed
-    steps: int
-    directory: Path
-    resumed: bool
-    rolled_back: list[dict[str, Any]]
-    record: dict[str, Any]
-    keeper: Checkpointer
-
-    def save(self, step: int, state: tuple[Players, Any], metrics: dict[str, float] | None = None) -> None:
-        """Saves a checkpoint."""
-        details = {"step": step, "seed": self.config.seed, "data_position": step, "metrics": metrics or {}}
-        self.keeper.save(step, state, details)
-
-    def write(self, more: dict[str, Any]) -> None:
-        """Writes run.json."""
-        run_directory.write_json(self.directory / "run.json", self.record | more)
-
-
-def placement_of(config: Config) -> Placement | None:
-    """The devices of a run: as asked for, all accelerators, or one CPU device; None for one device in one process."""
-    parallel = config.parallel
-    devices = parallel.devices or (1 if jax.default_backend() == "cpu" else jax.local_device_count())
-    if devices * process_count() == 1:
-        return None
-    if process_count() > 1 and config.monitor.on_failure == "rollback":
-        raise ConfigError("--monitor.on-failure rollback: one process only; take warn or stop")
-    try:
-        return make_placement(
-            parallel.placement, devices=devices, statistics=parallel.statistics, shard_parameters=parallel.shard_parameters
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
-def begin(config: Config, resume: Path | None, command: str, console: Console) -> Run:
-    """The data, the game, and a directory of its own, or that of the run to continue."""
-    source = load(config)
-    placement = placement_of(config)
-    experiment = build(config, source.shape, source.num_classes, placement)
-    steps = with_steps(config, len(source))
-    feed = Feed(
-        source,
-        batch_size=config.batch_size * experiment.strategy.rounds,
-        seed=config.seed,
-        pipeline=config.data.pipeline,
-        workers=config.data.workers,
-        flip=config.data.flip,
-        sharding=placement and placement.batches,
-        process_index=jax.process_index(),
-        process_count=process_count(),
-    )
-
-    def own_directory() -> str:
-        directory = resume or config.out or run_directory.free_directory(config.recipe)
-        if resume is None:
-            run_directory.claim(directory)
-            save_config(dataclasses.replace(config, distributed=DistributedConfig()), directory / "config.yaml")
-        elif (directory / "run.json").exists():
-            check_unchanged(run_directory.recorded_data(directory), source)
-        return str(directory)
-
-    directory = Path(agreed(own_directory, RunError))
-    rolled_back = rollbacks(directory)
-    record = run_directory.describe(command, config.seed) | {
-        "recipe": config.recipe,
-        "steps": steps,
-        "data": source.describe(),
-        "rollbacks": rolled_back,
-        "processes": process_count(),
-        "devices_used": placement.devices if placement else 1,
-    }
-    keeper = Checkpointer(
-        directory / "checkpoints", config=identity(config), keep=config.keep_checkpoints, best_metric=config.evaluation.best
-    )
-    return Run(config, console, source, experiment, placement, feed, steps, directory, resume is not None, rolled_back, record, keeper)
-
-
-def draw_or_restore(run: Run) -> tuple[tuple[Players, Any], int, Records | None]:
-    """The state, drawn or restored to the byte, its step, and the records that go on there; None where another process writes."""
-    config, keeper, init = run.config, run.keeper, run.experiment.gan.init
-    rng = jax.random.fold_in(jax.random.key(config.seed), 0)
-    places = {} if run.placement is None else {"out_shardings": state_shardings(run.placement, jax.eval_shape(init, rng))}
-    state, step = jax.jit(init, compiler_options=RUN_ONCE, **places)(rng), 0
-    start = None
-    if config.monitor.enabled and config.ttur.ema_decay:
-        start = jax.tree.map(jnp.copy, here(run.placement, state[0].generator))
-    latest = agreed(lambda: str(keeper.latest()), RunError) if run.resumed else "None"
-    if latest != "None":
-        changed = bool(run.rolled_back) and int(latest) == run.rolled_back[-1]["to_step"]
-        restored: list[Any] = []
-
-        def restore(step: int | None = None) -> str:
-            restored[:] = keeper.restore(state, step, any_configuration=changed)
-            return str(restored[1]["step"])
-
-        step = int(agreed(restore, RunError))
-        if not writes():
-            restore(step)
-        state = restored[0]
-        run.console.print(f"resuming {run.directory} at step {step}", highlight=False)
-    run.record["parameters"] = {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(state[0], p))) for p in Players._fields}
-    whole = here(run.placement, state)
-    if not writes():
-        return state, step, None
-    run.write({})
-    settings = {"steps": run.steps, "step": step, "state": whole, "start": start}
-    return state, step, Records(config, run.experiment, run.source, run.directory, **settings)
 
 
 class Reached(NamedTuple):
@@ -347,7 +191,7 @@ def compiler(run: Run, state: tuple[Players, Any]) -> Callable[[int], Callable[.
         places["out_shardings"] = (*jax.tree.map(lambda leaf: leaf.sharding, state), run.placement.everywhere)
         places["compiler_options"] = run.placement.compiler_options
 
-    @functools.cache
+    @cache
     def program(count: int) -> Callable[..., Any]:
         return jax.jit(run.feed.gathering(chunk_step(run.experiment, count)), donate_argnums=(0, 1), **places)
 

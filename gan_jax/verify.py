@@ -21,8 +21,9 @@ from gan_jax.checkpoint import Checkpointer, DamagedCheckpoint, config_differenc
 from gan_jax.checkpoint.leaves import Leaf, whole
 from gan_jax.config import Config, load_config
 from gan_jax.data import check_unchanged, load
-from gan_jax.run import identity, train
+from gan_jax.run import train
 from gan_jax.run_directory import METRICS, RunError
+from gan_jax.started_run import identity
 
 ENOUGH = 100  # steps of a verification that is not told how many
 # Of run.json: what the machine and the versions are; what is configuration is compared as such.

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 from test_command_line import assert_one_line, script  # noqa: F401 - a fixture
 
-from gan_jax import run
+from gan_jax import started_run
 from gan_jax.data import Feed, folder
+from gan_jax.report import judge, read_run
+from gan_jax.report.page import facts
 
 FLAGS = [
     *("mlp_mnist", "--out", "run", "--data.source", "image_folder", "--data.directory", "pictures", "--data.image-size", "8"),
@@ -90,7 +92,7 @@ def vanishing(monkeypatch, pictures):
                         (pictures / name).unlink() if with_text is None else (pictures / name).write_text(with_text)
                 return super().chunk(start, count)
 
-        monkeypatch.setattr(run, "Feed", Watched)
+        monkeypatch.setattr(started_run, "Feed", Watched)
 
     return at
 
@@ -113,6 +115,11 @@ def test_a_picture_damaged_while_running_ends_the_run_where_that_is_asked_for(sc
     assert status == 2
     assert error.splitlines()[-1].startswith("error: pictures/07.png: not a readable PNG or JPEG picture")
     assert "Traceback" not in error
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["status"], "pictures/07.png" in record["error"]) == ("failed", True)
+    read = read_run(tmp_path / "run")
+    assert judge(read).headline == "The run ended with an error: no failure of the training was found"
+    assert "07.png" in dict(facts(read))["Ended by"]
     # What was saved before is whole, and goes on once the file is back.
     assert list((tmp_path / "run" / "checkpoints").glob("step_*"))
 

@@ -13,7 +13,7 @@ import pytest
 from data.data_files import write_idx_set
 from fake_run import FINDING, log_line
 
-from gan_jax import pictures, run
+from gan_jax import pictures, run, started_run
 from gan_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from gan_jax.monitor import Monitor, Setting
 from gan_jax.progress import ProgressBar
@@ -30,7 +30,7 @@ def resident() -> float:
 
 def bookkeeping(monkeypatch, tmp_path, steps, **fields):
     """The real loop with a game whose steps compute nothing; returns the memory by step, and the directory of the run."""
-    build, memory = run.build, {}
+    build, memory = started_run.build, {}
 
     def idle(*arguments):
         experiment = build(*arguments)
@@ -51,7 +51,7 @@ def bookkeeping(monkeypatch, tmp_path, steps, **fields):
                 gc.collect()
                 memory[step] = resident()
 
-    monkeypatch.setattr(run, "build", idle)
+    monkeypatch.setattr(started_run, "build", idle)
     monkeypatch.setattr(run, "ProgressBar", Watched)
     write_idx_set(tmp_path / "data")
     config = Config(

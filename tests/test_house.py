@@ -96,6 +96,7 @@ def test_every_file_is_in_a_known_room():
             "evaluation",
             "showcase",
             "standing_statistics",
+            "started_run",
             "stored_run",
             "verify",
             "parallel",

@@ -25,7 +25,7 @@ from gan_jax.parallel.per_device import Rows
 from gan_jax.penalties import PENALTIES, top_k_count, top_k_weights
 from gan_jax.pieces import Penalty
 from gan_jax.replay import replay_buffer
-from gan_jax.run import identity, placement_of
+from gan_jax.started_run import identity, placement_of
 from gan_jax.strategies import alternating, consensus, extragradient, loss_balanced, simultaneous, unrolled
 
 # float32 sums in another order: the relative error of a gradient of these networks is mostly below 1e-6, at worst 7e-6.

@@ -147,7 +147,8 @@ def image_game(config: Config) -> ImageGame:
 
     from gan_jax.build import build
     from gan_jax.data import Feed
-    from gan_jax.run import RUN_ONCE, chunk_step
+    from gan_jax.run import chunk_step
+    from gan_jax.started_run import RUN_ONCE
 
     source = load_images()
     experiment = build(config, source.shape, source.num_classes)

@@ -11,7 +11,7 @@ from gan_jax.report.images import embed, embed_frames
 from gan_jax.report.reading import Run, since
 from gan_jax.report.verdict import confidence, is_number, judge, number, what
 
-_NOT_ENVIRONMENT = {"status", "command", "config", "recipe"}
+_NOT_ENVIRONMENT = {"status", "error", "command", "config", "recipe"}
 
 
 def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
@@ -67,6 +67,7 @@ def facts(run: Run) -> list[tuple[str, Any]]:
     speed = run.series.get("images_per_second")
     known = [
         ("Status", run.status),
+        ("Ended by", run.record.get("error")),
         ("Recipe", run.record.get("recipe")),
         ("Steps", f"{run.steps:,}" if run.steps is not None else None),
         ("Time", duration(run.seconds) if run.seconds is not None else None),

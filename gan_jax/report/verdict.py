@@ -52,7 +52,8 @@ def judge(run: Run, *, now: datetime | None = None) -> Verdict:
     if run.findings:
         return Verdict("warning", f"Look closer: {what(run.findings[0]).rstrip('.')}", reasons)
     if run.status in ("failed", "stopped", "interrupted"):
-        return Verdict("warning", f"The run was {run.status}: no failure of the training was found", reasons)
+        how = "ended with an error" if run.status == "failed" else f"was {run.status}"
+        return Verdict("warning", f"The run {how}: no failure of the training was found", reasons)
     silent = ((now or datetime.now(UTC)) - run.updated).total_seconds() if run.updated else 0.0
     if run.status == "running" and silent > _SILENT:
         reasons.append("A run that was killed cannot say so; experiments/train.py --resume goes on from its last checkpoint.")
