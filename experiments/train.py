@@ -168,7 +168,7 @@ def main() -> None:
         arguments = ["--recipes"]
     if "--recipes" in arguments:
         for name, (text, _) in command_line.recipes().items():
-            print(f"{name:16} {text}")
+            print(f"{name:20} {text}")
         return
     if "--models" in arguments:
         show_models()
