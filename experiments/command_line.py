@@ -1,6 +1,7 @@
 """What the scripts share: flags read by tyro, errors as one line, the compilation cache."""
 
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import os
@@ -91,6 +92,41 @@ def errors_as_lines() -> Iterator[None]:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def split_options(arguments: list[str]) -> tuple[dict[str, int | float | str | bool], list[str]]:
+    """Splits off `--model.options NAME VALUE ...`: tyro takes such pairs only where there are no options yet."""
+    options: dict[str, int | float | str | bool] = {}
+    rest, position = [], 0
+    while position < len(arguments):
+        if arguments[position].replace("_", "-") != "--model.options":
+            rest.append(arguments[position])
+            position += 1
+            continue
+        end = position + 1
+        while end < len(arguments) and not arguments[end].startswith("--"):
+            end += 1
+        words = arguments[position + 1 : end]
+        if not words or len(words) % 2:
+            fail(f"--model.options {' '.join(words)}: takes pairs NAME VALUE; `python experiments/train.py --models` lists them")
+        options |= dict(zip(words[::2], map(option_value, words[1::2]), strict=True))
+        position = end
+    return options, rest
+
+
+def option_value(word: str) -> int | float | str | bool:
+    """A word as the number or the truth value that it spells, or itself."""
+    if word in ("True", "False"):
+        return word == "True"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(word)
+    return word
+
+
+def with_options(config: Any, options: dict[str, int | float | str | bool]) -> Any:
+    """A configuration with these options of the model over its own."""
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, options={**config.model.options, **options}))
 
 
 def recipes() -> dict[str, tuple[str, Any]]:

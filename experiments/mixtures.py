@@ -254,7 +254,9 @@ def main() -> None:
         simulate_devices(own.devices)
 
         base = protocol_config(own.protocol, own.data)
-        parsed = command_line.parse(lambda: tyro.cli(Config, prog="mixtures.py", description=__doc__, default=base, args=rest))
+        options, words = command_line.split_options(rest)
+        default = command_line.with_options(base, options)
+        parsed = command_line.parse(lambda: tyro.cli(Config, prog="mixtures.py", description=__doc__, default=default, args=words))
         config = check(parsed)
         command_line.compilation_cache(None)
         seeds = range(config.seed, config.seed + own.seeds)

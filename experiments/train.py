@@ -127,10 +127,13 @@ def read(arguments: list[str]) -> tuple[Any, Path | None, argparse.Namespace]:
     elif own.resume:
         resume = find_run(own.resume, rest)
     saved = resume / "config.yaml" if resume else Path(own.config) if own.config else None
-    rest = with_aliases(rest)
+    options, rest = command_line.split_options(with_aliases(rest))
     known = command_line.recipes()
     if saved is None:
-        defaults = {name: (text, dataclasses.replace(config, recipe=name)) for name, (text, config) in known.items()}
+        defaults = {
+            name: (text, command_line.with_options(dataclasses.replace(config, recipe=name), options))
+            for name, (text, config) in known.items()
+        }
 
         def from_recipe() -> Config:
             return tyro.extras.overridable_config_cli(
@@ -139,6 +142,7 @@ def read(arguments: list[str]) -> tuple[Any, Path | None, argparse.Namespace]:
 
         return check(command_line.parse(from_recipe)), None, own
     config = dataclasses.replace(load_config(saved), out=None, distributed=DistributedConfig())
+    config = command_line.with_options(config, options)
     if rest and rest[0] in known:
         if rest[0] != config.recipe:
             command_line.fail(f"{saved} is a run of the recipe {config.recipe}, not of {rest[0]}")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gan_jax.config import save_config
+
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "--evaluation.samples", "0", "--no-tensorboard"]
 
@@ -58,6 +60,8 @@ def assert_one_line(result, *words):
     [
         (["no_such_recipe"], ["no_such_recipe", "dcgan_mnist"]),
         (["dcgan_mnist", "--no-such-flag", "3"], ["--no-such-flag"]),
+        (["multiscale", "--model.options", "scales"], ["--model.options scales", "pairs NAME VALUE"]),
+        (["multiscale", "--model.options", "no_such_option", "3"], ["--model.options no_such_option"]),
         (["dcgan_mnist", "--stepz", "3"], ["--stepz"]),
         (["dcgan_mnist", "--steps", "-1"], ["--steps -1", "at least 0"]),
         (["dcgan_mnist", "--steps", "many"], ["--steps", "many"]),
@@ -228,6 +232,19 @@ def test_evaluation_while_training_keeps_the_best_checkpoint(script, tmp_path):
     records = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert abs(records[0]["value"] - distances[best]) < 1e-6
     assert {"metric", "value", "real", "extractor", "samples", "reference", "resize", "seed", "ema"} <= set(records[0])
+
+
+def test_options_of_the_model_are_added_to_those_of_the_recipe(tmp_path):
+    read = load_script("train").read
+    config, _, _ = read(["multiscale", "--model.options", "patch_layers", "1", "scales", "3", "--seed", "7"])
+    assert (config.model.options, config.seed) == ({"scales": 3, "patch_layers": 1}, 7)
+    config, _, _ = read(["multiscale", "--model.options.scales", "1"])
+    assert config.model.options == {"scales": 1, "patch_layers": 2}
+    config, _, _ = read(["ring", "--model.options", "generator_hidden", "8,8"])
+    assert config.model.options["generator_hidden"] == "8,8"
+    save_config(config, tmp_path / "config.yaml")
+    again, _, _ = read(["--config", str(tmp_path / "config.yaml"), "--model.options", "activation", "relu"])
+    assert again.model.options == config.model.options | {"activation": "relu"}
 
 
 def test_help_and_lists(script):
