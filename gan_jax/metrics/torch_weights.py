@@ -1,12 +1,7 @@
-"""Reads PyTorch weight files without running what they contain: both the zip format and the one before version 1.6.
-
-The pickle inside is a program for a small stack machine. Python's own machine imports and calls whatever the program names; the
-one here knows data and tensors, and refuses all else.
-"""
+"""Reads PyTorch weight files without running what they contain: both the zip format and the one before version 1.6."""
 
 import io
 import math
-import pickletools
 import struct
 import zipfile
 from pathlib import Path
@@ -14,6 +9,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+
+from gan_jax.metrics.pickle_data import Name, interpret
 
 _STORAGES = {
     "torch FloatStorage": np.dtype("<f4"),
@@ -28,11 +25,6 @@ _STORAGES = {
     "torch BoolStorage": np.dtype("?"),
 }
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_MARK = object()
-
-
-class _Name(NamedTuple):
-    text: str
 
 
 class _Storage(NamedTuple):
@@ -120,7 +112,7 @@ def _read_legacy(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
 
 def _call(function: Any, arguments: tuple) -> Any:
     """All that a file may ask for."""
-    name = function.text if isinstance(function, _Name) else repr(function)
+    name = function.text if isinstance(function, Name) else repr(function)
     if name == "collections OrderedDict":
         return dict(*arguments)
     if name in ("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor"):
@@ -133,7 +125,7 @@ def _call(function: Any, arguments: tuple) -> Any:
 
 def _storage(identifier: Any) -> _Storage:
     kind, storage_type, key = identifier[:3]
-    if kind != "storage" or not isinstance(storage_type, _Name) or storage_type.text not in _STORAGES:
+    if kind != "storage" or not isinstance(storage_type, Name) or storage_type.text not in _STORAGES:
         raise ValueError(f"it asks for {identifier[:2]}, which is no storage of numbers: refused")
     if len(identifier) > 5 and identifier[5] is not None:
         raise ValueError("it holds views of storages, a form older than PyTorch 0.4")
@@ -141,72 +133,8 @@ def _storage(identifier: Any) -> _Storage:
 
 
 def _interpret(file: BinaryIO) -> Any:
-    """Runs one pickle up to its end, with data, names and `_call` for all its abilities."""
-    stack: list[Any] = []
-    memo: dict[int, Any] = {}
-
-    def since_mark() -> list:
-        at = len(stack) - 1 - stack[::-1].index(_MARK)
-        items = stack[at + 1 :]
-        del stack[at:]
-        return items
-
-    for opcode, argument, _ in pickletools.genops(file):
-        match opcode.name:
-            case "PROTO" | "FRAME":
-                pass
-            case "STOP":
-                return stack.pop()
-            case "MARK":
-                stack.append(_MARK)
-            case "POP":
-                stack.pop()
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "LONG4" | "INT" | "LONG" | "BINFLOAT":
-                stack.append(argument)
-            case "BINUNICODE" | "SHORT_BINUNICODE" | "UNICODE" | "BINSTRING" | "SHORT_BINSTRING" | "STRING":
-                stack.append(argument)
-            case "GLOBAL":
-                stack.append(_Name(argument))
-            case "STACK_GLOBAL":
-                name, module = stack.pop(), stack.pop()
-                stack.append(_Name(f"{module} {name}"))
-            case "EMPTY_DICT" | "EMPTY_LIST" | "EMPTY_TUPLE":
-                stack.append({"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}[opcode.name]())
-            case "TUPLE" | "LIST":
-                stack.append({"TUPLE": tuple, "LIST": list}[opcode.name](since_mark()))
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                size = int(opcode.name[-1])
-                stack[-size:] = [tuple(stack[-size:])]
-            case "APPEND":
-                value = stack.pop()
-                stack[-1].append(value)
-            case "APPENDS":
-                values = since_mark()
-                stack[-1].extend(values)
-            case "SETITEM":
-                value, key = stack.pop(), stack.pop()
-                stack[-1][key] = value
-            case "SETITEMS":
-                items = since_mark()
-                stack[-1].update(zip(items[::2], items[1::2], strict=True))
-            case "BINPUT" | "LONG_BINPUT" | "PUT":
-                memo[argument] = stack[-1]
-            case "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            case "BINGET" | "LONG_BINGET" | "GET":
-                stack.append(memo[argument])
-            case "BINPERSID":
-                stack.append(_storage(stack.pop()))
-            case "REDUCE":
-                arguments, function = stack.pop(), stack.pop()
-                stack.append(_call(function, arguments))
-            case "BUILD":
-                stack.pop()  # attributes of the dict, such as versions of the modules: not needed
-            case other:
-                raise ValueError(f"it holds {other}, which is no part of a tensor: refused")
-    raise ValueError("its pickle has no end")
+    """One pickle, with tensors for all its abilities."""
+    return interpret(file, _call, persistent=_storage)
 
 
 def _tensors(content: Any):

