@@ -32,11 +32,6 @@ def flattened() -> contextlib.AbstractContextManager[object]:
     return mock.patch("optax.adam", lambda *arguments, **keywords: optax.flatten(adam(*arguments, **keywords)))
 
 
-def stock_batch_norm() -> contextlib.AbstractContextManager[object]:
-    """While it is entered, batch norm is Flax's own, without the hand-written gradient."""
-    return mock.patch("gan_jax.nn.batch_norm.fast_by_default", return_value=False)
-
-
 def threads_inside() -> contextlib.AbstractContextManager[object]:
     """While it is entered, each of several CPU devices cuts its operations up for all cores."""
     return mock.patch("gan_jax.parallel.placement.one_thread_each", return_value=None)
@@ -62,10 +57,7 @@ def variants(name: str) -> dict[str, Callable[[], Program]]:
         "one device, the optimiser flattened": lambda: one(flattened()),
     }
     if workload.game["model"] == "dcgan":
-        found |= {
-            "one device, Flax's batch norm": lambda: one(stock_batch_norm()),
-            "one device, no batch norm in D": lambda: one(discriminator_norm="none"),
-        }
+        found["one device, no batch norm in D"] = lambda: one(discriminator_norm="none")
     return found | {
         "a device a core, shard_map, one thread each": lambda: many("shard_map"),
         "a device a core, shard_map, threads inside operations": lambda: many("shard_map", threads_inside()),

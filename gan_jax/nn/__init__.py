@@ -8,7 +8,6 @@ import importlib
 from typing import Any
 
 _FILES = {
-    "batch_norm": ("BatchNorm",),
     "class_embedding": ("ClassEmbedding",),
     "conditional_batch_norm": ("ConditionalBatchNorm",),
     "conv": ("Conv", "ConvTranspose"),

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from gan_jax import nn
-from gan_jax.nn.batch_norm import BatchNorm
 
 X = np.random.default_rng(0).normal(0.5, 2.0, (6, 4, 4, 5)).astype(np.float32)
 
@@ -21,7 +20,7 @@ def one_hot(index):
     return jnp.full(3, -100.0).at[index].set(0.0)
 
 
-PARTS = (nn.InstanceNorm(), nn.LayerNorm(), BatchNorm(use_running_average=False, use_scale=False, use_bias=False))
+PARTS = (nn.InstanceNorm(), nn.LayerNorm(), flax_nn.BatchNorm(use_running_average=False, use_scale=False, use_bias=False))
 
 
 @pytest.mark.parametrize("index", [0, 1, 2], ids=["instance", "layer", "batch"])
@@ -48,7 +47,7 @@ def test_switchable_norm_follows_and_uses_the_running_statistics():
 
 def test_virtual_batch_norm_of_the_reference_batch_is_batch_norm_of_it():
     y, _ = nn.VirtualBatchNorm(6).init_with_output(jax.random.key(0), X)
-    expected, _ = BatchNorm(use_running_average=False).init_with_output(jax.random.key(0), X)
+    expected, _ = flax_nn.BatchNorm(use_running_average=False).init_with_output(jax.random.key(0), X)
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
