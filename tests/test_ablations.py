@@ -187,7 +187,10 @@ def test_written_page_and_cells(file, tmp_path):
         "| loss-9 | KL | `f` | `--f` | `t` | open |\n"
         "| in-5 | slerp | `f` | `--f` | `t` | rule |\n"
     )
+    (docs.parent / "README.md").write_text(f"# Title\n{page.HEAD_BEGINS}\nold\n{page.HEAD_ENDS}\nrest\n")
     page.write(file, docs)
+    assert (docs.parent / "README.md").read_text().startswith(f"# Title\n{page.HEAD_BEGINS}\n| trick | flags | ring | grid | digits |\n")
+    assert (docs.parent / "README.md").read_text().endswith(f"|\n{page.HEAD_ENDS}\nrest\n")
     lines = (docs / "tricks.md").read_text().splitlines()
     assert lines[1].endswith("| `t` | [ring +0.20*](evidence.md) |")
     assert lines[2].endswith("| `t` | [digits +51*](evidence.md) |")
@@ -218,6 +221,22 @@ def test_first_choices_obey_their_rule(file):
     fails = good._replace(trick=good.trick._replace(name="fails"), failed=(2, 1))
     chosen = page.first_choices([good, other, *twice, dear, *mixed, unclear, fails])
     assert [of[0].trick.name for of in chosen] == ["twice", "other", "hinge"]
+
+
+def test_head_has_the_first_choices(file):
+    good = results.compare(trick("loss-5"), "ring", file, real=0.98)._replace(failed=(0, 0), closed=0.3, verdict="helps")
+    lines = page.head([good, good._replace(data="grid", closed=-0.014, verdict="unclear")]).splitlines()
+    assert lines[2] == "| hinge | `--loss.name hinge` | +30%* | -1% |  |"
+
+
+def test_committed_pages_are_what_the_committed_runs_give(tmp_path):
+    docs, runs = tmp_path / "docs", ROOT / "docs" / "data" / "ablations.jsonl"
+    docs.mkdir()
+    for name in ("README.md", "docs/tricks.md"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    page.write(runs, docs)
+    for name in ("README.md", "docs/tricks.md", "docs/evidence.md"):
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), name
 
 
 def test_page_refuses_an_empty_file(tmp_path):

@@ -12,6 +12,9 @@ from ablations.tricks import GROUPS, NOT_COMPARED_HERE, NOT_ON_MIXTURES, NOT_SWI
 DATA = tuple(data for sources in GROUPS.values() for data in sources)
 TITLES = {"ring": "Ring of 8 Gaussians", "grid": "Grid of 25 Gaussians", "mnist5k": "Embedded digits"}
 SHOWN = {"ring": "ring", "grid": "grid", "mnist5k": "digits"}
+HEAD = 8  # rows in the README
+HEAD_BEGINS, HEAD_ENDS = "<!-- written by experiments/ablate.py --write -->", "<!-- until here -->"
+MARKS = {"helps": "*", "hurts": "*", "unclear": ""}
 DEAREST = 2.0  # times the time of a step: above it, a trick is not among those to reach for first
 
 INTRODUCTION = """# Evidence: what each trick does, measured
@@ -250,8 +253,28 @@ def fill_cells(text: str, comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def head(comparisons: Sequence[Comparison]) -> str:
+    """The tricks to reach for first as a short table, for the README."""
+    lines = [f"| trick | flags | {' | '.join(SHOWN[data] for data in DATA)} |", "|---" * (2 + len(DATA)) + "|"]
+    for of in first_choices(comparisons)[:HEAD]:
+        by_data = {one.data: one for one in of}
+        flags = "; ".join(dict.fromkeys(f"`{as_flags(one.trick.on)}`" if one.trick.on else "the default" for one in of))
+        shares = [f"{signed(100 * by_data[data].closed, 0)}%{MARKS[by_data[data].verdict]}" if data in by_data else "" for data in DATA]
+        lines.append(f"| {of[0].trick.name} | {flags} | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
+def fill_head(text: str, comparisons: Sequence[Comparison]) -> str:
+    """The README with that table between its two marks; as it is where it has none."""
+    before, mark, rest = text.partition(HEAD_BEGINS)
+    if not mark:
+        return text
+    _, end, after = rest.partition(HEAD_ENDS)
+    return f"{before}{mark}\n{head(comparisons)}\n{end}{after}"
+
+
 def write(path: Path, docs: Path) -> None:
-    """Writes the page, the picture and the cells."""
+    """Writes the page, the picture, the cells, and the head of the README's table."""
     comparisons = [one for data in DATA for one in compare_all(path, data)]
     if not comparisons:
         from gan_jax.config import ConfigError
@@ -262,4 +285,7 @@ def write(path: Path, docs: Path) -> None:
     (docs / "evidence.md").write_text(page(path))
     index = docs / "tricks.md"
     index.write_text(fill_cells(index.read_text(), comparisons))
+    readme = docs.parent / "README.md"
+    if readme.is_file():
+        readme.write_text(fill_head(readme.read_text(), comparisons))
     print(f"wrote {docs / 'evidence.md'}: {len(comparisons)} comparisons")

@@ -1,4 +1,4 @@
-"""A grid of 25 Gaussians: a deep generator, paired relativistic loss with R1 and R2, cosine schedule.
+"""A grid of 25 Gaussians: deep networks of ReLU, paired relativistic loss with R1 and R2, cosine schedule.
 
     python experiments/mixtures.py grid --seeds 8 --devices 2
     python experiments/train.py grid --seed 0
@@ -9,7 +9,7 @@ Counts of modes over seeds come from the first command; the second is a single r
 from gan_jax.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
 
 CONFIG = Config(
-    steps=20_000,
+    steps=30_000,
     batch_size=128,
     sample_every=1000,
     checkpoint_every=5000,
@@ -17,7 +17,7 @@ CONFIG = Config(
     model=ModelConfig(
         name="points",
         latent_dim=2,
-        options={"generator_hidden": "128,128,128,128,128", "discriminator_hidden": "128,128,128,128", "activation": "leaky_relu"},
+        options={"generator_hidden": "128,128,128,128,128", "discriminator_hidden": "128,128,128,128", "activation": "relu"},
     ),
     loss=LossConfig(name="relativistic"),
     penalty=PenaltyConfig(r1=0.01, r2=0.01),

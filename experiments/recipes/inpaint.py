@@ -1,10 +1,10 @@
 """Coarse-to-refine inpainting on Fashion-MNIST (Yu et al., 2018): a missing square, gated convolutions.
 
     python experiments/convert_vgg.py --help        # once, for the perceptual and style terms
-    python experiments/train.py inpaint --loss.vgg vgg16.safetensors --loss.perceptual 0.05 --loss.style 120
+    python experiments/train.py inpaint --loss.vgg vgg16.safetensors --loss.perceptual 0.05 --loss.style 0.02
     python experiments/train.py inpaint --seed 0    # L1, total variation and the adversarial loss only
 
-Differs from the paper: Fashion-MNIST at 32x32; the weights of the terms are of the order of Liu et al., 2018.
+Differs from the paper: Fashion-MNIST at 32x32; the weights are such that the terms begin of one size.
 
 Takes:    not run at this length, which is meant for a GPU
 Reaches:  not known yet; docs/recipes.md lists what was run

@@ -9,12 +9,13 @@ Differs from the literature: the embedded 5,000 digits at 32x32.
 from gan_jax.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
 
 CONFIG = Config(
-    steps=6000,
+    steps=10_000,
     batch_size=64,
-    sample_every=500,
+    scan_steps=10,
+    sample_every=1000,
     checkpoint_every=1000,
     data=DataConfig(source="stacked_mnist"),
-    model=ModelConfig(name="dcgan", width=32, latent_dim=64),
+    model=ModelConfig(name="dcgan", width=32, latent_dim=64, discriminator_norm="none"),
     loss=LossConfig(name="relativistic"),
     penalty=PenaltyConfig(r1=1.0, r2=1.0, interval=4),
     ttur=TturConfig(generator_lr=5e-4, discriminator_lr=5e-4, b1=0.5, b2=0.99),
