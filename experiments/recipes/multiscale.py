@@ -13,6 +13,6 @@ CONFIG = Config(
     batch_size=64,
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="multiscale", width=32, latent_dim=64, options={"scales": 2, "patch_layers": 2}),
-    loss=LossConfig(name="least_squares", feature_matching=1.0),
+    loss=LossConfig(name="least_squares", feature_matching=1e-3),
     ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )
