@@ -4,6 +4,9 @@ import dataclasses
 import functools
 import sys
 
+if __name__ == "__main__":
+    import conftest  # noqa: F401 - the simulated devices, before JAX looks at any
+
 import jax
 import numpy as np
 from small_recipes import RECIPES, one_recipe_per_model, shrunk, started
@@ -93,6 +96,4 @@ def main():
 
 
 if __name__ == "__main__":
-    import conftest  # noqa: F401, sets up the simulated devices
-
     main()

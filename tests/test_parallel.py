@@ -3,7 +3,6 @@
 import dataclasses
 import re
 
-import flax.linen
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -190,7 +189,7 @@ def test_local_statistics_are_those_of_each_device():
 @pytest.mark.parametrize(
     ("module", "shape"),
     [
-        (flax.linen.BatchNorm(False), (8, 3, 3, 4)),
+        (nn.BatchNorm(False), (8, 3, 3, 4)),
         (nn.SwitchableNorm(), (8, 3, 3, 4)),
         (nn.MinibatchDiscrimination(3, 2), (8, 5)),
     ],

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, one_of, torch_dense, widths
+from gan_jax.nn import BatchNorm
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 
 MAXOUT_PIECES = 5
@@ -53,7 +54,7 @@ class MlpGenerator(nn.Module):
             x = _hidden(x, features, self.activation, self.dtype, f"dense_{index}")
             if self.norm == "batch" and (index or self.norm_first):
                 # PyTorch's momentum of 0.1 is the weight of the new statistics; Flax's is that of the old ones.
-                x = nn.BatchNorm(not train, momentum=0.9, epsilon=self.epsilon, dtype=self.dtype, name=f"norm_{index}")(x)
+                x = BatchNorm(not train, momentum=0.9, epsilon=self.epsilon, dtype=self.dtype, name=f"norm_{index}")(x)
             x = _activate(x, self.activation)
         x = torch_dense(math.prod(self.shape), x.shape[-1], dtype=self.dtype, name="output")(x)
         return OUTPUT_ACTIVATIONS[self.output_activation](x.astype(jnp.float32)).reshape(-1, *self.shape)

@@ -8,6 +8,7 @@ import importlib
 from typing import Any
 
 _FILES = {
+    "batch_norm": ("BatchNorm",),
     "class_embedding": ("ClassEmbedding",),
     "conditional_batch_norm": ("ConditionalBatchNorm",),
     "conv": ("Conv", "ConvTranspose"),

@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gan_jax.nn.batch_norm import BatchNorm
 from gan_jax.typing import Array
 
 
@@ -56,7 +57,7 @@ class ConditionalBatchNorm(nn.Module):
             kind = "labels [batch]" if self.num_classes else "vectors [batch, dim]"
             raise ValueError(f"condition must be {kind} for x {x.shape}; got shape {condition.shape}")
         channels = x.shape[-1]
-        y = nn.BatchNorm(
+        y = BatchNorm(
             use_running_average=use_running_average,
             momentum=self.momentum,
             epsilon=self.epsilon,

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gan_jax.nn.batch_norm import BatchNorm
 from gan_jax.nn.conditional_batch_norm import ConditionalBatchNorm
 from gan_jax.nn.instance_norm import InstanceNorm
 from gan_jax.nn.layer_norm import LayerNorm
@@ -28,7 +29,7 @@ def _pixel(x: Array, *, dtype: Any, **_: Any) -> Array:
 
 def _batch(x: Array, *, train: bool, axis_name: str | None, scale_init: Any, dtype: Any, name: str | None, **_: Any) -> Array:
     settings = {"momentum": 0.9, "epsilon": 1e-5, "axis_name": axis_name, "scale_init": scale_init, "dtype": dtype, "name": name}
-    return nn.BatchNorm(use_running_average=not train, **settings)(x)
+    return BatchNorm(use_running_average=not train, **settings)(x)
 
 
 def _instance(x: Array, *, scale_init: Any, dtype: Any, name: str | None, **_: Any) -> Array:
