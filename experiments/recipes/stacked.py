@@ -5,7 +5,7 @@
     python experiments/stack.py runs/stacked_small runs/stacked      # samples of the two in sequence
 
 Takes:    not run at this length
-Reaches:  not known yet; docs/recipes.md lists what was run
+Reaches:  classifier_fd 17.6 given real small images, 119 in sequence, after 1,000 steps; see docs/recipes.md
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
