@@ -143,8 +143,10 @@ def check_case(case, devices, kinds=PLACEMENTS, draws=False):
 
 
 def largest(one, many):
-    """The largest difference of a parameter after an SGD step of learning rate 0.01; that of the cases is 1, and SGD is linear in it."""
-    return max(0.01 * float(np.abs(a - b).max(initial=0)) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True))
+    """The largest difference of a parameter after an SGD step of learning rate 0.01, in units of the largest of its array or of 1,
+    whichever is larger; the learning rate of the cases is 1, and SGD is linear in it."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True)
+    return max(0.01 * float(np.abs(a - b).max(initial=0)) / max(1.0, 0.01 * float(np.abs(a).max(initial=0))) for a, b in pairs)
 
 
 def test_a_dcgan_with_every_layer_that_couples_examples_is_the_same_on_two_devices():
