@@ -172,8 +172,8 @@ def lists(comparisons: Sequence[Comparison]) -> str:
 
     return f"""## Which to reach for first
 The rule: a trick is on this list if it helps on at least one of the data sets, hurts on none, makes no more runs fail on any, and takes
-at most {DEAREST:g} times the time of a step. First those that help on more of them, then those that close more of the gap, on average.
-Percentages: gap closed.
+at most {DEAREST:g} times the time of a step where that was measured. First those that help on more of them, then those that close more of
+the gap, on average. Percentages: gap closed.
 
 {lines(first)}
 
