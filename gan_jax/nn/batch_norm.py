@@ -7,8 +7,7 @@ class BatchNorm(nn.BatchNorm):
     """`flax.linen.BatchNorm` with the variance as the mean of (x - m)^2 in place of the mean of x^2 less m^2.
 
     y = scale (x - m) / sqrt(v + epsilon) + bias, with m and v over all axes but the last, and over all devices of an `axis_name`.
-    The difference of two nearly equal numbers costs float32 most of its digits where the mean is large beside the deviation, as it is
-    in a generator with spectral normalisation: the gradients of SAGAN's on one device and on two differed by 6e-4, now by 6e-6.
+    The difference of two nearly equal numbers costs float32 most of its digits where the mean is large beside the deviation.
 
     References:
         Ioffe and Szegedy, "Batch Normalization", 2015; as in Flax the running variance is the biased one.
