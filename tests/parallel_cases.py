@@ -45,19 +45,19 @@ def of_loss(name):
     return (*started(deterministic(dataclasses.replace(config, model=model, loss=loss))), 1)
 
 
-def one_step(case, kind=None, devices=1, start=0, **options):
-    """(parameters before, state after, metrics) of one step, on the host; `kind` None is the step of one device, `start` the seed."""
+def one_step(case, kind=None, devices=1, **options):
+    """(parameters before, state after, metrics) of one step, on the host; `kind` None is the step of one device."""
     experiment, batch, micro_batches = case
     strategy, gan = experiment.strategy, experiment.gan
-    begun, rng = jax.jit(gan.init)(jax.random.key(1 + start)), jax.random.fold_in(RNG, start)
+    start = jax.jit(gan.init)(jax.random.key(1))
     if kind is None:
-        return (begun[0], *jax.device_get(jax.jit(gan.train_step)(*begun, batch, rng)))
+        return (start[0], *jax.device_get(jax.jit(gan.train_step)(*start, batch, RNG)))
     placement = make_placement(kind, devices=devices, **options)
     gan = play(experiment.game, place(strategy, placement, micro_batches=micro_batches))
-    shardings = state_shardings(placement, begun, threshold=0)
+    shardings = state_shardings(placement, start, threshold=0)
     step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.everywhere))
-    after = step(*jax.device_put(begun, shardings), jax.device_put(batch, placement.batch), rng)
-    return (begun[0], *jax.device_get(after))
+    after = step(*jax.device_put(start, shardings), jax.device_put(batch, placement.batch), RNG)
+    return (start[0], *jax.device_get(after))
 
 
 def difference(start, one, many):
