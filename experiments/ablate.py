@@ -154,11 +154,10 @@ def main() -> None:
     """Reads the flags; plays, times, or writes."""
     flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__))
     with command_line.errors_as_lines():
+        from gan_jax.config import ConfigError
         from gan_jax.parallel import simulate_devices
 
         simulate_devices(flags.devices)
-        from gan_jax.config import ConfigError
-
         known: dict[str, Any] = {row.id: row for row in tricks()} | NOT_SWITCHED
         for id in flags.only:
             if id not in known:
