@@ -25,6 +25,50 @@ def test_batch_norm_keeps_the_digits_that_flax_loses():
     assert off[nn.BatchNorm] < 1e-3 < 1e-2 < off[flax_nn.BatchNorm]
 
 
+def test_batch_norm_is_flax_s_in_results_gradients_and_running_statistics():
+    modules = [layer(False, momentum=0.8, epsilon=1e-3) for layer in (nn.BatchNorm, flax_nn.BatchNorm)]
+    variables = [module.init(jax.random.key(0), X) for module in modules]
+    assert jax.tree.structure(variables[0]) == jax.tree.structure(variables[1])
+    params = jax.tree.map(lambda leaf: leaf + jnp.arange(5.0), variables[0]["params"])
+
+    def weighted(module, params, x):
+        y, state = module.apply({**variables[0], "params": params}, x, mutable=["batch_stats"])
+        return jnp.sum(y * jnp.cos(jnp.arange(y.size).reshape(y.shape))), state
+
+    found = [jax.value_and_grad(weighted, argnums=(1, 2), has_aux=True)(module, params, X) for module in modules]
+    jax.tree.map(lambda mine, flax: np.testing.assert_allclose(mine, flax, rtol=1e-4, atol=1e-4), *found)
+    evaluated = [module.clone(use_running_average=True).apply({"params": params, **found[0][0][1]}, X) for module in modules]
+    np.testing.assert_allclose(*evaluated, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2), (0, 2)])
+def test_moments_and_their_second_derivatives_are_those_of_float64(axes):
+    x = X + 100 * np.arange(5, dtype=np.float32)
+    x[0, 0] += 300  # the first rows are far from the rest: the shift is a bad guess
+    mean, variance = nn.moments(x, axes)
+    np.testing.assert_allclose(mean, np.float64(x).mean(axes, keepdims=True), rtol=1e-6, atol=1e-5)
+    np.testing.assert_allclose(variance, np.float64(x).var(axes, keepdims=True), rtol=2e-5)
+    count = np.prod([x.shape[axis] for axis in axes])
+    # d(v)/dx = 2 (x - m) / n; the gradient of its sum of squares, 8 (x - m) / n^2, is a second derivative.
+    slope = jax.grad(lambda x: nn.moments(x, axes)[1].sum())
+    second = jax.grad(lambda x: jnp.square(slope(x)).sum())
+    centred = np.float64(x) - np.float64(x).mean(axes, keepdims=True)
+    np.testing.assert_allclose(slope(x), 2 * centred / count, atol=1e-3 / count)
+    np.testing.assert_allclose(second(x), 8 * centred / count**2, atol=4e-3 / count**2)
+
+
+def test_moments_of_a_constant_have_no_variance():
+    assert not np.any(nn.moments(jnp.full((7, 3), 1234.5678), (0,))[1])
+
+
+def test_moments_over_devices_keep_their_digits():
+    x = (1e4 * np.arange(4)[:, None, None] + np.random.default_rng(1).normal(size=(4, 6, 3))).astype(np.float32)
+    mean, variance = jax.vmap(lambda part: nn.moments(part, (0,), axis_name="d"), axis_name="d")(x)
+    whole = np.float64(x).reshape(24, 3)
+    np.testing.assert_allclose(mean, np.broadcast_to(whole.mean(0), (4, 1, 3)), rtol=1e-6)
+    np.testing.assert_allclose(variance, np.broadcast_to(whole.var(0), (4, 1, 3)), rtol=1e-6)
+
+
 def one_hot(index):
     return jnp.full(3, -100.0).at[index].set(0.0)
 
