@@ -5,7 +5,7 @@
 The paper's gamma/2 is the weight here. Differs from the paper: Fashion-MNIST at 32x32, a small network, a constant gamma and learning rate.
 
 Takes:    not run at this length, which is meant for a GPU
-Reaches:  see docs/recipes.md for a shorter run
+Reaches:  at width 16 on digits of 16x16, 2,500 steps, readable digits after 10 minutes of a CPU core: docs/recipes.md
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
