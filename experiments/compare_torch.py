@@ -40,9 +40,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from gan_jax import pictures
 from gan_jax.build import build
-from gan_jax.config import Config, DataConfig, check
+from gan_jax.config import Config, DataConfig, ParallelConfig, check
 from gan_jax.data import Feed, Source, load
+from gan_jax.parallel import here, simulate_devices
 from gan_jax.run import chunk_step
+from gan_jax.started_run import placement_of
 
 SIDES = ("gan_jax", "PyTorch")
 SAMPLES = 1000
@@ -55,12 +57,17 @@ class JaxTraining:
 
     def __init__(self, config: Config, source: Source):
         start = time.perf_counter()
-        self.config, self.experiment = config, build(config, source.shape, source.num_classes)
+        placement = self.placement = placement_of(config)
+        self.config, self.experiment = config, build(config, source.shape, source.num_classes, placement)
         self.rng = jax.random.key(config.seed)
-        params, state = jax.jit(self.experiment.gan.init)(jax.random.fold_in(self.rng, 0))
+        everywhere = placement and placement.everywhere
+        params, state = jax.jit(self.experiment.gan.init, out_shardings=everywhere)(jax.random.fold_in(self.rng, 0))
         self.parameters = tuple(sum(leaf.size for leaf in jax.tree.leaves(player)) for player in params)
-        self.feed = Feed(source, batch_size=config.batch_size * self.experiment.strategy.rounds, seed=config.seed)
-        step = jax.jit(self.feed.gathering(chunk_step(self.experiment, config.scan_steps)), donate_argnums=(0, 1))
+        rows = config.batch_size * self.experiment.strategy.rounds
+        self.feed = Feed(source, batch_size=rows, seed=config.seed, sharding=placement and placement.batches)
+        chunks = self.feed.gathering(chunk_step(self.experiment, config.scan_steps))
+        options = placement and placement.compiler_options
+        step = jax.jit(chunks, donate_argnums=(0, 1), out_shardings=everywhere, compiler_options=options)
         chunk = self.feed.chunk(0, config.scan_steps)
         compiling = time.perf_counter()
         self.program = step.lower(params, state, chunk, self.rng).compile()
@@ -81,32 +88,39 @@ class JaxTraining:
 
     def sample(self, count: int) -> np.ndarray:
         """Images from the averaged weights, uint8 [count, height, width, channels]; the clock stands."""
-        return pictures.to_uint8(np.asarray(self.draw(self.params, self.state, jax.random.fold_in(self.rng, 2))))[:count]
+        state = here(self.placement, (self.params, self.state))
+        return pictures.to_uint8(np.asarray(self.draw(*state, jax.random.fold_in(self.rng, 2))))[:count]
 
 
-def config_of(recipe: str, width: int | None, seed: int) -> Config:
-    """The recipe's configuration, on the embedded digits."""
+def config_of(recipe: str, width: int | None, seed: int, devices: int = 1) -> Config:
+    """The recipe's configuration, on the embedded digits and so many devices."""
     name = {"dcgan": "dcgan_mnist", "sngan": "sngan"}[recipe]
     config = command_line.recipes()[name][1]
     model = dataclasses.replace(config.model, width=width or config.model.width)
     scan = {"dcgan": 8, "sngan": 2}[recipe]
-    return check(dataclasses.replace(config, seed=seed, data=DataConfig(source="mnist5k"), model=model, scan_steps=scan))
+    parallel = ParallelConfig(placement="shard_map", devices=devices) if devices > 1 else ParallelConfig()
+    config = dataclasses.replace(config, seed=seed, data=DataConfig(source="mnist5k"), model=model, scan_steps=scan, parallel=parallel)
+    return check(config)
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Trains both sides in turn and follows their distances."""
     from benchmarks import torch_train
 
-    config = config_of(recipe, options.width, seed)
+    config = config_of(recipe, options.width, seed, options.devices)
     source = load(config)
     feed = Feed(source, batch_size=config.batch_size * config.strategy.discriminator_steps, seed=seed)
     indices_at = lambda step: feed.batches.indices_at(step)[0]  # noqa: E731
     if options.cached:
         command_line.compilation_cache(None)
         JaxTraining(config, source)
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     ours = JaxTraining(config, source)
-    theirs = torch_train.from_config(config, np.asarray(source.images[:]), indices_at, threads=threads)
+    theirs = torch_train.from_config(config, np.asarray(source.images[:]), indices_at, threads=cores())
     if ours.parameters != theirs.parameters:
         raise AssertionError(f"the networks differ: {ours.parameters} and {theirs.parameters} parameters")
     sides: dict[str, Any] = dict(zip(SIDES, (ours, theirs)))
@@ -120,7 +134,12 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
             curves[name].append(point)
             print(f"{recipe} seed {seed} {name}: {point}", file=sys.stderr, flush=True)
     about = {"recipe": recipe, "seed": seed, "width": config.model.width, "batch_size": config.batch_size, "parameters": ours.parameters}
-    about |= {"cached": options.cached, "compile_seconds": round(ours.compile_seconds, 2), "seconds": options.seconds}
+    about |= {
+        "cached": options.cached,
+        "devices": options.devices,
+        "compile_seconds": round(ours.compile_seconds, 2),
+        "seconds": options.seconds,
+    }
     return about | {"curves": curves}
 
 
@@ -209,6 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--slice", type=float, default=5.0, help="seconds of one turn, between evaluations")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds, one after the other")
     parser.add_argument("--width", type=int, help="of the networks; by default the recipe's (32 and 64)")
+    parser.add_argument("--devices", type=int, default=cores(), help="of gan_jax: a part of the batch on each (by default one a CPU core)")
     parser.add_argument("--cached", action="store_true", help="gan_jax's program comes from the compilation cache, as in any second run")
     parser.add_argument("--output", type=Path, default=Path("runs/compare_torch"), help="folder of the JSON, Markdown and PNG files")
     parser.add_argument("--table", type=Path, help="only print the table of a JSON file, and draw its picture beside it")
@@ -224,6 +244,7 @@ def main(arguments: list[str] | None = None) -> None:
         import torch  # noqa: F401
     except ImportError:
         command_line.fail("PyTorch is needed for the comparison: pip install torch")
+    simulate_devices(options.devices)
     held_out = load(config_of("dcgan", None, 0)).held_out
     order = np.random.default_rng(0).permutation(len(held_out))[:SAMPLES]
     real = measure_images(np.asarray(held_out.images[order]))["classifier_fd"]

@@ -71,9 +71,10 @@ def test_configurations_are_those_of_the_recipes_on_the_embedded_digits():
     assert compare_torch.config_of("sngan", 16, 0).model.width == 16
 
 
-def test_the_clock_counts_training_and_not_sampling():
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_clock_counts_training_and_not_sampling(devices):
     small = {"batch_size": 8, "scan_steps": 2, "model.width": 4, "model.latent_dim": 8, "model.norm": "none"}
-    config = check(mixtures.replaced(compare_torch.config_of("dcgan", None, 0), small))
+    config = check(mixtures.replaced(compare_torch.config_of("dcgan", None, 0, devices), small))
     training = compare_torch.JaxTraining(config, load_source("mnist5k"))
     assert 0 < training.compile_seconds < training.seconds
     assert training.steps == 0
