@@ -180,7 +180,9 @@ def lecam(play: Play, state: PyTree) -> tuple[Array, PyTree]:
     if play.axis_name is not None:
         everyone = jax.tree.map(lambda logits: jax.lax.all_gather(logits, play.axis_name, tiled=True), everyone)
     state = penalties.update_lecam(state, *everyone)
-    return penalties.lecam_penalty(real, fake, state), state
+    # A VAE-GAN has two fakes for each real: what it drew and what it reconstructed. The mean over the pairs is that of each kind.
+    pairs = jnp.tile(real, len(fake) // len(real))
+    return penalties.lecam_penalty(pairs, fake, state), state
 
 
 def spectral_regularisation(play: Play, state: PyTree) -> tuple[Array, PyTree]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import terms
+from gan_jax import penalties, terms
 from gan_jax.config import Config, ConfigError, LossConfig, ModelConfig
 from gan_jax.pieces import Play, Round
 from gan_jax.typing import DiscriminatorOutput, GeneratorOutput
@@ -55,3 +55,12 @@ def test_a_flag_decides_whether_the_discriminator_classifies_fakes(classify_fake
 def test_a_classifier_without_classes_is_one_clear_line():
     with pytest.raises(ConfigError, match=r"--model\.auxiliary"):
         terms.classify_fake(play_of(REAL, None))
+
+
+def test_lecam_takes_the_mean_of_each_kind_where_there_are_two_fakes_for_each_real():
+    """A VAE-GAN's: (D(x) - a_F)^2 over the reals plus (D(G(z)) - a_R)^2 over all fakes, with anchors that are the means so far."""
+    real, fake = jnp.array([2.0, 4.0]), jnp.array([-1.0, -3.0, 1.0, 1.0])
+    play = play_of(None, None)._replace(real_output=DiscriminatorOutput(real, {}), fake_output=DiscriminatorOutput(fake, {}))
+    values, _ = terms.lecam(play, penalties.init_lecam())
+    expected = ((2 + 0.5) ** 2 + (4 + 0.5) ** 2) / 2 + ((-1 - 3) ** 2 + (-3 - 3) ** 2 + 2 * (1 - 3) ** 2) / 4
+    np.testing.assert_allclose(values.mean(), expected, rtol=1e-6)
