@@ -1,13 +1,28 @@
-"""One step of small games on one device and on several, for the tests of `gan_jax.parallel`."""
+"""One step of small games on one device and on several, for the tests of `gan_jax.parallel`.
 
+    python tests/parallel_cases.py 2,4,8 sngan hinge             rows of MODELS and ADVERSARIAL, in every placement
+    python tests/parallel_cases.py 2,4,8 sngan hinge --float64   whether the programs are the same, apart from rounding
+
+In float64 a rounding error is 1e-16, and a unit so near to the kink of its activation that rounding decides about it is next to
+impossible: what is left of a difference is a difference of the programs. All that is computed in float32 is computed in float64
+then, because the name `jnp.float32` itself stands for it while the library and Flax are imported; hence a process of its own.
+"""
+
+import argparse
 import dataclasses
 import functools
+import json
 import sys
 
+import jax
+import jax.numpy as jnp
+
 if __name__ == "__main__":
+    if "--float64" in sys.argv:
+        jax.config.update("jax_enable_x64", True)
+        jnp.float32 = jnp.float64
     import conftest  # noqa: F401 - the simulated devices, before JAX looks at any
 
-import jax
 import numpy as np
 from small_recipes import RECIPES, one_recipe_per_model, shrunk, started
 
@@ -26,7 +41,8 @@ def deterministic(config, batch_size=8):
     penalty = dataclasses.replace(config.penalty, **quiet, latent_consistency=0.0)
     inputs = dataclasses.replace(config.inputs, instance_noise=0.0, diff_augment="", ada=0.0)
     ttur = dataclasses.replace(config.ttur, generator="sgd", discriminator="sgd", generator_lr=1.0, discriminator_lr=1.0)
-    return dataclasses.replace(config, penalty=penalty, inputs=inputs, ttur=ttur, batch_size=batch_size)
+    model = dataclasses.replace(config.model, dtype=jnp.dtype(jnp.float32).name)
+    return dataclasses.replace(config, penalty=penalty, inputs=inputs, ttur=ttur, model=model, batch_size=batch_size)
 
 
 @functools.cache
@@ -83,16 +99,34 @@ def far(metrics, others):
     }
 
 
+def largest(one, many):
+    """The largest difference of a parameter after an SGD step of learning rate 0.01; that of the cases is 1, and SGD is linear in it."""
+    return max(0.01 * float(np.abs(a - b).max(initial=0)) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True))
+
+
+def compared(name, devices):
+    """Rows (devices, what is compared, `difference`, `largest`, `far`): each placement with one device, and two with each other."""
+    case = of_loss(name) if name in ADVERSARIAL else of_model(name)
+    start, one, _, metrics = one_step(case)
+    for count in devices:
+        found = {kind: one_step(case, kind, count) for kind in PLACEMENTS}
+        for kind, (_, many, _, others) in found.items():
+            yield count, kind, difference(start, one, many), largest(one, many), far(metrics, others)
+        mapped, other = found["shard_map"], found["pmap"]
+        between = difference(start, mapped[1], other[1]), largest(mapped[1], other[1]), far(mapped[3], other[3])
+        yield count, "shard_map, pmap", *between
+
+
 def main():
-    """`python tests/parallel_cases.py DEVICES NAME ...` prints `difference` for rows of MODELS and ADVERSARIAL, in each placement."""
-    devices, names = int(sys.argv[1]), sys.argv[2:]
-    for name in names:
-        case = of_loss(name) if name in ADVERSARIAL else of_model(name)
-        start, one, _, _ = one_step(case)
-        found = {kind: one_step(case, kind, devices)[1] for kind in PLACEMENTS}
-        figures = {kind: difference(start, one, many) for kind, many in found.items()}
-        figures["shard_map against pmap"] = difference(start, found["shard_map"], found["pmap"])
-        print(f"| {name} |", " | ".join(f"{figure:.1e}" for figure in figures.values()), "|", flush=True)
+    """Prints one line of JSON for each comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("devices", type=lambda text: [int(count) for count in text.split(",")], metavar="2,4,8")
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--float64", action="store_true")
+    chosen = parser.parse_args()
+    for name in chosen.names:
+        for row in compared(name, chosen.devices):
+            print(json.dumps([name, *row]), flush=True)
 
 
 if __name__ == "__main__":
