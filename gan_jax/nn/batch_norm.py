@@ -1,4 +1,4 @@
-"""Batch normalisation whose statistics take one pass and one collective operation, and keep their digits."""
+"""Batch normalisation whose statistics keep their digits, and take one collective operation."""
 
 from typing import Any
 
