@@ -6,7 +6,8 @@
 Differs from the paper: Fashion-MNIST at 32x32, small width and batch; the truncation trick is a flag of sample.py.
 
 Takes:    not run at this length, which is meant for a GPU
-Reaches:  at width 8 on digits, 1,500 steps, classifier_fd 23.8 after 6 minutes of a CPU core: docs/recipes.md
+Reaches:  at width 8 on digits, 1,500 steps, classifier_fd 23.8 after 6 minutes of a CPU core
+          (another seed lost three classes): docs/recipes.md
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, PenaltyConfig, StrategyConfig, TransformConfig, TturConfig
