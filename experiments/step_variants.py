@@ -8,6 +8,7 @@ Milliseconds a step (medians of the samples that a probe of the machine's speed 
 
 import argparse
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import flax.linen
 import jax
 import optax
 from benchmarks.jax_steps import Program, every_core, make_game, training
@@ -30,6 +32,11 @@ def flattened() -> contextlib.AbstractContextManager[object]:
     """While it is entered, Adam works on all of a player's parameters as one vector."""
     adam = optax.adam
     return mock.patch("optax.adam", lambda *arguments, **keywords: optax.flatten(adam(*arguments, **keywords)))
+
+
+def flax_batch_norm(*, fast: bool) -> contextlib.AbstractContextManager[object]:
+    """While it is entered, batch norm is Flax's, with its fast variance or its exact one."""
+    return mock.patch("gan_jax.nn.norms.BatchNorm", functools.partial(flax.linen.BatchNorm, use_fast_variance=fast))
 
 
 def threads_inside() -> contextlib.AbstractContextManager[object]:
@@ -58,6 +65,8 @@ def variants(name: str) -> dict[str, Callable[[], Program]]:
     }
     if workload.game["model"] == "dcgan":
         found["one device, no batch norm in D"] = lambda: one(discriminator_norm="none")
+        found["a device a core, shard_map, Flax's batch norm, fast variance"] = lambda: many("shard_map", flax_batch_norm(fast=True))
+        found["a device a core, shard_map, Flax's batch norm, exact variance"] = lambda: many("shard_map", flax_batch_norm(fast=False))
     return found | {
         "a device a core, shard_map, one thread each": lambda: many("shard_map"),
         "a device a core, shard_map, threads inside operations": lambda: many("shard_map", threads_inside()),
