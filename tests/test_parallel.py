@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 from games import point_game, points
-from parallel_cases import DRAWS_IN_NETWORKS, RNG, difference, far, largest, of_loss, one_step
+from parallel_cases import DRAWS_IN_NETWORKS, RNG, difference, far, largest, of_loss, of_model, one_step
 from small_recipes import RECIPES, shrunk
 
 from gan_jax import nn
@@ -34,7 +34,7 @@ from gan_jax.strategies import alternating, consensus, extragradient, loss_balan
 
 # float32 sums in another order: the relative error of a gradient of these networks is mostly below 1e-6, at worst 7e-6.
 ROUNDING = 1e-5
-# float64: what another order of summation costs is below 1e-11.
+# float64: the relative error is below 1e-13; the parameters of least squares, whose gradients are the largest, differ by 3e-10.
 SAME_PROGRAM = 1e-9
 STRATEGIES = {
     "alternating": (alternating(), 1),
@@ -135,14 +135,35 @@ def test_feature_matching_and_lecam_mean_the_whole_batch():
     assert_equal_runs(one, play_points(experiment.game, experiment.strategy, "shard_map"))
 
 
-def test_a_dcgan_with_every_layer_that_couples_examples_is_the_same_on_two_devices():
-    case = of_loss("relativistic_average")
+def check_case(case, devices, kinds=PLACEMENTS, draws=False):
     start, one, _, metrics = one_step(case)
-    for kind in ("jit", "shard_map"):
-        _, many, _, found = one_step(case, kind, 2)
-        assert difference(start, one, many) < ROUNDING, kind
-        assert largest(one, many) < 1e-6, kind
-        assert not far(metrics, found), kind
+    results = {}
+    for kind in kinds:
+        _, results[kind], _, found = one_step(case, kind, devices)
+        if kind == "jit" or not draws:
+            assert difference(start, one, results[kind]) < ROUNDING, kind
+            assert largest(one, results[kind]) < 1e-6, kind
+            assert not far(metrics, found), kind
+    if {"shard_map", "pmap"} <= set(kinds):
+        assert difference(start, results["shard_map"], results["pmap"]) < 1e-6
+
+
+def test_a_dcgan_with_every_layer_that_couples_examples_is_the_same_on_two_devices():
+    check_case(of_loss("relativistic_average"), 2, kinds=("jit", "shard_map"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("devices", [2, 4, 8])
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_is_the_same_on_many_devices(name, devices):
+    check_case(of_model(name), devices, draws=name in DRAWS_IN_NETWORKS)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("devices", [2, 4, 8])
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_every_loss_is_the_same_on_many_devices(name, devices):
+    check_case(of_loss(name), devices)
 
 
 def check_in_float64(name, devices):
@@ -163,14 +184,8 @@ def test_a_small_game_is_the_same_on_two_devices_in_float64():
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", MODELS)
-def test_every_model_is_the_same_on_many_devices(name):
-    check_in_float64(name, "2,4,8")
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("name", ADVERSARIAL)
-def test_every_loss_is_the_same_on_many_devices(name):
+@pytest.mark.parametrize("name", [*MODELS, *ADVERSARIAL])
+def test_every_model_and_loss_is_the_same_on_many_devices_in_float64(name):
     check_in_float64(name, "2,4,8")
 
 

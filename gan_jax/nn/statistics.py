@@ -36,7 +36,7 @@ def moments(x: Array, axes: Sequence[int], *, axis_name: str | None = None) -> t
         "Algorithms for Computing the Sample Variance", 1983, for the shift and the merge.
     """
     x, axes = x.astype(jnp.float32), tuple(axes)
-    kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    reduced = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
     first = jax.lax.index_in_dim(x, 0, axis=axes[0], keepdims=True)
     shift = jax.lax.stop_gradient(first.mean(axis=axes))
     if axes == tuple(range(len(axes))) and len(axes) < x.ndim:
@@ -44,7 +44,7 @@ def moments(x: Array, axes: Sequence[int], *, axis_name: str | None = None) -> t
         rows = (x - shift).reshape(-1, math.prod(shift.shape))
         mean, square = _mean_of_rows(rows), _mean_of_rows(rows * rows)
     else:
-        centred = x - shift.reshape(kept)
+        centred = x - shift.reshape(reduced)
         mean, square = centred.mean(axis=axes), jnp.square(centred).mean(axis=axes)
     shift = shift.reshape(mean.shape)
     mean, variance = mean + shift, jnp.maximum(square - mean * mean, 0)
@@ -52,4 +52,4 @@ def moments(x: Array, axes: Sequence[int], *, axis_name: str | None = None) -> t
         means, variances = jnp.moveaxis(jax.lax.all_gather(jnp.stack([mean, variance]), axis_name), 1, 0)
         mean = means.mean(axis=0)
         variance = variances.mean(axis=0) + jnp.square(means - mean).mean(axis=0)
-    return mean.reshape(kept), variance.reshape(kept)
+    return mean.reshape(reduced), variance.reshape(reduced)
