@@ -248,7 +248,8 @@ def finish(run: Run, records: Records | None, reached: Reached, command: str) ->
     status = "stopped" if failure is not None else "interrupted" if step < run.steps else "finished"
     seconds = round(time.monotonic() - records.started, 1)
     data = run.record["data"] | {"passed_over": run.source.passed_over()}
-    survive("run.json", lambda: run.write({"status": status, "step": step, "seconds": seconds, "data": data}), console.print)
+    took = {"seconds": seconds, "processor_seconds": round(time.process_time(), 1)}
+    survive("run.json", lambda: run.write({"status": status, "step": step, **took, "data": data}), console.print)
     if failure is not None:
         console.print(
             f"stopped at step {step}: {failure.what}; the checkpoint of step {keeper.latest()} is kept; "
