@@ -27,6 +27,7 @@ _SUBMODULES = (
     "monitor",
     "moves",
     "nn",
+    "objectives",
     "optimizers",
     "parallel",
     "penalties",

@@ -1,19 +1,19 @@
 """The game: two networks, a loss, and everything that may be hung onto them, as pure functions of parameters and state.
 
-`Game` holds statics only. Its methods say what each player wants to minimise; *how* the two then move is a
-strategy (see `gan_jax.strategies`). Everything that evolves and is not trained by gradients is a `GameState`.
+`Game` holds statics only. Its methods begin a game, deal a round, and lead through the networks; what each player minimises is in
+`gan_jax.objectives`, how the two then move in `gan_jax.strategies`. Everything that evolves and is not trained by gradients is a
+`GameState`.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.optimizers import average_gradients, ema_params
-from gan_jax.pieces import GameState, Penalty, Play, Round, Term, named_key, normalize_images
+from gan_jax.optimizers import average_gradients
+from gan_jax.pieces import GameState, Penalty, Round, Term, named_key, normalize_images
 from gan_jax.replay import Replay
 from gan_jax.typing import (
     AdversarialLoss,
@@ -28,22 +28,6 @@ from gan_jax.typing import (
 )
 
 
-def total_mean(values: PyTree) -> Array:
-    """Mean over all elements of each array, summed over the arrays (scales) of a tree of values."""
-    return sum(jnp.mean(widen(leaf)) for leaf in jax.tree.leaves(values))
-
-
-def widen(values: Array) -> Array:
-    """At least float32."""
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
-
-
-def _pooled(values: PyTree) -> Array:
-    """Mean over all logits of all scales."""
-    leaves = [jnp.ravel(leaf) for leaf in jax.tree.leaves(values)]
-    return jnp.mean(widen(jnp.concatenate(leaves)))
-
-
 def _no_context(rng: Array, real: Array) -> None:
     return None
 
@@ -54,7 +38,7 @@ NEVER_FROZEN = Players(0, 0)
 
 @dataclasses.dataclass(frozen=True)
 class Game:
-    """Two players and their objectives; statics only. Built by `gan_jax.make_gan`.
+    """Two players and what they play for; statics only. Built by `gan_jax.make_gan`.
 
     Attributes:
         generator, discriminator: the networks.
@@ -215,7 +199,7 @@ class Game:
         )
         return output, state._replace(networks=state.networks._replace(generator=network_state))
 
-    def _discriminate(
+    def discriminate(
         self, effective: PyTree, network_state: PyTree, images: Array, round: Round, state: GameState, name: str
     ) -> tuple[DiscriminatorOutput, PyTree]:
         """One pass of D over images of the round; `name` names its draws."""
@@ -233,11 +217,11 @@ class Game:
         """D on the reals and on the fakes: in two passes, so that batch statistics never mix, or in one."""
         network_state = state.networks.discriminator
         if not self.joint_batches:
-            real_output, network_state = self._discriminate(effective, network_state, round.real, round, state, "real")
-            fake_output, network_state = self._discriminate(effective, network_state, fake, round, state, "fake")
+            real_output, network_state = self.discriminate(effective, network_state, round.real, round, state, "real")
+            fake_output, network_state = self.discriminate(effective, network_state, fake, round, state, "fake")
             return real_output, fake_output, network_state
         both = jnp.concatenate([round.real, fake])
-        output, network_state = self._discriminate(effective, network_state, both, round, state, "both")
+        output, network_state = self.discriminate(effective, network_state, both, round, state, "both")
         share = round.real.shape[0] / both.shape[0]
 
         def cut(array: Array) -> int:
@@ -247,195 +231,7 @@ class Game:
         fake_output = jax.tree.map(lambda array: array[cut(array) :], output)
         return real_output, fake_output, network_state
 
-    # -- what each player minimises --------------------------------------------------------------------------
-
-    def discriminator_objective(
-        self,
-        params: PyTree,
-        state: GameState,
-        fake: GeneratorOutput,
-        round: Round,
-        generate: Callable[..., GeneratorOutput],
-        *,
-        detach: bool = True,
-    ) -> tuple[Array, tuple[GameState, Metrics]]:
-        """D's loss against given fakes.
-
-        Args:
-            params: D's parameters.
-            state: the state.
-            fake: G's output.
-            round: the batch.
-            generate: `(latents, name) -> GeneratorOutput`, makes further fakes, for terms.
-            detach: whether no gradient reaches whoever made the fakes; only unrolling wants it otherwise.
-
-        Returns:
-            The scalar loss, and (the state advanced, the metrics).
-        """
-        if detach:
-            fake = jax.lax.stop_gradient(fake)
-        effective, state = self.effective_params("discriminator", params, state)
-        real_output, fake_output, network_state = self.discriminate_both(effective, state, fake.images, round)
-        values = self._discriminator_values(real_output.logits, fake_output.logits, round)
-        loss = total_mean(values) * (0.5 if self.halve_discriminator_loss else 1.0)
-        metrics = {
-            "discriminator_adversarial_loss": loss,
-            "real_logits": _pooled(real_output.logits),
-            "fake_logits": _pooled(fake_output.logits),
-            "real_accuracy": _pooled(jax.tree.map(lambda x: x > 0, real_output.logits)),
-            "fake_accuracy": _pooled(jax.tree.map(lambda x: x < 0, fake_output.logits)),
-        }
-        for penalty in self.penalties:
-            value = self._penalty(penalty, effective, state, fake.images, round)
-            metrics[f"penalty/{penalty.name}"] = value
-            loss += penalty.weight * value
-        play = Play(
-            round=round,
-            fake=fake,
-            real_output=real_output,
-            fake_output=fake_output,
-            params=effective,
-            discriminate=lambda images, name: self._discriminate(
-                effective, state.networks.discriminator, images, round, state, f"term/{name}"
-            )[0],
-            generate=(lambda latents, name: jax.lax.stop_gradient(generate(latents, name))) if detach else generate,
-            step=state.step,
-            axis_name=self.axis_name if self.share_statistics else None,
-        )
-        term_loss, state, term_metrics = self._terms("discriminator", play, state)
-        loss += term_loss
-        inputs = tuple(
-            jax.lax.stop_gradient(transform.update(input_state, _first(real_output.logits), _first(fake_output.logits)))
-            for transform, input_state in zip(self.input_transforms, state.inputs, strict=True)
-        )
-        state = state._replace(networks=state.networks._replace(discriminator=network_state), inputs=inputs)
-        return loss, (state, metrics | term_metrics | {"discriminator_loss": loss})
-
-    def generator_objective(
-        self,
-        fake: GeneratorOutput,
-        discriminator_params: PyTree,
-        state: GameState,
-        round: Round,
-        generator: tuple[PyTree, Callable[..., GeneratorOutput]],
-        *,
-        hold_discriminator: bool = True,
-    ) -> tuple[Array, tuple[GameState, Metrics, Array]]:
-        """G's loss, as a function of its output; D's state is not advanced.
-
-        Args:
-            fake: G's output.
-            discriminator_params: D's parameters.
-            state: the state.
-            round: the batch.
-            generator: G's effective parameters, for terms of weights, and `(latents, name) -> GeneratorOutput`.
-            hold_discriminator: whether no gradient reaches D's parameters; only unrolling and the single loss of the
-                simultaneous game want it otherwise.
-
-        Returns:
-            The scalar loss, and (the state with its terms advanced, the metrics, the adversarial part of the loss).
-        """
-        if self.target_discriminator:
-            discriminator_params = ema_params(state.optimizer, player="discriminator")
-        effective, _ = self.effective_params("discriminator", discriminator_params, state)
-        if hold_discriminator:
-            effective = jax.lax.stop_gradient(effective)
-        network_state = state.networks.discriminator
-        if self.joint_batches:
-            real_output, fake_output, _ = self.discriminate_both(effective, state, fake.images, round)
-        else:
-            real_output = None
-            if self.needs_real:
-                real_output, network_state = self._discriminate(effective, network_state, round.real, round, state, "real")
-            fake_output, _ = self._discriminate(effective, network_state, fake.images, round, state, "fake")
-        values = self._generator_values(fake_output.logits, None if real_output is None else real_output.logits)
-        if self.top_k is not None:
-            values = jax.tree.map(lambda v, logits: v * self.top_k(logits, state.step), values, fake_output.logits)
-        adversarial = total_mean(values)
-        play = Play(
-            round=round,
-            fake=fake,
-            real_output=real_output,
-            fake_output=fake_output,
-            params=generator[0],
-            discriminate=lambda images, name: self._discriminate(effective, network_state, images, round, state, f"term/{name}")[0],
-            generate=generator[1],
-            step=state.step,
-            axis_name=self.axis_name if self.share_statistics else None,
-        )
-        term_loss, state, term_metrics = self._terms("generator", play, state)
-        loss = self.adversarial_weight * adversarial + term_loss
-        metrics = {
-            "generator_adversarial_loss": adversarial,
-            "generator_loss": loss,
-            "fresh_fake_logits": _pooled(fake_output.logits),
-        } | term_metrics
-        return loss, (state, metrics, self.adversarial_weight * adversarial)
-
-    @property
-    def needs_real(self) -> bool:
-        """Whether G's objective looks at D's output on the reals: relativistic losses and some terms do."""
-        return loss_needs_real(self.loss) or any(term.needs_real and term.player == "generator" for term in self.terms)
-
-    def _discriminator_values(self, real_logits: PyTree, fake_logits: PyTree, round: Round) -> PyTree:
-        def values(real: Array, fake: Array) -> Array:
-            real = jnp.concatenate([real] * (fake.shape[0] // real.shape[0]))
-            if self.targets is None:
-                return self.loss.discriminator(real, fake)
-            real_target, fake_target = self.targets(named_key(round.rng, "targets"), real.shape)
-            return self.loss.discriminator(real, fake, real_target=real_target, fake_target=fake_target)
-
-        return jax.tree.map(values, real_logits, fake_logits)
-
-    def _generator_values(self, fake_logits: PyTree, real_logits: PyTree | None) -> PyTree:
-        keywords = {} if self.generator_target is None else {"real_target": self.generator_target}
-        if real_logits is None:
-            return jax.tree.map(lambda fake: self.loss.generator(fake, **keywords), fake_logits)
-        return jax.tree.map(lambda fake, real: self.loss.generator(fake, real, **keywords), fake_logits, real_logits)
-
-    def _penalty(self, penalty: Penalty, effective: PyTree, state: GameState, fake: Array, round: Round) -> Array:
-        def critic(images: Array) -> PyTree:
-            network_state = state.networks.discriminator
-            rng = named_key(round.rng, f"discriminator/penalty/{penalty.name}")
-            return self.discriminator.apply(effective, network_state, images, round.labels, round.context, rng=rng, train=True)[0].logits
-
-        def value() -> Array:
-            rng = named_key(round.rng, f"penalty/{penalty.name}")
-            real = self.transform_inputs(round.real, state.inputs, named_key(rng, "real"), state.step)
-            seen = self.transform_inputs(fake[: round.real.shape[0]], state.inputs, named_key(rng, "fake"), state.step)
-            return jnp.mean(widen(penalty.function(critic, real, seen, rng)))
-
-        if penalty.interval == 1:
-            return value()
-        nothing = jnp.zeros((), jax.eval_shape(value).dtype)
-        return jax.lax.cond(state.step % penalty.interval == 0, lambda: penalty.interval * value(), lambda: nothing)
-
-    def _terms(self, player: str, play: Play, state: GameState) -> tuple[Array, GameState, Metrics]:
-        loss, metrics, states = jnp.float32(0), {}, list(state.terms)
-        for number, term in enumerate(self.terms):
-            if term.player != player:
-                continue
-            values, new = term.function(play, states[number])
-            value = total_mean(values)
-            states[number] = jax.lax.stop_gradient(new)
-            metrics[f"term/{term.name}"] = value
-            loss += term.weight * value
-        return loss, state._replace(terms=tuple(states)), metrics
-
 
 def round_half(value: float) -> int:
     """The nearest integer to a product of a size and a share."""
     return int(value + 0.5)
-
-
-def _first(logits: Any) -> Array:
-    return jax.tree.leaves(logits)[0]
-
-
-def loss_needs_real(loss: AdversarialLoss) -> bool:
-    """Whether the generator's half refuses to do without the logits of the reals."""
-    try:
-        jax.eval_shape(loss.generator, jax.ShapeDtypeStruct((2,), jnp.float32))
-    except (TypeError, ValueError):
-        return True
-    return False

@@ -13,6 +13,7 @@ import optax
 
 from gan_jax.game import Game
 from gan_jax.monitor import move_signals
+from gan_jax.objectives import discriminator_objective, generator_objective
 from gan_jax.pieces import GameState, Round, named_key
 from gan_jax.typing import Array, GeneratorOutput, Metrics, Players, PyTree
 
@@ -52,7 +53,7 @@ def discriminator_gradients(
     generate = further_fakes(game, params.generator, state, round)
 
     def objective(discriminator: PyTree) -> tuple[Array, tuple[GameState, Metrics]]:
-        return game.discriminator_objective(discriminator, state, fake, round, generate, detach=detach)
+        return discriminator_objective(game, discriminator, state, fake, round, generate, detach=detach)
 
     gradients, (state, metrics) = jax.grad(objective, has_aux=True)(params.discriminator)
     return gradients, state, metrics
@@ -72,8 +73,8 @@ def generator_gradients(
     def objective(fake: GeneratorOutput, generator: PyTree) -> tuple[tuple[Array, Array], tuple[GameState, Metrics]]:
         effective, _ = game.effective_params("generator", generator, state)
         further = further_fakes(game, generator, state, round)
-        loss, (new, metrics, adversarial) = game.generator_objective(
-            fake, params.discriminator, state, round, (effective, further), hold_discriminator=detach
+        loss, (new, metrics, adversarial) = generator_objective(
+            game, fake, params.discriminator, state, round, (effective, further), hold_discriminator=detach
         )
         return (loss, adversarial), (new, metrics)
 

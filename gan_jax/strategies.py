@@ -25,6 +25,7 @@ from gan_jax.moves import (
     move_generator,
     show_past_fakes,
 )
+from gan_jax.objectives import discriminator_objective, generator_objective
 from gan_jax.pieces import GameState, Round, named_key
 from gan_jax.replay import PlayerPool
 from gan_jax.typing import Array, Metrics, Players, PyTree
@@ -90,71 +91,88 @@ def alternating(
     if fakes == "shared" and (micro_batches > 1 or pool is not None):
         raise ValueError("fakes=shared excludes micro_batches and a pool of past players")
 
-    def opponents(params: Players, state: GameState) -> Players:
-        """Past players while they are swapped in; otherwise the present ones, None."""
-        return Players(None, None) if pool is None else pool.opponents(state.strategy, params, state.step)
-
-    def fresh_turns(game: Game, params: Players, state: GameState, rounds: list[Round]) -> tuple:
-        metrics: Metrics = {}
-
-        def discriminator_turns(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
-            found: Metrics = {}
-            for round in rounds:
-                opponent = opponents(params, state).generator
-                params, state, found = move_discriminator(game, params, state, round, opponent=opponent, parts=micro_batches)
-            return params, state, found
-
-        def generator_turns(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
-            found: Metrics = {}
-            for number in range(generator_steps):
-                round = redraw(game, rounds[-1], f"generator/{number}")
-                opponent = opponents(params, state).discriminator
-                params, state, found = move_generator(game, params, state, round, opponent=opponent, parts=micro_batches)
-            return params, state, found
-
-        turns = (discriminator_turns, generator_turns)
-        for turn in turns if order == "discriminator_first" else reversed(turns):
-            params, state, found = turn(params, state)
-            metrics |= found
-        return params, state, metrics
-
-    def shared_turns(game: Game, params: Players, state: GameState, rounds: list[Round]) -> tuple:
-        metrics: Metrics = {}
-        for round in rounds[:-1]:
-            params, state, _ = move_discriminator(game, params, state, round)
-        round = rounds[-1]
-        forward, state = forward_generator(game, params.generator, state, round)
-
-        def discriminator_turn(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
-            fake, state = show_past_fakes(game, state, round, forward.fake)
-            gradients, state, found = discriminator_gradients(game, params, state, round, fake)
-            params, state, norms = apply_gradients(game, "discriminator", gradients, params, state)
-            return params, state, found | norms
-
-        def generator_turn(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
-            gradients, state, found = generator_gradients(game, params, state, round, forward)
-            params, state, norms = apply_gradients(game, "generator", gradients, params, state)
-            return params, state, found | norms
-
-        turns = (discriminator_turn, generator_turn)
-        for turn in turns if order == "discriminator_first" else reversed(turns):
-            params, state, found = turn(params, state)
-            metrics |= found
-        for number in range(1, generator_steps):
-            params, state, found = move_generator(game, params, state, redraw(game, round, f"generator/{number}"))
-            metrics |= found
-        return params, state, metrics
-
     def step(game: Game, params: Players, state: GameState, batch: Mapping[str, Array], rng: Array) -> tuple:
         rounds = deal_rounds(game, batch, rng, discriminator_steps)
         if fakes == "shared":
-            return shared_turns(game, params, state, rounds)
+            return _shared_turns(game, params, state, rounds, generator_steps=generator_steps, order=order)
         if pool is not None:
             carried = pool.push(state.strategy, params, state.step, named_key(rng, "pool/push"))
             state = state._replace(strategy=carried)
-        return fresh_turns(game, params, state, rounds)
+        return _fresh_turns(game, params, state, rounds, generator_steps=generator_steps, order=order, parts=micro_batches, pool=pool)
 
     return Strategy(step, (lambda game, params: pool.init(params)) if pool else (lambda game, params: ()), discriminator_steps)
+
+
+def _fresh_turns(
+    game: Game,
+    params: Players,
+    state: GameState,
+    rounds: list[Round],
+    *,
+    generator_steps: int,
+    order: str,
+    parts: int,
+    pool: PlayerPool | None,
+) -> tuple[Players, GameState, Metrics]:
+    """Every turn draws its own fakes; past players of the pool are the opponents while they are swapped in."""
+
+    def opponents(params: Players, state: GameState) -> Players:
+        return Players(None, None) if pool is None else pool.opponents(state.strategy, params, state.step)
+
+    def discriminator_turns(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
+        found: Metrics = {}
+        for round in rounds:
+            opponent = opponents(params, state).generator
+            params, state, found = move_discriminator(game, params, state, round, opponent=opponent, parts=parts)
+        return params, state, found
+
+    def generator_turns(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
+        found: Metrics = {}
+        for number in range(generator_steps):
+            round = redraw(game, rounds[-1], f"generator/{number}")
+            opponent = opponents(params, state).discriminator
+            params, state, found = move_generator(game, params, state, round, opponent=opponent, parts=parts)
+        return params, state, found
+
+    return _one_after_the_other(order, discriminator_turns, generator_turns, params, state)
+
+
+def _shared_turns(
+    game: Game, params: Players, state: GameState, rounds: list[Round], *, generator_steps: int, order: str
+) -> tuple[Players, GameState, Metrics]:
+    """D's last turn and G's first one use the same fakes, made by one pass through G."""
+    for round in rounds[:-1]:
+        params, state, _ = move_discriminator(game, params, state, round)
+    round = rounds[-1]
+    forward, state = forward_generator(game, params.generator, state, round)
+
+    def discriminator_turn(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
+        fake, state = show_past_fakes(game, state, round, forward.fake)
+        gradients, state, found = discriminator_gradients(game, params, state, round, fake)
+        params, state, norms = apply_gradients(game, "discriminator", gradients, params, state)
+        return params, state, found | norms
+
+    def generator_turn(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
+        gradients, state, found = generator_gradients(game, params, state, round, forward)
+        params, state, norms = apply_gradients(game, "generator", gradients, params, state)
+        return params, state, found | norms
+
+    params, state, metrics = _one_after_the_other(order, discriminator_turn, generator_turn, params, state)
+    for number in range(1, generator_steps):
+        params, state, found = move_generator(game, params, state, redraw(game, round, f"generator/{number}"))
+        metrics |= found
+    return params, state, metrics
+
+
+def _one_after_the_other(
+    order: str, discriminator: Callable[..., tuple], generator: Callable[..., tuple], params: Players, state: GameState
+) -> tuple[Players, GameState, Metrics]:
+    """Both players' turns in the order asked for, and the metrics of both."""
+    metrics: Metrics = {}
+    for turn in (discriminator, generator) if order == "discriminator_first" else (generator, discriminator):
+        params, state, found = turn(params, state)
+        metrics |= found
+    return params, state, metrics
 
 
 def redraw(game: Game, round: Round, name: str) -> Round:
@@ -202,12 +220,12 @@ def single_loss(game: Game, params: Players, state: GameState, round: Round) -> 
     """
     fake, _ = game.generate(params.generator, state, round)
     further = further_fakes(game, params.generator, state, round)
-    of_discriminator, _ = game.discriminator_objective(params.discriminator, state, fake, round, further)
+    of_discriminator, _ = discriminator_objective(game, params.discriminator, state, fake, round, further)
 
     def of_generator(output: Any, generator: PyTree) -> Array:
         effective, _ = game.effective_params("generator", generator, state)
         makes = further_fakes(game, generator, state, round)
-        return game.generator_objective(output, params.discriminator, state, round, (effective, makes), hold_discriminator=False)[0]
+        return generator_objective(game, output, params.discriminator, state, round, (effective, makes), hold_discriminator=False)[0]
 
     held = jax.lax.stop_gradient((fake, params.generator))
     return of_discriminator + of_generator(fake, params.generator) - of_generator(*held)
@@ -241,13 +259,13 @@ def unrolled(*, unroll_steps: int = 5, discriminator_steps: int = 1) -> Strategy
             answered, inner = params, state
             for _ in range(unroll_steps):
                 gradients, (inner, _found) = jax.grad(
-                    lambda d, inner=inner: game.discriminator_objective(d, inner, fake, round, further, detach=False), has_aux=True
+                    lambda d, inner=inner: discriminator_objective(game, d, inner, fake, round, further, detach=False), has_aux=True
                 )(answered.discriminator)
                 updates, optimizer = game.optimizer.update(Players(None, game.average(gradients)), inner.optimizer, answered)
                 answered = answered._replace(discriminator=optax.apply_updates(answered.discriminator, updates.discriminator))
                 inner = inner._replace(optimizer=optimizer)
-            loss, (new, found, _) = game.generator_objective(
-                fake, answered.discriminator, inner, round, (effective, further), hold_discriminator=False
+            loss, (new, found, _) = generator_objective(
+                game, fake, answered.discriminator, inner, round, (effective, further), hold_discriminator=False
             )
             return loss, (after._replace(terms=new.terms if unroll_steps == 0 else after.terms), found)
 

@@ -109,6 +109,9 @@ class Probes:
         self._classifier = None
         if len(source.shape) == 3 and extractor_of(config, source) == "digit_classifier":
             self._classifier = metrics.feature_extractor("digit_classifier", config.evaluation.weights)
+        # The grid's columns; codes that are not in the data have no images of their own to vary like.
+        asked = experiment.game.num_classes if experiment.game.sample_labels is None else 0
+        self._labels = np.arange(config.sample_grid**2) % asked if asked else None
         plain = not experiment.game.num_classes and not needs_context(experiment) and not experiment.game.input_transforms
         self._slope = critic_slope(experiment) if config.loss.name == "wasserstein" and plain else None
         self._real = self._reference.images[: config.sample_grid**2].reshape(-1, *source.shape)
@@ -120,6 +123,8 @@ class Probes:
             return figures
         if self._classifier is not None:
             figures |= monitor.class_figures(self._classifier.extract(pictures.to_uint8(samples)).probabilities)
+        if self._labels is not None:
+            figures |= monitor.spread_within_classes(samples, self._labels[: len(samples)], self._reference)
         if self._slope is not None:
             count = min(len(samples), len(self._real))
             figures["samples/critic_slope"] = float(self._slope(params, opt_state, self._real[:count], samples[:count]))

@@ -12,6 +12,7 @@ from gan_jax import make_gan
 from gan_jax.gan import play
 from gan_jax.losses import soft_targets
 from gan_jax.moves import discriminator_gradients, forward_generator, generator_gradients, layers
+from gan_jax.objectives import discriminator_objective, generator_objective
 from gan_jax.optimizers import ema_params, per_player, ttur
 from gan_jax.pieces import Penalty, Term, named_key, normalize_images
 from gan_jax.strategies import alternating
@@ -25,8 +26,8 @@ def objectives(game, batch=None):
     _, params, state = started(game)
     round = game.deal(batch or points(), RNG)
     fake, _ = game.generate(params.generator, state, round)
-    d_loss, (after, d_metrics) = game.discriminator_objective(params.discriminator, state, fake, round, None)
-    g_loss, (_, g_metrics, _) = game.generator_objective(fake, params.discriminator, state, round, (params.generator, None))
+    d_loss, (after, d_metrics) = discriminator_objective(game, params.discriminator, state, fake, round, None)
+    g_loss, (_, g_metrics, _) = generator_objective(game, fake, params.discriminator, state, round, (params.generator, None))
     return d_loss, g_loss, d_metrics | g_metrics, after
 
 
@@ -111,11 +112,11 @@ def test_batch_statistics_never_mix():
     fake, _ = game.generate(params.generator, state, round)
     first = params.discriminator["dense_0"]
     means = [(images @ first["kernel"] + first["bias"]).mean(0) for images in (round.real, fake.images)]
-    _, (after, _) = game.discriminator_objective(params.discriminator, state, fake, round, None)
+    _, (after, _) = discriminator_objective(game, params.discriminator, state, fake, round, None)
     # Two updates of momentum 0.9, the reals' before the fakes'; mixed batches would make one.
     assert_close(after.networks.discriminator["mean"], 0.9 * (0.1 * means[0]) + 0.1 * means[1])
     joint = point_game(batch_norm=True, joint_batches=True)
-    _, (after, _) = joint.discriminator_objective(params.discriminator, state, fake, round, None)
+    _, (after, _) = discriminator_objective(joint, params.discriminator, state, fake, round, None)
     assert_close(after.networks.discriminator["mean"], 0.1 * (means[0] + means[1]) / 2)
 
 
@@ -131,7 +132,7 @@ def test_targets_reach_the_loss():
     apply = smooth.discriminator.apply
     real_logits, fake_logits = (apply(params.discriminator, {}, images)[0].logits for images in (round.real, fake.images))
     expected = optax.sigmoid_binary_cross_entropy(real_logits, 0.9).mean() + optax.sigmoid_binary_cross_entropy(fake_logits, 0.0).mean()
-    np.testing.assert_allclose(smooth.discriminator_objective(params.discriminator, state, fake, round, None)[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(discriminator_objective(smooth, params.discriminator, state, fake, round, None)[0], expected, rtol=1e-6)
 
 
 def test_input_transforms_apply_to_reals_and_fakes_and_keep_state():
@@ -145,7 +146,7 @@ def test_input_transforms_apply_to_reals_and_fakes_and_keep_state():
     plain = point_game()
     moved = fake._replace(images=fake.images + 1.0)
     state = state._replace(inputs=())
-    expected = plain.discriminator_objective(params.discriminator, state, moved, round._replace(real=round.real + 1.0), None)[0]
+    expected = discriminator_objective(plain, params.discriminator, state, moved, round._replace(real=round.real + 1.0), None)[0]
     np.testing.assert_allclose(d_loss, expected, rtol=1e-6)
 
 

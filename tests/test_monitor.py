@@ -207,6 +207,20 @@ def test_effective_number_of_classes():
     np.testing.assert_allclose(figures["samples/confident"], 2.5 / 3, rtol=1e-6)
 
 
+def test_spread_of_each_class_by_hand():
+    # Points on a line: a class at -3s, -s, s, 3s has the unbiased variance 20/3 s^2, and sqrt(2 * 20/3) s = 3.651 s between two of them.
+    line = np.array([-3.0, -1, 1, 3])
+    classes = [0.05 * line, 0.1 * line, 0.1 * line + 0.2, 0.01 * line]
+    samples, labels = np.stack(classes, axis=1).reshape(-1, 1), np.arange(16) % 4
+    reference = make_reference(np.array([[-1.0], [1.0]] * 8), 16)  # two of these lie sqrt(2 * 16/15) apart
+    figures = monitor.spread_within_classes(samples, labels, reference)
+    np.testing.assert_allclose(figures["samples/class_spread"], 0.075 * np.sqrt(40 / 3) / np.sqrt(32 / 15), rtol=1e-5)
+    np.testing.assert_allclose(figures["samples/least_class_spread"], 0.01 / 0.075, rtol=1e-5)
+    assert figures["samples/least_varied_class"] == 3
+    assert monitor.spread_within_classes(samples[:15], labels[:15], reference) == {}
+    assert monitor.spread_within_classes(samples * np.nan, labels, reference) == {}
+
+
 # -- detectors -------------------------------------------------------------------------------------------------
 
 HEALTHY_LOG = {
@@ -246,6 +260,9 @@ HEALTHY_SAMPLE = {
     "samples/checkerboard": 1.0,
     "samples/classes": 9.0,
     "samples/confident": 0.9,
+    "samples/class_spread": 0.8,
+    "samples/least_class_spread": 0.6,
+    "samples/least_varied_class": 1.0,
     "samples/critic_slope": 1.0,
     "samples/ema_progress": 0.8,
 }
@@ -302,6 +319,7 @@ BROKEN = {
     ),
     "stale_fakes": ({"fake_logits": -4.0, "fresh_fake_logits": 1.0, "real_logits": 2.0}, {}, {}),
     "mode_collapse": ({}, {"samples/pairwise_distance": 0.2}, {}),
+    "class_collapse": ({}, {"samples/least_class_spread": 0.05, "samples/least_varied_class": 3.0}, {}),
     "few_dimensions": ({}, {"samples/dimension": 0.1}, {}),
     "memorisation": ({}, {"samples/copied": 0.9}, {}),
     "large_gradients": ({"monitor/generator_large_gradients": lambda step: step - 290.0}, {}, {}),
@@ -350,6 +368,7 @@ NEARLY = {
     "generator_loss_falling": ({"monitor/generator_mean": lambda step: 300 / step**1.1}, GARBAGE, {}),
     "stale_fakes": ({"fake_logits": -4.0, "fresh_fake_logits": -1.2, "real_logits": 2.0}, {}, {}),
     "mode_collapse": ({}, {"samples/pairwise_distance": 0.36}, {}),
+    "class_collapse": ({}, {"samples/least_class_spread": 0.16}, {}),
     "few_dimensions": ({}, {"samples/dimension": 0.32}, {}),
     "memorisation": ({}, {"samples/copied": 0.48}, {}),
     "large_gradients": ({"monitor/generator_large_gradients": lambda step: 0.09 * (step - 290)}, {}, {}),
@@ -382,6 +401,13 @@ def test_varied_samples_of_one_class_are_a_collapse():
     one = {"samples/classes": 1.2, "samples/confident": 0.95}
     assert [finding.id for finding in findings_of(stream(sample=one))] == ["mode_collapse"]
     assert findings_of(stream(sample=one | {"samples/pairwise_distance": 0.2}, start=0)) == []
+
+
+def test_classes_that_do_not_vary_yet_have_not_collapsed():
+    slow = {"samples/class_spread": 0.2, "samples/least_class_spread": 0.05}
+    assert findings_of(stream(sample=slow)) == []
+    both = {"samples/pairwise_distance": 0.02, "samples/class_spread": 0.4, "samples/least_class_spread": 0.05}
+    assert [finding.id for finding in findings_of(stream(sample=both, start=0))] == ["mode_collapse"]
 
 
 def test_mixed_batches_are_named_at_the_first_record():

@@ -14,6 +14,7 @@ from gan_jax.gan import play
 from gan_jax.latents import normal
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.moves import both_gradients, forward_generator, generator_gradients, move_discriminator, move_generator
+from gan_jax.objectives import discriminator_objective, generator_objective
 from gan_jax.optimizers import per_player, track_ema
 from gan_jax.pieces import named_key
 from gan_jax.replay import player_pool, replay_buffer
@@ -56,11 +57,11 @@ def test_one_pass_gradients_equal_those_of_the_players_taken_apart(loss, batch_n
 
     def discriminator_loss(d):
         fake, _ = game.generate(params.generator, state, round)
-        return game.discriminator_objective(d, state, fake, round, None)[0]
+        return discriminator_objective(game, d, state, fake, round, None)[0]
 
     def generator_loss(g):
         fake, _ = game.generate(g, state, round)
-        return game.generator_objective(fake, params.discriminator, state, round, (g, None))[0]
+        return generator_objective(game, fake, params.discriminator, state, round, (g, None))[0]
 
     assert_close(both.discriminator, jax.grad(discriminator_loss)(params.discriminator))
     assert_close(both.generator, jax.grad(generator_loss)(params.generator))
@@ -74,8 +75,8 @@ def test_single_loss_needs_the_stop_gradient():
 
     def naive(p):
         fake, _ = game.generate(p.generator, state, round)
-        of_d = game.discriminator_objective(p.discriminator, state, fake, round, None, detach=False)[0]
-        return of_d + game.generator_objective(fake, p.discriminator, state, round, (p.generator, None))[0]
+        of_d = discriminator_objective(game, p.discriminator, state, fake, round, None, detach=False)[0]
+        return of_d + generator_objective(game, fake, p.discriminator, state, round, (p.generator, None))[0]
 
     both, _, _ = both_gradients(game, params, state, round)
     gap = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), both, jax.grad(naive)(params))
@@ -138,9 +139,9 @@ def test_unrolled_gradient_equals_finite_differences():
             fake, _ = game.generate(generator, state_after, turn)
             d = moved.discriminator
             for _ in range(3):
-                gradient = jax.grad(lambda d: game.discriminator_objective(d, state_after, fake, turn, None)[0])(d)
+                gradient = jax.grad(lambda d: discriminator_objective(game, d, state_after, fake, turn, None)[0])(d)
                 d = jax.tree.map(lambda p, g: p - 0.7 * g, d, gradient)
-            return game.generator_objective(fake, d, state_after, turn, (generator, None))[0]
+            return generator_objective(game, fake, d, state_after, turn, (generator, None))[0]
 
         after, _, _ = gan.train_step(params, state, batch, RNG)
         gradient = jax.tree.map(lambda old, new: old - new, params.generator, after.generator)  # learning rate 1

@@ -32,6 +32,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "generator_frozen": ("discriminator_won", "mode_collapse", "few_dimensions", "generator_won_with_garbage"),
     "discriminator_frozen": ("generator_won_with_garbage", "generator_loss_falling"),
     "updates_too_large": ("unstable_discriminator", "saturated_output", "generator_won_with_garbage"),
+    "mode_collapse": ("class_collapse",),
 }
 
 ADVICE: dict[str, Row] = {
@@ -129,6 +130,12 @@ ADVICE: dict[str, Row] = {
         "Mode collapse: the samples are alike",
         ("a generator that learns faster than the discriminator", "a discriminator that judges each image alone"),
         ("--inputs.pack 2", "--model.minibatch-stddev True", "--penalty.r1 1", "--ttur.discriminator-lr 4e-4", "--strategy.name unrolled"),
+        "watch-6",
+    ),
+    "class_collapse": Row(
+        "The samples of a class are alike, while those of other classes vary",
+        ("too few training images of the class", "a discriminator that tells the fakes of that class at sight"),
+        ("--penalty.r1 1", "--inputs.diff-augment color,translation,cutout", "--transform.spectral-norm both"),
         "watch-6",
     ),
     "few_dimensions": Row(

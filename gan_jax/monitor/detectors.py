@@ -1,374 +1,39 @@
-"""What is wrong with a run, from the stream of its metrics: one pure function a failure, one table.
+"""The table of detectors, pure functions of the stream of a run's metrics: one a failure.
 
 A detector looks at the history after each record and says since when, on what evidence and how surely, or None. Thresholds that are not
 of a reference are measured: see the table of failures in docs/monitor.md.
 """
 
-import math
-from collections.abc import Callable
-from typing import NamedTuple
-
-import numpy as np
-
-from gan_jax.monitor.history import History, Record, Setting, figures, lasts, number, streak
-from gan_jax.monitor.signals import LARGE_GRADIENT, PLACES
-from gan_jax.typing import Players
-
-GARBAGE_SPECTRUM = 6.0  # decibels
-ROWS = 3  # records in a row that a state must last
-
-
-class Seen(NamedTuple):
-    """What a detector found.
-
-    Attributes:
-        since: step.
-        confidence: in [0, 1]; from 0.8 on the run is called failing.
-        evidence: names and numbers.
-    """
-
-    since: int
-    confidence: float
-    evidence: dict[str, float | str]
-
-
-Detector = Callable[[History, Setting], Seen | None]
-
-
-def non_finite(history: History, setting: Setting) -> Seen | None:
-    """A NaN or an infinity, with the place and the layer where it was seen first."""
-    row = history.logs[-1] if history.logs else {}
-    step = number(row, "monitor/nonfinite_step")
-    if step >= 0:
-        place, layer = int(number(row, "monitor/nonfinite_place")), int(number(row, "monitor/nonfinite_layer"))
-        evidence: dict[str, float | str] = {"first seen in": PLACES[place]}
-        names = setting.layers.generator if "generator" in PLACES[place] else setting.layers.discriminator
-        if 0 <= layer < len(names):
-            evidence["layer"] = names[layer]
-        return Seen(int(step), 1.0, evidence)
-    if history.samples and history.samples[-1].get("samples/finite") == 0:
-        return Seen(int(history.samples[-1]["step"]), 1.0, {"first seen in": "the samples"})
-    broken = [name for name, value in row.items() if isinstance(value, float) and not math.isfinite(value)]
-    return Seen(int(row["step"]), 1.0, {"first seen in": broken[0]}) if broken else None
-
-
-def images_not_normalised(history: History, setting: Setting) -> Seen | None:
-    """Real images beyond [-1, 1], or none of them with a dark pixel."""
-    if not setting.is_images or not history.logs:
-        return None
-    row = history.logs[-1]
-    low, high = number(row, "monitor/real_low"), number(row, "monitor/real_high")
-    if high > 1.5 or low < -1.5 or (low >= -0.05 and len(history.logs) >= ROWS):
-        return Seen(int(history.logs[0]["step"]), 0.97, {"lowest": low, "highest": high})
-    return None
-
-
-def mixed_batches(history: History, setting: Setting) -> Seen | None:
-    """Batch statistics over reals and fakes together."""
-    if not setting.mixed_statistics or not history.logs:
-        return None
-    row = history.logs[-1]
-    return Seen(0, 0.9, figures(row, "discriminator_loss", "real_accuracy", "fake_accuracy"))
-
-
-def repeated_batch(history: History, setting: Setting) -> Seen | None:
-    """The same images in the same order, step after step."""
-    rows = streak(history.logs, lambda row: number(row, "monitor/repeated_batches") >= 5)
-    if not rows:
-        return None
-    times = number(rows[-1], "monitor/repeated_batches")
-    return Seen(int(rows[-1]["step"] - times), 0.97, {"times in a row": times})
-
-
-def labels_swapped(history: History, setting: Setting) -> Seen | None:
-    """D rates fakes above reals, and is rewarded for it.
-
-    Every loss here is convex: with the right labels, a batch whose mean real logit is below its mean fake logit costs at least as much as
-    not being able to tell (Jensen's inequality). A lower loss proves that the labels are not the right ones.
-    """
-    least = 0.0 if setting.loss == "wasserstein" else setting.chance
-    if least is None:
-        return None
-
-    def holds(row: Record) -> bool:
-        worse = number(row, "real_logits") < number(row, "fake_logits")
-        return worse and number(row, "discriminator_adversarial_loss") < 0.95 * least - 1e-3
-
-    rows = streak(history.logs, holds)
-    if not lasts(rows, ROWS):
-        return None
-    return Seen(int(rows[0]["step"]), 0.97, figures(rows[-1], "real_logits", "fake_logits", "discriminator_adversarial_loss"))
-
-
-def _frozen(player: str) -> Detector:
-    name = f"monitor/{player}_update_ratio"
-
-    def detect(history: History, setting: Setting) -> Seen | None:
-        rows = streak(history.logs, lambda row: 0 <= number(row, name) < 1e-6)
-        return Seen(int(rows[0]["step"]), 0.95, figures(rows[-1], name)) if lasts(rows, ROWS) else None
-
-    return detect
-
-
-def updates_too_large(history: History, setting: Setting) -> Seen | None:
-    """A player whose every step moves it by more than 6% of the norm of its weights."""
-    names = [f"monitor/{player}_update_ratio" for player in Players._fields]
-    rows = streak(history.logs, lambda row: any(number(row, name) > 0.06 for name in names))
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], *names)) if lasts(rows, ROWS) else None
-
-
-def lipschitz_violated(history: History, setting: Setting) -> Seen | None:
-    """A Wasserstein critic whose slope between reals and fakes is above its bound, and not falling."""
-    if setting.loss != "wasserstein":
-        return None
-    bound = {"none": 2.0, "penalty": 2.5 * max(setting.slope, 1.0)}.get(setting.lipschitz, 10.0)
-    rows = streak(history.samples, lambda row: number(row, "samples/critic_slope") > bound)
-    if not lasts(rows, 2) or number(rows[-1], "samples/critic_slope") < 0.9 * number(rows[0], "samples/critic_slope"):
-        return None
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/critic_slope") | {"bound": bound})
-
-
-def critic_not_optimal(history: History, setting: Setting) -> Seen | None:
-    """A critic with a gradient penalty whose slope stays far below the one asked for."""
-    if setting.loss != "wasserstein" or not setting.slope:
-        return None
-    rows = streak(history.samples, lambda row: number(row, "samples/critic_slope") < 0.3 * setting.slope)
-    if not lasts(rows, ROWS) or rows[-1]["step"] < 0.3 * setting.steps:
-        return None
-    return Seen(int(rows[0]["step"]), 0.6, figures(rows[-1], "samples/critic_slope") | {"asked for": setting.slope})
-
-
-def discriminator_won(history: History, setting: Setting) -> Seen | None:
-    """D's loss below 2% of what it is for a D that cannot tell."""
-    chance = setting.chance
-    if chance is None:
-        return None
-    rows = streak(history.logs, lambda row: number(row, "monitor/discriminator_mean") < 0.02 * chance)
-    if not lasts(rows, ROWS, 20):
-        return None
-    shown = figures(rows[-1], "monitor/discriminator_mean", "real_accuracy", "fake_accuracy", "generator_gradient_norm")
-    return Seen(int(rows[0]["step"]), 0.9, shown)
-
-
-def _beaten(row: Record, setting: Setting) -> bool:
-    """Whether D's loss is above what not being able to tell costs, or D rates fakes above reals."""
-    worse = number(row, "real_logits") <= number(row, "fake_logits")
-    return worse or (setting.chance is not None and number(row, "monitor/discriminator_mean") > 1.02 * setting.chance)
-
-
-def _at_chance(row: Record, setting: Setting) -> bool:
-    """Whether D's loss is what not being able to tell costs."""
-    return setting.chance is not None and 0.97 < number(row, "monitor/discriminator_mean") / setting.chance < 1.05
-
-
-def _quality(history: History) -> tuple[bool | None, dict[str, float]]:
-    """Whether the newest samples are poor (None: nobody knows), and the figures that say so."""
-    if not history.samples:
-        return None, {}
-    row = history.samples[-1]
-    poor = number(row, "samples/spectrum") > GARBAGE_SPECTRUM or number(row, "samples/nearest_real") > 1.5
-    poor |= number(row, "samples/pairwise_distance") < 0.3 or number(row, "samples/confident") < 0.6
-    return poor, figures(row, "samples/spectrum", "samples/nearest_real", "samples/confident")
-
-
-def _long(setting: Setting) -> int:
-    """Steps that a state must last which every game passes through in its beginning."""
-    return max(30, setting.steps // 20)
-
-
-def _generator_won(garbage: bool) -> Detector:
-    def detect(history: History, setting: Setting) -> Seen | None:
-        # A D that converged is just below chance; only one that is too weak for the task stays above.
-        rows = streak(history.logs, lambda row: (_beaten if garbage else _at_chance)(row, setting))
-        poor, shown = _quality(history)
-        if not lasts(rows, 5, _long(setting)) or poor is None or poor is not garbage:
-            return None
-        evidence = figures(rows[-1], "monitor/discriminator_mean", "real_logits", "fake_logits") | shown
-        return Seen(int(rows[0]["step"]), 0.85 if garbage else 0.4, evidence)
-
-    return detect
-
-
-def generator_loss_falling(history: History, setting: Setting) -> Seen | None:
-    """G's loss falls from record to record to less than 0.6 of what it was, D rates fakes above reals, and the fakes are poor."""
-    rows = streak(history.logs, lambda row: number(row, "real_logits") < number(row, "fake_logits"))
-    if setting.loss not in ("minimax", "non_saturating") or not lasts(rows, 8, _long(setting)) or _quality(history)[0] is not True:
-        return None
-    losses = np.array([number(row, "monitor/generator_mean") for row in rows])
-    falling = float((np.diff(losses) < 0).mean())
-    if falling < 0.8 or losses[-1] > losses[0] - 0.4 * abs(losses[0]):
-        return None
-    return Seen(int(rows[0]["step"]), 0.8, {"from": float(losses[0]), "to": float(losses[-1]), "share of falls": falling})
-
-
-def stale_fakes(history: History, setting: Setting) -> Seen | None:
-    """D rates the fakes of G's turn far above those of its own, which may be past ones."""
-    if not setting.past_fakes:  # then D has just learned, or normalises each batch by itself
-        return None
-
-    def holds(row: Record) -> bool:
-        shown, fresh, real = (number(row, name) for name in ("fake_logits", "fresh_fake_logits", "real_logits"))
-        return real - shown > 1 and fresh - shown > 0.5 * (real - shown)
-
-    rows = streak(history.logs, holds)
-    names = ("fake_logits", "fresh_fake_logits", "real_logits")
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], *names)) if lasts(rows, ROWS) else None
-
-
-def mode_collapse(history: History, setting: Setting) -> Seen | None:
-    """Samples that are nearly one image; later in a run, samples that were more varied before or never became varied, or one class.
-
-    The samples of every generator are alike at first: only a fall tells a collapse from a slow beginning.
-    """
-    shown = ("samples/pairwise_distance", "samples/classes", "samples/confident")
-
-    def distance(row: Record) -> float:
-        return number(row, "samples/pairwise_distance")
-
-    def later(share: float, holds: Callable[[Record], bool]) -> list[Record]:
-        return streak(history.samples, lambda row: row["step"] > share * setting.steps and holds(row))
-
-    peak = max((distance(row) for row in history.samples if math.isfinite(distance(row))), default=math.nan)
-    for rows, confidence in (
-        (later(0.0, lambda row: distance(row) < 0.03), 0.95),
-        (later(0.1, lambda row: distance(row) < min(0.35, 0.6 * peak)), 0.85),
-        (later(0.5, lambda row: distance(row) < 0.12), 0.85),
-        # Images that are varied, and of one class; blurred ones of a slow beginning are classed alike, too.
-        (later(0.3, lambda row: _one_class(row) and distance(row) > 0.3), 0.85),
-    ):
-        if lasts(rows, ROWS) and distance(rows[-1]) <= 1.3 * distance(rows[-ROWS]):
-            return Seen(int(rows[0]["step"]), confidence, figures(rows[-1], *shown) | {"highest before": peak})
-    return None
-
-
-def _one_class(row: Record) -> bool:
-    return number(row, "samples/classes") < 1.7 and number(row, "samples/confident") > 0.85
-
-
-def few_dimensions(history: History, setting: Setting) -> Seen | None:
-    """Samples of less than a third of the dimensions of as many reals."""
-    rows = streak(history.samples, lambda row: row["step"] > 0 and 0 < number(row, "samples/dimension") < 0.3)
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/dimension")) if lasts(rows, ROWS) else None
-
-
-def memorisation(history: History, setting: Setting) -> Seen | None:
-    """Half of the samples are near copies of training images."""
-    rows = streak(history.samples, lambda row: number(row, "samples/copied") >= 0.5)
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/copied", "samples/nearest_real")) if lasts(rows, 2) else None
-
-
-def large_gradients(history: History, setting: Setting) -> Seen | None:
-    """A gradient norm above 100 in a tenth of the steps of the last records; sure where it is in three tenths.
-
-    Not of a player whose weights are normalised: its gradient grows as its weights shrink, and says nothing of its function.
-    """
-    if len(history.logs) < ROWS + 1:
-        return None
-    rows = list(history.logs)[-1 - ROWS :]
-    first, last = rows[0], rows[-1]
-    steps = last["step"] - first["step"]
-    for player in Players._fields:
-        if getattr(setting.scale_free, player):
-            continue
-        name = f"monitor/{player}_large_gradients"
-        share = (number(last, name) - number(first, name)) / max(steps, 1)
-        if share >= 0.1:
-            evidence: dict[str, float | str] = {f"share of steps above {LARGE_GRADIENT:g}": share, "player": player}
-            layers, layer = getattr(setting.layers, player), int(number(last, f"monitor/{player}_large_layer"))
-            if 0 <= layer < len(layers):
-                evidence["layer"] = layers[layer]
-            since = next(row["step"] for row in rows if number(row, name) > number(first, name))
-            return Seen(int(since), 0.85 if share >= 0.3 else 0.6, evidence | figures(last, f"{player}_gradient_norm"))
-    return None
-
-
-def vanishing_generator_gradient(history: History, setting: Setting) -> Seen | None:
-    """A gradient of G below 1e-5."""
-    rows = streak(history.logs, lambda row: number(row, "generator_gradient_norm") < 1e-5)
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "generator_gradient_norm")) if lasts(rows, ROWS) else None
-
-
-def unstable_discriminator(history: History, setting: Setting) -> Seen | None:
-    """D's loss far above that of a D that cannot tell, or strewn as widely; or spikes in more than 3% of the steps."""
-    chance = setting.chance
-    if chance is None:
-        return None
-
-    def holds(row: Record) -> bool:
-        mean, deviation = number(row, "monitor/discriminator_mean"), number(row, "monitor/discriminator_deviation")
-        return mean > 3 * chance or (deviation > chance and deviation > 0.5 * mean)
-
-    rows = streak(history.logs, holds)
-    shown = ("monitor/discriminator_mean", "monitor/discriminator_deviation")
-    if lasts(rows, ROWS):
-        return Seen(int(rows[0]["step"]), 0.85, figures(rows[-1], *shown))
-    now = history.step
-    first = next((row for row in history.logs if now - row["step"] <= 200), None)
-    if first is None or now - first["step"] < 100:
-        return None
-    spikes = number(history.logs[-1], "monitor/spikes") - number(first, "monitor/spikes")
-    share = spikes / (now - first["step"])
-    return Seen(int(first["step"]), 0.7, {"share of steps with a spike": share}) if share > 0.03 and spikes >= 5 else None
-
-
-def oscillation(history: History, setting: Setting) -> Seen | None:
-    """One frequency holds most of the movement of D's loss: at least 3 periods, of at least half the size of the mean."""
-    rows = list(history.logs)[-64:]
-    if len(rows) < 32:
-        return None
-    steps = np.array([row["step"] for row in rows], float)
-    losses = np.array([number(row, "monitor/discriminator_mean") for row in rows])
-    if not np.isfinite(losses).all() or np.ptp(np.diff(steps)) > 0:
-        return None
-    rest = losses - np.polyval(np.polyfit(steps, losses, 1), steps)
-    power = np.abs(np.fft.rfft(rest * np.hanning(len(rest)))) ** 2
-    peak = int(np.argmax(power))
-    share = float(power[max(peak - 1, 0) : peak + 2].sum() / max(power.sum(), 1e-300))
-    if not 3 <= peak <= len(rows) // 4 or share < 0.7 or rest.std() < 0.35 * abs(losses.mean()):
-        return None
-    return Seen(
-        int(steps[0]), 0.7, {"period in steps": float(np.ptp(steps)) / peak, "share of the movement": share, "size": float(rest.std())}
-    )
-
-
-def _dominates(id: str) -> Detector:
-    def ratio(row: Record) -> float:
-        return number(row, "adversarial_gradient_norm") / max(number(row, "task_gradient_norm"), 1e-12)
-
-    def detect(history: History, setting: Setting) -> Seen | None:
-        if id == "adversarial_dominates":
-            rows = streak(history.logs, lambda row: ratio(row) > 30)
-        else:
-            rows = streak(history.logs, lambda row: ratio(row) < 1 / 300)
-        if not lasts(rows, 5):
-            return None
-        return Seen(int(rows[0]["step"]), 0.6, figures(rows[-1], "adversarial_gradient_norm", "task_gradient_norm"))
-
-    return detect
-
-
-def saturated_output(history: History, setting: Setting) -> Seen | None:
-    """Samples of pure black and white, where reals have shades."""
-
-    def holds(row: Record) -> bool:
-        return row["step"] > 0 and number(row, "samples/saturated") > 0.97 and number(row, "samples/saturated_excess") > 0.08
-
-    rows = streak(history.samples, holds)
-    shown = ("samples/saturated", "samples/saturated_excess")
-    return Seen(int(rows[0]["step"]), 0.85, figures(rows[-1], *shown)) if lasts(rows, ROWS) else None
-
-
-def checkerboard(history: History, setting: Setting) -> Seen | None:
-    """In the second half of a run, for a tenth of it, 12 decibels too much at the highest frequency, beside the frequencies next to it."""
-    rows = streak(history.samples, lambda row: row["step"] >= 0.5 * setting.steps and number(row, "samples/checkerboard") > 12)
-    return Seen(int(rows[0]["step"]), 0.6, figures(rows[-1], "samples/checkerboard")) if lasts(rows, ROWS, setting.steps // 10) else None
-
-
-def dead_ema(history: History, setting: Setting) -> Seen | None:
-    """The average has gone less than 2% of the generator's way from where both began."""
-    rows = streak(history.samples, lambda row: row["step"] >= 0.1 * setting.steps and number(row, "samples/ema_progress") < 0.02)
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/ema_progress")) if lasts(rows, 2) else None
-
+from gan_jax.monitor.history import Detector
+from gan_jax.monitor.sample_detectors import (
+    checkerboard,
+    class_collapse,
+    critic_not_optimal,
+    dead_ema,
+    few_dimensions,
+    lipschitz_violated,
+    memorisation,
+    mode_collapse,
+    saturated_output,
+)
+from gan_jax.monitor.training_detectors import (
+    discriminator_won,
+    dominates,
+    frozen,
+    generator_loss_falling,
+    generator_won,
+    images_not_normalised,
+    labels_swapped,
+    large_gradients,
+    mixed_batches,
+    non_finite,
+    oscillation,
+    repeated_batch,
+    stale_fakes,
+    unstable_discriminator,
+    updates_too_large,
+    vanishing_generator_gradient,
+)
 
 # In the order of `gan_jax.monitor.advice.ADVICE`.
 DETECTORS: dict[str, Detector] = {
@@ -377,25 +42,26 @@ DETECTORS: dict[str, Detector] = {
     "mixed_batches": mixed_batches,
     "repeated_batch": repeated_batch,
     "labels_swapped": labels_swapped,
-    "generator_frozen": _frozen("generator"),
-    "discriminator_frozen": _frozen("discriminator"),
+    "generator_frozen": frozen("generator"),
+    "discriminator_frozen": frozen("discriminator"),
     "updates_too_large": updates_too_large,
     "lipschitz_violated": lipschitz_violated,
     "critic_not_optimal": critic_not_optimal,
     "discriminator_won": discriminator_won,
-    "generator_won_with_garbage": _generator_won(True),
-    "generator_won_with_quality": _generator_won(False),
+    "generator_won_with_garbage": generator_won(True),
+    "generator_won_with_quality": generator_won(False),
     "generator_loss_falling": generator_loss_falling,
     "stale_fakes": stale_fakes,
     "mode_collapse": mode_collapse,
+    "class_collapse": class_collapse,
     "few_dimensions": few_dimensions,
     "memorisation": memorisation,
     "large_gradients": large_gradients,
     "vanishing_generator_gradient": vanishing_generator_gradient,
     "unstable_discriminator": unstable_discriminator,
     "oscillation": oscillation,
-    "adversarial_dominates": _dominates("adversarial_dominates"),
-    "task_dominates": _dominates("task_dominates"),
+    "adversarial_dominates": dominates("adversarial_dominates"),
+    "task_dominates": dominates("task_dominates"),
     "saturated_output": saturated_output,
     "checkerboard": checkerboard,
     "dead_ema": dead_ema,

@@ -1,4 +1,4 @@
-"""The records that the detectors look back on, and what one asks of them."""
+"""The records that the detectors look back on, what one asks of them, and what a detector answers."""
 
 import math
 from collections import deque
@@ -9,6 +9,7 @@ from gan_jax.typing import Players
 
 Record = Mapping[str, Any]
 KEPT = 400  # records of each kind
+ROWS = 3  # records in a row that a state must last
 
 # The discriminator's loss when it cannot tell: at logit 0, or in the middle between the two targets.
 CHANCE = {
@@ -68,6 +69,23 @@ class History:
     def step(self) -> int:
         """The step of the newest record."""
         return max((int(rows[-1]["step"]) for rows in (self.logs, self.samples) if rows), default=0)
+
+
+class Seen(NamedTuple):
+    """What a detector found.
+
+    Attributes:
+        since: step.
+        confidence: in [0, 1]; from 0.8 on the run is called failing.
+        evidence: names and numbers.
+    """
+
+    since: int
+    confidence: float
+    evidence: dict[str, float | str]
+
+
+Detector = Callable[[History, Setting], Seen | None]
 
 
 def number(record: Record, name: str) -> float:

@@ -106,6 +106,32 @@ def class_figures(probabilities: np.ndarray) -> dict[str, float]:
     return {"samples/classes": float(np.exp(entropy)), "samples/confident": float(probabilities.max(axis=1).mean(dtype=np.float64))}
 
 
+def spread_within_classes(samples: np.ndarray, labels: np.ndarray, reference: Reference) -> dict[str, float]:
+    """How much the samples of each class vary.
+
+    Args:
+        samples: float [n, ...] in [-1, 1], of the shape of the reference.
+        labels: int [n], the classes that were asked for.
+        reference: of the training images.
+
+    Returns:
+        `samples/class_spread`, the median over the classes of the root mean square distance of two samples, as a share of that of any two
+        training images; `samples/least_class_spread`, the smallest as a share of the median; `samples/least_varied_class`, whose it is.
+        Nothing where a class has fewer than 4 samples, or not all are finite.
+    """
+    flat = _float(samples).reshape(len(samples), -1)
+    classes, counts = np.unique(labels, return_counts=True)
+    if counts.min() < 4 or not np.isfinite(flat).all():
+        return {}
+    spreads = np.array([spread(flat[labels == label]) for label in classes])
+    middle = float(np.median(spreads))
+    return {
+        "samples/class_spread": middle / max(reference.spread, 1e-12),
+        "samples/least_class_spread": float(spreads.min()) / max(middle, 1e-12),
+        "samples/least_varied_class": float(classes[spreads.argmin()]),
+    }
+
+
 def spread(points: np.ndarray) -> float:
     """Root mean square distance of two different points: sqrt(2 tr S), S the unbiased covariance; points [n, dim]."""
     return float(np.sqrt(2 * points.var(axis=0, dtype=np.float64, ddof=1).sum()))
