@@ -14,14 +14,16 @@ from pathlib import Path
 import jax
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
+
+from benchmarks import kept
 
 from gan_jax import metrics
 from gan_jax.metrics import classifier, inception
 
 
-def interleaved(candidates: dict[str, Callable[[], object]], rounds: int) -> None:
-    """Runs the candidates turn by turn and prints the median and the least time of each."""
+def interleaved(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Runs the candidates turn by turn; prints the median and the least time of each, and returns the medians, in seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, call in candidates.items():
@@ -30,15 +32,16 @@ def interleaved(candidates: dict[str, Callable[[], object]], rounds: int) -> Non
             seconds[name].append(time.perf_counter() - start)
     for name, times in seconds.items():
         print(f"{name}: median {statistics.median(times):.2f} s, least {min(times):.2f} s, {rounds} rounds", flush=True)
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def distances(count: int, dim: int) -> None:
+def distances(count: int, dim: int) -> dict[str, float]:
     """Fréchet distance, and the manifold metrics against prdc."""
     generator = np.random.default_rng(0)
     mix = (generator.standard_normal((dim, dim)) * np.exp(-np.arange(dim) / 100)[:, None]).astype(np.float32)
     real, fake = (np.maximum(generator.standard_normal((count, dim), np.float32) @ (mix * scale), 0) for scale in (1, 0.95))
     moments = [metrics.feature_moments(x) for x in (real, fake)]
-    interleaved(
+    medians = interleaved(
         {
             f"Frechet distance from moments, {dim:,} dims": lambda: metrics.frechet_distance_from_moments(*moments),
             f"Frechet distance of {count:,} x {dim:,}": lambda: metrics.frechet_distance(real, fake),
@@ -53,11 +56,12 @@ def distances(count: int, dim: int) -> None:
         candidates["the same by prdc"] = lambda: prdc.compute_prdc(real, fake, 5)
     except ImportError:
         print("prdc is not installed: ours alone")
-    interleaved(candidates, 2)
+    return medians | interleaved(candidates, 2)
 
 
-def features() -> None:
+def features() -> dict[str, float]:
     """Feature extraction from host images against the bare network on images that are on the device."""
+    medians: dict[str, float] = {}
     generator = np.random.default_rng(0)
     weights = {
         name: np.abs(generator.standard_normal(shape, np.float32)) * np.float32(np.sqrt(2 / np.prod(shape[1:])))
@@ -76,13 +80,14 @@ def features() -> None:
         on_device = jax.device_put(params)
         jax.block_until_ready(bare(on_device, batches[0]))
         extractor(images[:size])
-        interleaved(
+        medians |= interleaved(
             {
                 f"{name}, extractor, {len(images)} images": lambda extractor=extractor, images=images: extractor(images),
                 f"{name}, bare network": lambda bare=bare, p=on_device, b=batches: jax.block_until_ready([bare(p, x) for x in b]),
             },
             3,
         )
+    return medians
 
 
 def main() -> None:
@@ -90,11 +95,14 @@ def main() -> None:
     parser.add_argument("--only", choices=("distances", "features"), help="one part of it")
     parser.add_argument("--count", type=int, default=10_000, help="samples of the distances")
     parser.add_argument("--dim", type=int, default=2048, help="features of the distances")
+    kept.add_flag(parser)
     flags = parser.parse_args()
+    medians: dict[str, float] = {}
     if flags.only != "features":
-        distances(flags.count, flags.dim)
+        medians |= distances(flags.count, flags.dim)
     if flags.only != "distances":
-        features()
+        medians |= features()
+    kept.keep(medians, flags.out)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 import jax
+from benchmarks import kept
 from rich.console import Console
 
 from gan_jax.build import build
@@ -97,6 +100,18 @@ def first_step(cache: Path, out: Path) -> float:
     return seconds
 
 
+def first_steps(rounds: int) -> dict[str, float]:
+    """Medians over the rounds, from an empty folder of compiled programs and from the filled one."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        cold, cached = [], []
+        for number in range(rounds):
+            cache = place / f"cache{number}"
+            cold.append(first_step(cache, place / f"cold{number}"))
+            cached.append(first_step(cache, place / f"cached{number}"))
+    return {"seconds to the first step, cold": statistics.median(cold), "cached": statistics.median(cached)}
+
+
 def main() -> None:
     """Measures, and prints JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,18 +121,11 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--scan-steps", type=int, default=1)
     parser.add_argument("--first-step", action="store_true")
+    kept.add_flag(parser)
     chosen = parser.parse_args()
-    if not chosen.first_step:
-        print(json.dumps(loop_cost(chosen), indent=1))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        cold, cached = [], []
-        for number in range(chosen.rounds):
-            cache = place / f"cache{number}"
-            cold.append(first_step(cache, place / f"cold{number}"))
-            cached.append(first_step(cache, place / f"cached{number}"))
-    print(json.dumps({"seconds to the first step, cold": statistics.median(cold), "cached": statistics.median(cached)}, indent=1))
+    figures = first_steps(chosen.rounds) if chosen.first_step else loop_cost(chosen)
+    print(json.dumps(figures, indent=1))
+    kept.keep(figures, chosen.out)
 
 
 if __name__ == "__main__":

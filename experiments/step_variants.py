@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import flax.linen
 import jax
 import optax
+from benchmarks import kept
 from benchmarks.jax_steps import Program, every_core, make_game, training
 from benchmarks.timing import Candidate, interleave
 from benchmarks.workloads import WORKLOADS
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("workload", choices=[name for name, row in WORKLOADS.items() if row.kind == "training" and "seeds" not in row.run])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of the variants, by name")
+    kept.add_flag(parser)
     chosen = parser.parse_args()
     jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     programs = {name: make() for name, make in variants(chosen.workload).items() if not chosen.only or name in chosen.only}
@@ -90,6 +92,7 @@ def main() -> None:
     print(f"| {chosen.workload} | ms | of the first |\n|---|---|---|")
     for name, timing in times.items():
         print(f"| {name} | {1e3 * timing.median:.3g} | {timing.median / first:.2f} |")
+    kept.keep({name: 1e3 * timing.median for name, timing in times.items()}, chosen.out)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The benchmark's arithmetic: what it throws away, what it divides by what, and that every row builds."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -100,3 +101,17 @@ def test_a_single_step_is_not_put_into_a_loop():
     one, two = jax_steps.training(game, **run, scan=1), jax_steps.training(game, **run, scan=2)
     assert (one.steps, two.steps) == (1, 2)
     assert one.flops == pytest.approx(two.flops, rel=0.2)
+
+
+def test_kept_figures_name_the_command_that_makes_them(tmp_path, monkeypatch):
+    from benchmarks import kept
+
+    path = tmp_path / "new" / "timings.jsonl"
+    for words in (["--width", "32", "--out", str(path)], [f"--out={path}", "--first-step"]):
+        monkeypatch.setattr(sys, "argv", ["experiments/loop_cost.py", *words])
+        kept.keep({"bare step": 42.1234567, "rounds": 3}, path)
+    first, second = (json.loads(line) for line in path.read_text().splitlines())
+    assert first["command"] == "python experiments/loop_cost.py --width 32"
+    assert second["command"] == "python experiments/loop_cost.py --first-step"
+    assert first["figures"] == {"bare step": 42.123, "rounds": 3}
+    kept.keep({}, None)

@@ -1,0 +1,149 @@
+"""The figures of docs/recipes.md: rows from the directories of finished runs, and tables from rows.
+
+    python experiments/recipe_table.py runs/cgan runs/cgan-2 --out docs/data/recipes.jsonl    adds a row for each run
+    python experiments/recipe_table.py --table docs/data/recipes.jsonl                        the tables, as Markdown
+    python experiments/recipe_table.py --table docs/data/recipes.jsonl --write                puts them into docs/recipes.md
+
+A row says what was played (recipe, seed, the flags in which it differs from the recipe), what it took, and what `metrics.json` says of
+samples and of held-out real images. Runs that differ in nothing but the seed make one line: mean ± sample standard deviation.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import command_line
+import mixtures
+import tyro
+from ablations.tricks import as_flags
+
+PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
+BEGINS, ENDS = "<!-- written by experiments/recipe_table.py: {} -->", "<!-- until here -->"
+
+# Metric -> (heading, factor, digits).
+DIGITS = {
+    "classifier_fd": ("`classifier_fd`", 1, 1),
+    "precision": ("precision", 1, 2),
+    "recall": ("recall", 1, 2),
+    "confident_share": ("confident, %", 100, 0),
+    "rarest_class_share": ("rarest class, %", 100, 1),
+}
+PIXELS = {"sliced_wasserstein": ("sliced Wasserstein", 1, 1), "ms_ssim": ("MS-SSIM", 1, 3)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What to read, and what to write."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Directories of finished runs."""
+    out: Path | None = None
+    """The file of JSON lines to which the rows are added; without it they are only printed."""
+    table: Path | None = None
+    """The file of rows to make tables of."""
+    write: bool = False
+    """Put the tables into docs/recipes.md, between their marks."""
+
+
+def row_of(run: Path) -> dict[str, Any]:
+    """The row of a finished run."""
+    from gan_jax.config import ConfigError, load_config
+    from gan_jax.run_directory import read_json, read_record
+
+    record, config = read_record(run), load_config(run / "config.yaml")
+    if record.get("status") != "finished":
+        raise ConfigError(f"{run}: its status is {record.get('status')}; rows are made of finished runs")
+    base = command_line.recipes()[config.recipe][1]
+    changed = mixtures.changes(dataclasses.replace(config, out=None), dataclasses.replace(base, recipe=config.recipe))
+    measured = read_json(run / "metrics.json")
+    return {
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "changes": changed,
+        "steps": record["step"],
+        "seconds": record["seconds"],
+        "processor_seconds": record.get("processor_seconds"),
+        "metrics": {each["metric"]: round(each["value"], 5) for each in measured},
+        "real": {each["metric"]: round(each["real"], 5) for each in measured if each["real"] is not None},
+        "cpu": record["cpu"],
+        "cpus_allowed": record["cpus_allowed"],
+        "versions": {name: record["versions"][name] for name in ("python", "jax")},
+    }
+
+
+def games(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The rows by what was played, each seed once (its last row), in the order of their first rows."""
+    found: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["recipe"], json.dumps(row["changes"], sort_keys=True)), {})[row["seed"]] = row
+    return [[of[seed] for seed in sorted(of)] for of in found.values()]
+
+
+def table(chosen: Sequence[Sequence[dict[str, Any]]], columns: dict[str, tuple[str, float, int]]) -> str:
+    """One line for real images, where they were measured, and one for each game."""
+    heads = ["recipe", "seeds", "steps", "processor time, s", *(heading for heading, _, _ in columns.values())]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    real = {name: value for rows in chosen for row in rows for name, value in row["real"].items()}
+    if real:
+        cells = [f"{factor * real[name]:.{digits}f}" if name in real else "" for name, (_, factor, digits) in columns.items()]
+        lines.append(f"| real images, held out | | | | {' | '.join(cells)} |")
+    for rows in chosen:
+        cells = [f"`{rows[0]['recipe']}`", ", ".join(str(row["seed"]) for row in rows), f"{rows[0]['steps']:,}"]
+        cells.append(mixtures.mean_and_deviation([row["processor_seconds"] for row in rows], 0).partition(" ")[0])
+        for name, (_, factor, digits) in columns.items():
+            values = [factor * row["metrics"][name] for row in rows if name in row["metrics"]]
+            cells.append(mixtures.mean_and_deviation(values, digits))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def tables(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Name -> table: digits at the recipes' own length, digits otherwise, and what is measured in pixels."""
+    of_digits = [game for game in games(rows) if "classifier_fd" in game[0]["metrics"]]
+    return {
+        "own length": table([game for game in of_digits if not game[0]["changes"]], DIGITS),
+        "shorter": table([game for game in of_digits if game[0]["changes"]], DIGITS),
+        "pixels": table([game for game in games(rows) if "classifier_fd" not in game[0]["metrics"]], PIXELS),
+    }
+
+
+def filled(text: str, found: dict[str, str]) -> str:
+    """The page with each table between its marks."""
+    from gan_jax.config import ConfigError
+
+    for name, lines in found.items():
+        before, mark, rest = text.partition(BEGINS.format(name))
+        _, end, after = rest.partition(ENDS)
+        if not mark or not end:
+            raise ConfigError(f"{PAGE}: has no place for the table of {name}: {BEGINS.format(name)} ... {ENDS}")
+        text = f"{before}{mark}\n{lines}\n{end}{after}"
+    return text
+
+
+def main() -> None:
+    """Reads the flags; makes rows, or tables."""
+    flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__))
+    with command_line.errors_as_lines():
+        from gan_jax.config import ConfigError
+
+        if bool(flags.runs) == (flags.table is not None):
+            raise ConfigError("name directories of runs, or a file with --table; see --help")
+        if flags.write and flags.table is None:
+            raise ConfigError("--write: needs the file of rows, --table docs/data/recipes.jsonl")
+        rows = [row_of(run) for run in flags.runs]
+        for row in rows:
+            command = f"python experiments/train.py {row['recipe']} --seed {row['seed']} {as_flags(row['changes'])}"
+            print(command.strip(), json.dumps(row["metrics"]), sep="\n")
+        if flags.out is not None:
+            mixtures.append_rows(flags.out, rows)
+        if flags.table is not None:
+            found = tables(mixtures.read_rows(flags.table))
+            print("\n\n".join(f"{name}\n\n{lines}" for name, lines in found.items()))
+            if flags.write:
+                PAGE.write_text(filled(PAGE.read_text(), found))
+
+
+if __name__ == "__main__":
+    main()
