@@ -2,6 +2,8 @@
 
     python tests/parallel_cases.py 2,4,8 sngan hinge             rows of MODELS and ADVERSARIAL, in every placement
     python tests/parallel_cases.py 2,4,8 sngan hinge --float64   whether the programs are the same, apart from rounding
+    python tests/parallel_cases.py > docs/data/parallel.jsonl    all of them, on 2, 4 and 8 devices
+    python tests/parallel_cases.py --table docs/data/parallel.jsonl
 
 In float64 a rounding error is 1e-16, and a unit so near to the kink of its activation that rounding decides about it is next to
 impossible: what is left of a difference is a difference of the programs. All that is computed in float32 is computed in float64
@@ -13,6 +15,7 @@ import dataclasses
 import functools
 import json
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -24,11 +27,14 @@ if __name__ == "__main__":
     import conftest  # noqa: F401 - the simulated devices, before JAX looks at any
 
 import numpy as np
+import optax
 from small_recipes import RECIPES, one_recipe_per_model, shrunk, started
 
 from gan_jax.gan import play
 from gan_jax.losses import ADVERSARIAL
+from gan_jax.models import MODELS
 from gan_jax.parallel import PLACEMENTS, make_placement, place, state_shardings
+from gan_jax.typing import Players
 
 RNG = jax.random.key(3)
 # Their networks draw (dropout, an encoder's noise): under shard_map and pmap each device has draws of its own.
@@ -40,7 +46,9 @@ def deterministic(config, batch_size=8):
     quiet = {"wgan_gp": 0.0, "dragan": 0.0, "zero_centered": 0.0, "consistency": 0.0, "balanced_consistency": 0.0}
     penalty = dataclasses.replace(config.penalty, **quiet, latent_consistency=0.0)
     inputs = dataclasses.replace(config.inputs, instance_noise=0.0, diff_augment="", ada=0.0)
-    ttur = dataclasses.replace(config.ttur, generator="sgd", discriminator="sgd", generator_lr=1.0, discriminator_lr=1.0)
+    # Momentum with a decay of 0 is SGD that keeps its last gradient.
+    sgd = {"generator": "momentum", "discriminator": "momentum", "generator_lr": 0.01, "discriminator_lr": 0.01, "b1": 0.0}
+    ttur = dataclasses.replace(config.ttur, **sgd)
     model = dataclasses.replace(config.model, dtype=jnp.dtype(jnp.float32).name)
     return dataclasses.replace(config, penalty=penalty, inputs=inputs, ttur=ttur, model=model, batch_size=batch_size)
 
@@ -77,17 +85,26 @@ def one_step(case, kind=None, devices=1, **options):
 
 
 def difference(start, one, many):
-    """How far two steps lead apart: for each player |a - b| / |a - start| in the Euclidean norm of all its parameters; the larger.
+    """How far two steps lead apart: for each player |a - b| / |a - start| in the Euclidean norm of all its parameters; the larger."""
+    return max(distance(a, b) / max(distance(a, s), 1e-30) for s, a, b in zip(start, one, many, strict=True))
 
-    With SGD that is the relative error of the gradient, whatever the learning rate.
-    """
 
-    def norm(first, second):
-        pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
-        return np.sqrt(sum(np.sum(np.square(np.asarray(a, np.float64) - np.asarray(b, np.float64))) for a, b in pairs))
+def distance(one, many):
+    """The Euclidean norm of the difference of two trees."""
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True)
+    return float(np.sqrt(sum(np.sum(np.square(np.asarray(a, np.float64) - np.asarray(b, np.float64))) for a, b in pairs)))
 
-    players = zip(start, one, many, strict=True)
-    return max(float(norm(a, b) / max(norm(a, s), 1e-30)) for s, a, b in players)
+
+def gradient_error(one, many):
+    """The relative error of a player's last gradient, as the optimiser's state kept it: |a - b| / |a|; the larger of the players'."""
+
+    def gradients(state):
+        nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, optax.TraceState))
+        return [node.trace for node in nodes if isinstance(node, optax.TraceState)]
+
+    pairs = list(zip(gradients(one), gradients(many), strict=True))
+    assert len(pairs) == len(Players._fields)
+    return max(distance(a, b) / max(distance(a, jax.tree.map(np.zeros_like, a)), 1e-30) for a, b in pairs)
 
 
 def far(metrics, others):
@@ -100,33 +117,56 @@ def far(metrics, others):
 
 
 def largest(one, many):
-    """The largest difference of a parameter after an SGD step of learning rate 0.01; that of the cases is 1, and SGD is linear in it."""
-    return max(0.01 * float(np.abs(a - b).max(initial=0)) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True))
+    """The largest difference of a parameter."""
+    return max(float(np.abs(a - b).max(initial=0)) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True))
 
 
 def compared(name, devices):
-    """Rows (devices, what is compared, `difference`, `largest`, `far`): each placement with one device, and two with each other."""
+    """Rows: each placement with one device, and the two mapped ones with each other."""
     case = of_loss(name) if name in ADVERSARIAL else of_model(name)
-    start, one, _, metrics = one_step(case)
+    one = one_step(case)
+    about = {"name": name, "dtype": jnp.dtype(jnp.float32).name}
     for count in devices:
         found = {kind: one_step(case, kind, count) for kind in PLACEMENTS}
-        for kind, (_, many, _, others) in found.items():
-            yield count, kind, difference(start, one, many), largest(one, many), far(metrics, others)
-        mapped, other = found["shard_map"], found["pmap"]
-        between = difference(start, mapped[1], other[1]), largest(mapped[1], other[1]), far(mapped[3], other[3])
-        yield count, "shard_map, pmap", *between
+        pairs = {kind: (one, many) for kind, many in found.items()} | {"shard_map, pmap": (found["shard_map"], found["pmap"])}
+        for kind, ((_, params, state, metrics), (_, others, other_state, other_metrics)) in pairs.items():
+            figures = {"gradient": gradient_error(state, other_state), "parameter": largest(params, others)}
+            yield about | {"devices": count, "compared": kind} | figures | {"metrics": far(metrics, other_metrics)}
+
+
+def table(rows):
+    """The table of docs/parallel.md: the worst figures over the numbers of devices, without what draws numbers of its own."""
+
+    def worst(name, dtype, figure, *kinds):
+        found = [row[figure] for row in rows if row["name"] == name and row["dtype"] == dtype and row["compared"] in kinds]
+        return f"{max(found):.1e}" if found else "-"
+
+    heads = ["model or loss", "float32: gradient, `jit`", "`shard_map`, `pmap`", "parameter", "float64: gradient", "parameter"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for name in dict.fromkeys(row["name"] for row in rows):
+        draws = name in DRAWS_IN_NETWORKS
+        kinds = ("jit", "shard_map, pmap") if draws else PLACEMENTS
+        mapped = "other draws" if draws else worst(name, "float32", "gradient", "shard_map", "pmap")
+        cells = [worst(name, "float32", "gradient", "jit"), mapped, worst(name, "float32", "parameter", *kinds)]
+        cells += [worst(name, "float64", figure, *kinds) for figure in ("gradient", "parameter")]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main():
-    """Prints one line of JSON for each comparison."""
+    """Prints one line of JSON for each comparison, or the table of a file of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("devices", type=lambda text: [int(count) for count in text.split(",")], metavar="2,4,8")
-    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("devices", nargs="?", default="2,4,8", metavar="2,4,8")
+    parser.add_argument("names", nargs="*", default=[*ADVERSARIAL, *MODELS], metavar="NAME")
     parser.add_argument("--float64", action="store_true")
+    parser.add_argument("--table", type=Path, metavar="FILE")
     chosen = parser.parse_args()
+    if chosen.table:
+        print(table([json.loads(line) for line in chosen.table.read_text().splitlines()]))
+        return
     for name in chosen.names:
-        for row in compared(name, chosen.devices):
-            print(json.dumps([name, *row]), flush=True)
+        for row in compared(name, [int(count) for count in chosen.devices.split(",")]):
+            print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

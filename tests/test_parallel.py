@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 from games import point_game, points
-from parallel_cases import DRAWS_IN_NETWORKS, RNG, difference, far, largest, of_loss, of_model, one_step
+from parallel_cases import DRAWS_IN_NETWORKS, RNG, difference, far, gradient_error, largest, of_loss, of_model, one_step
 from small_recipes import RECIPES, shrunk
 
 from gan_jax import nn
@@ -136,16 +136,19 @@ def test_feature_matching_and_lecam_mean_the_whole_batch():
 
 
 def check_case(case, devices, kinds=PLACEMENTS, draws=False):
-    start, one, _, metrics = one_step(case)
+    _, one, state, metrics = one_step(case)
     results = {}
     for kind in kinds:
-        _, results[kind], _, found = one_step(case, kind, devices)
+        _, many, other_state, found = one_step(case, kind, devices)
+        results[kind] = many, other_state
         if kind == "jit" or not draws:
-            assert difference(start, one, results[kind]) < ROUNDING, kind
-            assert largest(one, results[kind]) < 1e-6, kind
+            assert gradient_error(state, other_state) < ROUNDING, kind
+            assert largest(one, many) < 1e-6, kind
             assert not far(metrics, found), kind
     if {"shard_map", "pmap"} <= set(kinds):
-        assert difference(start, results["shard_map"], results["pmap"]) < 1e-6
+        (mapped, mapped_state), (other, other_state) = results["shard_map"], results["pmap"]
+        assert gradient_error(mapped_state, other_state) < 1e-6
+        assert largest(mapped, other) < 1e-6
 
 
 def test_a_dcgan_with_every_layer_that_couples_examples_is_the_same_on_two_devices():
@@ -172,11 +175,12 @@ def check_in_float64(name, devices):
     command = [sys.executable, str(script), devices, name, "--float64"]
     rows = [json.loads(line) for line in subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()]
     assert len(rows) == 4 * len(devices.split(","))
-    for _, count, kind, relative, absolute, metrics in rows:
-        if name not in DRAWS_IN_NETWORKS or kind in ("jit", "shard_map, pmap"):
-            assert relative < SAME_PROGRAM, (count, kind)
-            assert absolute < SAME_PROGRAM, (count, kind)
-            assert not metrics, (count, kind)
+    for row in rows:
+        assert row["dtype"] == "float64"
+        if name not in DRAWS_IN_NETWORKS or row["compared"] in ("jit", "shard_map, pmap"):
+            assert row["gradient"] < SAME_PROGRAM, row
+            assert row["parameter"] < SAME_PROGRAM, row
+            assert not row["metrics"], row
 
 
 def test_a_small_game_is_the_same_on_two_devices_in_float64():
