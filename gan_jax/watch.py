@@ -17,6 +17,7 @@ from gan_jax.checkpoint import Checkpointer
 from gan_jax.config import Config, save_config
 from gan_jax.evaluation import extractor_of, needs_context
 from gan_jax.gan import sampling_params
+from gan_jax.models import MODELS
 from gan_jax.monitor import SURE, Finding, Monitor, Setting
 from gan_jax.monitor.history import KEPT
 from gan_jax.monitor.samples import NEAREST
@@ -31,6 +32,9 @@ REPLAYED = 5000  # records that a resumed run goes through again, in about a sec
 def describe_setting(config: Config, experiment: Experiment, params: Players, opt_state: GameState, steps: int) -> Setting:
     """What the monitor has to know of a game."""
     chance = monitor.CHANCE.get(config.loss.name)
+    if config.loss.name == "least_squares":
+        real, fake = np.mean(config.loss.real_target or 1.0), np.mean(config.loss.fake_target or 0.0)
+        chance = float((real - fake) / 2) ** 2
     if config.penalty.wgan_gp:
         lipschitz = "penalty"
     elif config.ttur.clip_weights:
@@ -40,6 +44,8 @@ def describe_setting(config: Config, experiment: Experiment, params: Players, op
     else:
         penalised = config.penalty.r1 or config.penalty.r2 or config.penalty.zero_centered or config.penalty.dragan
         lipschitz = "penalty" if penalised else "none"
+    known = tuple(MODELS[config.model.name].options)
+    normalises = bool(jax.tree.leaves(opt_state.networks.discriminator.get("batch_stats", {})))
     return Setting(
         loss=config.loss.name,
         chance=chance if chance is None or not config.loss.halve else chance / 2,
@@ -48,9 +54,12 @@ def describe_setting(config: Config, experiment: Experiment, params: Players, op
         lipschitz=lipschitz,
         slope=config.penalty.target if config.penalty.wgan_gp else 0.0,
         is_images=len(experiment.game.image_shape) == 3,
-        mixed_statistics=config.strategy.joint_batches and bool(jax.tree.leaves(opt_state.networks.discriminator.get("batch_stats", {}))),
+        mixed_statistics=config.strategy.joint_batches and normalises,
         past_fakes=bool(config.inputs.replay_size or config.strategy.pool_size),
         scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
+        freeze=Players(config.strategy.freeze_generator, config.strategy.freeze_discriminator),
+        model_options=known,
+        discriminator_batch_norm=normalises and "discriminator_norm" in known,
     )
 
 
@@ -90,6 +99,11 @@ def ema_progress(average: PyTree, params: PyTree, start: PyTree) -> Array:
     return jnp.where(way(params) > 0, way(average) / way(params), jnp.nan)
 
 
+def grid_labels(count: int, num_classes: int) -> np.ndarray:
+    """The classes of a grid of samples, int [count]: one a column where there are as many columns."""
+    return np.arange(count) % num_classes
+
+
 class Probes:
     """Measures samples for the monitor. A pure function of the state of the game: a resumed run measures the same.
 
@@ -105,13 +119,14 @@ class Probes:
         count = min(at_hand, max(64, 2**24 // size))
         chosen = np.random.default_rng(0).permutation(len(source))[:count]
         real = np.asarray(source.images[np.sort(chosen)])
-        self._reference = monitor.make_reference(real, config.sample_grid**2)
+        # The grid's columns; codes that are not in the data have no images of their own to vary like.
+        asked = experiment.game.num_classes if experiment.game.sample_labels is None and source.labels is not None else 0
+        self._labels = grid_labels(config.sample_grid**2, asked) if asked else None
+        of_real = np.asarray(source.labels)[np.sort(chosen)] if asked else None
+        self._reference = monitor.make_reference(real, config.sample_grid**2, of_real)
         self._classifier = None
         if len(source.shape) == 3 and extractor_of(config, source) == "digit_classifier":
             self._classifier = metrics.feature_extractor("digit_classifier", config.evaluation.weights)
-        # The grid's columns; codes that are not in the data have no images of their own to vary like.
-        asked = experiment.game.num_classes if experiment.game.sample_labels is None else 0
-        self._labels = np.arange(config.sample_grid**2) % asked if asked else None
         plain = not experiment.game.num_classes and not needs_context(experiment) and not experiment.game.input_transforms
         self._slope = critic_slope(experiment) if config.loss.name == "wasserstein" and plain else None
         self._real = self._reference.images[: config.sample_grid**2].reshape(-1, *source.shape)

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from gan_jax import monitor
-from gan_jax.config import Config, check, flatten
+from gan_jax.build import build
+from gan_jax.config import Config, LossConfig, ModelConfig, check
+from gan_jax.models import MODELS
 from gan_jax.monitor import ADVICE, CHANCE, DETECTORS, Monitor, Setting
+from gan_jax.monitor.advice import fitting
 from gan_jax.monitor.samples import intrinsic_dimension, log_spectrum, make_reference, sample_figures, spread, squared_distances
 from gan_jax.monitor.signals import PLACES, init_signals, move_signals, update_signals
 from gan_jax.typing import Players
@@ -207,18 +210,22 @@ def test_effective_number_of_classes():
     np.testing.assert_allclose(figures["samples/confident"], 2.5 / 3, rtol=1e-6)
 
 
-def test_spread_of_each_class_by_hand():
-    # Points on a line: a class at -3s, -s, s, 3s has the unbiased variance 20/3 s^2, and sqrt(2 * 20/3) s = 3.651 s between two of them.
-    line = np.array([-3.0, -1, 1, 3])
-    classes = [0.05 * line, 0.1 * line, 0.1 * line + 0.2, 0.01 * line]
-    samples, labels = np.stack(classes, axis=1).reshape(-1, 1), np.arange(16) % 4
-    reference = make_reference(np.array([[-1.0], [1.0]] * 8), 16)  # two of these lie sqrt(2 * 16/15) apart
+def test_spread_of_each_class_beside_its_training_images_by_hand():
+    # Points at -3s, -s, s, 3s have the unbiased variance 20/3 s^2, and two of them lie sqrt(40/3) s apart.
+    line, labels = np.array([-3.0, -1, 1, 3]), np.arange(20) % 5
+    real = np.stack([0.1 * line, 0.1 * line + 0.2, 0.2 * line, 0.001 * line, 0 * line], axis=1).reshape(-1, 1)
+    reference = make_reference(real, 16, labels)
+    np.testing.assert_allclose(reference.class_spreads[2], 0.2 * np.sqrt(40 / 3), rtol=1e-6)
+    # The shares: 1/2, 1, 1/20, and 1 for a class whose training images hardly vary; one whose do not vary at all does not count.
+    samples = np.stack([0.05 * line, 0.1 * line, 0.01 * line, 0.001 * line, 0.3 * line], axis=1).reshape(-1, 1)
     figures = monitor.spread_within_classes(samples, labels, reference)
-    np.testing.assert_allclose(figures["samples/class_spread"], 0.075 * np.sqrt(40 / 3) / np.sqrt(32 / 15), rtol=1e-5)
-    np.testing.assert_allclose(figures["samples/least_class_spread"], 0.01 / 0.075, rtol=1e-5)
-    assert figures["samples/least_varied_class"] == 3
-    assert monitor.spread_within_classes(samples[:15], labels[:15], reference) == {}
+    np.testing.assert_allclose(figures["samples/class_spread"], 0.75, rtol=1e-3)
+    np.testing.assert_allclose(figures["samples/least_class_spread"], 0.05, rtol=1e-5)
+    assert figures["samples/least_varied_class"] == 2
+    # Without its fourth sample the third class has too few.
+    assert monitor.spread_within_classes(samples[:17], labels[:17], reference)["samples/least_varied_class"] == 0
     assert monitor.spread_within_classes(samples * np.nan, labels, reference) == {}
+    assert monitor.spread_within_classes(samples, labels, make_reference(real, 16)) == {}
 
 
 # -- detectors -------------------------------------------------------------------------------------------------
@@ -410,6 +417,13 @@ def test_classes_that_do_not_vary_yet_have_not_collapsed():
     assert [finding.id for finding in findings_of(stream(sample=both, start=0))] == ["mode_collapse"]
 
 
+def test_a_player_that_is_frozen_on_purpose_is_not_called_frozen_before_it_should_move():
+    still = {"monitor/generator_update_ratio": lambda step: 0.0 if step < 410 else 0.004}
+    assert findings_of(stream(still, start=0), freeze=Players(400, 0)) == []
+    for freeze in (Players(300, 0), Players(1000, 0), Players(0, 400)):  # moves too late; frozen for the whole run; the other player
+        assert [finding.id for finding in findings_of(stream(still, start=0), freeze=freeze)] == ["generator_frozen"]
+
+
 def test_mixed_batches_are_named_at_the_first_record():
     (finding,) = findings_of(stream(), mixed_statistics=True)
     assert (finding.id, finding.step) == ("mixed_batches", 10)
@@ -472,29 +486,27 @@ def test_tables_have_the_same_rows_in_the_same_order():
     assert set(BROKEN) == set(DETECTORS) - {"non_finite", "mixed_batches"}
 
 
-def advised():
-    """Pairs of (finding, flags), in bins in which no flag occurs twice: tyro takes its time."""
-    bins = []
-    for id, row in ADVICE.items():
-        for line in row.advice:
-            words = shlex.split(line)
-            names = {word for word in words if word.startswith("--")}
-            place = next((entry for entry in bins if not entry[0] & names), None)
-            if place is None:
-                bins.append(place := (set(), []))
-            place[0].update(names)
-            place[1].append((id, words))
-    return [entry for _, entry in bins]
-
-
-@pytest.mark.parametrize("lines", advised(), ids=lambda lines: f"{len(lines)} lines")
-def test_every_advised_flag_can_be_typed(lines):
+@pytest.mark.parametrize("id", ADVICE)
+def test_every_advice_can_be_played_by_the_default_model(id):
     import tyro
 
-    words = [word for _, flags in lines for word in flags]
-    config = check(tyro.cli(Config, args=words))
-    defaults, known = flatten(Config()), flatten(config)
-    assert set(known) == set(defaults)
+    start = Config(model=ModelConfig(name="dcgan", width=4), loss=LossConfig(fake_target=(0.1, 0.1)))
+    setting = Setting(model_options=tuple(MODELS["dcgan"].options), discriminator_batch_norm=True)
+    lines = fitting(ADVICE[id].advice, setting)
+    assert len(lines) == len(ADVICE[id].advice)
+    for line in lines:
+        config = check(tyro.cli(Config, args=shlex.split(line), default=start))
+        build(config, (32, 32, 1), 0)
+
+
+def test_advice_fits_the_run():
+    lines = ["--penalty.r1 1", "--model.up nearest", "--ttur.b1 0"]
+    assert fitting(lines, Setting()) == lines
+    assert fitting(lines, Setting(model_options=("norm",))) == ["--penalty.r1 1", "--ttur.b1 0"]
+    known = Setting(model_options=("up", "discriminator_norm"), discriminator_batch_norm=True)
+    assert fitting(lines, known) == ["--penalty.r1 1 --model.discriminator-norm none", "--model.up nearest", "--ttur.b1 0"]
+    already = "--model.discriminator-norm none --transform.spectral-norm discriminator"
+    assert fitting([already], known) == [already]
 
 
 def test_every_detector_says_what_it_looks_for():

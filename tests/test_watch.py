@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from gan_jax.build import build
-from gan_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig, MonitorConfig, PenaltyConfig, TturConfig, load_config
+from gan_jax.config import Config, DataConfig, EvaluationConfig, ModelConfig, MonitorConfig, PenaltyConfig, TturConfig, check, load_config
 from gan_jax.data import load
 from gan_jax.run import train
 from gan_jax.watch import Probes, critic_slope, describe_setting, ema_progress
@@ -133,3 +133,32 @@ def test_slope_of_a_linear_critic_is_its_weights_norm():
 def test_progress_of_an_average():
     # The average has gone 1 of 4 steps of the way.
     assert float(ema_progress({"a": jnp.array([1.0, 1.0])}, {"a": jnp.array([1.0, 4.0])}, {"a": jnp.array([1.0, 0.0])})) == 0.25
+
+
+@pytest.mark.parametrize(("targets", "chance"), [({}, 0.25), ({"real_target": (1.0, 1.0), "fake_target": (-1.0, -1.0)}, 1.0)])
+def test_chance_of_least_squares_lies_between_its_targets(targets, chance):
+    # In the middle between a and b each half of the loss is ((a - b) / 2)^2 / 2.
+    config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="least_squares", **targets))
+    experiment = build(config, (2,))
+    state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    assert describe_setting(config, experiment, *state, 24).chance == chance
+
+
+def test_the_classes_of_the_probes_are_those_of_the_grid():
+    """A generator whose class 7 is one image, drawn by the run's own sampler."""
+    from gan_jax.records import sampler
+
+    config = check(Config(sample_grid=8, model=ModelConfig(name="mlp", conditional=True, options={"generator_hidden": "8"})))
+    source = load(config)
+    experiment = build(config, source.shape, source.num_classes)
+    params, opt_state = jax.jit(experiment.gan.init)(jax.random.key(0))
+    collapsed = experiment.gan._replace(
+        sample=lambda params, opt_state, rng, count, labels, context: jnp.where(
+            (labels == 7)[:, None, None, None], 0.0, jax.random.uniform(rng, (count, *source.shape), minval=-1)
+        )
+    )
+    samples = sampler(config, experiment._replace(gan=collapsed), source)(params, opt_state)
+    figures = Probes(config, experiment, source, None)(samples, params, opt_state)
+    assert figures["samples/least_varied_class"] == 7
+    assert figures["samples/least_class_spread"] == 0
+    assert figures["samples/class_spread"] > 0.5

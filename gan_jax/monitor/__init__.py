@@ -7,7 +7,7 @@ records and of nothing else, so that a resumed run finds what an uninterrupted o
 
 from typing import Any, NamedTuple
 
-from gan_jax.monitor.advice import ADVICE, EXPLAINS
+from gan_jax.monitor.advice import ADVICE, EXPLAINS, fitting
 from gan_jax.monitor.detectors import DETECTORS
 from gan_jax.monitor.history import CHANCE, History, Record, Seen, Setting
 from gan_jax.monitor.samples import Reference, class_figures, make_reference, sample_figures, spread_within_classes
@@ -69,15 +69,15 @@ class Monitor:
                 continue
             seen = detect(self.history, self.setting)
             if seen is not None:
-                self.found[id] = _finding(id, seen, int(record["step"]))
+                self.found[id] = self._finding(id, seen, int(record["step"]))
                 new.append(self.found[id])
         return new
 
-
-def _finding(id: str, seen: Seen, step: int) -> Finding:
-    row = ADVICE[id]
-    evidence = {name: round(value, 6) if isinstance(value, float) else value for name, value in seen.evidence.items()}
-    return Finding(id, row.what, step, seen.since, evidence, seen.confidence, list(row.causes), list(row.advice), row.trick)
+    def _finding(self, id: str, seen: Seen, step: int) -> Finding:
+        row = ADVICE[id]
+        evidence = {name: round(value, 6) if isinstance(value, float) else value for name, value in seen.evidence.items()}
+        advice = fitting(row.advice, self.setting)
+        return Finding(id, row.what, step, seen.since, evidence, seen.confidence, list(row.causes), advice, row.trick)
 
 
 __all__ = [

@@ -15,7 +15,7 @@ ROWS = 3  # records in a row that a state must last
 CHANCE = {
     "minimax": 2 * math.log(2),
     "non_saturating": 2 * math.log(2),
-    "least_squares": 0.25,
+    "least_squares": 0.25,  # of the targets 1 and 0
     "hinge": 2.0,
     "relativistic": math.log(2),
     "relativistic_average": 2 * math.log(2),
@@ -37,6 +37,9 @@ class Setting(NamedTuple):
         past_fakes: whether D may be shown fakes, or meet players, of the past.
         scale_free: `Players` of whether a player's weights are normalised (spectral or weight normalisation), so that its
             function does not depend on their size, and the norm of its gradient is arbitrary.
+        freeze: `Players` of the number of first steps in which a player is not to move.
+        model_options: the options that the model has, for advice that can be typed; None where nobody knows.
+        discriminator_batch_norm: whether the discriminator normalises over the batch, and can be told not to.
     """
 
     loss: str = "non_saturating"
@@ -49,6 +52,9 @@ class Setting(NamedTuple):
     mixed_statistics: bool = False
     past_fakes: bool = True
     scale_free: Players = Players(False, False)
+    freeze: Players = Players(0, 0)
+    model_options: tuple[str, ...] | None = None
+    discriminator_batch_norm: bool = False
 
 
 class History:

@@ -70,7 +70,7 @@ def _one_class(row: Record) -> bool:
 
 
 def class_collapse(history: History, setting: Setting) -> Seen | None:
-    """A class whose samples are nearly one image, while those of most classes vary."""
+    """A class whose samples are nearly one image where its training images vary, while the samples of most classes vary, too."""
     shown = ("samples/least_varied_class", "samples/least_class_spread", "samples/class_spread")
 
     def holds(row: Record) -> bool:

@@ -1,11 +1,13 @@
 """What samples give away: their variety, their likeness to the training images, their spectrum. NumPy, on small grids of samples."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 NEAREST = 2000  # training images searched for copies
 SATURATED = 0.995
+PER_CLASS = 4  # samples of a class whose spread says something
 COPY = 0.3  # of the usual distance of two neighbours among the training images
 
 
@@ -20,6 +22,7 @@ class Reference(NamedTuple):
         dimension: of as many images as there are samples; see `intrinsic_dimension`.
         saturated: share of pixels beyond 0.995.
         log_spectrum: see `log_spectrum`; None for points.
+        class_spreads: see `class_spreads`; empty where the classes are not known.
     """
 
     images: np.ndarray
@@ -29,14 +32,16 @@ class Reference(NamedTuple):
     dimension: float
     saturated: float
     log_spectrum: np.ndarray | None
+    class_spreads: Mapping[int, float]
 
 
-def make_reference(images: np.ndarray, samples: int) -> Reference:
+def make_reference(images: np.ndarray, samples: int, labels: np.ndarray | None = None) -> Reference:
     """Measures training images.
 
     Args:
         images: uint8, or float in [-1, 1], [n, ...]; a few hundred suffice, `NEAREST` are of use.
         samples: how many samples will be compared with them.
+        labels: int [n], their classes, for `spread_within_classes`.
     """
     images = _float(images)
     flat = images.reshape(len(images), -1)
@@ -50,6 +55,7 @@ def make_reference(images: np.ndarray, samples: int) -> Reference:
         dimension=intrinsic_dimension(flat[: max(samples, 8)]),
         saturated=float((np.abs(flat) > SATURATED).mean()),
         log_spectrum=log_spectrum(images[:512]) if images.ndim == 4 else None,
+        class_spreads={} if labels is None else class_spreads(flat, labels),
     )
 
 
@@ -107,29 +113,38 @@ def class_figures(probabilities: np.ndarray) -> dict[str, float]:
 
 
 def spread_within_classes(samples: np.ndarray, labels: np.ndarray, reference: Reference) -> dict[str, float]:
-    """How much the samples of each class vary.
+    """How much the samples of each class vary, beside how much its training images do.
 
     Args:
         samples: float [n, ...] in [-1, 1], of the shape of the reference.
         labels: int [n], the classes that were asked for.
-        reference: of the training images.
+        reference: of the training images, with their classes.
 
     Returns:
-        `samples/class_spread`, the median over the classes of the root mean square distance of two samples, as a share of that of any two
-        training images; `samples/least_class_spread`, the smallest as a share of the median; `samples/least_varied_class`, whose it is.
-        Nothing where a class has fewer than 4 samples, or not all are finite.
+        `samples/class_spread`, `samples/least_class_spread`: median and least over the classes of the root mean square distance of two
+        samples of a class, as a share of that of two of its training images; `samples/least_varied_class`, whose the least is. Classes
+        of which there are fewer than `PER_CLASS` samples or training images, or whose training images are all alike, do not count;
+        nothing where none is left, or where a sample is not finite.
     """
     flat = _float(samples).reshape(len(samples), -1)
-    classes, counts = np.unique(labels, return_counts=True)
-    if counts.min() < 4 or not np.isfinite(flat).all():
+    if not np.isfinite(flat).all():
         return {}
-    spreads = np.array([spread(flat[labels == label]) for label in classes])
-    middle = float(np.median(spreads))
+    own = class_spreads(flat, labels)
+    shares = {label: own[label] / real for label, real in reference.class_spreads.items() if label in own and real > 1e-6}
+    if not shares:
+        return {}
+    least = min(shares, key=lambda label: shares[label])
     return {
-        "samples/class_spread": middle / max(reference.spread, 1e-12),
-        "samples/least_class_spread": float(spreads.min()) / max(middle, 1e-12),
-        "samples/least_varied_class": float(classes[spreads.argmin()]),
+        "samples/class_spread": float(np.median(list(shares.values()))),
+        "samples/least_class_spread": shares[least],
+        "samples/least_varied_class": float(least),
     }
+
+
+def class_spreads(points: np.ndarray, labels: np.ndarray) -> dict[int, float]:
+    """`spread` of the points [n, dim] of each class with at least `PER_CLASS` of them."""
+    classes, counts = np.unique(labels, return_counts=True)
+    return {int(label): spread(points[labels == label]) for label in classes[counts >= PER_CLASS]}
 
 
 def spread(points: np.ndarray) -> float:

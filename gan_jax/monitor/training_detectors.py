@@ -6,7 +6,7 @@ import numpy as np
 
 from gan_jax.monitor.history import ROWS, Detector, History, Record, Seen, Setting, figures, lasts, number, streak
 from gan_jax.monitor.sample_detectors import quality_of_samples
-from gan_jax.monitor.signals import LARGE_GRADIENT, PLACES
+from gan_jax.monitor.signals import LARGE_GRADIENT, PLACES, RATIO_EVERY
 from gan_jax.typing import Players
 
 
@@ -76,11 +76,15 @@ def labels_swapped(history: History, setting: Setting) -> Seen | None:
 
 
 def frozen(player: str) -> Detector:
-    """A player whose steps move it by less than a millionth of the norm of its weights."""
+    """A player whose steps move it by less than a millionth of the norm of its weights, other than in the first steps of a run, if it was
+    frozen on purpose for these."""
     name = f"monitor/{player}_update_ratio"
 
     def detect(history: History, setting: Setting) -> Seen | None:
-        rows = streak(history.logs, lambda row: 0 <= number(row, name) < 1e-6)
+        until = getattr(setting.freeze, player)
+        # What a log line tells of the movement may be as old as that.
+        begin = until + RATIO_EVERY if 0 < until < setting.steps else 0
+        rows = streak(history.logs, lambda row: row["step"] >= begin and 0 <= number(row, name) < 1e-6)
         return Seen(int(rows[0]["step"]), 0.95, figures(rows[-1], name)) if lasts(rows, ROWS) else None
 
     return detect
