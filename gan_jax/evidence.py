@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-Verdict: TypeAlias = Literal["helps", "hurts", "unclear"]
+Verdict: TypeAlias = Literal["helps", "hurts", "unclear", "no effect"]
 
 
 class Interval(NamedTuple):
@@ -86,7 +86,8 @@ def t_interval(differences, *, level: float = 0.95) -> Interval:
 
 
 def verdict(differences, *, higher_is_better: bool = True, level: float = 0.95) -> Verdict:
-    """Says what paired differences show: "helps" or "hurts" where both `paired_bootstrap` and `t_interval` leave out 0, else "unclear".
+    """Says what paired differences show: "helps" or "hurts" where both `paired_bootstrap` and `t_interval` leave out 0, "no effect" where
+    all of them are exactly 0, else "unclear".
 
     Both, because the bootstrap is too sure of a few pairs, and Student's interval of differences far from normal.
 
@@ -98,6 +99,8 @@ def verdict(differences, *, higher_is_better: bool = True, level: float = 0.95) 
     Raises:
         ValueError: as for `t_interval`.
     """
+    if not np.any(_checked(differences, level, at_least=2)):
+        return "no effect"
     intervals = t_interval(differences, level=level), paired_bootstrap(differences, level=level)
     if not all(interval.leaves_out_zero for interval in intervals):
         return "unclear"

@@ -211,6 +211,16 @@ def test_written_page_and_cells(file, tmp_path):
     assert plot.Image.open(docs / "images" / "evidence.png").width > 600
 
 
+def test_a_cell_shows_the_ends_of_several_variants(file):
+    one = results.compare(trick("loss-5"), "ring", file, real=0.98)
+    variants = [
+        one._replace(outcome=one.outcome._replace(mean=mean), verdict=verdict)
+        for mean, verdict in ((0.3, "helps"), (-0.2, "unclear"), (0.0, "no effect"))
+    ]
+    assert page.cell("loss-5", variants) == "[ring -0.20 to +0.30* (3 variants)](evidence.md)"
+    assert page.cell("loss-5", variants[:1]) == "[ring +0.30*](evidence.md)"
+
+
 def test_first_choices_obey_their_rule(file):
     good = results.compare(trick("loss-5"), "ring", file, real=0.98)._replace(failed=(0, 0))
     other = good._replace(trick=good.trick._replace(name="other"), closed=0.9)

@@ -65,13 +65,14 @@ def test_t_interval_needs_two():
         ([1.0, -1.1, 0.9, -1.0], "unclear"),
         # The bootstrap of three numbers above 0 leaves out 0; Student's interval does not.
         ([0.1, 1.0, 3.0], "unclear"),
+        ([0.0, 0.0, 0.0], "no effect"),
         # One wild pair: neither interval leaves out 0.
         ([0.1, 0.1, 0.1, 0.1, -9.0], "unclear"),
     ],
 )
 def test_verdict(differences, expected):
     assert verdict(differences) == expected
-    swapped = {"helps": "hurts", "hurts": "helps", "unclear": "unclear"}
+    swapped = {"helps": "hurts", "hurts": "helps", "unclear": "unclear", "no effect": "no effect"}
     assert verdict(differences, higher_is_better=False) == swapped[expected]
     assert verdict(-np.array(differences)) == swapped[expected]
 

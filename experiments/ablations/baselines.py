@@ -63,7 +63,8 @@ def recovered(row: dict[str, Any]) -> float:
     """The share of a mixture that samples make again: their share of high quality times the share of the modes in effect.
 
     high quality * exp(H) / modes, H the entropy of the modes of the samples of high quality: exp(H) equally full modes would have it.
-    1 for perfect samples (the real ones: about 0.98), 1 / modes for those of one mode, 0 where there are none of high quality.
+    1 for perfect samples (real points: 0.993 on the ring, 0.990 on the grid), 1 / modes for those of one mode, 0 where there are none of
+    high quality.
     """
     divergence = row["reverse_kl_good"]
     return 0.0 if divergence is None else row["high_quality"] * math.exp(-divergence)

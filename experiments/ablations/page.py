@@ -14,7 +14,7 @@ TITLES = {"ring": "Ring of 8 Gaussians", "grid": "Grid of 25 Gaussians", "mnist5
 SHOWN = {"ring": "ring", "grid": "grid", "mnist5k": "digits"}
 HEAD = 8  # rows in the README
 HEAD_BEGINS, HEAD_ENDS = "<!-- written by experiments/ablate.py --write -->", "<!-- until here -->"
-MARKS = {"helps": "*", "hurts": "*", "unclear": ""}
+MARKS = {"helps": "*", "hurts": "*"}
 DEAREST = 2.0  # times the time of a step: above it, a trick is not among those to reach for first
 
 INTRODUCTION = """# Evidence: what each trick does, measured
@@ -31,18 +31,20 @@ python experiments/ablate.py --write
 ```
 
 A short budget shows what a trick does early, in these small games, at the strength given; not what it would do in a long run, on other
-data, or at another strength. Nothing was tuned for any trick. The grid's game is far from its end in this budget, as its baseline below
-shows: there modes and quality are traded for each other, and the columns beside the outcome tell them apart.
+data, or at another strength. Nothing was tuned for any trick. The mixtures' baseline lowers its learning rate by a cosine, which does much
+of the work of a moving average of G: without it the average helps much ([strategies.md](strategies.md), and the pair in *Ten tricks
+together*). The grid's game is far from its end in this budget, as its baseline below shows: there modes and quality are traded for each
+other, and the columns beside the outcome tell them apart.
 
 ## How it is measured
 {protocol}
 
 **Differences** are with the trick minus without it, mean over the seeds; brackets hold the 95% percentile interval of a paired bootstrap
 over the seeds (10,000 resamples). Of few seeds that interval is too narrow, so the **verdict** asks more: *helps* or *hurts* only
-where both it and Student's paired 95% interval leave out 0, otherwise *unclear*. There are {comparisons} comparisons: if no trick did
-anything, about one in forty would still be said to help, and as many to hurt. **Gap closed** is the share of the way from the control
-to real examples. **Failed** counts the runs that fail, with the trick and without it: not finite, or fewer than half of the modes or
-classes. **Time** is that of a step over its control's, timed in turn, of a single run.
+where both it and Student's paired 95% interval leave out 0, *no effect* where all runs are identical, otherwise *unclear*. There are
+{comparisons} comparisons: if no trick did anything, about one in forty would still be said to help, and as many to hurt. **Gap closed** is
+the share of the way from the control to real examples. **Failed** counts the runs that fail, with the trick and without it: not finite, or
+fewer than half of the modes or classes. **Time** is that of a step over its control's, timed in turn, of a single run.
 """
 
 PICTURE = """![Effects with their intervals](images/evidence.png)
@@ -114,7 +116,7 @@ def table(comparisons: Sequence[Comparison]) -> str:
         cells = [one.trick.id, one.trick.name, flags, signed(one.outcome.mean, digits), bounds, f"{signed(100 * one.closed, 0)}%"]
         cells += [signed(value, 1 if figure in ("modes", "classes") else 3) for figure, value in one.details.items()]
         cells += [f"{one.failed[0]}, {one.failed[1]}", str(one.seeds), "-" if one.cost is None else f"{one.cost:.2f}"]
-        lines.append(f"| {' | '.join(cells)} | {one.verdict if one.verdict == 'unclear' else f'**{one.verdict}**'} |")
+        lines.append(f"| {' | '.join(cells)} | {f'**{one.verdict}**' if one.verdict in MARKS else one.verdict} |")
     return "\n".join(lines)
 
 
@@ -155,7 +157,7 @@ def first_choices(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
 
 def told(of: Sequence[Comparison]) -> str:
     """One trick's effects on all data, in a line."""
-    parts = [f"{SHOWN[one.data]} {signed(100 * one.closed, 0)}%{'' if one.verdict == 'unclear' else f' ({one.verdict})'}" for one in of]
+    parts = [f"{SHOWN[one.data]} {signed(100 * one.closed, 0)}%{f' ({one.verdict})' if one.verdict in MARKS else ''}" for one in of]
     costs = [one.cost for one in of if one.cost is not None]
     return f"{', '.join(parts)}" + (f"; time {' and '.join(f'{cost:.2f}' for cost in dict.fromkeys(costs))}" if costs else "")
 
@@ -226,17 +228,18 @@ def page(path: Path) -> str:
 
 
 def cell(id: str, comparisons: Sequence[Comparison]) -> str | None:
-    """The evidence cell of a row of docs/tricks.md: the outcome's difference for its first comparison on each data set; a star where it is
-    not unclear."""
+    """The evidence cell of a row of docs/tricks.md: the outcome's difference on each data set, or the least and the greatest of several
+    variants; a star where it helps or hurts."""
     of = [one for one in comparisons if one.trick.id == id]
     if not of:
         return "[not switched alone](evidence.md)" if id in NOT_SWITCHED else None
     parts = []
     for data in DATA:
-        first = next((one for one in of if one.data == data), None)
-        if first is not None:
-            mark = "" if first.verdict == "unclear" else "*"
-            parts.append(f"{SHOWN[data]} {signed(first.outcome.mean, 2 if data != 'mnist5k' else 0)}{mark}")
+        variants = sorted((one for one in of if one.data == data), key=lambda one: one.outcome.mean)
+        ends = variants if len(variants) < 2 else [variants[0], variants[-1]]
+        shown = [f"{signed(one.outcome.mean, 2 if data != 'mnist5k' else 0)}{MARKS.get(one.verdict, '')}" for one in ends]
+        if shown:
+            parts.append(f"{SHOWN[data]} {' to '.join(shown)}" + (f" ({len(variants)} variants)" if len(variants) > 1 else ""))
     return f"[{', '.join(parts)}](evidence.md)"
 
 
@@ -259,7 +262,9 @@ def head(comparisons: Sequence[Comparison]) -> str:
     for of in first_choices(comparisons)[:HEAD]:
         by_data = {one.data: one for one in of}
         flags = "; ".join(dict.fromkeys(f"`{as_flags(one.trick.on)}`" if one.trick.on else "the default" for one in of))
-        shares = [f"{signed(100 * by_data[data].closed, 0)}%{MARKS[by_data[data].verdict]}" if data in by_data else "" for data in DATA]
+        shares = [
+            f"{signed(100 * by_data[data].closed, 0)}%{MARKS.get(by_data[data].verdict, '')}" if data in by_data else "" for data in DATA
+        ]
         lines.append(f"| {of[0].trick.name} | {flags} | {' | '.join(shares)} |")
     return "\n".join(lines)
 

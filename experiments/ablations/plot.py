@@ -10,7 +10,7 @@ from ablations.results import Comparison
 from gan_jax.pictures import save_png
 
 ROW, TOP, LABELS, PANEL, MARGIN = 17, 44, 520, 250, 44
-COLOURS = {"helps": (0, 110, 60), "hurts": (190, 40, 30), "unclear": (130, 130, 130)}
+COLOURS = {"helps": (0, 110, 60), "hurts": (190, 40, 30), "unclear": (130, 130, 130), "no effect": (130, 130, 130)}
 LIMIT = 1.0  # of the share of the gap; what is beyond is drawn at the edge, as an arrow
 
 

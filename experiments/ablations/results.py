@@ -70,7 +70,7 @@ class Comparison(NamedTuple):
         without, with_: means of that outcome.
         details: mean difference of the other figures; None where no seed has it on both sides.
         failed: runs that failed (with, without).
-        verdict: helps, hurts or unclear; "unclear" where there is only one seed.
+        verdict: helps, hurts, unclear, or no effect; "unclear" where there is only one seed.
         closed: share of the distance from the control to real examples that the trick closes (negative: opens).
         cost: time of a step with the trick over that without, or None.
     """
