@@ -15,6 +15,7 @@ _SUBMODULES = (
     "contexts",
     "data",
     "evaluation",
+    "evidence",
     "export",
     "fields",
     "game",

@@ -1,6 +1,8 @@
 """The README's and the pages' Python runs; their links lead somewhere; the files, scripts, recipes and flags they name exist."""
 
 import ast
+import dataclasses
+import importlib
 import re
 from functools import cache
 from pathlib import Path
@@ -94,12 +96,23 @@ def of_parallel():
     return {"game": game, "strategy": alternating(), "rng": jax.random.key(0), "batch": {"image": jnp.ones((16, 2))}}
 
 
+def of_api():
+    from gan_jax.export import GeneratorConfig, save_generator
+    from gan_jax.models import build_model
+
+    options = {"generator_hidden": (4,), "discriminator_hidden": (4,), "latent_dim": 2}
+    params, state = build_model("points", **options).generator.init(jax.random.key(0), jnp.zeros((2, 2)))
+    save_generator("generator.safetensors", GeneratorConfig("points", options, "normal"), params, state)
+    return {}
+
+
 def of_losses():
     return {"real_logits": jnp.ones(4), "fake_logits": jnp.zeros(4)}
 
 
 # What the blocks of a page may take for granted: what the text around them says is there.
 GIVEN = {
+    "docs/api.md": of_api,
     "docs/checkpoints.md": of_checkpoints,
     "docs/data.md": of_data,
     "docs/losses.md": of_losses,
@@ -186,6 +199,34 @@ def test_commands_can_be_typed(name):
             assert words[0] in recipes, words[0]
 
 
+TRAIN = sorted(
+    {
+        " ".join(words)
+        for name in NAMES
+        for script, words in commands_of(name)
+        if script == "train" and words and re.fullmatch(r"[a-z]\w*", words[0]) and not {"--help", "..."} & set(words)
+    }
+)
+
+
+@pytest.mark.parametrize("words", TRAIN)
+def test_train_commands_make_a_game(words, monkeypatch):
+    """Flags that exist one by one may still not go together. The data themselves are not loaded."""
+    from test_command_line import load_script
+
+    from gan_jax.build import build
+
+    arguments = words.split()
+    vgg = arguments.index("--loss.vgg") if "--loss.vgg" in arguments else None
+    config, _, _ = load_script("train").read(arguments)
+    if vgg is not None:
+        assert not Path(arguments[vgg + 1]).exists()
+        config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, vgg=None, perceptual=0.0, style=0.0))
+    points, size = config.model.name == "points", config.data.image_size
+    colours = config.data.channels or (3 if config.data.source in ("stacked_mnist", "image_folder") or ":" in config.data.source else 1)
+    build(config, (2,) if points else (size, size, colours), 0 if points else 10)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_make_targets_exist(name):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
@@ -198,6 +239,20 @@ def test_make_targets_exist(name):
 def test_files_that_are_named_exist(name):
     for path in re.findall(r"`((?:gan_jax|experiments|tests|docs|constraints)/[\w./*-]+)`", (ROOT / name).read_text()):
         assert list(ROOT.glob(path.rstrip("/"))), path
+
+
+def test_the_index_of_modules_is_whole_and_true():
+    import gan_jax
+
+    text = (ROOT / "docs" / "api.md").read_text()
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `gan_jax.")]
+    named = set()
+    for modules, _, names, *_ in rows:
+        found = [importlib.import_module(module) for module in re.findall(r"`(gan_jax\.\w+)`", modules)]
+        named |= {module.__name__.split(".")[1] for module in found}
+        for name in re.findall(r"`(\w+)`", names):
+            assert any(hasattr(module, name) for module in found), name
+    assert named == set(gan_jax._SUBMODULES)
 
 
 def test_the_checks_see_what_they_should():

@@ -1,6 +1,6 @@
 """The projection discriminator on CIFAR-10 (Miyato & Koyama, 2018): SNGAN's ResNets, told the class.
 
-    pip install 'gan-jax[tfds]'          # TFDS downloads the images
+    pip install -e '.[tfds]'             # TFDS downloads the images
     python experiments/train.py projection_cifar10 --seed 0
     python experiments/evaluate.py runs/projection_cifar10 --extractor inception_v3 --weights FILE --samples 50000
 

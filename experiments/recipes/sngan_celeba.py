@@ -1,6 +1,6 @@
 """SNGAN on CelebA at 64x64 (Miyato et al., 2018; the settings of torch-mimicry).
 
-    pip install 'gan-jax[tfds]'          # TFDS downloads the images; or --data.source image_folder --data.directory PICTURES
+    pip install -e '.[tfds]'             # TFDS downloads the images; or --data.source image_folder --data.directory PICTURES
     python experiments/train.py sngan_celeba --seed 0
     python experiments/evaluate.py runs/sngan_celeba --extractor inception_v3 --weights FILE --samples 50000
 

@@ -1,6 +1,6 @@
 """SNGAN on CIFAR-10 (Miyato et al., 2018): its own ResNets, data and settings, for the published FID.
 
-    pip install 'gan-jax[tfds]'          # TFDS downloads the images
+    pip install -e '.[tfds]'             # TFDS downloads the images
     python experiments/train.py sngan_cifar10 --seed 0
     python experiments/evaluate.py runs/sngan_cifar10 --extractor inception_v3 --weights FILE --samples 10000
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gan_jax.data import DataError, Feed, load_source
 
-tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed (pip install 'gan-jax[tfds]')")
+tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed (pip install -e '.[tfds]')")
 pytest.importorskip("importlib_resources", reason="TFDS needs importlib_resources to make a data set")
 pytest.importorskip("array_record", reason="TFDS needs array_record for random access")
 
