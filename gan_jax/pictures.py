@@ -143,6 +143,12 @@ def load_png(path: Path | str) -> np.ndarray:
     return array[..., None] if array.ndim == 2 else array[..., :3]
 
 
+def png_shape(path: Path | str) -> tuple[int, int, int]:
+    """The shape that `load_png` returns, from the first bytes of the file alone."""
+    with Image.open(path) as picture:
+        return picture.height, picture.width, min(len(picture.getbands()), 3)
+
+
 def scatter(points: np.ndarray, *, size: int = 256, bounds: float | None = None) -> np.ndarray:
     """Draws points of the plane as dots on white.
 

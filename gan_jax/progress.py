@@ -18,6 +18,11 @@ def summary(metrics: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {_figure(name, value)}" for name, value in shown.items() if value is not None)
 
 
+def say(console: Console, text: str) -> None:
+    """Prints text as it is: what stands in brackets is a shape or the name of a folder, not markup, and `:x:` is no emoji."""
+    console.print(text, markup=False, emoji=False, highlight=False)
+
+
 def _figure(name: str, value: float) -> str:
     return f"{100 * value:3.0f}%" if name.startswith("D(") else f"{value:7.3f}"
 
@@ -60,8 +65,8 @@ class ProgressBar:
         if not self._console.is_terminal and (now - self._lines > 10 or step == self._total):
             self._lines = now
             rate = (self._done - self._first) / max(now - self._started, 1e-9)
-            self._console.print(f"step {step}/{self._total}  {rate:.1f} steps/s  {summary(metrics)}", highlight=False)
+            say(self._console, f"step {step}/{self._total}  {rate:.1f} steps/s  {summary(metrics)}")
 
     def say(self, text: str) -> None:
         """Prints a line above the bar."""
-        self._bar.console.print(text, highlight=False)
+        say(self._bar.console, text)

@@ -17,6 +17,7 @@ from gan_jax.evaluation import needs_context
 from gan_jax.monitor import Finding
 from gan_jax.progress import ProgressBar
 from gan_jax.report import LivePage, ReportError
+from gan_jax.report.reading import sample_grids
 from gan_jax.run_directory import METRICS, TIMING, JsonLines
 from gan_jax.typing import Array, Players, PyTree
 from gan_jax.watch import Probes, Watch, describe_setting, visible
@@ -28,7 +29,7 @@ class Records:
     Args:
         config, experiment, source, directory: of the run.
         steps: that it is to take.
-        step: where it begins or goes on; later lines are forgotten.
+        step: where it begins or goes on; later lines and grids of samples are forgotten.
         state: (params, opt_state), on one device.
         start: the generator's parameters at step 0, where an average of them is tracked; None otherwise.
     """
@@ -48,10 +49,12 @@ class Records:
         self._directory, self._first_step, self.started = directory, step, time.monotonic()
         self._images_per_step = config.batch_size * experiment.strategy.rounds
         self._metrics_file, self._timing_file = (JsonLines(directory / name, after_step=step or -1) for name in (METRICS, TIMING))
+        forget_samples(directory, after_step=step)
         self._watch = Watch(config, describe_setting(config, experiment, *state, steps), directory)
         self._probes = Probes(config, experiment, source, start) if config.monitor.enabled and config.sample_every else None
         self._tensorboard = config.tensorboard
         self._draw_samples = sampler(config, experiment, source)
+        self._bounds = None if source.is_images else bounds_of(source)
         self._live_page = LivePage(directory)
         self._say: Callable[[str], Any] = print
 
@@ -93,7 +96,7 @@ class Records:
     def show(self, at: int, state: tuple[Players, Any]) -> None:
         """Draws, writes and probes a grid of samples."""
         samples = self._draw_samples(*state)
-        survive("the samples", lambda: write_samples(self._directory, at, samples), self._say)
+        survive("the samples", lambda: write_samples(self._directory, at, samples, self._bounds), self._say)
         if self._probes is not None:
             self.write(at, self._probes(samples, *state))
         survive("the report", self._live_page, self._say)
@@ -128,23 +131,42 @@ def sampler(config: Config, experiment: Experiment, source: Any) -> Callable[[Pl
     return lambda params, opt_state: np.asarray(draw(params, opt_state))
 
 
-def write_samples(directory: Path, step: int, samples: np.ndarray) -> None:
-    """Writes a grid of samples; points become a scatter picture."""
-    picture = pictures.image_grid(samples) if samples.ndim == 4 else pictures.scatter(samples)
+def bounds_of(source: Any) -> float:
+    """How far from the origin the pictures of points reach: a quarter beyond the outermost coordinate of a training point.
+
+    One figure for the whole run: pictures that each had a scale of their own would hide how the points spread and come together.
+    """
+    return 1.25 * float(np.abs(source.images[:, :2]).max())
+
+
+def forget_samples(directory: Path, after_step: int) -> None:
+    """Deletes the grids of samples of later steps, which a branch of the run left that was given up, and the animation of them."""
+    later = [path for step, path in sample_grids(directory / "samples") if step > after_step]
+    for path in later:
+        path.unlink(missing_ok=True)
+    if later:
+        (directory / "samples" / "animation.gif").unlink(missing_ok=True)
+
+
+def write_samples(directory: Path, step: int, samples: np.ndarray, bounds: float | None = None) -> None:
+    """Writes a grid of samples; points become a scatter picture of [-bounds, bounds] in both directions."""
+    picture = pictures.image_grid(samples) if samples.ndim == 4 else pictures.scatter(samples, bounds=bounds)
     pictures.save_png(
         directory / "samples" / f"step_{step:08d}.png", picture, scale=2 if samples.ndim == 4 and samples.shape[1] <= 32 else 1
     )
 
 
 def write_animation(directory: Path) -> None:
-    """Gathers the grids of samples into an animation."""
-    files = sorted((directory / "samples").glob("step_*.png"))
-    if files:
+    """Gathers the grids of samples into an animation; without those from before a resume with another `--sample-grid`."""
+    grids = sample_grids(directory / "samples")
+    if grids:
+        # An animation has frames of one shape: that of the grid that the run drew last.
+        shapes = [pictures.png_shape(file) for _, file in grids]
+        alike = [grid for grid, shape in zip(grids, shapes) if shape == shapes[-1]]
         # Chosen before they are read: the grids of a long run would fill the memory.
-        files = [files[index] for index in pictures.spread(len(files), pictures.MAX_GIF_FRAMES)]
-        frames = [pictures.load_png(file) for file in files]
-        labels = [f"step {int(file.stem.removeprefix('step_'))}" for file in files]
-        pictures.save_gif(directory / "samples" / "animation.gif", frames, labels=labels)
+        chosen = [alike[index] for index in pictures.spread(len(alike), pictures.MAX_GIF_FRAMES)]
+        frames = [pictures.load_png(file) for _, file in chosen]
+        pictures.save_gif(directory / "samples" / "animation.gif", frames, labels=[f"step {step}" for step, _ in chosen])
 
 
 def tensorboard_writer(directory: Path, step: int) -> Any:

@@ -115,7 +115,7 @@ def train(
                 run.feed.close()
             if writes():
                 ended = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-                survive("run.json", partial(run.write, ended), run.console.print)
+                survive("run.json", partial(run.write, ended), run.say)
             raise
         return finish(run, records, reached, command)
 
@@ -227,7 +227,7 @@ def measure(run: Run, records: Records | None, step: int, state: tuple[Players, 
 
 def finish(run: Run, records: Records | None, reached: Reached, command: str) -> Trained:
     """What was reached is kept, measured and shown."""
-    config, keeper, console, step = run.config, run.keeper, run.console, reached.step
+    config, keeper, step = run.config, run.keeper, reached.step
     unsaved = step != reached.saved and not reached.failed
     if unsaved or agreed(lambda: str(keeper.latest()), RunError) == "None":
         run.save(step, reached.state)
@@ -242,35 +242,34 @@ def finish(run: Run, records: Records | None, reached: Reached, command: str) ->
     if failure is not None and can_go_back and not reached.wished:
         changed, happened = roll_back(config, run.directory, keeper, failure)
         run.write({"rollbacks": [*run.rolled_back, happened]})
-        console.print(f"rolling back to step {happened['to_step']} with {happened['changed']}", highlight=False)
-        return train(changed, resume=run.directory, command=command, console=console)
-    survive("the animation", lambda: write_animation(run.directory), console.print)
+        run.say(f"rolling back to step {happened['to_step']} with {happened['changed']}")
+        return train(changed, resume=run.directory, command=command, console=run.console)
+    survive("the animation", lambda: write_animation(run.directory), run.say)
     status = "stopped" if failure is not None else "interrupted" if step < run.steps else "finished"
     seconds = round(time.monotonic() - records.started, 1)
     data = run.record["data"] | {"passed_over": run.source.passed_over()}
     took = {"seconds": seconds, "processor_seconds": round(time.process_time(), 1)}
-    survive("run.json", lambda: run.write({"status": status, "step": step, **took, "data": data}), console.print)
+    survive("run.json", lambda: run.write({"status": status, "step": step, **took, "data": data}), run.say)
     if failure is not None:
-        console.print(
+        run.say(
             f"stopped at step {step}: {failure.what}; the checkpoint of step {keeper.latest()} is kept; "
-            f"try {failure.advice[0]}, or continue with: python experiments/train.py --resume {run.directory} --on-failure warn",
-            highlight=False,
+            f"try {failure.advice[0]}, or continue with: python experiments/train.py --resume {run.directory} --on-failure warn"
         )
     elif step < run.steps:
         where = f"saved at step {step}" if stored else "the last step could not be saved"
         again = f"python experiments/train.py {config.recipe} --resume {run.directory}"
-        console.print(f"interrupted; {where}; continue with: {again}", highlight=False)
+        run.say(f"interrupted; {where}; continue with: {again}")
     elif config.evaluation.samples:
         try:
-            evaluate_run(run.directory, config, run.experiment, run.source, *state, console=console)
+            evaluate_run(run.directory, config, run.experiment, run.source, *state, console=run.console)
         except ConfigError as error:
-            console.print(f"not measured: {error}", highlight=False)
+            run.say(f"not measured: {error}")
     if config.sample_every and status != "interrupted":
         shown = StoredRun(config, run.source, run.experiment, *state, step)
-        survive("the pictures", lambda: write_pictures(run.directory, shown, console.print), console.print)
-    report = survive("the report", lambda: write_report(run.directory), console.print)
+        survive("the pictures", lambda: write_pictures(run.directory, shown, run.say), run.say)
+    report = survive("the report", lambda: write_report(run.directory), run.say)
     if report is not None:
-        console.print(f"report: {report}", highlight=False)
+        run.say(f"report: {report}")
     return Trained(run.directory, *reached.state, step, failure)
 
 

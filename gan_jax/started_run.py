@@ -14,6 +14,7 @@ from gan_jax.checkpoint import Checkpointer
 from gan_jax.config import NOT_OF_THE_RUN, Config, ConfigError, DistributedConfig, flatten, save_config
 from gan_jax.data import Feed, Source, check_unchanged, load
 from gan_jax.parallel import Placement, agreed, here, make_placement, process_count, state_shardings, writes
+from gan_jax.progress import say
 from gan_jax.records import Records
 from gan_jax.run_directory import RunError
 from gan_jax.typing import Players
@@ -78,6 +79,10 @@ class Run(NamedTuple):
         """Saves a checkpoint."""
         details = {"step": step, "seed": self.config.seed, "data_position": step, "metrics": metrics or {}}
         self.keeper.save(step, state, details)
+
+    def say(self, text: str) -> None:
+        """Prints a line for a person, as it is."""
+        say(self.console, text)
 
     def write(self, more: dict[str, Any]) -> None:
         """Writes run.json."""
@@ -165,7 +170,7 @@ def draw_or_restore(run: Run) -> tuple[tuple[Players, Any], int, Records | None]
         if not writes():
             restore(step)
         state = restored[0]
-        run.console.print(f"resuming {run.directory} at step {step}", highlight=False)
+        run.say(f"resuming {run.directory} at step {step}")
     run.record["parameters"] = {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(state[0], p))) for p in Players._fields}
     whole = here(run.placement, state)
     if not writes():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.pictures import image_grid, save_gif, save_png, spread, to_uint8
+from gan_jax.pictures import image_grid, load_png, png_shape, save_gif, save_png, scatter, spread, to_uint8
 
 
 def test_values_become_bytes():
@@ -110,6 +110,23 @@ def test_bad_animations_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least 2"):
         spread(5, 1)
     assert not (tmp_path / "a.gif").exists()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_shape_of_a_file_is_that_of_its_pixels(tmp_path, channels):
+    save_png(tmp_path / "image.png", np.zeros((5, 7, channels), np.uint8))
+    assert png_shape(tmp_path / "image.png") == load_png(tmp_path / "image.png").shape == (5, 7, channels)
+    Image.new("RGBA", (7, 5)).save(tmp_path / "image.png")
+    assert png_shape(tmp_path / "image.png") == load_png(tmp_path / "image.png").shape == (5, 7, 3)
+
+
+def test_points_lie_where_the_bounds_put_them():
+    # Of 101 pixels the middle is 50; at bounds 2 the point (1, -1) lies half way to the right and half way down.
+    picture = scatter(np.array([[0.0, 0.0], [1.0, -1.0], [3.0, 0.0]]), size=101, bounds=2.0)[..., 0]
+    expected = np.full((101, 101), 255)
+    for row, column in ((50, 50), (75, 75)):
+        expected[row - 1 : row + 2, column - 1 : column + 2] = 0
+    np.testing.assert_array_equal(picture, expected)
 
 
 def test_spread_takes_first_and_last():

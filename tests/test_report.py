@@ -1,5 +1,7 @@
 """The report from whatever is left of a run."""
 
+import base64
+import io
 import json
 import math
 import os
@@ -12,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_run import FINDING, METRICS, WEAK_FINDING, make_run
+from PIL import Image
 
-from gan_jax.pictures import save_png
-from gan_jax.report import ReportError, compare_runs, judge, read_run, reading, write_report
+from gan_jax.pictures import save_gif, save_png
+from gan_jax.report import ReportError, compare_runs, comparison, judge, read_run, reading, write_report
 from gan_jax.report.charts import script_json
+from gan_jax.report.images import embed, embed_frames
 from gan_jax.report.page import common_protocol, duration, protocol
 from gan_jax.report.series import make_series
 from gan_jax.report.verdict import number
@@ -62,6 +66,12 @@ def test_nothing_in_the_page_comes_from_elsewhere(run, tmp_path):
     assert all(link.startswith(("data:", "#")) for link in links)
     assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
     assert "https://" not in text
+
+
+def test_all_data_in_a_page_is_read_by_its_script(run, tmp_path):
+    script = (Path(reading.__file__).parent / "report.js").read_text()
+    for page in (write_report(run, tmp_path / "one.html"), compare_runs([run, run], tmp_path / "two.html")):
+        assert [name for name in data_of(page) if not re.search(rf"\bdata\.{name}\b", script)] == []
 
 
 def test_default_place_and_no_leftovers(run):
@@ -230,6 +240,84 @@ def test_many_and_large_samples_are_embedded_within_a_budget(tmp_path):
     assert re.search(r"\d+ of 104 sample grids are in this page", page.read_text())
 
 
+NOISE = np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8)  # 1.6 MB, which no compression makes less
+
+
+def decoded(embedded):
+    """The content of an embedded picture, and the picture."""
+    kind, content = re.fullmatch(r"data:image/(\w+);base64,(.*)", embedded.uri).groups()
+    content = base64.b64decode(content)
+    with Image.open(io.BytesIO(content)) as picture:
+        assert picture.format.lower() == kind
+        assert picture.size == (embedded.width, embedded.height)
+        picture.load()
+    return content, picture
+
+
+def test_a_picture_over_the_limit_is_halved_until_it_fits(tmp_path):
+    path, notes = tmp_path / "noise.png", []
+    save_png(path, NOISE)
+    # 1,620,000 bytes of 900 x 600 pixels; at most a quarter of them of 450 x 300, and again of 225 x 150.
+    for limit, size in ((2_000_000, (900, 600)), (410_000, (450, 300)), (200_000, (225, 150))):
+        picture = embed(path, notes, limit)
+        assert (picture.width, picture.height) == size
+        assert len(decoded(picture)[0]) <= limit
+    assert notes == [f"noise.png is shown smaller than it is: {size} of 900 x 600" for size in ("450 x 300", "225 x 150")]
+    assert len(decoded(embed(path, notes, 1))[0]) < 100  # a single pixel; there is an end
+
+
+def test_a_wide_picture_is_brought_to_1600_pixels(tmp_path):
+    path, notes = tmp_path / "wide.png", []
+    save_png(path, np.zeros((10, 3200, 1), np.uint8))
+    picture = embed(path, notes)
+    assert decoded(picture)[1].size == (1600, 5)
+    assert notes == ["wide.png is shown smaller than it is: 1600 x 5 of 3200 x 10"]
+
+
+def test_a_picture_that_was_stored_carelessly_is_not_said_to_be_smaller(tmp_path):
+    path, notes = tmp_path / "grey.png", []
+    Image.new("RGB", (500, 500), "grey").save(path, compress_level=0, icc_profile=bytes(100_000))
+    assert path.stat().st_size > 700_000
+    content, picture = decoded(embed(path, notes, 50_000))
+    assert len(content) < 50_000
+    assert picture.size == (500, 500)
+    assert notes == []
+
+
+def test_an_animation_is_embedded_as_it_is_or_left_out(tmp_path):
+    notes = []
+    (tmp_path / "samples").mkdir()
+    for name, side in (("small", 160), ("wide", 1610)):
+        frames = [np.full((8, side, 1), value, np.uint8) for value in (0, 255)]
+        save_gif(tmp_path / "samples" / f"{name}.gif", frames)
+    content, picture = decoded(embed(tmp_path / "samples" / "small.gif", notes))
+    assert content == (tmp_path / "samples" / "small.gif").read_bytes()
+    assert picture.n_frames == 2
+    assert embed(tmp_path / "samples" / "wide.gif", notes) is None
+    assert embed(tmp_path / "samples" / "small.gif", notes, 10) is None
+    assert notes == [
+        "wide.gif has 1610 x 8 pixels and was left out of this page; it lies in samples/",
+        "small.gif has 0.0 MiB and was left out of this page; it lies in samples/",
+    ]
+
+
+def test_the_frames_of_many_runs_and_their_pictures_keep_to_their_bytes(tmp_path, monkeypatch):
+    runs = [make_run(tmp_path / name, steps=100, grids=2) for name in "ab"]
+    for run in runs:
+        for place in ("samples/step_00000050.png", "samples/step_00000100.png", "pictures/nearest_neighbours.png"):
+            save_png(run / place, NOISE)
+    frames = embed_frames([(step, runs[0] / "samples" / f"step_{step:08d}.png") for step in (50, 100)], [], 600_000)
+    assert [step for step, _ in frames] == [50, 100]
+    assert sum(len(decoded(picture)[0]) for _, picture in frames) <= 600_000
+    monkeypatch.setattr(comparison, "FRAMES_BYTES", 400_000)
+    monkeypatch.setattr(comparison, "PICTURES_BYTES", 400_000)
+    text = compare_runs(runs, tmp_path / "two.html").read_text()
+    assert [len(own) for own in data_of(tmp_path / "two.html")["frames"].values()] == [2, 2]
+    # The last frames are there twice, in the data and as what is shown first; four characters stand for three bytes.
+    assert len(text) < (2 * 400_000 + 400_000) * 4 / 3 + 300_000
+    assert "nearest_neighbours.png is shown smaller than it is: 225 x 150 of 900 x 600" in text
+
+
 def test_a_running_run_reloads_and_a_finished_one_does_not(tmp_path):
     live = make_run(tmp_path / "live", steps=100, grids=2, status="running")
     text = write_report(live, refresh_seconds=7).read_text()
@@ -255,7 +343,9 @@ def test_a_running_run_reloads_and_a_finished_one_does_not(tmp_path):
         ((FINDING | {"confidence": "low"},), "finished", METRICS, "warning", "Mode collapse"),
         (({"id": "odd"},), "finished", METRICS, "bad", "odd"),
         ((), "interrupted", METRICS, "warning", "interrupted"),
-        ((), "running", [], "good", "so far"),
+        ((), "running", [], "unknown", "so far"),
+        ((), "running", METRICS, "unknown", "so far"),
+        ((), "unknown", METRICS, "unknown", "whether the run finished is not recorded"),
     ],
 )
 def test_verdict(tmp_path, findings, status, metrics, level, headline):

@@ -65,7 +65,7 @@ def test_a_live_page_that_cannot_be_written_is_not_tried_at_every_grid(tmp_path)
 def test_a_run_writes_its_page_while_it_trains(tmp_path, monkeypatch):
     seen = []
 
-    def look(directory, step, samples):
+    def look(directory, step, samples, bounds):
         path = directory / "report.html"
         seen.append((step, path.exists() and 'data-refresh="30"' in path.read_text()))
 
@@ -117,6 +117,8 @@ def test_what_has_one_scale_is_in_one_chart(tmp_path):
         "Gradient norms": ["adversarial_gradient_norm", "task_gradient_norm"],
         "Samples beside reals: 1 is like reals": ["samples/pairwise_distance", "samples/nearest_real"],
         "Shares of the samples or of their pixels": ["samples/copied"],
+        "Classes among the samples": ["samples/classes"],
+        "Spread within the classes": ["samples/class_spread", "samples/least_class_spread"],
         "Losses, mean and deviation of about 20 steps": ["monitor/generator_mean"],
         "Share of its weights that a step moves a player by": ["monitor/generator_update_ratio"],
         "What the monitor counted": ["monitor/spikes", "monitor/generator_large_gradients"],
@@ -126,7 +128,7 @@ def test_what_has_one_scale_is_in_one_chart(tmp_path):
         "Terms of the losses": ["term/kl", "term/reconstruction"],
         "Penalties": ["penalty/r1"],
     }
-    hidden = ["monitor/generator_large_layer", "monitor/nonfinite_step"]
+    hidden = ["monitor/generator_large_layer", "monitor/nonfinite_step", "samples/least_varied_class"]
     logged = [name for group_names in names.values() for name in group_names] + hidden
     make_run(tmp_path / "run", steps=20, grids=0)
     (tmp_path / "run" / "timing.jsonl").unlink()

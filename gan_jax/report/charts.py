@@ -19,13 +19,14 @@ _FAMILIES = [
     ("Shares of the samples or of their pixels", r"samples/(copied|saturated|saturated_excess|confident)", False),
     ("Spectrum of the samples: excess in decibels", r"samples/(spectrum|checkerboard)", False),
     ("Classes among the samples", r"samples/classes", False),
+    ("Spread within the classes", r"samples/(class_spread|least_class_spread)", False),
     ("Losses, mean and deviation of about 20 steps", r"monitor/.*_(mean|deviation)", False),
     ("Share of its weights that a step moves a player by", r"monitor/.*_update_ratio", True),
     ("What the monitor counted", r"monitor/(spikes|repeated_batches|.*_large_gradients)", False),
     ("Range of the real images", r"monitor/real_(low|high)", False),
 ]
-# Numbers of layers and places: the findings name these.
-_NOT_DRAWN = re.compile(r"monitor/(.*_layer|nonfinite_.*)")
+# Numbers of layers, places and classes: the findings name these.
+_NOT_DRAWN = re.compile(r"monitor/(.*_layer|nonfinite_.*)|samples/least_varied_class")
 _TITLES = {"images_per_second": "Speed (images per second)", "term": "Terms of the losses", "penalty": "Penalties"}
 
 

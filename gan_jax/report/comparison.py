@@ -36,7 +36,6 @@ def comparison_page(runs: list[Run], *, refresh_seconds: int = 30) -> str:
     layers = [chart for chart in charts if chart["title"].startswith(LAYERS)]
     data = drawable(curves + layers, []) | {
         "frames": {key: [[step, picture.uri] for step, picture in own] for key, own in frames.items()},
-        "last": max(run.steps or 0 for run in runs),
     }
     sections = [
         ("overview", "Overview", _overview(runs, labels)),

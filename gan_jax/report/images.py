@@ -37,10 +37,10 @@ def embed(path: Path, notes: list[str], limit: int = ONE_PICTURE_BYTES) -> Embed
     Args:
         path: of the picture.
         notes: gets a line where it was left out or made smaller.
-        limit: bytes of the file that are embedded as they are.
+        limit: bytes of the file that is embedded.
 
     Returns:
-        The picture, or None where it is damaged, missing, or an animation over the limit.
+        The picture, or None where it is damaged, missing, or an animation over the limit or more than 1,600 pixels wide or high.
     """
     try:
         size = path.stat().st_size
@@ -53,20 +53,33 @@ def embed(path: Path, notes: list[str], limit: int = ONE_PICTURE_BYTES) -> Embed
             with Image.open(io.BytesIO(content), formats=("PNG", "GIF")) as picture:
                 picture.load()
                 kind, width, height = str(picture.format).lower(), picture.width, picture.height
-                if size > limit and kind == "gif":
-                    notes.append(f"{path.name} has {size / 2**20:.1f} MiB and was left out of this page; it lies in {path.parent.name}/")
+                too_wide = max(width, height) > _LARGEST_SIDE
+                if kind == "gif" and (size > limit or too_wide):
+                    # Made smaller it would be one still frame.
+                    much = f"{size / 2**20:.1f} MiB" if size > limit else f"{width} x {height} pixels"
+                    notes.append(f"{path.name} has {much} and was left out of this page; it lies in {path.parent.name}/")
                     return None
-                if size > limit or max(width, height) > _LARGEST_SIDE:
-                    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
-                    smaller = io.BytesIO()
-                    picture.save(smaller, format="PNG", optimize=True)
-                    content = smaller.getvalue()
-                    notes.append(f"{path.name} is shown smaller than it is: {picture.width} x {picture.height} of {width} x {height}")
-                    width, height = picture.width, picture.height
+                if size > limit or too_wide:
+                    content, kind = _smaller_png(picture, limit), "png"
+                    if picture.size != (width, height):
+                        notes.append(f"{path.name} is shown smaller than it is: {picture.width} x {picture.height} of {width} x {height}")
+                    width, height = picture.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         notes.append(f"{path.name} is no picture that can be read and was left out: {str(error)[:120]}")
         return None
     return Embedded(f"data:image/{kind};base64,{base64.b64encode(content).decode()}", width, height)
+
+
+def _smaller_png(picture: Image.Image, limit: int) -> bytes:
+    """A picture as a PNG file of at most `limit` bytes; its sides, in place, brought to 1,600 pixels and then halved until it fits."""
+    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
+    while True:
+        file = io.BytesIO()
+        # Without the colour profile, which no halving makes smaller.
+        picture.save(file, format="PNG", optimize=True, icc_profile=None)
+        if file.tell() <= limit or max(picture.size) == 1:
+            return file.getvalue()
+        picture.thumbnail((max(picture.width // 2, 1), max(picture.height // 2, 1)))
 
 
 def embed_frames(samples: list[tuple[int, Path]], notes: list[str], budget: int = FRAMES_BYTES) -> list[tuple[int, Embedded]]:
@@ -88,7 +101,7 @@ def embed_frames(samples: list[tuple[int, Path]], notes: list[str], budget: int 
     frames = []
     for index in chosen:
         step, path = samples[index]
-        picture = embed(path, notes)
+        picture = embed(path, notes, min(ONE_PICTURE_BYTES, budget // len(chosen)))
         if picture is not None:
             frames.append((step, picture))
     return frames

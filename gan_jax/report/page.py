@@ -29,7 +29,6 @@ def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
     curves, layers = group(run)
     data = drawable(curves + layers, run.findings) | {
         "frames": {"samples": [[step, picture.uri] for step, picture in frames]},
-        "last": run.steps or 0,
     }
     samples = _samples(run, frames, notes)
     pictures = _pictures(run, notes)

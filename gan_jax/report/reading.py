@@ -117,7 +117,7 @@ def read_run(directory: Path | str) -> Run:
         seconds=next((value for value in (measured, seconds, _number(record.get("seconds"))) if value is not None), None),
         metrics=_read_metrics(path / "metrics.json", notes),
         findings=_read_findings(path / "findings.jsonl", notes),
-        samples=_read_samples(path / "samples"),
+        samples=sample_grids(path / "samples"),
         animation=path / "samples" / "animation.gif" if (path / "samples" / "animation.gif").is_file() else None,
         pictures=_read_pictures(path / "pictures", notes),
         updated=datetime.fromtimestamp(log.stat().st_mtime, UTC) if log.is_file() else None,
@@ -281,7 +281,8 @@ def since(finding: dict[str, Any]) -> int:
     return int(step) if isinstance(step, int | float) and math.isfinite(step) else 0
 
 
-def _read_samples(directory: Path) -> list[tuple[int, Path]]:
+def sample_grids(directory: Path) -> list[tuple[int, Path]]:
+    """The grids of samples in a directory, `step_*.png`: (step, path) in the order of steps; none where it cannot be listed."""
     try:
         entries = list(directory.iterdir())
     except OSError:

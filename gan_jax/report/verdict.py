@@ -27,14 +27,15 @@ class Verdict(NamedTuple):
 
 
 def judge(run: Run, *, now: datetime | None = None) -> Verdict:
-    """Judges a run: a finding of confidence 0.8 or more is bad, a weaker one, or a run that did not finish, a warning.
+    """Judges a run: a finding of confidence 0.8 or more is bad, a weaker one, or a run that ended early, a warning.
 
     Args:
         run: as read.
         now: the time, to tell a run that was killed from one that goes on; by default that of the clock.
 
     Returns:
-        The verdict. "good" needs a finished run with numbers and without findings; a run without any of these is "unknown".
+        The verdict. "good" needs a finished run whose samples were measured, and no findings; a run without findings that still goes on,
+        or was not measured, or does not say how it ended, is "unknown".
     """
     reasons = []
     sure = [finding for finding in run.findings if confidence(finding) >= _SURE]
@@ -59,11 +60,13 @@ def judge(run: Run, *, now: datetime | None = None) -> Verdict:
         reasons.append("A run that was killed cannot say so; experiments/train.py --resume goes on from its last checkpoint.")
         return Verdict("warning", f"Said to be running, but nothing was logged for {silent / 60:,.0f} minutes", reasons)
     if run.status == "running":
-        return Verdict("good" if run.series else "unknown", "Running: no failure found so far", reasons)
+        return Verdict("unknown", "Running: no failure found so far", reasons)
     if not run.series and not run.metrics:
         return Verdict("unknown", "Nothing to judge by: no metrics were recorded", reasons)
     if not run.metrics:
         return Verdict("unknown", "No failure found, but how good the samples are was not measured", reasons)
+    if run.status != "finished":
+        return Verdict("unknown", "No failure found, but whether the run finished is not recorded", reasons)
     return Verdict("good", "No failure found", reasons)
 
 
