@@ -218,7 +218,11 @@ def measure(run: Run, records: Records | None, step: int, state: tuple[Players, 
     whole = here(run.placement, state)
     if records is None:
         return None
-    rows = evaluate(run.config, run.experiment, run.source, *whole)
+    try:
+        rows = evaluate(run.config, run.experiment, run.source, *whole)
+    except ConfigError as error:
+        bar.say(f"step {step}: not measured: {error}")
+        return None
     figures = {f"evaluation/{row['metric']}": row["value"] for row in rows}
     bar.say(f"step {step}: " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     records.write(step, figures)
@@ -228,10 +232,12 @@ def measure(run: Run, records: Records | None, step: int, state: tuple[Players, 
 def finish(run: Run, records: Records | None, reached: Reached, command: str) -> Trained:
     """What was reached is kept, measured and shown."""
     config, keeper, step = run.config, run.keeper, reached.step
-    unsaved = step != reached.saved and not reached.failed
+    # A save that the disk refused is made again: this is the last one.
+    refused = any_process(not keeper.wait())
+    unsaved = (refused or step != reached.saved) and not reached.failed
     if unsaved or agreed(lambda: str(keeper.latest()), RunError) == "None":
         run.save(step, reached.state)
-    stored = keeper.close()
+    stored = not any_process(not keeper.close())
     run.feed.close()
     state = here(run.placement, reached.state)
     if records is None:
@@ -248,18 +254,21 @@ def finish(run: Run, records: Records | None, reached: Reached, command: str) ->
     status = "stopped" if failure is not None else "interrupted" if step < run.steps else "finished"
     seconds = round(time.monotonic() - records.started, 1)
     data = run.record["data"] | {"passed_over": run.source.passed_over()}
-    took = {"seconds": seconds, "processor_seconds": round(time.process_time(), 1)}
+    took = {"seconds": seconds, "processor_seconds": round(time.process_time(), 1), "saved": stored}
     survive("run.json", lambda: run.write({"status": status, "step": step, **took, "data": data}), run.say)
     if failure is not None:
+        advice = f"try {failure.advice[0]}, or " if failure.advice else ""
         run.say(
             f"stopped at step {step}: {failure.what}; the checkpoint of step {keeper.latest()} is kept; "
-            f"try {failure.advice[0]}, or continue with: python experiments/train.py --resume {run.directory} --on-failure warn"
+            f"{advice}continue with: python experiments/train.py --resume {run.directory} --on-failure warn"
         )
     elif step < run.steps:
         where = f"saved at step {step}" if stored else "the last step could not be saved"
         again = f"python experiments/train.py {config.recipe} --resume {run.directory}"
         run.say(f"interrupted; {where}; continue with: {again}")
-    elif config.evaluation.samples:
+    elif not stored:
+        run.say(f"the weights of step {step} could not be saved; the newest that were: {keeper.latest()}")
+    if status == "finished" and config.evaluation.samples:
         try:
             evaluate_run(run.directory, config, run.experiment, run.source, *state, console=run.console)
         except ConfigError as error:

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from gan_jax import run_directory
 from gan_jax.build import Experiment, build
-from gan_jax.checkpoint import Checkpointer
+from gan_jax.checkpoint import Checkpointer, config_hash
 from gan_jax.config import NOT_OF_THE_RUN, Config, ConfigError, DistributedConfig, flatten, save_config
-from gan_jax.data import Feed, Source, check_unchanged, load
-from gan_jax.parallel import Placement, agreed, here, make_placement, process_count, state_shardings, writes
+from gan_jax.data import DataError, Feed, Source, check_unchanged, load
+from gan_jax.parallel import Placement, agree, agreed, any_process, here, make_placement, process_count, state_shardings, writes
 from gan_jax.progress import say
 from gan_jax.records import Records
 from gan_jax.run_directory import RunError
@@ -33,7 +33,10 @@ def identity(config: Config) -> dict[str, Any]:
         or (config.model.name == "progressive" and not config.model.phase_steps)
     )
     dropped = [name for name in NOT_OF_THE_RUN if not (name == "steps" and depends_on_steps)]
-    if config.parallel.statistics == "global":
+    local = config.parallel.statistics == "local"
+    if local:  # then the batch that is normalised is a device's
+        values["parallel.shares"] = devices_of(config) * process_count()
+    else:
         dropped.append("parallel")  # so that a run from before there was such a choice goes on
     kept = {path: value for path, value in values.items() if not any(path == name or path.startswith(f"{name}.") for name in dropped)}
     return {
@@ -89,10 +92,14 @@ class Run(NamedTuple):
         run_directory.write_json(self.directory / "run.json", self.record | more)
 
 
+def devices_of(config: Config) -> int:
+    """The devices of each process: as asked for, all accelerators, or one CPU device."""
+    return config.parallel.devices or (1 if jax.default_backend() == "cpu" else jax.local_device_count())
+
+
 def placement_of(config: Config) -> Placement | None:
-    """The devices of a run: as asked for, all accelerators, or one CPU device; None for one device in one process."""
-    parallel = config.parallel
-    devices = parallel.devices or (1 if jax.default_backend() == "cpu" else jax.local_device_count())
+    """How the devices of a run share its step; None for one device in one process."""
+    parallel, devices = config.parallel, devices_of(config)
     if devices * process_count() == 1:
         return None
     if process_count() > 1 and config.monitor.on_failure == "rollback":
@@ -108,9 +115,11 @@ def placement_of(config: Config) -> Placement | None:
 def begin(config: Config, resume: Path | None, command: str, console: Console) -> Run:
     """The data, the game, and a directory of its own, or that of the run to continue."""
     source = load(config)
+    steps = with_steps(config, len(source))
+    # Schedules, fading noise and growing networks span the run: from here on its length is a number of steps.
+    config = dataclasses.replace(config, steps=steps, epochs=0)
     placement = placement_of(config)
     experiment = build(config, source.shape, source.num_classes, placement)
-    steps = with_steps(config, len(source))
     feed = Feed(
         source,
         batch_size=config.batch_size * experiment.strategy.rounds,
@@ -133,6 +142,7 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
         return str(directory)
 
     directory = Path(agreed(own_directory, RunError))
+    check_alike(config, source)
     rolled_back = rollbacks(directory)
     record = run_directory.describe(command, config.seed) | {
         "recipe": config.recipe,
@@ -146,6 +156,17 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
         directory / "checkpoints", config=identity(config), keep=config.keep_checkpoints, best_metric=config.evaluation.best
     )
     return Run(config, console, source, experiment, placement, feed, steps, directory, resume is not None, rolled_back, record, keeper)
+
+
+def check_alike(config: Config, source: Source) -> None:
+    """Raises DataError in every process unless all of them have the same data and the same flags."""
+    if process_count() == 1:
+        return
+    mine = f"{source.fingerprint()} {config_hash(identity(config))}"
+    same = agree(mine) == mine
+    if any_process(not same):
+        whose = "the data or flags of another process" if same else f"process {jax.process_index()}: its data or flags"
+        raise DataError(f"{whose} are not those of process 0; every process must be given the same")
 
 
 def draw_or_restore(run: Run) -> tuple[tuple[Players, Any], int, Records | None]:

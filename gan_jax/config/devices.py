@@ -9,7 +9,7 @@ class ParallelConfig:
     """One step on many devices."""
 
     placement: Literal["jit", "shard_map", "pmap"] = "jit"
-    """jit finds the collectives by itself; shard_map and pmap write them out; equal results."""
+    """jit finds the collectives by itself; shard_map and pmap write them out. Equal results, but for what a device draws by itself."""
     devices: int | None = None
     """Devices of each process; by default all accelerators, or 1 CPU device. More than 1 on a CPU are simulated."""
     statistics: Literal["global", "local"] = "global"

@@ -367,7 +367,7 @@ NOT_OF_THE_RUN = (
     "monitor",
     "data.workers",
     "data.directory",
-    # Another number of devices changes the last bits only.
+    # Another number of devices changes the last bits, and what a device draws inside a network by itself (docs/parallel.md).
     "parallel.placement",
     "parallel.devices",
     "parallel.shard_parameters",
