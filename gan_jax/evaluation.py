@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,15 @@ from gan_jax import metrics, pictures, run_directory
 from gan_jax.build import Experiment
 from gan_jax.config import Config, ConfigError
 from gan_jax.data import Source
+from gan_jax.metrics.cache import cache_folder
 from gan_jax.typing import Players
 
 SAMPLE_BATCH = 256
 REFERENCE_LIMIT = 50_000
 DEFAULT_METRICS = ("frechet_distance", "kernel_distance", "inception_score", "precision_recall", "density_coverage")
+PIXEL_METRICS = ("sliced_wasserstein", "ms_ssim", "spectrum_distance")  # where there is no feature network
+UNSEEN = frozenset({"classification_accuracy_score"})  # to be tested on images that the generator was not trained on
+BY_CLASS = frozenset({"intra_class_frechet_distance"}) | UNSEEN
 # What the Fréchet distance is called in features that are not those of the FID literature.
 DISTANCE_NAMES = {"digit_classifier": "classifier_fd", "inception_v3": "fid"}
 
@@ -89,19 +93,37 @@ def needs_context(experiment: Experiment) -> bool:
 
 
 EXTRACTORS = ("auto", "pixels", "vgg16", *metrics.FEATURE_EXTRACTORS)
+DIGIT_SHAPES = ((28, 28, 1), (32, 32, 1))  # that the shipped classifier takes
+VGG_SIDE = 16  # the last activations of VGG16 stand 16 pixels apart
 
 
 def extractor_of(config: Config, source: Source) -> str | metrics.FeatureExtractor | None:
-    """The feature network: as asked for, or the shipped classifier where the images are digits; None for none."""
+    """The feature network: as asked for, or the shipped classifier where the images are digits; None for none.
+
+    Raises:
+        ConfigError: there is no such network, it needs a weight file, or it does not take images of this shape.
+    """
     chosen, weights = config.evaluation.extractor, config.evaluation.weights
     if chosen not in EXTRACTORS:
         raise ConfigError(f"--evaluation.extractor {chosen}: must be one of {', '.join(EXTRACTORS)}")
     if chosen == "auto":
         return None if extractor_is_not_digits(source) else "digit_classifier"
+    takes = None
+    if chosen == "digit_classifier" and source.shape not in DIGIT_SHAPES:
+        takes = " or ".join(written(shape) for shape in DIGIT_SHAPES) + " images"
+    if chosen == "vgg16" and min(source.shape[:2]) < VGG_SIDE:
+        takes = f"images of at least {VGG_SIDE} pixels a side"
+    if takes is not None:
+        raise ConfigError(f"--evaluation.extractor {chosen}: takes {takes}; the data are {written(source.shape)}")
     if chosen in ("vgg16", "inception_v3") and weights is None:
         script = {"vgg16": "convert_vgg.py", "inception_v3": "convert_inception.py"}[chosen]
         raise ConfigError(f"--evaluation.weights: {chosen} needs its weight file; experiments/{script} --help says where it comes from")
     return vgg_extractor(weights) if chosen == "vgg16" else None if chosen == "pixels" else chosen
+
+
+def written(shape: tuple[int, ...]) -> str:
+    """A shape as people write it: 28x28x1."""
+    return "x".join(map(str, shape))
 
 
 def vgg_extractor(weights: Path | None) -> metrics.FeatureExtractor:
@@ -113,6 +135,31 @@ def vgg_extractor(weights: Path | None) -> metrics.FeatureExtractor:
         return vgg.vgg16_features(params, colour, layers=("relu5_3",))["relu5_3"].mean(axis=(1, 2)), None
 
     return metrics.FeatureExtractor("vgg16", vgg.load_vgg16(weights), apply, resize="none")
+
+
+class Part(NamedTuple):
+    """Images, and what a metric by class and a record have to know of them.
+
+    Attributes:
+        images: uint8 [n, height, width, channels].
+        labels: int [n], or None where no metric asks for them.
+        name: of the data set and its split.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    name: str
+
+    def first(self, count: int) -> "Part":
+        """The first `count` of them."""
+        return Part(self.images[:count], None if self.labels is None else self.labels[:count], self.name)
+
+
+def random_part(source: Source, count: int, *, with_labels: bool) -> Part:
+    """At most `count` of the examples; at random, as files often come sorted by class, but always the same."""
+    order = np.random.default_rng(0).permutation(len(source))[:count]
+    labels = source.labels[order] if with_labels and source.labels is not None else None
+    return Part(np.asarray(source.images[order]), labels, f"{source.name}/{source.split}")
 
 
 def evaluate(
@@ -130,55 +177,88 @@ def evaluate(
 ) -> list[dict[str, Any]]:
     """Measures samples against the training images, and real held-out images against the same reference.
 
+    The classification accuracy score turns this round: it tests on the held-out images, as the generator was not trained on them, and
+    beside the samples stand equally many training images. Its record comes after the others.
+
     Returns:
-        One record a number: `metric`, `value`, `real` (the same figure of the held-out images, or None), and the protocol.
+        One record a number: `metric`, `value`, `real` (the same figure of reals in the place of the fakes, or None), and the protocol.
         Distances of fakes and of held-out images are taken over equally many of both, so that they have the same bias.
+
+    Raises:
+        ConfigError: a metric cannot be taken of this generator or these data, or the features do not fit them.
     """
     count = samples or config.evaluation.samples
     seed = config.seed if seed is None else seed
+    extractor = extractor_of(config, source) if source.is_images else None
+    chosen = metrics_of(names, extractor, source) if source.is_images else []
     fake, labels = sample_images(experiment, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
-    reference = np.random.default_rng(0).permutation(len(source))[:REFERENCE_LIMIT]
     if not source.is_images:
         return mode_records(fake, source, config, seed, ema)
-    real = np.asarray(source.images[reference])
-    real_labels = None if source.labels is None else source.labels[reference]
-    extractor = extractor_of(config, source)
-    chosen = list(names or (DEFAULT_METRICS if extractor else ("sliced_wasserstein", "ms_ssim", "spectrum_distance")))
-    if extractor is None:
-        needs = [name for name in chosen if name not in metrics.protocol.ON_PIXELS]
-        if needs:
-            raise ConfigError(f"--metrics {needs[0]}: needs a feature network; set --evaluation.extractor")
-    held = held_labels = None
-    if source.held_out is not None:
-        # Files often come sorted by class: a part of them is a random part.
-        order = np.random.default_rng(0).permutation(len(source.held_out))[:count]
-        held = np.asarray(source.held_out.images[order])
-        held_labels = None if source.held_out.labels is None else source.held_out.labels[order]
-    size = count if held is None else len(held)
-    options: dict[str, Any] = {
-        "metrics": chosen,
-        "weights": None if isinstance(extractor, metrics.FeatureExtractor) else config.evaluation.weights,
-        "reference": f"{source.name}/{source.split}",
-        "seed": seed,
-        "progress": progress,
-        "cache": Path.home() / ".cache" / "gan_jax" / "statistics",
-    }
-    by_class = {"intra_class_frechet_distance", "classification_accuracy_score"} & set(chosen)
-    with_labels = {"fake_labels": labels[:size], "real_labels": real_labels} if by_class and labels is not None else {}
-    try:
-        rows = metrics.measure(fake[:size], real, extractor, ema=ema, **with_labels, **options)
-    except ValueError as error:
-        raise ConfigError(f"--metrics {' '.join(chosen)}: {error}") from error
-    of_real: dict[str, float] = {}
-    if held is not None:
-        if with_labels:
-            with_labels = with_labels | {"fake_labels": held_labels}
-        of_real = {row.metric: row.value for row in metrics.measure(held, real, extractor, **with_labels, **options)}
-    records = [row._asdict() | {"real": of_real.get(row.metric)} for row in rows]
+    with_labels = labels is not None and not BY_CLASS.isdisjoint(chosen)
+    real = random_part(source, REFERENCE_LIMIT, with_labels=with_labels)
+    held = None if source.held_out is None else random_part(source.held_out, count, with_labels=with_labels)
+    shown = Part(fake, labels if with_labels else None, "samples").first(count if held is None else len(held.images))
+    measure = functools.partial(
+        measure_part,
+        extractor=extractor,
+        weights=None if isinstance(extractor, metrics.FeatureExtractor) else config.evaluation.weights,
+        seed=seed,
+        progress=progress,
+    )
+    seen = [name for name in chosen if name not in UNSEEN]
+    unseen = [name for name in chosen if name in UNSEEN]
+    records = measure(shown, held, real, names=seen, ema=ema) if seen else []
+    if unseen:
+        equally_many = min(len(shown.images), len(real.images))
+        records += measure(shown.first(equally_many), real.first(equally_many), held, names=unseen, ema=ema)
     for record in records:
         if record["metric"] == "frechet_distance":
             record["metric"] = DISTANCE_NAMES.get(record["extractor"], "frechet_distance")
     return records + mode_records(fake, source, config, seed, ema)
+
+
+def metrics_of(names: Sequence[str] | None, extractor: Any, source: Source) -> list[str]:
+    """The metrics asked for, or those that suit the data; raises ConfigError where one needs what there is not."""
+    chosen = list(names or (DEFAULT_METRICS if extractor else PIXEL_METRICS))
+    for name in chosen:
+        if extractor is None and name not in metrics.protocol.ON_PIXELS:
+            raise ConfigError(f"--metrics {name}: needs a feature network; set --evaluation.extractor")
+        if source.held_out is None and name in UNSEEN:
+            raise ConfigError(
+                f"--metrics {name}: needs held-out images, which the generator has not seen; {source.name}/{source.split} leaves none"
+            )
+    return chosen
+
+
+def measure_part(
+    shown: Part, beside: Part | None, reference: Part, *, names: Sequence[str], extractor: Any, weights: Any, ema: bool, **options: Any
+) -> list[dict[str, Any]]:
+    """Records of fakes against a reference, each with the same figure of reals: those `beside` them, if there are any."""
+    folder = cache_folder()
+
+    def rows(part: Part, ema: bool | None) -> list[metrics.Measurement]:
+        of_class = {} if shown.labels is None else {"fake_labels": part.labels, "real_labels": reference.labels}
+        return metrics.measure(
+            part.images,
+            reference.images,
+            extractor,
+            metrics=names,
+            weights=weights,
+            reference=reference.name,
+            ema=ema,
+            cache=None if folder is None else folder / "statistics",
+            **of_class,
+            **options,
+        )
+
+    whose = ""
+    try:
+        of_fake = rows(shown, ema)
+        whose = "of the real images beside the samples: "
+        of_real = {} if beside is None else {row.metric: row.value for row in rows(beside, None)}
+    except ValueError as error:
+        raise ConfigError(f"--metrics {' '.join(names)}: {whose}{error}") from error
+    return [row._asdict() | {"real": of_real.get(row.metric)} for row in of_fake]
 
 
 def metric_values(records: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -215,7 +295,7 @@ def count_modes(samples: np.ndarray, source: Source, weights: Any) -> dict[str, 
 
 def extractor_is_not_digits(source: Source) -> bool:
     """Whether the shipped digit classifier has nothing to say about the images."""
-    return source.name not in ("mnist5k", "mnist") or source.shape not in ((28, 28, 1), (32, 32, 1))
+    return source.name not in ("mnist5k", "mnist") or source.shape not in DIGIT_SHAPES
 
 
 def mode_records(fake: np.ndarray, source: Source, config: Config, seed: int, ema: bool) -> list[dict[str, Any]]:

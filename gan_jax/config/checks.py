@@ -25,7 +25,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "scan_steps": (1, 10**4),
     "log_every": (1, 10**9),
     "sample_every": (0, 10**9),
-    "sample_grid": (1, 64),
+    "sample_grid": (2, 64),  # the spread over one sample is not defined
     "checkpoint_every": (0, 10**9),
     "keep_checkpoints": (1, 10**6),
     "data.image_size": (2, 4096),
@@ -125,8 +125,18 @@ def check(config: Config) -> Config:
         raise ConfigError(f"--strategy.pool-duration {config.strategy.pool_duration}: must be below --strategy.pool-interval")
     if config.ttur.target_discriminator and not config.ttur.target_decay:
         raise ConfigError("--ttur.target-decay 0: a target network needs a decay above 0")
+    _check_evaluation(config)
     _check_placement(config)
     return config
+
+
+def _check_evaluation(config: Config) -> None:
+    """How many samples the metrics are defined for."""
+    samples, every = config.evaluation.samples, config.evaluation.every
+    if samples == 1:
+        raise ConfigError("--evaluation.samples 1: must be at least 2, or 0 for no evaluation")
+    if samples == 0 and every:
+        raise ConfigError(f"--evaluation.samples 0: must be at least 2 with --evaluation.every {every}")
 
 
 def _check_placement(config: Config) -> None:

@@ -158,8 +158,9 @@ def classification_accuracy_score(
     for name, inputs, labels in (("fake", fake, fake_labels), ("real", real, real_labels)):
         if labels.shape != (len(inputs),) or len(labels) == 0:
             raise ValueError(f"{name}_labels must have shape ({len(inputs)},), at least one; got {labels.shape}")
-        if labels.dtype.kind not in "iu" or labels.min() < 0:
-            raise ValueError(f"{name}_labels must be integers of at least 0; got {labels.dtype}")
+        integers = labels.dtype.kind in "iu"
+        if not integers or labels.min() < 0:
+            raise ValueError(f"{name}_labels must be integers of at least 0; got {labels.min() if integers else labels.dtype}")
     if fake.shape[1:] != real.shape[1:]:
         raise ValueError(f"fake and real must have rows of one shape; got {fake.shape} and {real.shape}")
     right = np.asarray(fit(fake, fake_labels)(real)) == real_labels

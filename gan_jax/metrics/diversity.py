@@ -82,25 +82,27 @@ def duplicate_share(features, *, threshold: float) -> float:
 def memorized_share(fake, train) -> float:
     """Share of fakes that lie closer to their nearest training sample than any other training sample does.
 
-        mean_j 1[|fake_j - t_j| < |t_j - NN(t_j)|], t_j the training sample nearest to fake_j
+        mean_j 1[|fake_j - t_j| < |t_j - NN(t_j)|], t_j the training sample nearest to fake_j, NN(t) the nearest that differs from t
 
     Args:
         fake: float features [samples, dim], or flattened images.
-        train: float features [samples, dim] of the training set, at least 2 rows.
+        train: float features [samples, dim] of the training set, at least 2 different rows.
 
     Returns:
         A share in [0, 1]: 1 for a generator that copies, near 1/2 for fresh samples of the training distribution. 1 minus
         the authenticity of the paper.
 
     Raises:
-        ValueError: the features are not finite matrices of one width.
+        ValueError: the features are not finite matrices of one width, or all training samples are equal.
 
     References:
-        Alaa et al., "How faithful is your synthetic data?", 2022.
+        Alaa et al., "How faithful is your synthetic data?", 2022. There a training sample that occurs twice has itself for a
+        neighbour, at distance 0, and near copies of it pass for authentic; here it counts once. A tie is memorised there, not here.
     """
     fake, train = as_features(at_least=1, fake=fake, train=train)
+    train = _distinct(train)
     if len(train) < 2:
-        raise ValueError(f"train must have at least 2 rows; got {len(train)}")
+        raise ValueError(f"train must have at least 2 different rows; got {len(train)}")
     _, (fake_points, train_points) = prepare(fake, train)
     squared, indices = nearest(fake_points, train_points, 1)
     used, back = np.unique(indices[:, 0], return_inverse=True)
@@ -108,3 +110,11 @@ def memorized_share(fake, train) -> float:
     # Its own copy comes first, hence the second.
     own = nearest(used_points, train_points, 2)[0][:, 1]
     return float((squared[:, 0] < own[back]).mean())
+
+
+def _distinct(matrix: np.ndarray) -> np.ndarray:
+    """The rows of a matrix in their order, each once."""
+    # Compared as bytes, which takes a thirtieth of the time of `np.unique(axis=0)`; + 0 gives -0 the bytes of 0.
+    rows = np.ascontiguousarray(matrix + 0)
+    _, first = np.unique(rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0], return_index=True)
+    return matrix[np.sort(first)]

@@ -160,10 +160,11 @@ def _inception_v3(weights: str | Path | Mapping | None) -> FeatureExtractor:
     params = weights if isinstance(weights, Mapping) else inception.load(weights)
 
     def apply(params, images):
-        output = inception.apply(params, images)
+        colour = jnp.broadcast_to(images, (*images.shape[:3], 3)) if images.shape[3] == 1 else images
+        output = inception.apply(params, colour)
         return output.features, output.unbiased_logits
 
-    return FeatureExtractor("inception_v3", params, apply, resize="TensorFlow 1 bilinear to 299", batch_size=32)
+    return FeatureExtractor("inception_v3", params, apply, resize="TensorFlow 1 bilinear to 299, grey as three channels", batch_size=32)
 
 
 FEATURE_EXTRACTORS: dict[str, Callable[[str | Path | Mapping | None], FeatureExtractor]] = {

@@ -12,7 +12,7 @@ class KernelDistance(NamedTuple):
 
     Attributes:
         value: mean over the subsets of the squared maximum mean discrepancy; unbiased, hence below 0 now and then for equal sets.
-        standard_error: standard error of `value` as an estimate for the two distributions.
+        standard_error: standard error of `value` as an estimate for the two distributions; NaN where the subsets cannot tell it.
         deviation: standard deviation over the subsets (divided by subsets), which most papers print after the value.
     """
 
@@ -50,7 +50,8 @@ def kernel_distance(
 
     Returns:
         Mean over the subsets with its standard error, deviation / sqrt(independent subsets), where overlapping subsets count as
-        no more than fit into the smaller set side by side; NaN for a single subset.
+        no more than fit into the smaller set side by side. The error is NaN for a single subset, and where a set has fewer than
+        two subsets' rows: all its subsets are then nearly the same rows, and their spread says nothing of another sample.
 
     Raises:
         ValueError: the features are not finite matrices of one width with at least 2 rows, or a number is below its least.
@@ -73,6 +74,6 @@ def kernel_distance(
         real = real_features[generator.choice(len(real_features), size, replace=False)]
         fake = fake_features[generator.choice(len(fake_features), size, replace=False)]
         values.append(_squared_mmd(real.astype(np.float64), fake.astype(np.float64)))
-    independent = min(subsets, smaller / size)
-    error = np.std(values, ddof=1) / np.sqrt(independent) if subsets > 1 else float("nan")
+    known = subsets > 1 and smaller >= 2 * size
+    error = np.std(values, ddof=1) / np.sqrt(min(subsets, smaller / size)) if known else float("nan")
     return KernelDistance(float(np.mean(values)), float(error), float(np.std(values)))

@@ -36,8 +36,10 @@ def _target(weights, count: int) -> np.ndarray:
     if weights is None:
         return np.full(count, 1 / count)
     weights = np.asarray(weights, np.float64)
-    if weights.shape != (count,) or not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
-        raise ValueError(f"weights must be {count} numbers of at least 0, not all 0; got shape {weights.shape}")
+    wrong = weights[~((weights >= 0) & (weights < np.inf))]
+    if weights.shape != (count,) or wrong.size or not 0 < weights.sum() < np.inf:
+        got = f"shape {weights.shape}" if weights.shape != (count,) else wrong[0] if wrong.size else f"the sum {weights.sum()}"
+        raise ValueError(f"weights must be {count} finite numbers of at least 0, not all 0; got {got}")
     return weights / weights.sum()
 
 
@@ -101,8 +103,10 @@ def class_coverage(labels, classes: int, *, weights=None) -> ModeCoverage:
         Metz et al., "Unrolled generative adversarial networks", 2017.
     """
     labels = np.asarray(labels)
-    if labels.ndim != 1 or len(labels) == 0 or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels must be integers [samples] in [0, {classes}), at least one; got {labels.dtype} of shape {labels.shape}")
+    integers = labels.ndim == 1 and len(labels) > 0 and labels.dtype.kind in "iu"
+    if not integers or labels.min() < 0 or labels.max() >= classes:
+        got = f"{labels.dtype} of shape {labels.shape}" if not integers else labels.min() if labels.min() < 0 else labels.max()
+        raise ValueError(f"labels must be integers [samples] in [0, {classes}), at least one; got {got}")
     counts = np.bincount(labels, minlength=classes)
     return ModeCoverage(int((counts > 0).sum()), 1.0, _reverse_kl(counts, _target(weights, classes)), counts)
 

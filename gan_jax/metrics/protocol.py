@@ -1,8 +1,6 @@
 """Measurements that state their protocol: every number with its extractor, sample counts, reference, resize, seed and EMA."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy as np
 
 from gan_jax.metrics import accuracy, diversity, manifold, spectrum
 from gan_jax.metrics.arrays import as_images, to_uint8
+from gan_jax.metrics.cache import cached
 from gan_jax.metrics.features import Extracted, FeatureExtractor, feature_extractor
 from gan_jax.metrics.frechet import Moments, feature_moments, frechet_distance_from_moments, intra_class_frechet_distance
 from gan_jax.metrics.kernel import kernel_distance
@@ -91,18 +90,7 @@ class _Sets:
     def _cached(self, kind: str, compute: Callable[[], dict]) -> dict:
         if self._cache is None:
             return compute()
-        path = Path(self._cache) / f"{self.extractor.name}_{kind}_{self._key[:32]}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as file:  # a damaged file fails its checksum and is made again
-                return {name: file[name] for name in file.files}
-        except Exception:
-            pass
-        arrays = compute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, **arrays)
-        os.replace(file.name, path)
-        return arrays
+        return cached(Path(self._cache) / f"{self.extractor.name}_{kind}_{self._key[:32]}.npz", compute)
 
     def labels(self):
         if self.fake_labels is None or self.real_labels is None:
@@ -116,14 +104,10 @@ def _frechet(sets):
 
 
 def _kernel(sets):
-    result = kernel_distance(sets.real_features, sets.fake_extracted.features)
-    details = {
-        "standard_error": result.standard_error,
-        "deviation": result.deviation,
-        "subsets": 100,
-        "subset_size": 1000,
-        "subset_seed": 2020,
-    }
+    real, fake = sets.real_features, sets.fake_extracted.features
+    drawn = {"subsets": 100, "subset_size": min(1000, len(real), len(fake))}
+    result = kernel_distance(real, fake, **drawn, seed=2020)
+    details = {"standard_error": result.standard_error, "deviation": result.deviation, **drawn, "subset_seed": 2020}
     return {"kernel_distance": (result.value, details)}
 
 
@@ -246,7 +230,8 @@ def measure(
         reference: name and split of the real images, as reported.
         seed: that the fakes were sampled with; also of the metrics' own draws.
         ema: whether the fakes came from averaged weights.
-        cache: folder for features and moments of the reals, by hash of the images and the extractor; None keeps none.
+        cache: folder for features and moments of the reals, by hash of the images and the extractor; None, or one that cannot be
+            written, keeps none.
         progress: called with the number of images done, of the fakes and of the reals in turn.
 
     Returns:

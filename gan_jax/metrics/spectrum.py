@@ -16,7 +16,8 @@ def radial_power_spectrum(images) -> np.ndarray:
         images: uint8 or float in [-1, 1], [batch, height, width, channels]; taken in [-1, 1].
 
     Returns:
-        float64 [1 + round(shorter side / sqrt(2))], power at r = 0, 1, 2, ...
+        float64 [1 + round(shorter side * |(floor(height / 2) / height, floor(width / 2) / width)|)], power at r = 0, 1, 2, ...;
+        of even sides that is 1 + round(shorter side / sqrt(2)).
 
     Raises:
         ValueError: no images, or of another rank or range.

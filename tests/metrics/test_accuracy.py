@@ -62,7 +62,9 @@ def test_labels_that_do_not_fit_are_refused():
     images, labels = stripes(4, 0)
     with pytest.raises(ValueError, match=r"fake_labels must have shape \(4,\)"):
         metrics.classification_accuracy_score(images, labels[:3], images, labels)
-    with pytest.raises(ValueError, match="real_labels must be integers"):
+    with pytest.raises(ValueError, match=f"real_labels must be integers of at least 0; got {labels.min() - 5}$"):
         metrics.classification_accuracy_score(images, labels, images, labels - 5)
+    with pytest.raises(ValueError, match="fake_labels must be integers of at least 0; got float64"):
+        metrics.classification_accuracy_score(images, labels.astype(float), images, labels)
     with pytest.raises(ValueError, match="rows of one shape"):
         metrics.classification_accuracy_score(images, labels, images[:, :8], labels)

@@ -45,8 +45,21 @@ def test_a_memorising_generator_is_caught_and_a_fresh_one_is_not():
     assert metrics.memorized_share(fresh + 9, train) == 0
 
 
+# A duplicate in the training set is no neighbour at distance 0: copies of it are copies, near ones too.
+def test_copies_of_a_training_set_that_holds_duplicates_are_caught():
+    generator = np.random.default_rng(2)
+    once, fresh = generator.standard_normal((200, 6)).astype(np.float32), generator.standard_normal((200, 6)).astype(np.float32)
+    twice = generator.permutation(np.concatenate([once, once]))
+    assert metrics.memorized_share(once, twice) == 1
+    assert metrics.memorized_share(once + np.float32(1e-3), twice) == 1
+    assert metrics.memorized_share(fresh, twice) == metrics.memorized_share(fresh, once)
+    zeros = np.array([[0.0, 1], [-0.0, 1], [3, 1]])  # 0 and -0 are one value
+    assert metrics.memorized_share(zeros, zeros) == 1
+
+
 # By hand: 0.4 is nearest to 0, whose own neighbour is at 1; 3 is nearest to 1, whose own is at 1 too.
 def test_memorisation_worked_by_hand():
     assert metrics.memorized_share(np.array([[0.4], [3]]), np.array([[0.0], [1]])) == 0.5
-    with pytest.raises(ValueError, match="train must have at least 2 rows"):
-        metrics.memorized_share(np.zeros((2, 1)), np.zeros((1, 1)))
+    for rows in (1, 3):
+        with pytest.raises(ValueError, match="train must have at least 2 different rows; got 1"):
+            metrics.memorized_share(np.zeros((2, 1)), np.zeros((rows, 1)))

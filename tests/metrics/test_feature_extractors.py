@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gan_jax import metrics
-from gan_jax.metrics import classifier
+from gan_jax.metrics import classifier, inception
 
 DIGITS = np.random.default_rng(0).integers(0, 256, (13, 28, 28, 1)).astype(np.uint8)
 
@@ -69,6 +69,19 @@ def test_the_fingerprint_tells_weights_apart():
     other = metrics.feature_extractor("digit_classifier", classifier.init(jax.random.key(1)))
     assert digit_extractor().fingerprint() != other.fingerprint()
     assert brightness().fingerprint() != brightness(resize="to 8").fingerprint()
+
+
+# The network itself is compared in test_inception.py; here it is the images that it is given.
+def test_inception_takes_grey_as_three_equal_channels(monkeypatch):
+    def channels(params, images):
+        return inception.InceptionOutput(images.mean(axis=(1, 2)), None, images[:, 0, 0])
+
+    monkeypatch.setattr(inception, "apply", channels)
+    extractor = metrics.feature_extractor("inception_v3", {})
+    np.testing.assert_allclose(extractor(DIGITS), np.repeat(DIGITS.mean(axis=(1, 2)), 3, axis=1), rtol=1e-5)
+    colour = np.concatenate([DIGITS, DIGITS // 2, DIGITS // 3], axis=-1)
+    np.testing.assert_allclose(extractor(colour), colour.mean(axis=(1, 2)), rtol=1e-5)
+    assert "grey as three channels" in extractor.resize
 
 
 def test_what_are_no_images_is_refused():

@@ -21,19 +21,39 @@ def test_two_points_each_worked_by_hand():
     assert np.isnan(result.standard_error)
 
 
-def test_is_unbiased_and_its_standard_error_is_calibrated():
+@pytest.fixture(scope="module")
+def distance_of_the_distributions():
+    """Of a normal distribution and one of 1.3 times its deviation, from many samples."""
+    generator = np.random.default_rng(3)
+    real, fake = generator.standard_normal((4000, 2)), generator.standard_normal((4000, 2)) * 1.3
+    return metrics.kernel_distance(real, fake, subset_size=None).value
+
+
+# The last with just two subsets a set: the fewest that an error is claimed for.
+@pytest.mark.parametrize(("reals", "fakes", "size"), [(120, 100, 25), (80, 80, 40)])
+def test_is_unbiased_and_its_standard_error_is_calibrated(reals, fakes, size, distance_of_the_distributions):
     generator = np.random.default_rng(0)
     results = []
     for _ in range(150):
-        real, fake = generator.standard_normal((120, 2)), generator.standard_normal((100, 2)) * 1.3
-        results.append(metrics.kernel_distance(real, fake, subsets=20, subset_size=25))
-    large = metrics.kernel_distance(
-        generator.standard_normal((4000, 2)), generator.standard_normal((4000, 2)) * 1.3, subset_size=None
-    ).value
+        real, fake = generator.standard_normal((reals, 2)), generator.standard_normal((fakes, 2)) * 1.3
+        results.append(metrics.kernel_distance(real, fake, subsets=20, subset_size=size))
+    large = distance_of_the_distributions
     observed = np.array([result.value for result in results])
     assert observed.mean() == pytest.approx(large, abs=4 * observed.std() / np.sqrt(150) + 0.1 * large)
     claimed = np.mean([result.standard_error for result in results])
     assert 0.6 < claimed / observed.std() < 1.8
+
+
+# 100 rows in subsets of 100 are always the same rows; where only one set is short (the reals beside 300 collapsed fakes), what the
+# spread over subsets claims was a tenth of the deviation.
+@pytest.mark.parametrize(("reals", "fakes", "scale"), [(100, 100, 1.3), (125, 125, 1.3), (199, 199, 1.3), (100, 300, 0.3), (300, 100, 1.3)])
+def test_no_standard_error_where_subsets_are_nearly_the_same_rows(reals, fakes, scale):
+    generator = np.random.default_rng(1)
+    real, fake = generator.standard_normal((reals, 2)), generator.standard_normal((fakes, 2)) * scale
+    for size in (100, 1000):
+        result = metrics.kernel_distance(real, fake, subsets=5, subset_size=size)
+        assert np.isnan(result.standard_error)
+        assert np.isfinite(result.value)
 
 
 def test_subsets_larger_than_the_sets_are_cut():

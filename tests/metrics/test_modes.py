@@ -72,9 +72,17 @@ def test_samples_that_cannot_be_counted_are_refused():
         metrics.mode_coverage(np.zeros((3, 3)), CORNERS, 0.1)
     with pytest.raises(ValueError, match="above 0; got 0"):
         metrics.mode_coverage(CORNERS, CORNERS, 0)
-    with pytest.raises(ValueError, match="weights must be 4 numbers"):
-        metrics.mode_coverage(CORNERS, CORNERS, 0.1, weights=[1, 2])
-    with pytest.raises(ValueError, match=r"integers \[samples\] in \[0, 3\)"):
-        metrics.class_coverage(np.array([0, 3]), 3)
+    for weights, got in (
+        ([1, 2], r"shape \(2,\)"),
+        ([1, -2, 1, 1], "-2"),
+        ([1, 1, np.nan, 1], "nan"),
+        ([np.inf, 1, 1, 1], "inf"),
+        ([0] * 4, "all 0"),
+    ):
+        with pytest.raises(ValueError, match=f"weights must be 4 finite numbers.*{got}"):
+            metrics.mode_coverage(CORNERS, CORNERS, 0.1, weights=weights)
+    for labels, got in (([0, 3], "3"), ([2, -4, 1], "-4"), ([0.5], r"float64 of shape \(1,\)"), ([[1]], r"int64 of shape \(1, 1\)")):
+        with pytest.raises(ValueError, match=rf"integers \[samples\] in \[0, 3\), at least one; got {got}$"):
+            metrics.class_coverage(np.array(labels), 3)
     with pytest.raises(ValueError, match=r"\[batch, 28, 28, 3\]"):
         metrics.stacked_digit_coverage(np.zeros((1, 28, 28, 1), np.uint8), params={})

@@ -1,4 +1,6 @@
+import errno
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ from metrics_golden import reference
 
 from gan_jax import metrics
 from gan_jax.metrics import protocol
+from gan_jax.metrics.cache import cache_folder
 
 REAL, FAKE = reference.image_pairs(24, 16)
 LABELS = np.arange(24) % 3
@@ -74,6 +77,40 @@ def test_reference_features_are_cached_by_content(tmp_path):
     assert measure(REAL) == (values, 6)
     assert measure(REAL) == (values, 3)
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".npz"]
+
+
+def test_a_cache_that_cannot_be_written_costs_no_metrics(tmp_path, monkeypatch):
+    def full_disk(file, **arrays):
+        Path(file).write_bytes(b"PK and no more")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def measure(cache):
+        return metrics.measure(FAKE, REAL, extractor(), metrics=["frechet_distance"], cache=cache)
+
+    expected = measure(None)
+    (tmp_path / "file").write_text("no folder")
+    assert measure(tmp_path / "file" / "statistics") == expected
+    monkeypatch.setattr(np, "savez", full_disk)
+    assert measure(tmp_path / "full") == expected
+    assert list((tmp_path / "full").iterdir()) == []
+
+
+def test_the_cache_is_where_the_user_keeps_such_things(tmp_path, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "gan_jax"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "gan_jax"
+    monkeypatch.setattr(Path, "home", no_home)
+    assert cache_folder() is None
+
+
+def test_the_kernel_distance_says_how_large_its_subsets_were():
+    (record,) = metrics.measure(FAKE[:20], REAL, extractor(), metrics=["kernel_distance"])
+    assert record.details["subset_size"] == 20
+    assert np.isnan(record.details["standard_error"])
 
 
 def test_a_generator_that_drops_a_class_shows_in_the_class():
