@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -261,11 +261,31 @@ def measure_part(
     return [row._asdict() | {"real": of_real.get(row.metric)} for row in of_fake]
 
 
+# Of which figure less is better, of which more: for the best checkpoint.
+BETTER: dict[str, Literal["min", "max"]] = {
+    "auto": "min",
+    **dict.fromkeys((*DISTANCE_NAMES.values(), "frechet_distance", "kernel_distance", "intra_class_frechet_distance"), "min"),
+    **dict.fromkeys(("sliced_wasserstein", "spectrum_distance", "ms_ssim", "reverse_kl", "memorized_share"), "min"),
+    **dict.fromkeys(("inception_score", "precision", "recall", "density", "coverage", "vendi_score"), "max"),
+    **dict.fromkeys(("classification_accuracy_score", "modes", "high_quality"), "max"),
+    **dict.fromkeys(("classes_covered", "rarest_class_share", "confident_share"), "max"),
+}
+
+
+def best_mode(metric: str) -> Literal["min", "max"]:
+    """Whether less or more of a metric is better; ConfigError where there is no such metric."""
+    if metric not in BETTER:
+        raise ConfigError(f"--evaluation.best {metric}: must be one of {', '.join(BETTER)}")
+    return BETTER[metric]
+
+
 def metric_values(records: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Metric -> value; a Fréchet distance also under its plain name, whatever features it was taken in."""
+    """Metric -> value; a Fréchet distance also under its plain name, whatever features it was taken in; under `auto` what decides."""
     values = {record["metric"]: record["value"] for record in records}
     distances = [values[name] for name in DISTANCE_NAMES.values() if name in values]
-    return values | ({"frechet_distance": distances[0]} if distances else {})
+    values |= {"frechet_distance": distances[0]} if distances else {}
+    deciding = [values[name] for name in ("frechet_distance", "reverse_kl", "sliced_wasserstein") if name in values]
+    return values | ({"auto": deciding[0]} if deciding else {})
 
 
 def count_modes(samples: np.ndarray, source: Source, weights: Any) -> dict[str, tuple[float, dict[str, Any]]]:

@@ -20,7 +20,7 @@ from gan_jax.report import LivePage, ReportError
 from gan_jax.report.reading import sample_grids
 from gan_jax.run_directory import METRICS, TIMING, JsonLines
 from gan_jax.typing import Array, Players, PyTree
-from gan_jax.watch import Probes, Watch, describe_setting, visible
+from gan_jax.watch import Probes, Watch, describe_setting, grid_labels, visible
 
 
 class Records:
@@ -121,7 +121,7 @@ def sampler(config: Config, experiment: Experiment, source: Any) -> Callable[[Pl
     count = config.sample_grid**2
     rng = jax.random.fold_in(jax.random.key(config.seed), 2)
     game = experiment.game
-    labels = jnp.arange(count) % game.num_classes if game.num_classes else None
+    labels = jnp.asarray(grid_labels(count, game.num_classes)) if game.num_classes else None
     context = None
     if needs_context(experiment):
         shown = source.held_out if source.held_out is not None else source

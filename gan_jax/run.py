@@ -226,7 +226,10 @@ def measure(run: Run, records: Records | None, step: int, state: tuple[Players, 
     figures = {f"evaluation/{row['metric']}": row["value"] for row in rows}
     bar.say(f"step {step}: " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
     records.write(step, figures)
-    return metric_values(rows)
+    values = metric_values(rows)
+    if run.config.evaluation.best not in values:
+        bar.say(f"--evaluation.best {run.config.evaluation.best}: is not measured here; measured: {', '.join(values)}")
+    return values
 
 
 def finish(run: Run, records: Records | None, reached: Reached, command: str) -> Trained:

@@ -13,6 +13,7 @@ from gan_jax.build import Experiment, build
 from gan_jax.checkpoint import Checkpointer, config_hash
 from gan_jax.config import NOT_OF_THE_RUN, Config, ConfigError, DistributedConfig, flatten, save_config
 from gan_jax.data import DataError, Feed, Source, check_unchanged, load
+from gan_jax.evaluation import best_mode, extractor_of
 from gan_jax.parallel import Placement, agree, agreed, any_process, here, make_placement, process_count, state_shardings, writes
 from gan_jax.progress import say
 from gan_jax.records import Records
@@ -114,7 +115,10 @@ def placement_of(config: Config) -> Placement | None:
 
 def begin(config: Config, resume: Path | None, command: str, console: Console) -> Run:
     """The data, the game, and a directory of its own, or that of the run to continue."""
+    best_mode(config.evaluation.best)
     source = load(config)
+    if source.is_images and (config.evaluation.samples or config.evaluation.every):
+        extractor_of(config, source)  # refuses now what would be refused after the training
     steps = with_steps(config, len(source))
     # Schedules, fading noise and growing networks span the run: from here on its length is a number of steps.
     config = dataclasses.replace(config, steps=steps, epochs=0)
@@ -153,7 +157,11 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
         "devices_used": placement.devices if placement else 1,
     }
     keeper = Checkpointer(
-        directory / "checkpoints", config=identity(config), keep=config.keep_checkpoints, best_metric=config.evaluation.best
+        directory / "checkpoints",
+        config=identity(config),
+        keep=config.keep_checkpoints,
+        best_metric=config.evaluation.best,
+        best_mode=best_mode(config.evaluation.best),
     )
     return Run(config, console, source, experiment, placement, feed, steps, directory, resume is not None, rolled_back, record, keeper)
 

@@ -10,7 +10,7 @@ from gan_jax.build import Experiment, build
 from gan_jax.checkpoint import Checkpointer
 from gan_jax.config import Config, load_config
 from gan_jax.data import Source, load
-from gan_jax.evaluation import needs_context
+from gan_jax.evaluation import best_mode, needs_context
 from gan_jax.run_directory import RunError
 from gan_jax.standing_statistics import standing_statistics
 from gan_jax.typing import Players
@@ -61,7 +61,9 @@ def load_run(directory: Path | str, *, step: int | None = None, best: bool = Fal
     source = load(config)
     experiment = build(config, source.shape, source.num_classes)
     template = jax.eval_shape(experiment.gan.init, jax.random.key(0))
-    keeper = Checkpointer(directory / "checkpoints", best_metric=config.evaluation.best, owner=False)
+    keeper = Checkpointer(
+        directory / "checkpoints", best_metric=config.evaluation.best, best_mode=best_mode(config.evaluation.best), owner=False
+    )
     if best:
         step = keeper.best()
         if step is None:

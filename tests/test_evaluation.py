@@ -62,7 +62,8 @@ def test_stacked_digits_are_counted_by_their_three_classes():
 
 
 def test_distances_are_named_for_their_features():
-    assert metric_values([{"metric": "classifier_fd", "value": 3.0}]) == {"classifier_fd": 3.0, "frechet_distance": 3.0}
+    assert metric_values([{"metric": "classifier_fd", "value": 3.0}]) == {"classifier_fd": 3.0, "frechet_distance": 3.0, "auto": 3.0}
+    assert metric_values([{"metric": "modes", "value": 7}, {"metric": "reverse_kl", "value": 0.5}])["auto"] == 0.5
     assert metric_values([{"metric": "precision", "value": 0.5}]) == {"precision": 0.5}
 
 

@@ -13,6 +13,7 @@ from gan_jax.checkpoint import Checkpointer, CheckpointWarning, files
 from gan_jax.config import Config, ConfigError, DataConfig, EvaluationConfig, ModelConfig, ParallelConfig, TturConfig, load_config
 from gan_jax.data import DataError, load
 from gan_jax.run import train
+from gan_jax.stored_run import load_run
 
 SMALL = Config(
     steps=4,
@@ -79,6 +80,28 @@ def test_a_measurement_that_cannot_be_made_does_not_end_the_training(run, tmp_pa
     assert (record["status"], record["step"]) == ("finished", 4)
     assert "step 2: not measured: --evaluation.k 3: more than there are samples" in said
     assert not [row for row in metrics_of(tmp_path) if any(name.startswith("evaluation/") for name in row)]
+
+
+@pytest.mark.parametrize(("best", "kept"), [("modes", 3), ("reverse_kl", 2), ("auto", 2)])
+def test_the_best_checkpoint_is_the_best(run, tmp_path, monkeypatch, best, kept):
+    """Of modes more is better, of the divergence less."""
+    values = iter([(3, 0.9), (2, 0.1), (8, 0.2), (1, 0.8), (2, 0.5), (2, 0.5)])
+
+    def measured(*_, **__):
+        return [{"metric": name, "value": value} for name, value in zip(("modes", "reverse_kl"), next(values))]
+
+    monkeypatch.setattr("gan_jax.run.evaluate", measured)
+    config = dataclasses.replace(SMALL, steps=6, checkpoint_every=0, keep_checkpoints=1)
+    run(dataclasses.replace(config, evaluation=EvaluationConfig(samples=2, every=1, best=best)))
+    assert load_run(tmp_path / "run", best=True).step == kept
+
+
+def test_a_metric_that_is_not_there_cannot_be_the_best(run, monkeypatch):
+    with pytest.raises(ConfigError, match=r"--evaluation.best fd: must be one of auto, "):
+        run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=0, best="fd")))
+    monkeypatch.setattr("gan_jax.run.evaluate", lambda *_, **__: [{"metric": "modes", "value": 3}])
+    _, said = run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=2, every=2, best="fid")))
+    assert "--evaluation.best fid: is not measured here; measured: modes" in said
 
 
 def test_schedules_span_the_run_that_epochs_make(run, tmp_path):

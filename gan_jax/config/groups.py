@@ -289,8 +289,8 @@ class EvaluationConfig:
     """Weight file of the feature network, where it is not shipped."""
     every: int = 0
     """Evaluate every N steps, and keep the best checkpoint; 0 for only at the end."""
-    best: str = "frechet_distance"
-    """The metric that says which checkpoint is best."""
+    best: str = "auto"
+    """The metric that says which checkpoint is best; auto: the Fréchet distance, else reverse KL, else sliced Wasserstein."""
 
 
 @dataclasses.dataclass(frozen=True)
