@@ -4,18 +4,13 @@ python experiments/bench_metrics.py                  # Fréchet and manifold met
 python experiments/bench_metrics.py --only features  # feature extraction against the bare network
 """
 
-import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+import command_line
 import jax
 import numpy as np
-
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
-
 from benchmarks import kept
 
 from gan_jax import metrics
@@ -91,7 +86,7 @@ def features() -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--only", choices=("distances", "features"), help="one part of it")
     parser.add_argument("--count", type=int, default=10_000, help="samples of the distances")
     parser.add_argument("--dim", type=int, default=2048, help="features of the distances")

@@ -11,7 +11,10 @@ away, and the medians of the rest are the milliseconds of one step (of one seed,
 CPU core a device of its own, which takes its share of every batch (`--parallel.placement shard_map` of train.py), or of the seeds.
 "ratio" is the best float32 PyTorch over the best float32 gan_jax, "bfloat16 ratio" its autocast over gan_jax in bfloat16; above 1,
 gan_jax is faster. "share of peak" is the operations a second that the compiler counts, over those of a square matrix product.
-Writes JSON and Markdown to --output.
+
+Writes benchmark.json and benchmark.md to --out. A call adds its rows to those of the file that is there, or puts them in the place of
+those of the same workloads, so that every row can be measured by a process of its own; a file of another machine or of
+other versions is left alone.
 
 PyTorch is optional (`pip install torch`): without it, its columns stay empty.
 """
@@ -19,21 +22,20 @@ PyTorch is optional (`pip install torch`): without it, its columns stay empty.
 import argparse
 import contextlib
 import gc
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
+import command_line
 import jax
-from benchmarks import jax_steps, pipelines
+from benchmarks import jax_steps, kept, pipelines
 from benchmarks.timing import Candidate, Timing, interleave, matmul_peak
 from benchmarks.workloads import PRESETS, WORKLOADS, Workload
 
 from gan_jax.nn.conv_forms import SWITCH
+from gan_jax.run_directory import cpu_model, cpus_allowed, read_json, write_json
 
 try:
     from benchmarks import torch_steps
@@ -142,7 +144,7 @@ def row_of(
             "compile_seconds": program.compile_seconds,
             "first_step_seconds": program.first_step_seconds,
         }
-    return row
+    return row | {"peaks": peaks, "command": kept.command()}
 
 
 def as_markdown(report: dict[str, Any]) -> str:
@@ -162,56 +164,84 @@ def as_markdown(report: dict[str, Any]) -> str:
         cells += [number(detail.get(key), 1) for key in ("peak_megabytes", "compile_seconds", "first_step_seconds")]
         lines.append(f"| {' | '.join(cells)} |")
     notes = [f"- {row['workload']}: {note}" for row in report["rows"] for note in row["notes"]]
-    machine = report["machine"]
-    head = f"{machine['device']}, {machine['cores']} cores; JAX {machine['jax']}, PyTorch {machine['torch']}; matrix products: "
-    head += ", ".join(f"{dtype} {flops / 1e9:.0f} GFLOP/s" for dtype, flops in report["peaks"].items())
+    head = f"{in_words(report['machine'])}; matrix products: "
+    head += ", ".join(f"{dtype} {peaks_of(report['rows'], dtype)} GFLOP/s" for dtype in ("float32", "bfloat16"))
     return "\n".join([head, "", *lines, "", *notes]).rstrip() + "\n"
 
 
-def cores() -> int:
-    """How many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def peaks_of(rows: list[dict[str, Any]], dtype: str) -> str:
+    """The speeds of a matrix product beside which the rows were measured, in GFLOP/s: one, or from the least to the greatest."""
+    speeds = sorted({f"{row['peaks'][dtype] / 1e9:.0f}" for row in rows}, key=int)
+    return speeds[0] if len(speeds) == 1 else f"{speeds[0]} to {speeds[-1]}"
 
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
-    device = jax.devices()[0].device_kind
-    info = Path("/proc/cpuinfo")
-    if jax.default_backend() == "cpu" and info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        device = names[0] if names else device
-    return {"device": device, "cores": cores(), "jax": jax.__version__, "torch": torch_steps.torch.__version__ if torch_steps else "absent"}
+    device = cpu_model() if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
+    torch = torch_steps.torch.__version__ if torch_steps else "absent"
+    return {"device": device, "cores": cpus_allowed(), "jax": jax.__version__, "torch": torch}
+
+
+def in_words(machine: dict[str, Any]) -> str:
+    """A machine and the versions on it as part of a line."""
+    return f"{machine['device']}, {machine['cores']} cores; JAX {machine['jax']}, PyTorch {machine['torch']}"
+
+
+def earlier_rows(path: Path, here: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a file that is there already; one of another machine or of other versions ends the program with one line."""
+    if not path.exists():
+        return []
+    with command_line.errors_as_lines():
+        report = read_json(path)
+    if report["machine"] != here:
+        both = f"({in_words(report['machine'])}; here: {in_words(here)})"
+        command_line.fail(f"--out {path.parent}: {path.name} is of another machine or of other versions {both}; name another folder")
+    # Files of earlier versions say once what all their rows have in common.
+    common = {name: report[name] for name in ("peaks", "command") if name in report}
+    return [common | row for row in report["rows"]]
+
+
+def with_row(rows: list[dict[str, Any]], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows and a new one, in the place of that of the same workload if there is one."""
+    return list({row["workload"]: row for row in [*rows, new]}.values())
+
+
+def write(row: dict[str, Any], path: Path, here: dict[str, Any]) -> None:
+    """Puts a row into the JSON file, beside those that it has, and writes the table of all of them next to it."""
+    report = {"machine": here, "rows": with_row(earlier_rows(path, here), row)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, report)
+    path.with_suffix(".md").write_text(as_markdown(report))
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, metavar="NAME", help="rows to measure instead of a preset")
     parser.add_argument("--columns", nargs="+", choices=COLUMNS, metavar="COLUMN", help="columns to fill (default: each row's own)")
     parser.add_argument("--seconds", type=float, default=20.0, help="time for the interleaved rounds of one row")
     parser.add_argument("--scan", type=int, help="steps a call of gan_jax, instead of each row's own")
-    parser.add_argument("--output", type=Path, default=Path("runs/benchmark"), help="folder of benchmark.json and benchmark.md")
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmark"), help="folder of benchmark.json and benchmark.md")
     parser.add_argument("--list", action="store_true", help="print the names of the workloads and stop")
     options = parser.parse_args(arguments)
     if options.list:
         print("\n".join(f"{name:22} {workload.about}" for name, workload in WORKLOADS.items()))
         return
     if jax.config.jax_platforms in (None, "cpu"):
-        jax.config.update("jax_num_cpu_devices", cores())  # before anything asks which backend there is
+        jax.config.update("jax_num_cpu_devices", cpus_allowed())  # before anything asks which backend there is
     if not torch_can_run():
         print("PyTorch is not installed for this backend: its columns stay empty (pip install torch)", file=sys.stderr)
+    path, here = options.out / "benchmark.json", machine()
+    earlier_rows(path, here)  # refuses before anything is measured
     options.peaks = {dtype: matmul_peak(dtype, 2048 if jax.default_backend() == "cpu" else 8192) for dtype in ("float32", "bfloat16")}
-    rows = PRESETS[options.preset] if not options.workloads else {name: WORKLOADS[name] for name in options.workloads}
-    report = {"machine": machine(), "peaks": options.peaks, "command": " ".join(["python", *sys.argv]), "rows": []}
-    options.output.mkdir(parents=True, exist_ok=True)
-    for name, workload in rows.items():
-        report["rows"].append(measure(name, workload, options))
+    workloads = PRESETS[options.preset] if not options.workloads else {name: WORKLOADS[name] for name in options.workloads}
+    for name, workload in workloads.items():
+        row = measure(name, workload, options)
         jax.clear_caches()
         gc.collect()
-        print(as_markdown(report | {"rows": report["rows"][-1:]}), flush=True)
-        (options.output / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n")
-        (options.output / "benchmark.md").write_text(as_markdown(report))
-    print(f"wrote {options.output / 'benchmark.md'}")
+        print(as_markdown({"machine": here, "rows": [row]}), flush=True)
+        write(row, path, here)
+    print(f"wrote {path.with_suffix('.md')}")
 
 
 if __name__ == "__main__":

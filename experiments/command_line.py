@@ -1,5 +1,6 @@
-"""What the scripts share: flags read by tyro, errors as one line, the compilation cache."""
+"""What the scripts share: flags read by tyro or argparse, errors as one line, the compilation cache."""
 
+import argparse
 import contextlib
 import dataclasses
 import importlib.util
@@ -22,6 +23,26 @@ def fail(message: str, status: int = 2) -> NoReturn:
     """Ends the program with one line on standard error and exit status 2, or another."""
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(status)
+
+
+def argument_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser of argparse that shows its description as it is written, takes no abbreviations, and says what is wrong in one line."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser.error = lambda message: fail(f"{message}; see --help")  # type: ignore[method-assign]
+    return parser
+
+
+def existing(flag: str, path: Path) -> Path:
+    """The path; where there is no such file, the program ends with one line that names the flag."""
+    if not path.is_file():
+        fail(f"{flag} {path}: there is no such file")
+    return path
+
+
+def need_matplotlib(purpose: str) -> None:
+    """Ends the program with one line where matplotlib is not installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        fail(f"{purpose} needs matplotlib: pip install matplotlib")
 
 
 def parse(reader: Callable[[], Result]) -> Result:
@@ -49,7 +70,9 @@ def one_line(box: str) -> str:
     """The message in tyro's box, with its first suggestion."""
     lines = [line.strip("│| ") for line in box.splitlines()[1:]]
     lines = [line for line in lines if set(line) - set("╭╮╰╯─+-")]
-    text = lines[0] if lines else "the flags cannot be read"
+    text = lines[0].rstrip(".") if lines else "the flags cannot be read"
+    if text.startswith("Missing from") and len(lines) > 1:  # there stands the script; the next line has what it misses
+        return f"missing: {lines[1]}; see --help"
     for line in lines[1:]:
         if line.startswith("--"):
             text += f"; did you mean {line.split()[0]}?" if "nrecognized" in text else f" ({line})"

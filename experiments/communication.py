@@ -8,7 +8,6 @@ the model of `gan_jax.parallel.CommunicationModel` to those bytes: --link DEVICE
 Nothing is trained; the programs are compiled for the CPU, whose partitioner is that of the other backends.
 """
 
-import argparse
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -106,7 +105,7 @@ def show(rows: Sequence[Row], links: Sequence[tuple[int, float, float]]) -> None
 
 def main() -> None:
     """Compiles, reads, prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("recipes", nargs="*", default=["dcgan_mnist", "sngan"], metavar="RECIPE")
     parser.add_argument("--devices", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--placements", nargs="+", default=list(WAYS), choices=list(WAYS))

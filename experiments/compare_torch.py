@@ -13,7 +13,7 @@ the training images is taken, the same for both.
 Differs: the seeds do not give both sides the same weights; PyTorch runs eagerly, with channels_last and fused Adam. PyTorch's spectral
 norm makes a power iteration at each forward pass of D in training, gan_jax one at each turn.
 
-Writes compare_torch.json, compare_torch.md and compare_torch.png to --output. PyTorch is optional elsewhere, here it is needed
+Writes compare_torch.json, compare_torch.md and compare_torch.png to --out. PyTorch is optional elsewhere, here it is needed
 (`pip install torch`).
 """
 
@@ -21,7 +21,6 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 import statistics
 import sys
 import time
@@ -29,13 +28,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import command_line
 import jax
 import numpy as np
-from ablations.baselines import measure_images
-from benchmark import machine
+from ablations.baselines import measure_images, real_row
+from benchmark import in_words, machine
+from benchmarks import kept
 from PIL import Image, ImageDraw, ImageFont
 
 from gan_jax import pictures
@@ -44,6 +42,7 @@ from gan_jax.config import Config, DataConfig, ParallelConfig, check
 from gan_jax.data import Feed, Source, load
 from gan_jax.parallel import here, simulate_devices
 from gan_jax.run import chunk_step
+from gan_jax.run_directory import cpus_allowed
 from gan_jax.started_run import placement_of
 
 SIDES = ("gan_jax", "PyTorch")
@@ -103,11 +102,6 @@ def config_of(recipe: str, width: int | None, seed: int, devices: int = 1) -> Co
     return check(config)
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """Trains both sides in turn and follows their distances."""
     from benchmarks import torch_train
@@ -120,7 +114,7 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
         command_line.compilation_cache(None)
         JaxTraining(config, source)
     ours = JaxTraining(config, source)
-    theirs = torch_train.from_config(config, np.asarray(source.images[:]), indices_at, threads=cores())
+    theirs = torch_train.from_config(config, np.asarray(source.images[:]), indices_at, threads=cpus_allowed())
     if ours.parameters != theirs.parameters:
         raise AssertionError(f"the networks differ: {ours.parameters} and {theirs.parameters} parameters")
     sides: dict[str, Any] = dict(zip(SIDES, (ours, theirs)))
@@ -144,10 +138,10 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
 
 
 def at_share(run: dict[str, Any], side: str, share: float) -> dict[str, Any]:
-    """The last point of a curve at or before a share of the seconds; the first one where there is none."""
+    """The point at the end of the last slice within a share of the time; that of the first slice where there is none."""
     curve = run["curves"][side]
-    # A slice ends a little late: half a second of grace.
-    return max((point for point in curve if point["seconds"] <= share * run["seconds"] + 0.5), key=lambda p: p["seconds"], default=curve[0])
+    # Slices are counted, and seconds are not compared: a slice ends as late as its last steps take, on one side more than on the other.
+    return curve[max(math.floor(share * len(curve)) - 1, 0)]
 
 
 def as_markdown(report: dict[str, Any]) -> str:
@@ -169,10 +163,9 @@ def as_markdown(report: dict[str, Any]) -> str:
             cells += [mean([point["steps"] / point["seconds"] for point in last])]
             cells += [mean([at_share(run, side, share)["classifier_fd"] for run in runs]) for share in SHARES]
             lines.append(f"| {' | '.join(cells)} |")
-    about = report["machine"]
     compiling = mean([run["compile_seconds"] for run in report["runs"]])
-    head = f"{about['device']}, {about['cores']} cores; JAX {about['jax']}, PyTorch {about['torch']}. Compilation of gan_jax, within its "
-    head += f"time: {compiling} s. `classifier_fd` of 1,000 held-out digits: {report['real']:.2f}.\n\n    {report['command']}\n"
+    head = f"{in_words(report['machine'])}. Compilation of gan_jax, within its time: {compiling} s. "
+    head += f"`classifier_fd` of 1,000 held-out digits: {report['real']:.2f}.\n\n    {report['command']}\n"
     return "\n".join([head, *lines]) + "\n"
 
 
@@ -222,19 +215,21 @@ def write(report: dict[str, Any], directory: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--recipes", nargs="+", choices=("dcgan", "sngan"), default=["dcgan", "sngan"], help="what to train")
     parser.add_argument("--seconds", type=float, default=120.0, help="of training, for each side")
     parser.add_argument("--slice", type=float, default=5.0, help="seconds of one turn, between evaluations")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds, one after the other")
     parser.add_argument("--width", type=int, help="of the networks; by default the recipe's (32 and 64)")
-    parser.add_argument("--devices", type=int, default=cores(), help="of gan_jax: a part of the batch on each (by default one a CPU core)")
+    parser.add_argument(
+        "--devices", type=int, default=cpus_allowed(), help="of gan_jax: a part of the batch on each (by default one a CPU core)"
+    )
     parser.add_argument("--cached", action="store_true", help="gan_jax's program comes from the compilation cache, as in any second run")
-    parser.add_argument("--output", type=Path, default=Path("runs/compare_torch"), help="folder of the JSON, Markdown and PNG files")
+    parser.add_argument("--out", type=Path, default=Path("runs/compare_torch"), help="folder of the JSON, Markdown and PNG files")
     parser.add_argument("--table", type=Path, help="only print the table of a JSON file, and draw its picture beside it")
     options = parser.parse_args(arguments)
     if options.table is not None:
-        report = json.loads(options.table.read_text())
+        report = json.loads(command_line.existing("--table", options.table).read_text())
         draw(report, options.table.with_suffix(".png"))
         print(as_markdown(report))
         return
@@ -245,15 +240,12 @@ def main(arguments: list[str] | None = None) -> None:
     except ImportError:
         command_line.fail("PyTorch is needed for the comparison: pip install torch")
     simulate_devices(options.devices)
-    held_out = load(config_of("dcgan", None, 0)).held_out
-    order = np.random.default_rng(0).permutation(len(held_out))[:SAMPLES]
-    real = measure_images(np.asarray(held_out.images[order]))["classifier_fd"]
-    report: dict[str, Any] = {"machine": machine(), "command": f"python experiments/{' '.join([Path(sys.argv[0]).name, *sys.argv[1:]])}"}
-    report |= {"real": real, "runs": []}
+    real = real_row("mnist5k")["classifier_fd"]
+    report: dict[str, Any] = {"machine": machine(), "command": kept.command(), "real": real, "runs": []}
     for recipe in options.recipes:
         for seed in options.seeds:
             report["runs"].append(compare(recipe, seed, options))
-            write(report, options.output)
+            write(report, options.out)
             jax.clear_caches()
     print(as_markdown(report))
 

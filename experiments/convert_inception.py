@@ -6,14 +6,11 @@ The file is read without executing what its pickle says, checked to be of that a
 original is read as well as the copy by every command that takes weights of `inception_v3`.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
+import command_line
 import numpy as np
 from safetensors.numpy import save_file
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gan_jax.metrics import inception, load_torch_weights
 
@@ -36,14 +33,14 @@ def convert(source: Path, target: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("source", type=Path, help="weight file of PyTorch")
     parser.add_argument("target", type=Path, help="safetensors file to write")
     flags = parser.parse_args()
     try:
         print(f"{flags.target}: {convert(flags.source, flags.target):,} weights")
     except (OSError, ValueError) as error:
-        sys.exit(f"convert_inception: {error}")
+        command_line.fail(str(error), 1)
 
 
 if __name__ == "__main__":

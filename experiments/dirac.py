@@ -1,6 +1,6 @@
 """Dirac-GAN: the smallest game on which GAN training methods succeed or fail (Mescheder et al., 2018).
 
-    python experiments/dirac.py                              # every method; draws docs/images/dirac.png
+    python experiments/dirac.py                              # every method; draws docs/images/dirac.png (needs matplotlib)
     python experiments/dirac.py --method r1 --json           # one method; prints {"radius": ..., "theta": ..., "psi": ...}
 
 Real data sits at 0, G produces the point theta, D(x) = psi x. The only equilibrium is (0, 0); `radius` is the distance from it
@@ -18,6 +18,7 @@ import math
 import pathlib
 from typing import NamedTuple
 
+import command_line
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,7 +133,7 @@ def summary(path: np.ndarray) -> dict[str, float | None]:
 
 def draw(paths: dict[str, np.ndarray], out: pathlib.Path) -> None:
     """One panel per method: the way from the start to the end."""
-    from matplotlib.figure import Figure  # only the figure needs it
+    from matplotlib.figure import Figure
 
     columns = 4 if len(paths) > 1 else 1
     rows = -(-len(paths) // columns)
@@ -154,10 +155,15 @@ def draw(paths: dict[str, np.ndarray], out: pathlib.Path) -> None:
 def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     """Flags; anything out of range ends with one line that names the flag."""
     defaults = Settings()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--method", choices=METHODS, help="play one method (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object (with --method) and draw nothing")
-    parser.add_argument("--out", type=pathlib.Path, default=None, help="file of the figure (default: docs/images/dirac.png, all methods)")
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=None,
+        help="file of the figure, which needs matplotlib (default: docs/images/dirac.png, all methods)",
+    )
     parser.add_argument("--step-size", type=float, default=defaults.step_size)
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--start", type=float, nargs=2, metavar=("THETA", "PSI"), default=defaults.start)
@@ -168,7 +174,7 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     parser.add_argument("--updates", choices=("simultaneous", "alternating"), default=defaults.updates, help="alternating: G first")
     flags = parser.parse_args(arguments)
     if flags.json and flags.method is None:
-        parser.error("--json needs --method")
+        command_line.fail("--json needs --method")
     for name, allowed, expected in [
         ("step_size", flags.step_size > 0, "positive"),
         ("steps", flags.steps >= 1, "at least 1"),
@@ -178,12 +184,17 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
         ("target", flags.target >= 0, "not negative"),
     ]:
         if not allowed:
-            parser.error(f"--{name.replace('_', '-')} {getattr(flags, name)}: must be {expected}")
+            command_line.fail(f"--{name.replace('_', '-')} {getattr(flags, name)}: must be {expected}")
     return flags, Settings(**{name: getattr(flags, name) for name in Settings._fields} | {"start": tuple(flags.start)})
 
 
 def main(arguments: list[str] | None = None) -> None:
     flags, settings = parse(arguments)
+    out = flags.out
+    if out is None and flags.method is None:
+        out = pathlib.Path(__file__).resolve().parent.parent / "docs" / "images" / "dirac.png"
+    if out is not None and not flags.json:
+        command_line.need_matplotlib(f"--out {flags.out}" if flags.out else "the figure")
     jax.config.update("jax_enable_x64", True)
     names = [flags.method] if flags.method else list(METHODS)
     paths = {name: play(name, settings) for name in names}
@@ -197,9 +208,6 @@ def main(arguments: list[str] | None = None) -> None:
             if None not in end.values()
             else f"{name:18} overflowed"
         )
-    out = flags.out
-    if out is None and flags.method is None:
-        out = pathlib.Path(__file__).resolve().parent.parent / "docs" / "images" / "dirac.png"
     if out is not None:
         draw(paths, out)
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Annotated
 
 import command_line
+import tyro
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What to measure."""
 
-    run: Annotated[Path, "positional"]
+    run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
     metrics: tuple[str, ...] = ()
     """Rows of gan_jax.metrics.METRICS; by default what suits the data."""
@@ -43,8 +44,6 @@ class Flags:
 
 def main() -> None:
     """Reads the flags and measures."""
-    import tyro
-
     flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)))
     with command_line.errors_as_lines():
         from rich.console import Console

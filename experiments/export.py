@@ -1,11 +1,13 @@
 """Writes the generator of a run as a file of its own.
 
-python experiments/export.py RUN                              RUN/generator.safetensors, for gan_jax.load_generator
-python experiments/export.py RUN --stablehlo                  and RUN/generator.stablehlo, a program that needs only JAX
-python experiments/export.py RUN --out digits.safetensors     elsewhere
+    python experiments/export.py RUN                              RUN/generator.safetensors, for gan_jax.load_generator
+    python experiments/export.py RUN --stablehlo                  and RUN/generator.stablehlo, a program that needs only JAX
+    python experiments/export.py RUN --out digits.safetensors     elsewhere
 
-generator = gan_jax.load_generator("runs/dcgan_mnist/generator.safetensors")
-images = generator.sample(jax.random.key(0), 16)
+What was written is read by
+
+    generator = gan_jax.load_generator("runs/dcgan_mnist/generator.safetensors")
+    images = generator.sample(jax.random.key(0), 16)
 """
 
 import dataclasses
@@ -13,13 +15,14 @@ from pathlib import Path
 from typing import Annotated
 
 import command_line
+import tyro
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What to write."""
 
-    run: Annotated[Path, "positional"]
+    run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
     out: Path | None = None
     """The file to write; by default RUN/generator.safetensors."""
@@ -37,8 +40,6 @@ class Flags:
 
 def main() -> None:
     """Reads the flags and writes the files; their paths go to standard output."""
-    import tyro
-
     flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)))
     with command_line.errors_as_lines():
         from gan_jax.build import model_options

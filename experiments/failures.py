@@ -11,7 +11,6 @@ measured already is not measured again: delete the file to begin anew.
 Takes: 24 kinds of runs, 3 seeds; the time of each is in the file.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import command_line
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -248,13 +248,13 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
 
 def main() -> None:
     """Measures what is not measured yet, and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="kinds of runs")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--output", type=Path, default=Path("runs/failures.json"))
+    parser.add_argument("--out", type=Path, default=Path("runs/failures.json"), help="the file; what it holds is not measured again")
     parser.add_argument("--table", type=Path, help="only print the table of this file")
     chosen = parser.parse_args()
-    path = chosen.table or chosen.output
+    path = command_line.existing("--table", chosen.table) if chosen.table else chosen.out
     results = json.loads(path.read_text()) if path.exists() else {}
     for id in [] if chosen.table else chosen.only:
         seeds = [seed for seed in chosen.seeds if seed not in [row["seed"] for row in results.get(id, [])]]

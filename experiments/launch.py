@@ -17,24 +17,30 @@ import sys
 import time
 from pathlib import Path
 
+import command_line
+
 TRAIN = Path(__file__).parent / "train.py"
-PEER_LOST = 4  # as train.py ends where another process is gone
 FINAL = (2, 3)  # statuses that a second start would only repeat
 GRACE = 30  # seconds over the heartbeat until a process that does not end is killed
 
 
 def parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     """The launcher's flags, and those of train.py."""
-    parser = argparse.ArgumentParser(prog="launch.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--processes", type=int, default=2, help="number of processes (2)")
     parser.add_argument("--restarts", type=int, default=3, help="how often to start again after a loss (3)")
     parser.add_argument("--heartbeat-seconds", type=int, default=30, help="silence after which a process counts as dead (30)")
     own, behind = (arguments[: arguments.index("--")], arguments[arguments.index("--") + 1 :]) if "--" in arguments else (arguments, [])
     options = parser.parse_args(own)
     if not behind:
-        parser.error("the recipe and its flags are missing behind --")
-    if options.processes < 1 or options.restarts < 0 or options.heartbeat_seconds < 1:
-        parser.error("--processes and --heartbeat-seconds must be at least 1, --restarts at least 0")
+        command_line.fail("the recipe and its flags are missing behind --; see --help")
+    for flag, value, least in (
+        ("--processes", options.processes, 1),
+        ("--restarts", options.restarts, 0),
+        ("--heartbeat-seconds", options.heartbeat_seconds, 1),
+    ):
+        if value < least:
+            command_line.fail(f"{flag} {value}: must be at least {least}")
     return options, behind
 
 
@@ -103,7 +109,7 @@ def main() -> None:
             return
         final = [status for status in statuses if status in FINAL]
         # The one that did not end because of another is the one to name.
-        number = next((n for n, status in enumerate(statuses) if status not in (0, PEER_LOST, -signal.SIGABRT)), None)
+        number = next((n for n, status in enumerate(statuses) if status not in (0, command_line.PEER_LOST, -signal.SIGABRT)), None)
         number = number if number is not None else next(n for n, status in enumerate(statuses) if status)
         said = describe(number, statuses[number])
         if final or wishes or attempt == options.restarts:

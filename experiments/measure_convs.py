@@ -8,12 +8,12 @@ different operands; forms take turns, and the least of several rounds counts. A 
 geometric mean of its times, relative to the best form for each shape.
 """
 
-import argparse
 import json
 import math
 import time
 from pathlib import Path
 
+import command_line
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -80,13 +80,13 @@ def decide(times: dict[str, list[dict[str, float]]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="rewrite gan_jax/nn/conv_choices.py")
     options = parser.parse_args()
     if jax.default_backend() != "cpu":
-        parser.error("the table is of the CPU's forms: set JAX_PLATFORMS=cpu")
+        command_line.fail("the table is of the CPU's forms: set JAX_PLATFORMS=cpu")
     classes: dict[str, dict[str, list[dict[str, float]]]] = {}
     print("| dtype | side, channels, features, kernel, stride | map | milliseconds (GFLOP/s) |\n|---|---|---|---|")
     for dtype in (jnp.float32, jnp.bfloat16):

@@ -242,7 +242,7 @@ def main() -> None:
         return
     own, rest = read_flags(sys.argv[1:])
     if own.table is not None:
-        print(table(read_rows(own.table)))
+        print(table(read_rows(command_line.existing("--table", own.table))))
         return
     if own.data is None:
         command_line.fail(f"say which data: {' or '.join(DATA)}")

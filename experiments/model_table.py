@@ -7,14 +7,11 @@ products and convolutions; everything else is left out, as it is small). Takes a
 """
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from gan_jax.models import MODELS
 from gan_jax.models.network import as_networks

@@ -6,17 +6,13 @@ Prints milliseconds a step (median of the samples that a probe of the machine's 
 a grid of samples, which happens once in --sample-every steps.
 """
 
-import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from unittest import mock
 
-sys.path.insert(0, str(Path(__file__).parent))
-
+import command_line
 import jax
 import numpy as np
 from benchmarks import kept
@@ -57,7 +53,7 @@ def player(config: Config) -> Callable[[], None]:
 
 def main() -> None:
     """Times both, and prints JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=64)

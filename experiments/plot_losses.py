@@ -1,18 +1,20 @@
 """Draws every adversarial loss and its gradient against the logit, for docs/losses.md.
 
-    python experiments/plot_losses.py --output docs/images/losses.svg
+    python experiments/plot_losses.py --out docs/images/losses.png
 
 Needs matplotlib. Takes a few seconds on a CPU. The relativistic rows are drawn with the other kind's logits at 0.
 """
 
-import argparse
+from pathlib import Path
 
+import command_line
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 
 from gan_jax.losses import ADVERSARIAL
+
+OUT = Path(__file__).parents[1] / "docs" / "images" / "losses.png"
 
 
 def curves(name: str, logits: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
@@ -30,9 +32,12 @@ def curves(name: str, logits: jax.Array) -> dict[str, tuple[jax.Array, jax.Array
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", default="docs/images/losses.svg", help="the picture; its ending is the format")
-    path = parser.parse_args().output
+    parser = command_line.argument_parser(__doc__)
+    parser.add_argument("--out", type=Path, default=OUT, help="the picture; its ending is the format (default: docs/images/losses.png)")
+    path = parser.parse_args().out
+    command_line.need_matplotlib("the picture")
+    import matplotlib.pyplot as plt
+
     logits = jnp.linspace(-4, 4, 401)
     figure, axes = plt.subplots(len(ADVERSARIAL), 2, figsize=(9, 2.1 * len(ADVERSARIAL)), sharex=True, layout="constrained")
     for row, name in zip(axes, ADVERSARIAL):
@@ -49,7 +54,8 @@ def main() -> None:
     for axis in axes[-1]:
         axis.set_xlabel("logit")
     plt.rcParams["svg.hashsalt"] = "gan_jax"  # the same picture gives the same file
-    figure.savefig(path, metadata={"Date": None} if path.endswith(".svg") else None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,8 @@ python experiments/report.py RUN RUN ... --out FILE   compares; FILE is comparis
 python experiments/report.py RUN --pictures           draws the run's pictures first, from its newest checkpoint
 """
 
-import argparse
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import command_line
 
@@ -29,16 +26,16 @@ def draw_pictures(runs: list[Path]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Writes the report of a run, or of several runs side by side, as one HTML file.")
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directory of a run")
     parser.add_argument("--out", type=Path, help="file to write; by default RUN/report.html, or comparison.html for several runs")
     parser.add_argument("--refresh", type=int, default=30, metavar="SECONDS", help="how often the page of a running run reloads; 0: never")
     parser.add_argument("--pictures", action="store_true", help="draw interpolations, nearest neighbours ... again, as at the end of a run")
     options = parser.parse_args(arguments)
     if options.refresh < 0:
-        parser.error(f"--refresh {options.refresh}: must not be negative")
+        command_line.fail(f"--refresh {options.refresh}: must not be negative")
     if options.out is not None and options.out.is_dir():
-        parser.error(f"--out {options.out}: is a directory; name a file")
+        command_line.fail(f"--out {options.out}: is a directory; name a file")
     if options.pictures:
         draw_pictures(options.runs)
     try:
@@ -47,8 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             written = compare_runs(options.runs, options.out or Path("comparison.html"), refresh_seconds=options.refresh)
     except ReportError as error:
-        print(f"report.py: {error}", file=sys.stderr)
-        return 2
+        command_line.fail(str(error))
     print(written)
     return 0
 

@@ -1,9 +1,11 @@
 """Samples from a trained generator.
 
-python experiments/sample.py RUN --count 64
-python experiments/sample.py RUN --interpolate 10            rows of great-circle interpolations
-python experiments/sample.py RUN --diagram j                 White's J-diagram; --diagram mine for a MINE grid
-python experiments/sample.py RUN --count 5000 --format npz   the images as an array
+    python experiments/sample.py RUN --count 64
+    python experiments/sample.py RUN --interpolate 10            rows of great-circle interpolations
+    python experiments/sample.py RUN --diagram j                 White's J-diagram; --diagram mine for a MINE grid
+    python experiments/sample.py RUN --count 5000 --format npz   the images as an array
+
+Writes one file, into RUN/pictures or to --out.
 """
 
 import dataclasses
@@ -11,13 +13,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import command_line
+import tyro
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What to draw."""
 
-    run: Annotated[Path, "positional"]
+    run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
     count: int = 64
     """Number of samples; of rows, with --interpolate."""
@@ -54,8 +57,6 @@ def free_file(path: Path) -> Path:
 
 def main() -> None:
     """Reads the flags and draws."""
-    import tyro
-
     flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)))
     with command_line.errors_as_lines():
         import jax

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import command_line
+import tyro
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
     """What to draw."""
 
-    runs: Annotated[tuple[Path, ...], "positional"]
+    runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Directories of the stages' runs, the smallest images first."""
     count: int = 32
     """Number of samples."""
@@ -55,8 +56,6 @@ def check_stages(paths: tuple[Path, ...], stages: list[Any]) -> None:
 
 def main() -> None:
     """Reads the flags and draws."""
-    import tyro
-
     flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)))
     with command_line.errors_as_lines():
         import jax
@@ -71,7 +70,7 @@ def main() -> None:
         if flags.count < 1:
             raise ConfigError(f"--count {flags.count}: must be at least 1")
         if not flags.runs:
-            raise ConfigError("RUNS: name the stages' runs, the smallest images first")
+            raise ConfigError("RUN: name the stages' runs, the smallest images first")
         if flags.out and flags.out.exists():
             raise ConfigError(f"--out {flags.out}: exists already")
         stages = [load_run(path) for path in flags.runs]

@@ -19,9 +19,10 @@ the published numbers are for orientation: DCGAN 78.9 to 99 modes / KL 3.4 to 4.
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import command_line
+import mixtures
 import tyro
 
 SAMPLES = 26_000
@@ -31,7 +32,7 @@ SAMPLES = 26_000
 class Flags:
     """What to measure."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    runs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="[RUN [RUN ...]]")]] = ()
     """Directories of runs on stacked_mnist."""
     samples: int = SAMPLES
     """Number of samples; 26,000 in the literature."""
@@ -107,7 +108,7 @@ def main() -> None:
         from gan_jax.config import ConfigError
 
         if flags.table is not None:
-            print(table([json.loads(line) for line in flags.table.read_text().splitlines()]))
+            print(table(mixtures.read_rows(command_line.existing("--table", flags.table))))
             return
         if flags.samples < 1:
             raise ConfigError(f"--samples {flags.samples}: must be at least 1")
@@ -119,9 +120,7 @@ def main() -> None:
                 rows.append(measure_run(run, step, flags))
                 print(json.dumps(rows[-1]), flush=True)
         if flags.out is not None:
-            flags.out.parent.mkdir(parents=True, exist_ok=True)
-            with flags.out.open("a") as file:
-                file.writelines(json.dumps(row) + "\n" for row in rows)
+            mixtures.append_rows(flags.out, rows)
 
 
 if __name__ == "__main__":

@@ -6,17 +6,12 @@
 Milliseconds a step (medians of the samples that a probe of the machine's speed allows) and the ratio to the first variant, as Markdown.
 """
 
-import argparse
 import contextlib
 import functools
-import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from unittest import mock
 
-sys.path.insert(0, str(Path(__file__).parent))
-
+import command_line
 import flax.linen
 import jax
 import optax
@@ -27,6 +22,7 @@ from benchmarks.workloads import WORKLOADS
 from monitor_cost import unwatched
 
 from gan_jax.parallel import make_placement
+from gan_jax.run_directory import cpus_allowed
 
 
 def flattened() -> contextlib.AbstractContextManager[object]:
@@ -77,16 +73,16 @@ def variants(name: str) -> dict[str, Callable[[], Program]]:
 
 def main() -> None:
     """Compiles, times and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("workload", choices=[name for name, row in WORKLOADS.items() if row.kind == "training" and "seeds" not in row.run])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of the variants, by name")
     kept.add_flag(parser)
     chosen = parser.parse_args()
-    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    jax.config.update("jax_num_cpu_devices", cpus_allowed())
     programs = {name: make() for name, make in variants(chosen.workload).items() if not chosen.only or name in chosen.only}
     if not programs:
-        parser.error(f"--only {' '.join(chosen.only)}: there are {', '.join(variants(chosen.workload))}")
+        command_line.fail(f"--only {' '.join(chosen.only)}: there are {', '.join(variants(chosen.workload))}")
     times = interleave({name: Candidate(program.call, program.steps) for name, program in programs.items()}, seconds=chosen.seconds)
     first = next(iter(times.values())).median
     print(f"| {chosen.workload} | ms | of the first |\n|---|---|---|")

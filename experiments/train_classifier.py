@@ -8,12 +8,12 @@ digits. Held-out accuracy is that on the test split (100 others a class), withou
 gives the same bytes. No class is ever mirrored.
 """
 
-import argparse
 import json
 import sys
 import time
 from pathlib import Path
 
+import command_line
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,7 +90,7 @@ def held_out_accuracy(params: dict[str, Array]) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=3e-3)

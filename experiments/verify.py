@@ -21,12 +21,11 @@ import command_line
 
 def read(arguments: list[str]) -> argparse.Namespace:
     """The flags."""
-    parser = argparse.ArgumentParser(prog="verify.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.argument_parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="directory of the run")
     parser.add_argument("--steps", type=int, help="how many of its steps to do again")
     parser.add_argument("--all", action="store_true", help="do all of them again")
     parser.add_argument("--compilation-cache", metavar="DIR", help="where compiled programs are kept; none for nowhere")
-    parser.error = command_line.fail  # type: ignore[method-assign]
     flags = parser.parse_args(arguments)
     if flags.steps is not None and flags.steps < 1:
         command_line.fail(f"--steps {flags.steps}: must be at least 1")

@@ -67,7 +67,7 @@ def describe(command: str, config_seed: int) -> dict[str, Any]:
         "processor": platform.processor() or platform.machine(),
         "cpu": cpu_model(),
         "cpus": os.cpu_count(),
-        "cpus_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus_allowed": cpus_allowed(),
         "device": devices[0].device_kind,
         "devices": len(devices),
         "backend": jax.default_backend(),
@@ -92,6 +92,11 @@ DECIDING = (
 def jax_options() -> dict[str, Any]:
     """The options of JAX that decide the bytes of a run."""
     return {name: jax.config.values[name] for name in DECIDING if name in jax.config.values}
+
+
+def cpus_allowed() -> int:
+    """How many CPU cores this process may use; all of the machine's where the system does not say (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_model() -> str:

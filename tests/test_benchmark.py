@@ -1,17 +1,18 @@
 """The benchmark's arithmetic: what it throws away, what it divides by what, and that every row builds."""
 
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
-
 import benchmark
+import pytest
 import step_variants
 from benchmarks import jax_steps, pipelines, timing
 from benchmarks.workloads import WORKLOADS
+
+from gan_jax import run_directory
 
 
 def test_samples_beside_slow_probes_are_thrown_away():
@@ -42,8 +43,65 @@ def test_ratios_and_share_of_peak():
     assert row["bfloat16_ratio"] == pytest.approx(0.75)
     assert row["gan_jax cores"]["share_of_peak"] == pytest.approx(0.5)
     assert row["gan_jax cores"]["peak_megabytes"] == pytest.approx(2.0)
-    report = {"machine": {"device": "d", "cores": 2, "jax": "j", "torch": "t"}, "peaks": {"float32": 400e9}, "rows": [row]}
-    assert "| 12.0 | 10.0 | 8.000 |" in benchmark.as_markdown(report)
+    text = benchmark.as_markdown({"machine": HERE, "rows": [row, row | {"peaks": {"float32": 450e9, "bfloat16": 800e9}}]})
+    assert "| 12.0 | 10.0 | 8.000 |" in text
+    assert text.startswith("d, 2 cores; JAX j, PyTorch t; matrix products: float32 400 to 450 GFLOP/s, bfloat16 800 GFLOP/s\n")
+
+
+HERE = {"device": "d", "cores": 2, "jax": "j", "torch": "t"}
+
+
+def row(name, milliseconds):
+    timings = {"gan_jax": timing.Timing(1e-3 * milliseconds, 0.0, 1.0, 5, 0)}
+    return benchmark.row_of(name, WORKLOADS[name], {}, timings, {"float32": 400e9, "bfloat16": 800e9}, [])
+
+
+def test_a_call_adds_its_rows_to_the_file_or_replaces_those_of_the_same_workload(tmp_path):
+    path = tmp_path / "new" / "benchmark.json"
+    for name, milliseconds in (("mixture", 1), ("sampling", 2), ("mixture", 3)):
+        benchmark.write(row(name, milliseconds), path, HERE)
+    written = json.loads(path.read_text())
+    assert written["machine"] == HERE
+    assert [(row["workload"], row["milliseconds"]["gan_jax"]) for row in written["rows"]] == [("mixture", 3.0), ("sampling", 2.0)]
+    table = path.with_suffix(".md").read_text()
+    assert "| mixture: " in table
+    assert "| sampling: " in table
+
+
+@pytest.mark.parametrize("name", ["benchmark", "benchmark_scaling"])
+def test_a_row_of_a_committed_file_can_be_measured_again(tmp_path, name):
+    path = tmp_path / "benchmark.json"
+    shutil.copy(Path(__file__).parents[1] / "docs" / "data" / f"{name}.json", path)
+    before = json.loads(path.read_text())
+    again = row(before["rows"][0]["workload"], 3)
+    benchmark.write(again, path, before["machine"])
+    rows = json.loads(path.read_text())["rows"]
+    assert rows[0] == again
+    kept = {row["workload"]: row["milliseconds"] for row in before["rows"]} | {again["workload"]: again["milliseconds"]}
+    assert [(row["workload"], row["milliseconds"]) for row in rows] == list(kept.items())
+    assert all(row["peaks"]["float32"] > 1e11 and "benchmark.py" in row["command"] for row in rows[1:])
+
+
+def test_figures_of_another_machine_are_left_alone(tmp_path, capsys):
+    path = tmp_path / "benchmark.json"
+    benchmark.write(row("mixture", 1), path, HERE)
+    before = path.read_bytes()
+    with pytest.raises(SystemExit) as end:
+        benchmark.write(row("mixture", 2), path, HERE | {"jax": "k"})
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --out {tmp_path}: benchmark.json is of another machine or of other versions (d, 2 cores; JAX j,")
+    assert path.read_bytes() == before
+    path.write_text("{")
+    with pytest.raises(SystemExit):
+        benchmark.earlier_rows(path, HERE)
+    assert "not JSON" in capsys.readouterr().err
+
+
+def test_where_the_system_does_not_say_all_cores_are_allowed(monkeypatch):
+    assert 1 <= run_directory.cpus_allowed() <= os.cpu_count()
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
+    assert run_directory.cpus_allowed() == os.cpu_count()
 
 
 @pytest.mark.parametrize("name", [name for name, workload in WORKLOADS.items() if workload.kind != "pipeline"])

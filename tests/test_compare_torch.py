@@ -1,15 +1,10 @@
 """The comparison at equal times: clocks, curves, table and picture. PyTorch's half needs PyTorch and is not played here."""
 
 import json
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
 import compare_torch
 import mixtures
+import pytest
 from PIL import Image
 
 from gan_jax.config import check
@@ -43,6 +38,12 @@ def test_curves_are_read_at_shares_of_the_time():
     run = REPORT["runs"][0]
     assert [compare_torch.at_share(run, "gan_jax", share)["classifier_fd"] for share in (0.25, 0.5, 1.0)] == [900.0, 400.0, 100.0]
     assert compare_torch.at_share(run, "PyTorch", 0.01)["steps"] == 80  # nothing so early: the first
+
+
+def test_a_slice_counts_however_late_its_last_steps_end():
+    slow = curve((11.1, 10, 900.0), (21.4, 20, 400.0), (30.2, 30, 200.0), (41.3, 40, 100.0))
+    run = {"seconds": 40.0, "curves": {"gan_jax": slow}}
+    assert [compare_torch.at_share(run, "gan_jax", share)["steps"] for share in (0.25, 0.3, 0.5, 1.0)] == [10, 10, 20, 40]
 
 
 def test_table_by_hand():

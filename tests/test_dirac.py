@@ -1,6 +1,5 @@
 """The Dirac-GAN: trajectories against hand-derived fields, convergence against theory, rates against eigenvalues."""
 
-import importlib.util
 import json
 import math
 import pathlib
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_command_line import assert_one_line, load_script, script  # noqa: F401
 
 from gan_jax.fields import (
     consensus_field,
@@ -25,9 +25,7 @@ from gan_jax.optimizers import ttur
 from gan_jax.typing import Players
 
 SCRIPT = pathlib.Path(__file__).parent.parent / "experiments" / "dirac.py"
-spec = importlib.util.spec_from_file_location("dirac_experiment", SCRIPT)
-dirac = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(dirac)
+dirac = load_script("dirac")
 
 CONVERGE = {"instance_noise", "r1", "consensus", "zero_centered"}
 
@@ -215,10 +213,23 @@ def test_overflow_is_null_not_invalid_json():
         (["--method", "magic"], "invalid choice: 'magic'"),
     ],
 )
-def test_bad_flags_are_named(flags, message, capsys):
-    with pytest.raises(SystemExit):
-        dirac.main(flags)
-    assert message in capsys.readouterr().err
+def test_bad_flags_are_named(script, flags, message):  # noqa: F811
+    assert_one_line(script("dirac", *flags), message)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "the figure needs matplotlib: pip install matplotlib"),
+        (["--method", "r1", "--out", "r1.png"], "--out r1.png needs matplotlib: pip install matplotlib"),
+    ],
+)
+def test_without_matplotlib_nothing_is_played_for_a_figure(script, monkeypatch, tmp_path, flags, message):  # noqa: F811
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = script("dirac", *flags)
+    assert_one_line(result, message)
+    assert result[1] == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_figure_is_drawn(tmp_path):

@@ -1,6 +1,7 @@
 """The scripts that measure games on mixtures: what they count, what they play, what they print."""
 
 import dataclasses
+import json
 import math
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from gan_jax.data.mixtures import load_ring
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 mixtures = load_script("mixtures")
+strategy_costs = load_script("strategy_costs")
 ROWS = load_script("strategy_rows").ROWS
 
 TINY = {
@@ -95,10 +97,16 @@ def test_table_of_rows():
     assert mixtures.table(rows).splitlines()[2] == expected
 
 
+def test_the_page_has_the_table_of_costs():
+    page = (EXPERIMENTS.parent / "docs" / "strategies.md").read_text()
+    assert strategy_costs.table(json.loads(strategy_costs.OUT.read_text())) in page
+
+
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
         (["triangle"], "invalid choice: 'triangle'"),
+        (["--table", "missing.jsonl"], "--table missing.jsonl: there is no such file"),
         (["ring", "--seeds", "0"], "--seeds 0, --devices 1: must be at least 1"),
         (["ring", "--protocol", "short", "--inputs.pack", "3"], "--batch-size 128: must be a multiple of 3"),
         (["ring", "--protocol", "short", "--seeds", "3", "--devices", "2"], "--seeds 3: must be a multiple of --devices 2"),

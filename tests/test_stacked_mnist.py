@@ -37,3 +37,4 @@ def test_a_run_is_measured_at_each_checkpoint(script, tmp_path):  # noqa: F811
 def test_errors_are_one_line(script):  # noqa: F811
     assert_one_line(script("stacked_mnist", "--samples", "0"), "--samples 0")
     assert_one_line(script("stacked_mnist", "nowhere", "--samples", "10"), "nowhere")
+    assert_one_line(script("stacked_mnist", "--table", "missing.jsonl"), "--table missing.jsonl: there is no such file")

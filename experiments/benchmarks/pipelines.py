@@ -1,6 +1,5 @@
 """Input pipelines: batches on the device a step, as gan_jax's feed gives them and as PyTorch's loader does."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from PIL import Image
 
 from gan_jax.data import Feed, Source
 from gan_jax.data.folder import FolderImages
+from gan_jax.run_directory import cpus_allowed
 
 FILES, SIZE, BATCHES = 2048, 32, 50
 
@@ -77,8 +77,7 @@ def loader_call(kind: str, batch: int) -> Callable[[], None]:
             with Image.open(Path(folder.name) / names[index]) as picture:
                 return torch.from_numpy(np.array(picture.convert("RGB").resize((SIZE, SIZE))))
 
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-    loader = torch.utils.data.DataLoader(Files(), batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=True)
+    loader = torch.utils.data.DataLoader(Files(), batch, shuffle=True, drop_last=True, num_workers=cpus_allowed(), persistent_workers=True)
 
     def forever() -> Iterator[Any]:
         while True:

@@ -2,13 +2,14 @@
 
 import itertools
 import math
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from gan_jax.run_directory import cpus_allowed
 
 
 def leaky(x):
@@ -169,7 +170,7 @@ def training(
 ) -> Callable[[], Any]:
     """One alternating training step, as a function to call again and again."""
     torch.manual_seed(0)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(cpus_allowed())
     layout = torch.channels_last if len(image_shape) == 3 else torch.preserve_format
     generator, discriminator = (n.to(device, memory_format=layout) for n in networks(model, image_shape, latent_dim, norm, width))
     if spectral:
@@ -219,7 +220,7 @@ def training(
 
 def sampling(model: str, *, image_shape: tuple[int, ...], latent_dim: int = 128, width: int = 64, count: int = 10_000, chunk: int = 500):
     """`count` images in chunks."""
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(cpus_allowed())
     generator = networks(model, image_shape, latent_dim, "batch", width)[0].to(memory_format=torch.channels_last).eval()
 
     def call():
