@@ -171,7 +171,11 @@ def compilation_cache(place: str | None) -> None:
 
     if place == "none":
         return
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    jax.config.update("jax_compilation_cache_dir", str(place or home / "gan_jax" / "compiled"))
+    from gan_jax.metrics.cache import cache_folder
+
+    folder = cache_folder()
+    if place is None and folder is None:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(place or folder / "compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -82,6 +82,19 @@ def describe(number: int, status: int) -> str:
     return f"process {number} {how}"
 
 
+def in_one_place(flags: list[str]) -> list[str]:
+    """The flags with a directory for the run, so that a second start finds what the first one began, and no older run."""
+    given = {flag.partition("=")[0]: flag.partition("=")[2] or following for flag, following in zip(flags, [*flags[1:], ""])}
+    if {"--out", "--resume"} & set(given):
+        return flags
+    with command_line.errors_as_lines():
+        from gan_jax.config import load_config
+        from gan_jax.run_directory import free_directory
+
+        recipe = load_config(Path(given["--config"])).recipe if "--config" in given else flags[0]
+        return [*flags, "--out", str(free_directory(recipe))]
+
+
 def resuming(flags: list[str]) -> list[str]:
     """The flags of a second start."""
     return flags if any(flag.partition("=")[0] == "--resume" for flag in flags) else ["--resume", "auto", *flags]
@@ -90,6 +103,7 @@ def resuming(flags: list[str]) -> list[str]:
 def main() -> None:
     """Starts, watches, starts again; ends with the status of the run."""
     options, flags = parse(sys.argv[1:])
+    flags = in_one_place(flags)
     wishes: list[int] = []
     processes: list[subprocess.Popen] = []
 

@@ -17,6 +17,7 @@ import dataclasses
 import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def own_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 def flags_in(arguments: list[str], prefix: str) -> list[tuple[str, str]]:
     """The flags that begin so, with their values."""
     found = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
         name, equals, value = argument.partition("=")
         if name.startswith(prefix):
             found.append((name.replace("_", "-"), value if equals else following))
@@ -93,18 +94,21 @@ def distributed_flags(arguments: list[str]) -> Any:
     return check(Config(distributed=command_line.parse(from_flags))).distributed if own else DistributedConfig()
 
 
-def find_run(resume: str, arguments: list[str]) -> Path | None:
-    """The run to continue: as named, or with `auto` the newest of the recipe, if there is one."""
+def find_run(resume: str, arguments: list[str], saved: str | None = None) -> Path | None:
+    """The run to continue: as named; with `auto` that of --out, or the newest of the recipe (or saved configuration), if there is one."""
+    from gan_jax.config import load_config
     from gan_jax.run_directory import RunError
 
     if resume != "auto":
         if not (Path(resume) / "config.yaml").is_file():
             raise RunError(f"--resume {resume}: no run there (it has no config.yaml)")
         return Path(resume)
-    if "--out" in arguments:
-        place = Path(arguments[arguments.index("--out") + 1])
-        return place if (place / "config.yaml").is_file() else None
-    recipe = next((argument for argument in arguments if not argument.startswith("-")), "")
+    chosen = [value for name, value in flags_in(arguments, "--out") if name == "--out"]
+    if chosen:
+        if not chosen[-1] or chosen[-1].startswith("--"):
+            command_line.fail("--out: needs a directory")
+        return Path(chosen[-1]) if (Path(chosen[-1]) / "config.yaml").is_file() else None
+    recipe = load_config(Path(saved)).recipe if saved else next((argument for argument in arguments if not argument.startswith("-")), "")
     runs = [path for path in Path("runs").glob(f"{recipe}*") if path.name == recipe or path.name.removeprefix(f"{recipe}-").isdigit()]
     runs = [path for path in runs if (path / "config.yaml").is_file()]
     return max(runs, key=lambda path: (path / "config.yaml").stat().st_mtime) if runs else None
@@ -122,10 +126,10 @@ def read(arguments: list[str]) -> tuple[Any, Path | None, argparse.Namespace]:
     # Where there are several processes, one of them looks: another may already be making the directory.
     resume = None
     if own.resume and several_processes(arguments):
-        found = agreed(lambda: str(find_run(own.resume, rest) or ""), RunError)
+        found = agreed(lambda: str(find_run(own.resume, rest, own.config) or ""), RunError)
         resume = Path(found) if found else None
     elif own.resume:
-        resume = find_run(own.resume, rest)
+        resume = find_run(own.resume, rest, own.config)
     saved = resume / "config.yaml" if resume else Path(own.config) if own.config else None
     options, rest = command_line.split_options(with_aliases(rest))
     known = command_line.recipes()
@@ -140,7 +144,10 @@ def read(arguments: list[str]) -> tuple[Any, Path | None, argparse.Namespace]:
                 defaults, prog="train.py", description=__doc__, args=rest, config=(tyro.conf.AvoidSubcommands,)
             )
 
-        return check(command_line.parse(from_recipe)), None, own
+        config = command_line.parse(from_recipe)
+        if config.epochs and flags_in(rest, "--steps") and not flags_in(rest, "--epochs"):
+            config = dataclasses.replace(config, epochs=0)  # who asks for a number of steps means it
+        return check(config), None, own
     config = dataclasses.replace(load_config(saved), out=None, distributed=DistributedConfig())
     config = command_line.with_options(config, options)
     if rest and rest[0] in known:
@@ -187,6 +194,12 @@ def main() -> None:
     except SystemExit as end:
         if several_processes(arguments) and end.code:
             leave(int(end.code))
+        raise
+    except BaseException:
+        # The others wait for this process in a collective operation, and it would wait for them at its end.
+        if several_processes(arguments):
+            traceback.print_exc()
+            leave(1)
         raise
     if failed:
         raise SystemExit(3)

@@ -106,18 +106,25 @@ def train(
     with losing_peers():
         run = begin(config, resume, command, console or Console(stderr=True))
         try:
-            state, step, records = draw_or_restore(run)
-            reached = loop(run, records, state, step, until)
-        except Exception as error:
-            if process_count() == 1:
-                # What is being saved is saved, and no thread outlives the run; where a peer is gone there is nothing to wait for.
-                run.keeper.close()
-                run.feed.close()
-            if writes():
-                ended = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-                survive("run.json", partial(run.write, ended), run.say)
-            raise
-        return finish(run, records, reached, command)
+            return finish(run, *play(run, until), command)
+        finally:
+            run.let_go()
+
+
+def play(run: Run, until: int | None) -> tuple[Records | None, "Reached"]:
+    """Trains; an error that ends the training is in the record of the run."""
+    try:
+        state, step, records = draw_or_restore(run)
+        return records, loop(run, records, state, step, until)
+    except Exception as error:
+        if process_count() == 1:
+            # What is being saved is saved, and no thread outlives the run; where a peer is gone there is nothing to wait for.
+            run.keeper.close()
+            run.feed.close()
+        if writes():
+            ended = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+            survive("run.json", partial(run.write, ended), run.say)
+        raise
 
 
 class Reached(NamedTuple):
@@ -252,6 +259,7 @@ def finish(run: Run, records: Records | None, reached: Reached, command: str) ->
         changed, happened = roll_back(config, run.directory, keeper, failure)
         run.write({"rollbacks": [*run.rolled_back, happened]})
         run.say(f"rolling back to step {happened['to_step']} with {happened['changed']}")
+        run.let_go()
         return train(changed, resume=run.directory, command=command, console=run.console)
     survive("the animation", lambda: write_animation(run.directory), run.say)
     status = "stopped" if failure is not None else "interrupted" if step < run.steps else "finished"

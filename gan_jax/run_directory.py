@@ -10,17 +10,29 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 
 import gan_jax
 
 METRICS, TIMING, FINDINGS = "metrics.jsonl", "timing.jsonl", "findings.jsonl"
+LOCK = ".lock"
 
 
 class RunError(ValueError):
     """A run that cannot start or go on: one line that names the flag or the file and says what to do."""
+
+
+class Lock:
+    """A run's directory, held; see `hold`."""
+
+    def __init__(self, file: IO[str]):
+        self._file = file
+
+    def close(self) -> None:
+        """Lets go of it."""
+        self._file.close()
 
 
 def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
@@ -32,20 +44,49 @@ def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
     return path
 
 
-def claim(path: Path) -> None:
-    """Makes a new directory for a run; raises RunError if there is one already, or if it cannot be made or written.
+def claim(path: Path) -> Lock:
+    """Makes a new directory for a run, and holds it; raises RunError if there is one already, or if it cannot be made or written.
 
     One that a run made and was killed before it wrote anything into it is as good as none.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not (path.is_dir() and {entry.name for entry in path.rglob("*")} <= {"samples", ".config.yaml.partial"}):
+        if not is_bare(path):
             path.mkdir()
+        lock = hold(path)
+        if not is_bare(path):  # another process had begun a run here, and is gone again
+            lock.close()
+            raise FileExistsError
         (path / "samples").mkdir(exist_ok=True)
     except FileExistsError:
         raise RunError(f"--out {path}: exists already; choose another directory, or continue that run with --resume {path}") from None
     except OSError as error:
         raise RunError(f"--out {path}: cannot be written: {error.strerror}; choose another directory") from error
+    return lock
+
+
+def is_bare(path: Path) -> bool:
+    """Whether a directory is there and holds nothing of a run yet."""
+    return path.is_dir() and {entry.name for entry in path.rglob("*")} <= {"samples", ".config.yaml.partial", LOCK}
+
+
+def hold(path: Path) -> Lock:
+    """Keeps other processes out of a run's directory until `Lock.close()` or the end of this process, however it ends.
+
+    Raises:
+        RunError: another process trains there.
+    """
+    file = (path / LOCK).open("w")
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise RunError(f"--resume {path}: another process is training there") from None
+    except (ImportError, OSError):
+        pass  # a system or a disk without locks
+    return Lock(file)
 
 
 def describe(command: str, config_seed: int) -> dict[str, Any]:

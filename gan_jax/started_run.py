@@ -64,6 +64,7 @@ class Run(NamedTuple):
         rolled_back: what its record tells of rollbacks.
         record: for run.json.
         keeper: of the checkpoints.
+        locks: that keep other processes out of the directory.
     """
 
     config: Config
@@ -78,6 +79,12 @@ class Run(NamedTuple):
     rolled_back: list[dict[str, Any]]
     record: dict[str, Any]
     keeper: Checkpointer
+    locks: list[run_directory.Lock]
+
+    def let_go(self) -> None:
+        """Lets other processes into the directory again."""
+        for lock in self.locks:
+            lock.close()
 
     def save(self, step: int, state: tuple[Players, Any], metrics: dict[str, float] | None = None) -> None:
         """Saves a checkpoint."""
@@ -136,12 +143,16 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
         process_count=process_count(),
     )
 
+    held: list[run_directory.Lock] = []  # by the process that writes
+
     def own_directory() -> str:
         directory = resume or config.out or run_directory.free_directory(config.recipe)
         if resume is None:
-            run_directory.claim(directory)
+            held.append(run_directory.claim(directory))
             save_config(dataclasses.replace(config, distributed=DistributedConfig()), directory / "config.yaml")
-        elif (directory / "run.json").exists():
+            return str(directory)
+        held.append(run_directory.hold(directory))
+        if (directory / "run.json").exists():
             check_unchanged(run_directory.recorded_data(directory), source)
         return str(directory)
 
@@ -163,7 +174,9 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
         best_metric=config.evaluation.best,
         best_mode=best_mode(config.evaluation.best),
     )
-    return Run(config, console, source, experiment, placement, feed, steps, directory, resume is not None, rolled_back, record, keeper)
+    return Run(
+        config, console, source, experiment, placement, feed, steps, directory, resume is not None, rolled_back, record, keeper, held
+    )
 
 
 def check_alike(config: Config, source: Source) -> None:

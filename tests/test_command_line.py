@@ -46,6 +46,9 @@ def script(monkeypatch, tmp_path, capsys):
     return run
 
 
+RECIPE_OF_EPOCHS = load_script("command_line").recipes()["mlp_mnist"][1]
+
+
 def assert_one_line(result, *words):
     status, _, error = result
     assert status == 2
@@ -342,3 +345,39 @@ def test_interrupt_saves_and_says_how_to_resume(tmp_path):
     assert "Traceback" not in error
     assert list((tmp_path / "run" / "checkpoints").glob("step_*"))
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_auto_continues_the_run_that_is_meant(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = load_script("train")
+    for place in ("runs/ring", "runs/ring-2", "other"):
+        Path(place).mkdir(parents=True)
+        Path(place, "config.yaml").write_text("recipe: ring\n")
+    assert train.find_run("auto", ["ring", "--out=other"]) == Path("other")
+    assert train.find_run("auto", ["ring", "--out", "other"]) == Path("other")
+    assert train.find_run("auto", ["ring", "--out", "new"]) is None
+    assert train.find_run("auto", ["grid"]) is None
+    assert train.find_run("auto", [], "other/config.yaml").name.startswith("ring")
+    for arguments in (["ring", "--out"], ["ring", "--out", "--steps", "3"], ["ring", "--out="]):
+        with pytest.raises(SystemExit):
+            train.find_run("auto", arguments)
+
+
+def test_a_number_of_steps_is_meant_also_where_a_recipe_counts_epochs():
+    read = load_script("train").read
+    assert RECIPE_OF_EPOCHS.epochs
+    config = read(["mlp_mnist", "--steps", "100"])[0]
+    assert (config.steps, config.epochs) == (100, 0)
+    config = read(["mlp_mnist", "--steps", "100", "--epochs", "3"])[0]
+    assert (config.steps, config.epochs) == (100, 3)
+
+
+def test_the_launcher_chooses_one_place_for_all_its_starts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    launch = load_script("launch")
+    Path("runs/ring").mkdir(parents=True)
+    Path("saved.yaml").write_text("recipe: grid\n")
+    assert launch.in_one_place(["ring", "--seed", "0"]) == ["ring", "--seed", "0", "--out", "runs/ring-2"]
+    assert launch.in_one_place(["--config", "saved.yaml"]) == ["--config", "saved.yaml", "--out", "runs/grid"]
+    for flags in (["ring", "--out=x"], ["ring", "--out", "x"], ["--resume", "auto", "ring"]):
+        assert launch.in_one_place(flags) == flags

@@ -30,17 +30,17 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def command(*flags):
-    return [sys.executable, str(EXPERIMENTS / "train.py"), *map(str, flags)]
+def command(*flags, script=EXPERIMENTS / "train.py"):
+    return [sys.executable, str(script), *map(str, flags)]
 
 
-def start(directory, *flags, processes=2, heartbeat=HEARTBEAT):
+def start(directory, *flags, processes=2, heartbeat=HEARTBEAT, script=EXPERIMENTS / "train.py"):
     """The processes of one run, not waited for."""
     shared = ["--distributed.coordinator", f"127.0.0.1:{free_port()}", "--distributed.num-processes", processes]
     shared += ["--distributed.heartbeat-seconds", heartbeat]
     return [
         subprocess.Popen(
-            command(*flags, *shared, "--distributed.process-id", number),
+            command(*flags, *shared, "--distributed.process-id", number, script=script),
             cwd=directory,
             env=environment(),
             stderr=subprocess.PIPE,
@@ -221,6 +221,31 @@ def test_a_lost_coordinator_ends_the_others(tmp_path):
     assert time.monotonic() - killed < HEARTBEAT + 20
     assert status not in (0, None)
     assert "another process of this run is gone" in error or "another task died" in error
+
+
+BROKEN = f"""
+import sys
+sys.path.insert(0, {str(EXPERIMENTS)!r})
+import gan_jax.run
+import train
+
+def broken(*_):
+    raise KeyError("what nobody foresaw")
+
+if sys.argv[-1] == "1":
+    gan_jax.run.loop = broken
+train.main()
+"""
+
+
+def test_an_error_that_nobody_foresaw_in_one_process_ends_all(tmp_path):
+    """Without a word to the others it would wait for them at its end, and they for it in a collective operation."""
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN)
+    ended = end(start(tmp_path, *SMALL, "--steps", "30", "--out", "run", script=script), timeout=100)
+    assert ended[1][0] == 1
+    assert "KeyError: 'what nobody foresaw'" in ended[1][1]
+    assert ended[0][0] not in (0, None)
 
 
 def test_an_error_of_the_first_process_ends_all_with_its_line(tmp_path):

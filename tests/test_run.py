@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gan_jax import started_run
+from gan_jax import run_directory, started_run
 from gan_jax.checkpoint import Checkpointer, CheckpointWarning, files
 from gan_jax.config import Config, ConfigError, DataConfig, EvaluationConfig, ModelConfig, ParallelConfig, TturConfig, load_config
 from gan_jax.data import DataError, load
 from gan_jax.run import train
+from gan_jax.run_directory import RunError
 from gan_jax.stored_run import load_run
 
 SMALL = Config(
@@ -134,3 +135,33 @@ def test_processes_that_were_given_different_data_are_refused(monkeypatch, same,
     monkeypatch.setattr(started_run, "any_process", lambda flag: flag)
     if same:
         started_run.check_alike(SMALL, source)
+
+
+def test_one_directory_is_one_process_s(tmp_path):
+    """Locks are of open files, not of processes: one process can try both sides."""
+    place = tmp_path / "run"
+    first = run_directory.claim(place)
+    with pytest.raises(RunError, match=r"run: another process is training there"):
+        run_directory.claim(place)  # nothing is in it yet
+    with pytest.raises(RunError, match=r"--resume .*run: another process is training there"):
+        run_directory.hold(place)
+    (place / "config.yaml").write_text("seed: 0")
+    first.close()
+    with pytest.raises(RunError, match=r"--out .*run: exists already"):
+        run_directory.claim(place)
+    run_directory.hold(place).close()
+
+
+def test_a_run_lets_go_of_its_directory(run, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        with pytest.raises(RunError):
+            run_directory.hold(tmp_path / "run")
+        raise OSError("broken")
+
+    monkeypatch.setattr("gan_jax.run.loop", fail)
+    with pytest.raises(OSError, match="broken"):
+        run(SMALL)
+    monkeypatch.undo()
+    record, _ = run(SMALL, resume=tmp_path / "run")
+    assert record["status"] == "finished"
+    run_directory.hold(tmp_path / "run").close()
