@@ -17,7 +17,6 @@ import dataclasses
 import os
 import shlex
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -194,12 +193,6 @@ def main() -> None:
     except SystemExit as end:
         if several_processes(arguments) and end.code:
             leave(int(end.code))
-        raise
-    except BaseException:
-        # The others wait for this process in a collective operation, and it would wait for them at its end.
-        if several_processes(arguments):
-            traceback.print_exc()
-            leave(1)
         raise
     if failed:
         raise SystemExit(3)

@@ -134,6 +134,7 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
     feed = Feed(
         source,
         batch_size=config.batch_size * experiment.strategy.rounds,
+        turns=experiment.strategy.rounds,
         seed=config.seed,
         pipeline=config.data.pipeline,
         workers=config.data.workers,

@@ -8,7 +8,7 @@ from PIL import Image
 from test_command_line import assert_one_line, script  # noqa: F401 - a fixture
 
 from gan_jax import started_run
-from gan_jax.data import Feed, folder
+from gan_jax.data import Feed, folder, load_source
 from gan_jax.report import judge, read_run
 from gan_jax.report.page import facts
 
@@ -77,6 +77,19 @@ def test_a_folder_that_lost_files_between_two_lives_of_a_run_is_noticed(script, 
     for name, content in whole.items():
         (pictures / name).write_bytes(content)
     assert script("train", "--resume", "run", "--steps", "4")[0] == 0
+
+
+def test_a_run_recorded_with_the_fingerprint_of_before_goes_on_and_is_recorded_anew(script, pictures, tmp_path):  # noqa: F811
+    assert script("train", *FLAGS, "--steps", "2")[0] == 0
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    now = record["data"]["fingerprint"]
+    record["data"]["fingerprint"] = load_source("image_folder", data_dir=pictures, image_size=8).sampled_fingerprint()
+    path.write_text(json.dumps(record))
+    status, _, error = script("train", "--resume", "run", "--steps", "4")
+    assert status == 0, error
+    assert "warning" not in error
+    assert json.loads(path.read_text())["data"]["fingerprint"] == now
 
 
 @pytest.fixture

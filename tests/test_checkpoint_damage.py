@@ -132,10 +132,10 @@ def test_when_everything_is_damaged_it_says_so(tmp_path):
 
 
 def test_a_newer_format_is_named(tmp_path, monkeypatch):
+    saved(tmp_path, steps=(1,))
     monkeypatch.setattr(files, "FORMAT_VERSION", 2)
     saved(tmp_path, steps=(2,))
     monkeypatch.undo()
-    saved(tmp_path, steps=(1,))
     assert_falls_back(tmp_path, "format version 2; this version reads 1")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 from games import point_game, points
-from parallel_cases import DRAWS_IN_NETWORKS, RNG, difference, far, gradient_error, largest, of_loss, of_model, one_step
+from parallel_cases import DRAWS_IN_NETWORKS, RNG, ROUNDING, difference, far, gradient_error, largest, of_loss, of_model, one_step
 from small_recipes import RECIPES, shrunk
 
 from gan_jax import nn
@@ -21,10 +21,22 @@ from gan_jax.build import build
 from gan_jax.config import Config, ConfigError, ModelConfig, ParallelConfig, StrategyConfig, check
 from gan_jax.gan import play
 from gan_jax.inputs import adaptive_augment
+from gan_jax.latents import normal
 from gan_jax.losses import ADVERSARIAL, soft_targets
 from gan_jax.models import MODELS
 from gan_jax.optimizers import average_gradients
-from gan_jax.parallel import PLACEMENTS, CommunicationModel, Traffic, make_placement, place, state_shardings, traffic
+from gan_jax.parallel import (
+    PLACEMENTS,
+    CommunicationModel,
+    PeerLost,
+    Traffic,
+    hosts,
+    losing_peers,
+    make_placement,
+    place,
+    state_shardings,
+    traffic,
+)
 from gan_jax.parallel.per_device import Rows
 from gan_jax.penalties import PENALTIES, top_k_count, top_k_weights
 from gan_jax.pieces import Penalty
@@ -32,8 +44,6 @@ from gan_jax.replay import replay_buffer
 from gan_jax.started_run import identity, placement_of
 from gan_jax.strategies import alternating, consensus, extragradient, loss_balanced, simultaneous, unrolled
 
-# float32 sums in another order: the relative error of a gradient of these networks is mostly below 1e-6, at worst 7e-6.
-ROUNDING = 1e-5
 # float64: the relative error is below 1e-13; the parameters of least squares, whose gradients are the largest, differ by 3e-10.
 SAME_PROGRAM = 1e-9
 STRATEGIES = {
@@ -136,10 +146,10 @@ def test_feature_matching_and_lecam_mean_the_whole_batch():
 
 
 def check_case(case, devices, kinds=PLACEMENTS, draws=False):
-    _, one, state, metrics = one_step(case)
+    one, state, metrics = one_step(case)
     results = {}
     for kind in kinds:
-        _, many, other_state, found = one_step(case, kind, devices)
+        many, other_state, found = one_step(case, kind, devices)
         results[kind] = many, other_state
         if kind == "jit" or not draws:
             assert gradient_error(state, other_state) < ROUNDING, kind
@@ -204,14 +214,27 @@ def test_a_normalising_network_outside_flax_is_averaged_where_statistics_are_loc
 
 
 def test_local_statistics_are_those_of_each_device():
-    """Relativistic averages: with local ones, the step is the mean of the steps that the devices would make by themselves."""
-    game, strategy = point_game(loss="relativistic_average"), alternating()
+    """Relativistic averages: with local ones, the step of SGD is the mean of the steps that the devices would make by themselves.
+
+    Both players move at once: of two turns, the second would meet the other player as the devices have moved it together.
+    """
+    game, strategy = point_game(loss="relativistic_average"), simultaneous()
     whole, _ = play_points(game, strategy, "shard_map", steps=1)
     local, _ = play_points(game, strategy, "shard_map", steps=1, statistics="local")
     mapped, _ = play_points(game, strategy, "pmap", steps=1, statistics="local")
-    start = play(game, strategy).init(jax.random.key(0))[0]
-    assert difference(start, whole[0], local[0]) > 1e-3
-    assert difference(start, mapped[0], local[0]) < 1e-6
+    start = play(game, strategy).init(jax.random.key(0))
+
+    def alone(device):
+        def own_latents(rng, shape):
+            return normal(rng, (4 * shape[0], *shape[1:]))[8 * device : 8 * (device + 1)]
+
+        gan = play(dataclasses.replace(game, sample_latents=own_latents), strategy)
+        return gan.train_step(*start, {"image": points(32)["image"][8 * device : 8 * (device + 1)]}, RNG)[0]
+
+    mean = jax.tree.map(lambda *leaves: sum(leaves) / 4, *(alone(device) for device in range(4)))
+    assert difference(start[0], mean, local[0]) < 1e-5
+    assert difference(start[0], mapped[0], local[0]) < 1e-6
+    assert difference(start[0], whole[0], local[0]) > 1e-3
 
 
 @pytest.mark.parametrize(
@@ -392,6 +415,8 @@ HLO = """HloModule jit_step, num_partitions=3
   %done = u8[10]{0} collective-permute-done(%cp)
   %fusion = f32[9]{0} fusion(%all-reduce.1), kind=kLoop, calls=%computation
   %all = f32[3]{0} all-gather(%g), channel_id=6, replica_groups={}, dimensions={0}
+  %ags = ((f32[8]{0}, f32[4]{0}), (f32[32]{0}, f32[16]{0})) all-gather-start(%h, %i), channel_id=7, replica_groups={{0,1,2,3}}
+  %one = (bf16[2,3]{1,0:T(8,128)(2,1)}, bf16[8,3]{1,0:T(8,128)(2,1)}) all-gather-start(%j), channel_id=8, replica_groups=[1,4]<=[4]
 """
 
 
@@ -403,6 +428,8 @@ def test_traffic_is_read_from_a_program():
         Traffic("reduce-scatter", 32 * 4, 2),
         Traffic("collective-permute", 10, 3),
         Traffic("all-gather", 4, 3),
+        Traffic("all-gather", 8 * 4 + 4 * 4, 4),  # combined by the compiler: both operands
+        Traffic("all-gather", 2 * 3 * 2, 4),
     ]
 
 
@@ -420,6 +447,43 @@ def test_no_placement_name_is_unknown_to_the_configuration():
     assert set(PLACEMENTS) <= set(kinds)
     with pytest.raises(ValueError, match=r"--parallel\.placement xmap: must be one of jit, shard_map, pmap"):
         make_placement("xmap")
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllReduce failed: Connection reset by peer"), PeerLost),
+        (ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"), PeerLost),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes."), jax.errors.JaxRuntimeError),
+        (jax.errors.JaxRuntimeError("INVALID_ARGUMENT: Executable expected 3 arguments"), jax.errors.JaxRuntimeError),
+        (ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes."), ValueError),
+        (ValueError("the batch must hold a multiple of 4 examples"), ValueError),
+    ],
+)
+def test_only_what_another_process_caused_is_a_lost_peer(monkeypatch, error, raised):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    with (
+        pytest.raises(raised, match="another process of this run is gone" if raised is PeerLost else re.escape(str(error))),
+        losing_peers(),
+    ):
+        raise error
+    monkeypatch.setattr(jax, "process_count", lambda: 1)
+    with pytest.raises(type(error), match=re.escape(str(error))), losing_peers():
+        raise error
+
+
+def test_an_error_of_one_process_ends_it_without_waiting_for_the_others(monkeypatch):
+    """JAX would wait for them to say farewell, and they for this one."""
+    happened = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **options: None)
+    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
+    monkeypatch.setattr(hosts, "leave", lambda status: happened.append(status))
+    monkeypatch.setattr(sys, "excepthook", lambda *error: happened.append(error))
+    hosts.start("")
+    hosts.start("localhost:1", num_processes=2, process_id=0)
+    error = (MemoryError, MemoryError("no memory"), None)
+    sys.excepthook(*error)
+    assert happened == [error, 1]
 
 
 def test_several_cpu_devices_have_one_thread_each():

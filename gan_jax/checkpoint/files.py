@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ def write_shard(directory: Path, taken: Snapshot, *, process_index: int = 0, pro
     Raises:
         OSError: the file cannot be written.
     """
-    name = f"shard_{process_index:05d}-of-{process_count:05d}.safetensors"
+    name = shard_path(directory, process_index, process_count).name
     arrays: dict[str, np.ndarray] = {}
     leaves: dict[str, Any] = {}
     for path, leaf in taken.leaves.items():
@@ -74,6 +75,11 @@ def write_shard(directory: Path, taken: Snapshot, *, process_index: int = 0, pro
     save_arrays(directory / name, arrays)
     sync(directory / name)
     return {"files": {name: {"size": (directory / name).stat().st_size, "header": _header_sha256(directory / name)}}, "leaves": leaves}
+
+
+def shard_path(directory: Path, process_index: int, process_count: int) -> Path:
+    """The file of a process's arrays."""
+    return directory / f"shard_{process_index:05d}-of-{process_count:05d}.safetensors"
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -307,6 +313,11 @@ def commit(
 def write_part(partial: Path, part: dict[str, Any], process_index: int) -> None:
     """Hands a process's part of the manifest to process 0, through the shared directory.
 
+    Args:
+        partial: the directory being written.
+        part: what `write_shard` returned; or `{"failed": why}`, where the process has none to give.
+        process_index: whose part.
+
     Raises:
         OSError: it cannot be written.
     """
@@ -315,26 +326,37 @@ def write_part(partial: Path, part: dict[str, Any], process_index: int) -> None:
     waiting.rename(waiting.with_suffix(""))
 
 
-def await_part(partial: Path, process_index: int, deadline: float) -> dict[str, Any]:
-    """Waits for the part of another process.
+def await_parts(partial: Path, processes: Iterable[int], timeout: float) -> list[dict[str, Any]]:
+    """Waits for the parts of other processes, all within one time.
 
     Args:
         partial: the directory being written.
-        process_index: whose part.
-        deadline: on the clock of `time.monotonic`, in seconds.
+        processes: whose parts.
+        timeout: in seconds, for all of them together.
+
+    Returns:
+        What `write_shard` returned in each process, in the order asked for.
 
     Raises:
-        OSError: it did not come in time.
-        DamagedCheckpoint: it is not what was written.
+        OSError: one did not come in time, or holds `failed`: why its process could not write.
+        DamagedCheckpoint: one is not what was written.
     """
-    path = partial / f"part_{process_index:05d}.json"
-    while not path.exists():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{partial}: process {process_index} did not write its part in time")
-        time.sleep(0.02)
-    part = _read_hashed_json(path)
-    path.unlink()
-    return part
+    parts: dict[int, dict[str, Any]] = {index: {} for index in processes}
+    awaited, deadline = list(parts), time.monotonic() + timeout
+    while awaited:
+        # All are looked for at once: one that failed is heard of while another is still writing.
+        for index in [index for index in awaited if (partial / f"part_{index:05d}.json").exists()]:
+            path = partial / f"part_{index:05d}.json"
+            parts[index] = _read_hashed_json(path)
+            if "failed" in parts[index]:
+                raise OSError(f"{partial}: process {index} could not write its part: {parts[index]['failed']}")
+            path.unlink()
+            awaited.remove(index)
+        if awaited and time.monotonic() > deadline:
+            raise TimeoutError(f"{partial}: process {awaited[0]} did not write its part in time")
+        if awaited:
+            time.sleep(0.02)
+    return list(parts.values())
 
 
 def sync(path: Path) -> None:

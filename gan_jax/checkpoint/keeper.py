@@ -1,11 +1,11 @@
 """A directory of checkpoints through the life of a run: saving beside the training, keeping few, coming back to the newest good one."""
 
+import contextlib
 import math
 import re
 import secrets
 import shutil
 import threading
-import time
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +23,7 @@ from gan_jax.typing import PyTree
 
 _STEP = re.compile(r"step_(\d{8,})")
 _LEFTOVER = re.compile(r"\.step_\d{8,}\..*(partial|deleted|replaced)")
+_SHARED_PARTIAL = re.compile(r"\.step_\d{8,}\.(?P<token>.+)-(?P<number>\d+)\.partial")  # of a save by several processes
 
 
 class Job(NamedTuple):
@@ -47,14 +48,14 @@ class Checkpointer:
     Args:
         directory: made at the first save.
         config: the configuration of the run, JSON; a checkpoint of another configuration is not restored.
-        keep: how many of the newest steps to keep, at least 1.
+        keep: how many of the newest steps to keep, at least 1; steps later than the one just saved are deleted.
         best_metric: a key of `metadata["metrics"]`; the step with the best value is kept as well.
         best_mode: "min" or "max".
         asynchronous: False writes before `save` returns.
         process_index: of this process; by default JAX's.
         process_count: of the run; by default JAX's.
         token: what the processes of one run share and no other run has; by default drawn by process 0 and broadcast.
-        peer_timeout: seconds that process 0 waits for the parts of the others.
+        peer_timeout: seconds that process 0 waits for the parts of all the others.
         owner: False only looks: what a save that is under way, or that died, left in the directory is not cleared away.
 
     Raises:
@@ -253,30 +254,52 @@ class Checkpointer:
             else:
                 self._write_part(job)
             if self._index == 0:
-                self._prune()
+                self._prune(job.step)
         except BaseException as failure:
             self._failure = failure
 
     def _write_part(self, job: Job) -> None:
         partial = files.partial_directory(self.path(job.step), f"{self._token}-{job.number}")
-        partial.mkdir(parents=True, exist_ok=True)
-        part = files.write_shard(partial, job.taken, process_index=self._index, process_count=self._count)
         if self._index != 0:
-            files.write_part(partial, part, self._index)
+            self._hand_over(job, partial)
             return
+        self._clear_before(job.number)
         try:
-            others = [files.await_part(partial, index, time.monotonic() + self._peer_timeout) for index in range(1, self._count)]
+            partial.mkdir(parents=True, exist_ok=True)
+            part = files.write_shard(partial, job.taken, process_count=self._count)
+            others = files.await_parts(partial, range(1, self._count), self._peer_timeout)
             files.commit(partial, self.path(job.step), [part, *others], job.metadata, step=job.step, versions=_versions())
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
 
-    def _prune(self) -> None:
+    def _hand_over(self, job: Job, partial: Path) -> None:
+        """Writes this process's shard and its part of the manifest for process 0; or why it cannot, so that nobody waits for it."""
+        try:
+            partial.mkdir(parents=True, exist_ok=True)
+            part = files.write_shard(partial, job.taken, process_index=self._index, process_count=self._count)
+            files.write_part(partial, part, self._index)
+        except BaseException as failure:
+            with contextlib.suppress(OSError):
+                files.shard_path(partial, self._index, self._count).unlink(missing_ok=True)  # on a full disk it is in the way of the note
+                files.write_part(partial, {"failed": f"{type(failure).__name__}: {failure}"}, self._index)
+            raise
+
+    def _clear_before(self, number: int) -> None:
+        """Deletes what is left of this run's earlier saves: a process that was late may have written into one after it had failed."""
+        if not self.directory.is_dir():
+            return
+        for entry in self.directory.iterdir():
+            match = _SHARED_PARTIAL.fullmatch(entry.name)
+            # The others may already be writing later ones.
+            if match and match["token"] == self._token and int(match["number"]) < number:
+                shutil.rmtree(entry, ignore_errors=True)
+
+    def _prune(self, saved: int) -> None:
+        # Steps later than the one saved are from before a resume that could not use them: they must not crowd out what can be used.
         steps = self.steps()
-        kept = set(steps[-self._keep :])
-        best = self._best(steps)
-        if best is not None:
-            kept.add(best)
+        before = [step for step in steps if step <= saved]
+        kept = {*before[-self._keep :], self._best(before)}
         for step in steps:
             if step not in kept:
                 self._delete(step)

@@ -198,8 +198,13 @@ def check_whole(leaf: Leaf) -> None:
         ends = [first + size for first, size in zip(start, data.shape, strict=True)]
         if data.dtype != dtype or min(start, default=0) < 0 or any(end > size for end, size in zip(ends, shape, strict=True)):
             raise ValueError(f"a piece at {start} of {data.dtype} {data.shape} in {dtype} {shape}")
-    if sum(data.size for _, data in leaf.pieces) != math.prod(shape):
-        raise ValueError(f"pieces of {sum(data.size for _, data in leaf.pieces)} values do not make a leaf of shape {shape}")
+    _check_filled(leaf.pieces, shape)
+
+
+def _check_filled(pieces: list[Piece], shape: tuple[int, ...]) -> None:
+    size = sum(piece.data.size for piece in pieces)
+    if size != math.prod(shape):
+        raise ValueError(f"pieces of {size} values do not make a leaf of shape {shape}")
 
 
 def whole(leaf: Leaf) -> np.ndarray:
@@ -211,8 +216,7 @@ def whole(leaf: Leaf) -> np.ndarray:
     shape, dtype = tuple(leaf.record["shape"]), np.dtype(leaf.record["dtype"])
     if len(leaf.pieces) == 1 and leaf.pieces[0].data.shape == shape:
         return leaf.pieces[0].data
-    if sum(piece.data.size for piece in leaf.pieces) != math.prod(shape):
-        raise ValueError(f"pieces of {sum(piece.data.size for piece in leaf.pieces)} values do not make a leaf of shape {shape}")
+    _check_filled(leaf.pieces, shape)
     host = np.empty(shape, dtype)
     for start, data in leaf.pieces:
         host[tuple(slice(first, first + size) for first, size in zip(start, data.shape))] = data

@@ -37,12 +37,23 @@ def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.argsort(draws, kind="stable")
 
 
-def check_batch_size(batch_size: int, source: Source) -> None:
-    """Raises DataError unless a batch of the source can be as large."""
+def check_batch_size(batch_size: int, source: Source, turns: int = 1) -> None:
+    """Raises DataError unless the batch of a step can be as large.
+
+    Args:
+        batch_size: examples of a step.
+        source: where they come from.
+        turns: of the discriminator that share them; for the message.
+    """
     if batch_size < 1:
         raise DataError(f"--batch-size {batch_size}: must be at least 1")
     if batch_size > len(source):
-        raise DataError(f"--batch-size {batch_size}: the data set has {len(source)} {'images' if source.is_images else 'points'}")
+        raise DataError(f"{_flags(batch_size, turns)}: the data set has {len(source)} {'images' if source.is_images else 'points'}")
+
+
+def _flags(batch_size: int, turns: int) -> str:
+    """The flags that a batch of a step comes from, with the values that were given to them."""
+    return f"--batch-size {batch_size}" if turns == 1 else f"--batch-size {batch_size // turns} x --strategy.discriminator-steps {turns}"
 
 
 class Batches:
@@ -57,19 +68,21 @@ class Batches:
         batch_size: examples of a step, over all processes.
         seed: of the order.
         flip: whether to mirror each image with probability 1/2.
+        turns: of the discriminator that share the examples of a step; only what an error says of the batch size depends on it.
 
     Raises:
         DataError: the batch is larger than the data set.
     """
 
-    def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False):
-        check_batch_size(batch_size, source)
+    def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False, turns: int = 1):
+        check_batch_size(batch_size, source, turns)
         if flip and not source.is_images:
             raise DataError(f"--data.flip: {source.name} has points, not images")
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
+        self.turns = turns
         # A batch lies in at most two epochs, so two orders are enough to walk on without computing any twice.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, seed, count=len(source)))
 
@@ -119,27 +132,28 @@ class Batches:
         Raises:
             DataError: the processes cannot share the batch evenly; or a file cannot be read.
         """
-        part = share(self.batch_size, process_index, process_count)
+        part = self.share(process_index, process_count)
         indices = self.indices_at(step)[0, part]
         images = np.asarray(self.source.images[indices])
         if self.flip:
             flips = self.flips_at(step)[0, part]
             images = np.where(flips[:, None, None, None], images[:, :, ::-1], images)
-        return {"image": images} | ({} if self.source.labels is None else {"label": self.source.labels[indices]})
+        labels = self.source.labels_of(indices)
+        return {"image": images} | ({} if labels is None else {"label": labels})
 
+    def share(self, process_index: int, process_count: int) -> slice:
+        """The part of each batch that belongs to a process.
 
-def share(batch_size: int, process_index: int, process_count: int) -> slice:
-    """The part of a batch that belongs to a process.
-
-    Raises:
-        DataError: the batch cannot be shared evenly.
-    """
-    if not 0 <= process_index < process_count:
-        raise ValueError(f"process_index must be from 0 to {process_count - 1}; got {process_index}")
-    if batch_size % process_count:
-        raise DataError(f"--batch-size {batch_size}: {process_count} processes cannot share it evenly; take a multiple of {process_count}")
-    size = batch_size // process_count
-    return slice(process_index * size, (process_index + 1) * size)
+        Raises:
+            DataError: the batch cannot be shared evenly.
+        """
+        if not 0 <= process_index < process_count:
+            raise ValueError(f"process_index must be from 0 to {process_count - 1}; got {process_index}")
+        if self.batch_size % process_count:
+            flags = _flags(self.batch_size, self.turns)
+            raise DataError(f"{flags}: {process_count} processes cannot share it evenly; take a multiple of {process_count}")
+        size = self.batch_size // process_count
+        return slice(process_index * size, (process_index + 1) * size)
 
 
 def stack(batches: list[dict[str, Any]]) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """The embedded digits, `mnist5k`, and `stacked_mnist`, the thousand modes made from them."""
 
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from gan_jax.data.errors import DataError
 from gan_jax.data.images import digits_at
 from gan_jax.data.npz import read_npz
-from gan_jax.data.source import LazyImages, Source, choose_split, from_parts
+from gan_jax.data.source import LazyImages, Source, choose_split, contents_of, from_parts
 
 HELD_OUT = 100  # of each class's 500 digits: the last ones
 STACKED = 50_000  # images of an epoch of stacked_mnist; the digits give 6.4e10 different ones
@@ -92,6 +93,10 @@ class StackedImages(LazyImages):
         self.digits = digits
         self.rows = rows
         self.shape = (len(rows), *digits.shape[1:3], 3)
+
+    def contents(self) -> Iterable[Any]:
+        """The digits, and which three make up each image."""
+        return [*contents_of(self.digits), self.rows]
 
     def read_many(self, indices: np.ndarray) -> np.ndarray:
         """The images of these numbers."""

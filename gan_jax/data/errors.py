@@ -6,4 +6,9 @@ class DataError(ValueError):
 
 
 class DataWarning(UserWarning):
-    """Data that were passed over: an image that could not be read or that is gone."""
+    """Data that were passed over: an image that could not be read or that is gone, a folder that is listed already."""
+
+
+def one_line(error: Exception) -> str:
+    """What a library says of a file, for a message of ours: one line of at most 200 characters; its kind where it says nothing."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from gan_jax.data.batches import Batches, share, stack
+from gan_jax.data.batches import Batches, stack
 from gan_jax.data.errors import DataError
 from gan_jax.data.source import Source
 from gan_jax.typing import Array
@@ -62,11 +62,11 @@ class DeviceBatches:
     def __init__(self, batches: Batches, *, sharding: NamedSharding | None = None, process_index: int = 0, process_count: int = 1):
         self.batches = batches
         self.sharding = sharding
-        self.part = share(batches.batch_size, process_index, process_count)
+        self.part = batches.share(process_index, process_count)
         source = batches.source
         data = {"images": np.asarray(source.images)}
         if source.labels is not None:
-            data["labels"] = np.asarray(source.labels)
+            data["labels"] = np.asarray(source.labels_of(np.arange(len(source))))
         self._data = put_whole(data, sharding)
 
     def chunk(self, step: int, count: int) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class StreamBatches:
         self.sharding = sharding
         self._options = grain.ReadOptions(num_threads=workers, prefetch_buffer_size=2 * workers)
         self._dataset = grain.MapDataset.source(_StepReader(batches, process_index, process_count))
-        share(batches.batch_size, process_index, process_count)
+        batches.share(process_index, process_count)
         self._iterator: Iterator[dict[str, np.ndarray]] | None = None
         self._step = -1  # that the iterator gives next
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "batches-to-device")
@@ -182,6 +182,7 @@ class Feed:
         pipeline: memory: the whole data set on the device; stream: read as needed; auto: memory up to 1 GiB.
         workers: threads that read and decode, where the data are streamed.
         flip: whether to mirror each image with probability 1/2.
+        turns: of the discriminator that share the examples of a step; for the errors, which name the batch size of one turn.
         sharding: where the batches [steps, batch, ...] lie, over the devices of all processes; the default device by default.
         process_index: of this process.
         process_count: of the processes that share each batch; each holds a block of it, in their order.
@@ -199,13 +200,14 @@ class Feed:
         pipeline: str = "auto",
         workers: int = 4,
         flip: bool = False,
+        turns: int = 1,
         sharding: NamedSharding | None = None,
         process_index: int = 0,
         process_count: int = 1,
     ):
         if pipeline not in ("auto", "memory", "stream"):
             raise DataError(f"--data.pipeline {pipeline}: must be auto, memory or stream")
-        self.batches = Batches(source, batch_size, seed, flip=flip)
+        self.batches = Batches(source, batch_size, seed, flip=flip, turns=turns)
         self.in_memory = pipeline == "memory" or (pipeline == "auto" and source.nbytes <= MEMORY_LIMIT)
         where: dict[str, Any] = {"sharding": sharding, "process_index": process_index, "process_count": process_count}
         self._form = DeviceBatches(self.batches, **where) if self.in_memory else StreamBatches(self.batches, workers=workers, **where)

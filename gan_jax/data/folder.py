@@ -1,19 +1,21 @@
 """A tree of PNG and JPEG files as a data set; files that cannot be read are skipped, counted and named, or stop the run."""
 
+import bisect
+import collections
 import concurrent.futures
 import contextlib
 import os
 import stat
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from gan_jax.data.errors import DataError, DataWarning
+from gan_jax.data.errors import DataError, DataWarning, one_line
 from gan_jax.data.images import check_channels, check_image_size, check_resize, fit
 from gan_jax.data.source import LazyImages, Source, choose_split
 
@@ -64,7 +66,7 @@ def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") 
     except MemoryError:
         raise DataError(f"{path}: takes too much memory") from None
     except Exception as error:  # Pillow's decoders raise nearly every kind on damaged files
-        raise DataError(f"{path}: not a readable PNG or JPEG picture ({_one_line(error)}); replace or delete it") from None
+        raise DataError(f"{path}: not a readable PNG or JPEG picture ({one_line(error)}); replace or delete it") from None
     return np.asarray(fitted, np.uint8).reshape(size, size, channels)
 
 
@@ -80,19 +82,17 @@ def _plain(picture: Image.Image, channels: int) -> Image.Image:
     return picture.convert(mode)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
 class FolderImages(LazyImages):
     """The pictures of a list of files, read when they are asked for.
 
-    A file that cannot be read, or is gone since the list was made, is named once; under "skip" the next readable file of the list takes
-    its place, so that a step always has the same number of images, and the same ones for the same files.
+    A file that cannot be read, or is gone since the list was made, is named once; under "skip" the next readable file of its class takes
+    its place (where there is none, the next of the list), so that a step always has the same number of images, and the same ones for the
+    same files.
 
     Args:
         root: of the tree.
         names: of the files, relative to it.
+        classes: of the files; by default they are all of one.
         size: of a side, in pixels.
         channels: 1 or 3.
         resize: crop, pad or stretch.
@@ -103,9 +103,23 @@ class FolderImages(LazyImages):
         gone: the names of those among them that are no longer there.
     """
 
-    def __init__(self, root: Path, names: Sequence[str], *, size: int, channels: int, resize: str, on_corrupt: str):
+    def __init__(
+        self,
+        root: Path,
+        names: Sequence[str],
+        classes: Sequence[str] | None = None,
+        *,
+        size: int,
+        channels: int,
+        resize: str,
+        on_corrupt: str,
+    ):
         self.root = root
         self.names = tuple(names)
+        self._numbers: dict[str, list[int]] = {}  # of the files of a class
+        self._classes = tuple(classes or [""] * len(self.names))
+        for number, kind in enumerate(self._classes):
+            self._numbers.setdefault(kind, []).append(number)
         self.size, self.channels, self.resize = size, channels, resize
         self.on_corrupt = on_corrupt
         self.shape = (len(self.names), size, size, channels)
@@ -131,13 +145,13 @@ class FolderImages(LazyImages):
             return error
 
     def read(self, index: int) -> np.ndarray:
-        """The image of this number, or under "skip" that of the next readable file.
+        """The image of this number, or under "skip" that of the file that takes its place.
 
         Raises:
             DataError: it cannot be read, under "stop"; no file can; or more than a tenth of the files are gone since they were listed.
         """
-        for offset in range(len(self)):
-            result = self.try_read((index + offset) % len(self), warn=self.on_corrupt == "skip")
+        for number in self._candidates(index):
+            result = self.try_read(number, warn=self.on_corrupt == "skip")
             if not isinstance(result, DataError):
                 return result
             if self.on_corrupt == "stop":
@@ -148,13 +162,52 @@ class FolderImages(LazyImages):
                 )
         raise DataError(f"{self.root}: none of the {len(self)} files can be read")
 
+    def stand_ins(self, indices: np.ndarray) -> np.ndarray:
+        """The numbers of the files whose images `read` gave for these numbers, int64 [count]: their own where they could be read."""
+        readable = (next(number for number in self._candidates(int(index)) if self.names[number] not in self.problems) for index in indices)
+        return np.fromiter(readable, np.int64, len(indices))
+
+    def contents(self) -> Iterator[Any]:
+        """What stands for the pictures in a fingerprint: the names and sizes of their files; a size of -1 where one is gone."""
+        yield repr(self.names).encode()
+        yield np.fromiter((_size(self.root / name) for name in self.names), np.int64, len(self))
+
+    def _candidates(self, index: int) -> Iterator[int]:
+        """The files to try for one: itself, those after it in its class and then in the list, each in a circle."""
+        yield index
+        for numbers in (self._numbers[self._classes[index]], range(len(self))):
+            after = bisect.bisect_right(numbers, index)
+            yield from numbers[after:]
+            yield from numbers[:after]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
 
 def list_images(root: Path) -> list[str]:
-    """The PNG and JPEG files under a directory, by their names, relative to it and sorted; hidden ones are left out."""
-    names = []
-    for place, folders, files in os.walk(root, onerror=_refuse):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        names += [os.path.relpath(os.path.join(place, file), root) for file in files if file.lower().endswith(ENDINGS) and file[0] != "."]
+    """The PNG and JPEG files under a directory, by their names, relative to it and sorted; hidden ones are left out.
+
+    Links to folders are followed, after all that lies in the tree itself. A folder is listed once: where a link leads to one again, e.g.
+    in a circle, a `DataWarning` names the place that is left out.
+    """
+    names, listed, tops = list[str](), set[str](), collections.deque([str(root)])
+    while tops:
+        for place, folders, files in os.walk(tops.popleft(), onerror=_refuse):
+            real = os.path.realpath(place)
+            if real in listed:
+                warnings.warn(f"{place}: leads to {real}, which is listed already; left out", DataWarning, stacklevel=2)
+                folders.clear()
+                continue
+            listed.add(real)
+            folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+            tops += [link for folder in folders if os.path.islink(link := os.path.join(place, folder))]
+            names += [
+                os.path.relpath(os.path.join(place, file), root) for file in files if file.lower().endswith(ENDINGS) and file[0] != "."
+            ]
     return sorted(Path(name).as_posix() for name in names)
 
 
@@ -280,10 +333,11 @@ def load_image_folder(
     }
 
     def part_of(part: str, chosen: list[str], held_out: Source | None) -> Source:
-        images, kept, skipped = decode_all(FolderImages(data_dir, chosen, **options))
+        of_files = [class_of(name, by_folders) for name in chosen]
+        images, kept, skipped = decode_all(FolderImages(data_dir, chosen, of_files, **options))
         labels = None
         if len(classes) > 1 or classes[0]:
-            labels = np.array([classes.index(class_of(chosen[index], by_folders)) for index in kept], np.int32)
+            labels = np.array([classes.index(of_files[index]) for index in kept], np.int32)
         return Source(
             "image_folder",
             images,

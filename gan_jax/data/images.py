@@ -1,12 +1,13 @@
 """Images brought to one size and one number of channels; uint8 in, uint8 out."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from gan_jax.data.errors import DataError
-from gan_jax.data.source import LazyImages
+from gan_jax.data.source import LazyImages, contents_of
 
 SMALLEST = 8
 RESIZES = ("crop", "pad", "stretch")
@@ -101,6 +102,10 @@ class ResizedImages(LazyImages):
         self.images = images
         self.shape = (len(images), size, size, images.shape[-1])
 
+    def contents(self) -> Iterable[Any]:
+        """Those of the images before."""
+        return contents_of(self.images)
+
     def read(self, index: int) -> np.ndarray:
         """The image of this number at the new size."""
         image = np.asarray(self.images[index])
@@ -138,6 +143,10 @@ class GreyAsColor(LazyImages):
     def __init__(self, images: Any):
         self.images = images
         self.shape = (*images.shape[:-1], 3)
+
+    def contents(self) -> Iterable[Any]:
+        """Those of the grey images."""
+        return contents_of(self.images)
 
     def read_many(self, indices: np.ndarray) -> np.ndarray:
         """The images of these numbers, in three equal channels."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax.data.errors import DataError
+from gan_jax.data.errors import DataError, one_line
 
 MEMORY_LIMIT = 2**28  # bytes that one array may take; it is in memory three times while it is read
 DEFLATE_RATIO = 1032  # no deflate stream grows by more than this factor
@@ -45,7 +45,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         zlib.error,
         zipfile.BadZipFile,
     ) as error:
-        raise DataError(f"{path}: not a readable npz file ({_one_line(error)}); make or copy it again") from None
+        raise DataError(f"{path}: not a readable npz file ({one_line(error)}); make or copy it again") from None
 
 
 def _read_member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
@@ -67,7 +67,3 @@ def _read_member(archive: zipfile.ZipFile, name: str, path: Path) -> np.ndarray:
     if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(data):
         raise DataError(f"{path}: {name} claims shape {shape} of {dtype} but holds {len(data)} bytes")
     return np.frombuffer(data, dtype).reshape(shape, order="F" if fortran_order else "C")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -47,6 +47,10 @@ class LazyImages:
             images[position] = self.read(int(index))
         return images
 
+    def contents(self) -> Iterable[Any]:
+        """What stands for the images in a fingerprint: arrays or bytes; by default 256 of the images, evenly spaced."""
+        return [self[evenly_spaced(len(self))]]
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -63,6 +67,16 @@ class LazyImages:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:] if dtype is None else self[:].astype(dtype)
+
+
+def contents_of(images: Any) -> Iterable[Any]:
+    """What stands for images in a fingerprint: an array itself, or what `LazyImages` say."""
+    return images.contents() if isinstance(images, LazyImages) else [np.asarray(images)]
+
+
+def evenly_spaced(count: int) -> np.ndarray:
+    """Up to 256 of the numbers from 0 to count - 1, int64."""
+    return np.unique(np.linspace(0, count - 1, 256).astype(np.int64))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,14 +151,29 @@ class Source:
         problems = [*self.skipped, *dict(getattr(self.images, "problems", {})).values()]
         return {"count": len(problems), "files": problems[:NAMED]}
 
-    def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change when the count, the labels, or the images do.
+    def labels_of(self, indices: np.ndarray) -> np.ndarray | None:
+        """The labels of the images that were read for these numbers, int32 [count]: another file may have taken the place of one."""
+        if self.labels is None:
+            return None
+        stand_ins = getattr(self.images, "stand_ins", None)
+        return self.labels[indices if stand_ins is None else stand_ins(indices)]
 
-        Up to 256 images, evenly spaced, stand for all; a folder adds the names of its files.
+    def fingerprint(self) -> str:
+        """Thirty-two hexadecimal digits that change when the count, the labels, or any of the images do.
+
+        Images in memory count to the last byte, and those made from others by these. For a folder too large to be decoded stand the names
+        and sizes of its files; for a TFDS data set too large for it, 256 images, evenly spaced.
         """
+        digest = hashlib.sha256(repr((len(self), self.shape)).encode())
+        for part in (*contents_of(self.images), *([] if self.labels is None else [self.labels])):
+            digest.update(f"{len(part)} {getattr(part, 'dtype', 'bytes')}".encode())
+            digest.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
+        return digest.hexdigest()[:32]
+
+    def sampled_fingerprint(self) -> str:
+        """The sixteen digits that runs recorded before all images counted: those of 256, of the labels, and of the names of a folder."""
         digest = hashlib.sha256(repr((len(self), self.shape, getattr(self.images, "names", ()))).encode())
-        chosen = np.unique(np.linspace(0, len(self) - 1, 256).astype(np.int64))
-        digest.update(np.ascontiguousarray(self.images[chosen]).tobytes())
+        digest.update(np.ascontiguousarray(self.images[evenly_spaced(len(self))]).tobytes())
         if self.labels is not None:
             digest.update(np.ascontiguousarray(self.labels, np.int32).tobytes())
         return digest.hexdigest()[:16]
@@ -154,17 +183,18 @@ def check_unchanged(recorded: dict[str, Any], source: Source) -> None:
     """Raises DataError when the data are not those that `Source.describe` recorded, e.g. because the data set shrank.
 
     Args:
-        recorded: what `describe` returned when the run began.
+        recorded: what `describe` returned when the run began, in this version or in one whose fingerprint had sixteen digits.
         source: the data now.
     """
-    now = source.describe()
-    if recorded.get("examples") != now["examples"]:
-        change = "shrank" if now["examples"] < recorded.get("examples", 0) else "grew"
+    examples, now = recorded.get("examples"), len(source)
+    if examples != now:
+        change = "shrank" if now < (examples or 0) else "grew"
         raise DataError(
-            f"{source.name}: the data set {change} from {recorded.get('examples')} to {now['examples']} examples since the run began; "
-            "restore it, or start a new run"
+            f"{source.name}: the data set {change} from {examples} to {now} examples since the run began; restore it, or start a new run"
         )
-    if any(recorded.get(name) != now[name] for name in ("shape", "fingerprint")):
+    fingerprint = recorded.get("fingerprint")
+    of_before = isinstance(fingerprint, str) and len(fingerprint) == 16
+    if recorded.get("shape") != list(source.shape) or fingerprint != (source.sampled_fingerprint() if of_before else source.fingerprint()):
         raise DataError(f"{source.name}: the data set is not the one that the run began with; restore it, or start a new run")
 
 

@@ -81,7 +81,7 @@ def load(config: Any) -> Source:
     data = config.data
     # These fields have a value for every source; a source that has no use for one is not given it.
     known = inspect.signature(loader_of(data.source)).parameters
-    always = {"image_size": data.image_size, "on_corrupt": data.on_corrupt, "resize": getattr(data, "resize", None)}
+    always = {"image_size": data.image_size, "on_corrupt": data.on_corrupt, "resize": data.resize}
     options = {name: value for name, value in always.items() if name in known}
     source = load_source(data.source, split=data.split, data_dir=data.directory, channels=data.channels, **options)
     check_batch_size(config.batch_size, source)

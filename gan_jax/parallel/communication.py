@@ -49,22 +49,32 @@ def traffic(program: str) -> list[Traffic]:
             continue
         listed, counted = _LISTED.search(line), _COUNTED.search(line)
         devices = len(listed[1].split(",")) if listed else int(counted[1]) if counted else int(everyone[1]) if everyone else 0
-        arrays = [_bytes(array["type"], array["shape"]) for array in _ARRAY.finditer(match["result"])]
         operation = match["operation"]
-        result = sum(arrays)
         if match["start"] and operation != "all-reduce":
             # An asynchronous start returns (operand, result, ...).
-            found.append(Traffic(operation, arrays[0], devices))
+            found.append(Traffic(operation, _bytes(_first(match["result"])), devices))
             continue
+        result = _bytes(match["result"])
         operand = {"all-gather": result // max(devices, 1), "reduce-scatter": result * max(devices, 1)}.get(operation, result)
         found.append(Traffic(operation, operand, devices))
     return found
 
 
-def _bytes(kind: str, shape: str) -> int:
-    if kind not in _BITS:
-        return 0
-    return math.prod(int(size) for size in shape.split(",") if size) * _BITS[kind] // 8
+def _bytes(types: str) -> int:
+    """The bytes of all arrays in the text of a type."""
+    found = [(_BITS.get(array["type"], 0), array["shape"]) for array in _ARRAY.finditer(types)]
+    return sum(math.prod(int(size) for size in shape.split(",") if size) * bits // 8 for bits, shape in found)
+
+
+def _first(types: str) -> str:
+    """The first entry of a tuple in the text of a type: an array, or the tuple of all operands of a combined operation."""
+    depth = 0
+    for end, letter in enumerate(types):
+        # Commas between the sizes of a shape, and within a layout, separate no entries.
+        depth += (letter in "([{") - (letter in ")]}")
+        if depth == 1 and letter == ",":
+            return types[1:end]
+    return types
 
 
 class CommunicationModel(NamedTuple):

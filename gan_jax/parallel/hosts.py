@@ -9,12 +9,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 
 LONGEST = 4096  # bytes of a text that the processes agree on
+OWN = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT")  # statuses of errors that no other process causes: no memory, a program that cannot be
 
 
 class PeerLost(RuntimeError):
@@ -34,6 +36,8 @@ def start(
     coordinator: str, *, num_processes: int | None = None, process_id: int | None = None, heartbeat_seconds: int = 30, patience: int = 300
 ) -> None:
     """Joins this process to the others of its run; before JAX first touches a device.
+
+    From then on an error that nothing catches ends this process at once, with its traceback and status 1 (`leave`): the others notice.
 
     Args:
         coordinator: HOST:PORT of process 0; "auto" takes all three from SLURM, Kubernetes, Cloud TPU or Open MPI; "" stays alone.
@@ -58,6 +62,7 @@ def start(
         )
     except (RuntimeError, ValueError) as error:
         raise PeerLost(f"--distributed.coordinator {coordinator}: the processes do not find each other: {_first_line(error)}") from error
+    sys.excepthook = partial(_end, sys.excepthook)
 
 
 def process_count() -> int:
@@ -127,13 +132,13 @@ def any_process(flag: bool) -> bool:
 
 @contextlib.contextmanager
 def losing_peers() -> Iterator[None]:
-    """Inside, an operation between processes that fails because one of them is gone is a `PeerLost`."""
+    """Inside, an operation between processes that fails because one of them is gone is a `PeerLost`; one's own errors stay as they are."""
     try:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:
         # What a collective reports when its result is read is a ValueError that begins with a status, as "UNKNOWN: Gloo ...".
         lost = isinstance(error, jax.errors.JaxRuntimeError) or re.match(r"[A-Z_]+: ", str(error))
-        if jax.process_count() == 1 or not lost:
+        if jax.process_count() == 1 or not lost or str(error).startswith(OWN):
             raise
         raise PeerLost(
             f"process {jax.process_index()}: another process of this run is gone ({_first_line(error)}); "
@@ -146,6 +151,11 @@ def leave(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def _end(show: Callable[..., None], *error: Any) -> None:
+    show(*error)
+    leave(1)
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gan_jax.data import load_source
+
 
 def idx_bytes(array: np.ndarray) -> bytes:
     """An array of bytes in the IDX format, by its definition."""
@@ -37,3 +39,21 @@ def write_tree(root: Path, names: dict[str, int], *, mode: str = "RGB", size: tu
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new(mode, size, value if mode == "L" else (value,) * len(mode)).save(path)
+
+
+def tree(tmp_path, count=20, broken=(), **options):
+    """Grey pictures 0, 1, 2 ... in the folders a and b, some of them broken."""
+    write_tree(tmp_path, {f"{'ab'[number % 2]}/{number:03d}.png": number for number in range(count)}, **options)
+    for number in broken:
+        (tmp_path / f"{'ab'[number % 2]}/{number:03d}.png").write_text("this is a text")
+    return tmp_path
+
+
+def folder(path, **options):
+    return load_source("image_folder", data_dir=path, image_size=12, **options)
+
+
+def streamed(monkeypatch, path, **options):
+    """The same, read when it is asked for, as a tree larger than the memory is."""
+    monkeypatch.setattr("gan_jax.data.folder.MEMORY_SIZE", 0)
+    return folder(path, **options)

@@ -1,34 +1,16 @@
 """Trees of PNG and JPEG files: classes, splits, sizes, and files that cannot be read or that disappear."""
 
 import struct
-import warnings
 import zlib
 
 import numpy as np
 import pytest
-from data_files import write_tree
+from data_files import folder, streamed, tree, write_tree
 from PIL import Image
 
-from gan_jax.data import Batches, DataError, DataWarning, Feed, check_unchanged, load_source
-from gan_jax.data.folder import MOST_PIXELS, decode
+from gan_jax.data import DataError, DataWarning
+from gan_jax.data.folder import MOST_PIXELS, decode, list_images
 from gan_jax.data.images import fit, to_channels
-
-
-def tree(tmp_path, count=20, broken=(), **options):
-    """Grey pictures 0, 1, 2 ... in the folders a and b, some of them broken."""
-    write_tree(tmp_path, {f"{'ab'[number % 2]}/{number:03d}.png": number for number in range(count)}, **options)
-    for number in broken:
-        (tmp_path / f"{'ab'[number % 2]}/{number:03d}.png").write_text("this is a text")
-    return tmp_path
-
-
-def folder(path, **options):
-    return load_source("image_folder", data_dir=path, image_size=12, **options)
-
-
-def streamed(monkeypatch, path, **options):
-    monkeypatch.setattr("gan_jax.data.folder.MEMORY_SIZE", 0)
-    return folder(path, **options)
 
 
 def test_labels_are_the_folders(tmp_path):
@@ -138,51 +120,6 @@ def test_text_named_png_is_skipped_counted_and_named(tmp_path):
         folder(tmp_path, split="all", on_corrupt="stop")
 
 
-def test_streamed_files_that_cannot_be_read_are_replaced_alike_each_time(tmp_path, monkeypatch):
-    source = streamed(monkeypatch, tree(tmp_path, broken=(4, 7)), split="all")
-    assert len(source) == 20
-    with pytest.warns(DataWarning, match=r"skipped .*004.png") as caught:
-        values = source.images[:][:, 0, 0, 0].tolist()
-    order = list(range(0, 20, 2)) + list(range(1, 20, 2))
-    assert values == [{4: 6, 7: 9}.get(number, number) for number in order]
-    assert len(caught) == len(source.images.problems) == 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # each is named once
-        assert source.images[:][:, 0, 0, 0].tolist() == values
-    again = streamed(monkeypatch, tmp_path, split="all")
-    with pytest.warns(DataWarning):
-        assert (Batches(again, 5).at(9)["image"] == Batches(source, 5).at(9)["image"]).all()
-
-
-def test_streamed_file_that_cannot_be_read_stops_the_run_if_asked(tmp_path, monkeypatch):
-    source = streamed(monkeypatch, tree(tmp_path, broken=(4,)), split="all", on_corrupt="stop")
-    with Feed(source, batch_size=20, workers=2, pipeline="stream") as feed, pytest.raises(DataError, match=r"004.png: not a readable"):
-        feed.chunk(0, 1)
-
-
-def test_data_set_that_shrinks_is_noticed(tmp_path, monkeypatch):
-    source = streamed(monkeypatch, tree(tmp_path), split="all")
-    recorded = source.describe()
-    (tmp_path / "a" / "004.png").unlink()
-    with pytest.warns(DataWarning, match=r"skipped .*004.png: no such file .1 of 20 files so far"):
-        source.images[:]
-    with pytest.raises(DataError, match="shrank from 20 to 19 examples since the run began"):
-        check_unchanged(recorded, streamed(monkeypatch, tmp_path, split="all"))
-    for number in (6, 8, 10):
-        (tmp_path / "a" / f"{number:03d}.png").unlink()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(DataError, match=r"the data set shrank: 3 of 20 files are gone, e.g. .*; restore it"):
-            source.images[:]
-
-
-def test_file_replaced_by_another_is_noticed(tmp_path):
-    recorded = folder(tree(tmp_path), split="all").describe()
-    write_tree(tmp_path, {"a/004.png": 200})
-    with pytest.raises(DataError, match="not the one that the run began with"):
-        check_unchanged(recorded, folder(tmp_path, split="all"))
-
-
 def test_tree_without_a_readable_picture_is_refused(tmp_path, monkeypatch):
     with pytest.raises(DataError, match=r"holds no .png, .jpg, .jpeg files"):
         folder(tmp_path)
@@ -243,3 +180,35 @@ def test_strange_files_are_named(tmp_path):
     ):
         with pytest.raises(DataError, match=f"{name}: {message}"):
             decode(tmp_path / name, size=8, channels=1)
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    write_tree(tmp_path / "elsewhere", {"dogs/1.png": 1, "dogs/small/2.png": 2})
+    write_tree(tmp_path / "pictures", {"cat/0.png": 0})
+    (tmp_path / "pictures" / "dog").symlink_to(tmp_path / "elsewhere" / "dogs")
+    source = folder(tmp_path / "pictures", split="all")
+    assert (source.class_names, source.labels.tolist()) == (("cat", "dog"), [0, 1, 1])
+    assert source.images[:, 0, 0, 0].tolist() == [0, 1, 2]
+    (tmp_path / "all").symlink_to(tmp_path / "pictures")
+    assert folder(tmp_path / "all", split="all").fingerprint() == source.fingerprint()
+
+
+def test_links_in_a_circle_end_and_are_named(tmp_path):
+    write_tree(tmp_path, {"a/0.png": 0, "b/1.png": 1})
+    (tmp_path / "a" / "other").symlink_to("../b")  # each leads to the other ...
+    (tmp_path / "b" / "other").symlink_to("../a")
+    (tmp_path / "b" / "up").symlink_to("..")  # ... and one to where they both are
+    with pytest.warns(DataWarning) as caught:
+        names = list_images(tmp_path)
+    assert names == ["a/0.png", "b/1.png"]  # a folder of the tree itself goes before a link to it
+    said = [str(warning.message) for warning in caught]
+    assert [f"{tmp_path}/{name}: leads to " in text for name, text in zip(("a/other", "b/other", "b/up"), said, strict=True)] == [True] * 3
+
+
+def test_of_two_links_to_one_folder_the_second_is_named(tmp_path):
+    write_tree(tmp_path / "elsewhere", {"0.png": 0})
+    (tmp_path / "pictures").mkdir()
+    for name in ("y", "x"):
+        (tmp_path / "pictures" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.warns(DataWarning, match=r"pictures/y: leads to .*elsewhere, which is listed already; left out"):
+        assert list_images(tmp_path / "pictures") == ["x/0.png"]

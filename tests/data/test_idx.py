@@ -45,7 +45,10 @@ def test_large_images_are_scaled_when_they_are_asked_for(tmp_path, monkeypatch):
     assert not isinstance(lazy.images, np.ndarray)
     assert lazy.images.shape == whole.images.shape == (30, 64, 64, 3)
     assert (lazy.images[[4, 2]] == whole.images[[4, 2]]).all()
-    assert lazy.fingerprint() == whole.fingerprint()
+    assert lazy.sampled_fingerprint() == whole.sampled_fingerprint()
+    assert lazy.fingerprint() != load_source("mnist", data_dir=tmp_path, image_size=48, channels=3).fingerprint()
+    lazy.images.images.images[4, 20, 20] ^= 1  # a pixel of what the images are made of
+    assert lazy.fingerprint() != load_source("mnist", data_dir=tmp_path, image_size=64, channels=3).fingerprint()
 
 
 def image_file(header_shape=(3, 28, 28), data=3 * 784, magic="00000803"):

@@ -8,16 +8,25 @@ import numpy as np
 import pytest
 
 import gan_jax.data
-from gan_jax.data import SOURCES, DataError, check_unchanged, load, load_source
+from gan_jax.data import SOURCES, DataError, Source, check_unchanged, load, load_source
 from gan_jax.data.digits import mix, read_mnist5k, stack_of
 from gan_jax.data.mixtures import grid_centers, ring_centers
+from gan_jax.data.source import evenly_spaced
 
 EMBEDDED = Path(gan_jax.data.__file__).parent / "files" / "mnist5k.npz"
 WITHOUT_FILES = ("mnist5k", "stacked_mnist", "ring", "grid")
 
 
 def config_of(**data):
-    fields = {"source": "mnist5k", "directory": None, "split": "train", "image_size": 32, "channels": None, "on_corrupt": "skip"}
+    fields = {
+        "source": "mnist5k",
+        "directory": None,
+        "split": "train",
+        "image_size": 32,
+        "channels": None,
+        "resize": "crop",
+        "on_corrupt": "skip",
+    }
     return types.SimpleNamespace(batch_size=64, data=types.SimpleNamespace(**fields | data))
 
 
@@ -149,6 +158,44 @@ def test_data_set_that_shrank_or_changed_is_noticed():
         check_unchanged(recorded, load_source("ring", count=1000, seed=1))
 
 
+def test_every_image_counts_for_the_fingerprint(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 1), np.uint8)
+    labels = np.zeros(600, np.int32)
+    source = Source("made", images, labels, 1, "train", "made here")
+    recorded = source.describe()
+    assert len({source.fingerprint(), Source("made", images, labels + 1, 1, "train", "").fingerprint()}) == 2
+    for index in (0, 1, 300, 599):
+        changed = images.copy()
+        changed[index, 7, 7] ^= 1
+        with pytest.raises(DataError, match="not the one that the run began with"):
+            check_unchanged(recorded, Source("made", changed, labels, 1, "train", "made here"))
+
+
+def test_images_made_when_they_are_asked_for_have_the_fingerprint_of_what_they_are_made_of():
+    source, other = (load_source("stacked_mnist", count=500, seed=seed) for seed in (0, 1))
+    assert source.fingerprint() != other.fingerprint()
+    changed = load_source("stacked_mnist", count=500)
+    changed.images.digits = changed.images.digits.copy()
+    unused = np.setdiff1d(np.arange(4000), changed.images.rows[evenly_spaced(500)])[0]
+    changed.images.digits[unused, 0, 0] ^= 1
+    assert source.sampled_fingerprint() == changed.sampled_fingerprint()
+    assert source.fingerprint() != changed.fingerprint()
+
+
+# Recorded by the version before this one, in which 256 images stood for all: `load_source(...).describe()["fingerprint"]`.
+BEFORE = {"mnist5k": "f68a7bc18e4f185e", "stacked_mnist": "590e6768ede37cfe", "ring": "349b992c44b96d80"}
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_a_run_recorded_with_the_fingerprint_of_before_goes_on(name):
+    source = load_source(name)
+    recorded = source.describe() | {"fingerprint": BEFORE[name]}
+    check_unchanged(recorded, source)
+    for wrong in (f"{int(BEFORE[name], 16) ^ 1:016x}", "0", None):
+        with pytest.raises(DataError, match="not the one that the run began with"):
+            check_unchanged(recorded | {"fingerprint": wrong}, source)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
@@ -172,6 +219,10 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(name, options, message):
 def test_configuration_is_loaded_and_its_batch_size_checked():
     assert load(config_of()).shape == (32, 32, 1)
     assert load(config_of(source="ring")).shape == (2,)
+    config = config_of()
+    del config.data.resize  # no field of a configuration is made up where it is missing
+    with pytest.raises(AttributeError, match="resize"):
+        load(config)
     config = config_of()
     config.batch_size = 8192
     with pytest.raises(DataError, match=r"^--batch-size 8192: the data set has 4000 images$"):
