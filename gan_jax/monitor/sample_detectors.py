@@ -70,11 +70,12 @@ def _one_class(row: Record) -> bool:
 
 
 def class_collapse(history: History, setting: Setting) -> Seen | None:
-    """A class whose samples are nearly one image where its training images vary, while the samples of most classes vary, too."""
+    """A class whose samples vary less than a fifth as much as those of most classes, each beside its training images."""
     shown = ("samples/least_varied_class", "samples/least_class_spread", "samples/class_spread")
 
     def holds(row: Record) -> bool:
-        return number(row, "samples/class_spread") > 0.3 and number(row, "samples/least_class_spread") < 0.15
+        usual = number(row, "samples/class_spread")
+        return usual > 0.1 and number(row, "samples/least_class_spread") < 0.2 * usual
 
     rows = streak(history.samples, holds)
     return Seen(int(rows[0]["step"]), 0.85, figures(rows[-1], *shown)) if lasts(rows, ROWS) else None
