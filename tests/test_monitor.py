@@ -424,6 +424,10 @@ def test_a_player_that_is_frozen_on_purpose_is_not_called_frozen_before_it_shoul
         assert [finding.id for finding in findings_of(stream(still, start=0), freeze=freeze)] == ["generator_frozen"]
 
 
+def test_a_task_of_weights_is_not_drowned():
+    assert findings_of(stream({"task_gradient_norm": 0.0})) == []
+
+
 def test_mixed_batches_are_named_at_the_first_record():
     (finding,) = findings_of(stream(), mixed_statistics=True)
     assert (finding.id, finding.step) == ("mixed_batches", 10)

@@ -248,7 +248,9 @@ def dominates(id: str) -> Detector:
     """One part of G's gradient is far above the other: adversarial over task 30 times, or task over adversarial 300 times."""
 
     def ratio(row: Record) -> float:
-        return number(row, "adversarial_gradient_norm") / max(number(row, "task_gradient_norm"), 1e-12)
+        # A task that does not act on the images, a penalty of weights say, is not drowned.
+        task = number(row, "task_gradient_norm")
+        return number(row, "adversarial_gradient_norm") / task if task > 0 else 1.0
 
     def detect(history: History, setting: Setting) -> Seen | None:
         if id == "adversarial_dominates":
