@@ -68,7 +68,8 @@ class Generator:
             rng: a key, for a model that draws noise or dropout in sampling.
 
         Returns:
-            float [batch, height, width, channels] in [-1, 1].
+            float [batch, height, width, channels] ([batch, dim] of "points"), in [-1, 1] where the model ends in tanh; where it is linear,
+            as "r3gan", "progressive" and "points" are by default, values may lie outside.
         """
         return self.network.apply(self.params, self.state, latents, labels, context, rng=rng, train=False)[0].images
 
@@ -82,7 +83,7 @@ class Generator:
             context: see `__call__`.
 
         Returns:
-            float [count, height, width, channels] in [-1, 1].
+            `count` images, see `__call__`.
         """
         latents = LATENTS[self.config.latents](named_key(rng, "latents"), (count, self.config.option("latent_dim")))
         classes = self.config.option("num_classes", 0)
@@ -168,7 +169,7 @@ def load_generator(path: str | Path) -> Generator:
             raise ValueError(f"format {described['format']}, and this version reads {FORMAT}")
         shape = described["context_shape"]
         config = GeneratorConfig(described["model"], described["options"], described["latents"], tuple(shape) if shape else None)
-        _check_arrays(str(path), config, arrays)
+        _check_arrays("arrays", config, arrays)
         network = build_model(config.model, **config.options).generator
     except Exception as error:  # a description that no save_generator wrote may break any builder, in any way
         raise ValueError(f"{path}: not a generator of gan_jax ({' '.join(str(error).split())[:500]})") from error

@@ -141,3 +141,16 @@ def test_malformed_files_are_refused_by_name(path):
     path.unlink()
     with pytest.raises(FileNotFoundError, match=r"generator\.safetensors"):
         gan_jax.load_generator(path)
+
+
+def test_a_file_of_another_model_is_named_once(path):
+    arrays = load_file(path)
+    del arrays["params/project/kernel"]
+    save_file(
+        arrays,
+        path,
+        {"gan_jax": json.dumps({"format": 1, "model": "dcgan", "options": OPTIONS, "latents": "normal", "context_shape": None})},
+    )
+    with pytest.raises(ValueError, match="not a generator of gan_jax") as raised:
+        gan_jax.load_generator(path)
+    assert str(raised.value).count(str(path)) == 1

@@ -59,7 +59,8 @@ def biggan(
 
     References:
         Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", 2019, appendix B. Differs: weights start
-        as SNGAN's (Glorot uniform), not orthogonal; the class embedding as N(0, 1).
+        as SNGAN's (Glorot uniform), not orthogonal; the linear maps of the conditional norms are orthogonal, as published; the class
+        embedding starts as N(0, 1).
     """
     del latent_dim
     check_size("biggan", image_size, tuple(ARCHITECTURES))

@@ -32,6 +32,15 @@ def around_one(rng: Array, shape: tuple[int, ...], dtype: Any = jnp.float32, **_
     return 1 + 0.02 * jax.random.normal(rng, shape, dtype)
 
 
+def needs_bias(norm: str) -> bool:
+    """Whether layers in front of a norm of this name need a bias of their own.
+
+    All others learn one, behind the mean that they take away; "none" and "pixel" do neither. PGGAN has a bias in front of every
+    pixel norm.
+    """
+    return norm in ("none", "pixel")
+
+
 def one_of(option: str, value: Any, choices: Any) -> Any:
     """Returns `value`, or raises ValueError naming the option, what came, and what may come."""
     if value not in choices:

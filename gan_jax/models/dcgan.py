@@ -14,6 +14,7 @@ from gan_jax.models.common import (
     check_labels,
     check_options,
     check_size,
+    needs_bias,
 )
 from gan_jax.nn import (
     DOWN,
@@ -41,6 +42,14 @@ CONDITIONS = ("channels", "projection", "none")
 def levels_of(image_size: int) -> int:
     """How often 4x4 is doubled to make the image."""
     return image_size.bit_length() - 3
+
+
+def _enlargement(context: tuple[int, ...], images: tuple[int, ...]) -> int:
+    """How many times as long the sides of images of one shape are as those of a context of the other."""
+    factor = max(images[1] // max(context[1], 1), 1) if len(context) == 4 else 0
+    if not factor or [factor * side for side in context[1:3]] != list(images[1:3]):
+        raise ValueError(f"context must be an image whose sides times a whole number are those of images {images}; got shape {context}")
+    return factor
 
 
 class DcganGenerator(nn.Module):
@@ -86,7 +95,7 @@ class DcganGenerator(nn.Module):
     def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
         """Returns images, float32 [batch, image_size, image_size, channels]."""
         check_labels(labels, self.num_classes)
-        settings = {"use_bias": self.norm == "none", "kernel_init": NORMAL, "dtype": self.dtype}
+        settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
         levels = levels_of(self.image_size)
         features = self.width * 2 ** (levels - 1)
         rows = self.reference_size if self.norm == "virtual_batch" else 0
@@ -135,7 +144,8 @@ class DcganDiscriminator(nn.Module):
         if self.join_context:
             if context is None:
                 raise ValueError("this discriminator judges an image given another: context must be an image; got None")
-            x = jnp.concatenate([resize_nearest(context.astype(self.dtype), images.shape[1] // context.shape[1]), x], axis=-1)
+            enlarged = resize_nearest(context.astype(self.dtype), _enlargement(context.shape, images.shape))
+            x = jnp.concatenate([enlarged, x], axis=-1)
         if self.num_classes and self.condition == "channels":
             check_labels(labels, self.num_classes)
             x = ClassEmbedding(self.num_classes, self.embedding_dim, dtype=self.dtype, name="embedding")(x, labels)
@@ -146,7 +156,7 @@ class DcganDiscriminator(nn.Module):
         self, images: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True
     ) -> DiscriminatorOutput:
         """Returns logits [batch], the features of each block, and class logits where there is an auxiliary classifier."""
-        settings = {"use_bias": self.norm == "none", "kernel_init": NORMAL, "dtype": self.dtype}
+        settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
         x, features = self._join(images, labels, context), {}
         for index in range(levels_of(images.shape[1])):
             x = Downsample(self.width * 2**index, self.down, name=f"down_{index}", **settings)(x)
@@ -205,8 +215,8 @@ def dcgan(
     """Builds DCGAN (Radford 2016).
 
     Weights start as N(0, 0.02), the scales of batch norm as N(1, 0.02); no norm after the discriminator's first
-    convolution; convolutions carry a bias only where no norm follows anywhere (`norm="none"`). With image_size=64 and
-    the defaults the parameters number 3,576,704 and 2,765,568, as in PyTorch's `examples/dcgan/main.py`.
+    convolution; convolutions carry a bias only in a network whose norm has none (`norm` "none" or "pixel"). With image_size=64
+    and the defaults the parameters number 3,576,704 and 2,765,568, as in PyTorch's `examples/dcgan/main.py`.
 
     Args:
         image_size: side of the images in pixels, one of `SIZES`.

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, NORMAL
+from gan_jax.models.common import ACTIVATIONS, NORMAL, needs_bias
 from gan_jax.nn import Conv, normalize
 from gan_jax.typing import Array, DiscriminatorOutput
 
@@ -16,6 +16,14 @@ def receptive_field(layers: int) -> int:
     for _ in range(layers):
         field = 2 * field + 2  # a 4x4 convolution of stride 2 below
     return field
+
+
+def smallest_image(layers: int, padding: int = 1) -> int:
+    """Side in pixels of the smallest image that leaves a logit: 6, 12, 24 for 1, 2, 3 strided layers with a padding of 1."""
+    side = 1
+    for stride in (1, 1, *(2,) * layers):
+        side = max((side - 1) * stride + 4 - 2 * padding, 1)
+    return side
 
 
 def largest_patch(image_size: int, *, most: int = 3) -> int:
@@ -42,15 +50,22 @@ class PatchDiscriminator(nn.Module):
     def __call__(
         self, images: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True
     ) -> DiscriminatorOutput:
-        """Returns logits, float32 [batch, height, width], and the features of each layer."""
+        """Returns logits, float32 [batch, height, width], and the features of each layer.
+
+        Raises:
+            ValueError: the images are too small to leave a logit after so many layers.
+        """
+        smallest = smallest_image(self.layers, self.padding)
+        if min(images.shape[1:3]) < smallest:
+            raise ValueError(f"images must be at least {smallest} pixels a side for {self.layers} strided layers; got shape {images.shape}")
         x = images if context is None else jnp.concatenate([context.astype(images.dtype), images], axis=-1)
         x = x.astype(self.dtype)
         settings = {"padding": ((self.padding, self.padding),) * 2, "kernel_init": NORMAL, "dtype": self.dtype}
         features = {}
         for index in range(self.layers + 1):
             stride = 2 if index < self.layers else 1
-            # A bias is of no use before a norm; the first layer has none behind it.
-            use_bias = index == 0 or self.norm == "none"
+            # The first layer has no norm behind it.
+            use_bias = index == 0 or needs_bias(self.norm)
             width = self.width * 2 ** min(index, 3)
             x = Conv(width, (4, 4), (stride, stride), use_bias=use_bias, name=f"conv_{index}", **settings)(x)
             if index:

@@ -33,7 +33,10 @@ def split_mask(context: Array, channels: int) -> tuple[Array, Array]:
 
 
 class InpaintNetwork(nn.Module):
-    """One of the two networks: down twice, dilated convolutions, up twice; every convolution gated."""
+    """One of the two networks: down twice, dilated convolutions, up twice; every convolution gated.
+
+    13 gated convolutions where the authors have 16; see `inpaint` for this and the other differences.
+    """
 
     channels: int
     width: int
@@ -152,7 +155,8 @@ def inpaint(
         image_size: side of the images in pixels, one of `SIZES`.
         channels: of the images.
         latent_dim: accepted because every row takes it; latents are ignored.
-        width: channels of the first gated convolution; four times that at the coarsest map.
+        width: features of the first gated convolution; four times that at the coarsest map. The authors' `cnum` counts features and
+            gates together: their 48 is a width of 24.
         discriminator_width: channels of the discriminator's first layer; four times that at most.
         discriminator_layers: 5x5 convolutions of stride 2; None: as many as leave a 4x4 map, at most the paper's 6.
         activation: of the gated convolutions, a name of `ACTIVATIONS`.
@@ -168,8 +172,13 @@ def inpaint(
 
     References:
         Yu et al., "Generative image inpainting with contextual attention", 2018, for coarse to refine; Yu et al.,
-        "Free-form image inpainting with gated convolution", 2018, for the gates and SN-PatchGAN. Differs: no contextual
-        attention branch; the discriminator ends in one channel of logits, where every channel is a logit in the paper.
+        "Free-form image inpainting with gated convolution", 2018, for the gates and SN-PatchGAN. Differs from the authors' code
+        (JiahuiYu/generative_inpainting, `inpaint_model.py` at commit 449d5f3, `inpaint_ops.py` at 43aa082): no contextual attention
+        branch; three gated convolutions fewer in each network (conv6, the second of 4 cnum before the dilations; conv12, the second
+        behind them; conv14, behind the first up-sampling); a dilation as wide as its map is left out; the second network is the
+        first's twin, where theirs has half the channels in both convolutions of stride 2 (xconv2 and xconv4); it is given the mask,
+        which theirs is not, and the first is not given a channel of ones; the discriminator ends in one channel of logits, where
+        every channel of the last layer is a logit in the paper.
     """
     del latent_dim
     check_size("inpaint", image_size, SIZES)

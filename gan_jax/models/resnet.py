@@ -4,9 +4,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_size, one_of
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_size, one_of
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
-from gan_jax.nn.norms import NORMS
 from gan_jax.typing import Players
 
 # side -> channels of the generator's 4x4 map and blocks, of the discriminator's blocks, and which of those halve the sides; in `width`s.
@@ -14,7 +13,6 @@ ARCHITECTURES: dict[int, tuple[int, tuple[int, ...], tuple[int, ...], tuple[bool
     32: (4, (4, 4, 4), (2, 2, 2, 2), (True, True, False, False)),
     64: (16, (8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 5),
 }
-UNCONDITIONAL_NORMS = tuple(name for name in NORMS if name not in ("virtual_batch", "conditional_batch"))
 
 
 def sngan(
@@ -46,7 +44,7 @@ def sngan(
         width: 64 as published; at 32 pixels the generator has 4 and the discriminator 2 times as many channels in every
             block, at 64 pixels they range from 1 to 16 times as many.
         auxiliary: with classes, whether the discriminator classifies (ACGAN) in place of projecting.
-        norm: of the generator without classes; a key of `gan_jax.nn.NORMS` that needs no condition or reference.
+        norm: of the generator without classes; one of `PLAIN_NORMS`.
         up: "nearest" (Chainer) or "bilinear" (mimicry).
         activation: a name of `ACTIVATIONS`, in both networks.
         output_activation: "tanh" or "linear".
@@ -60,12 +58,13 @@ def sngan(
         ValueError: a size the model cannot make, or a name that is not among the choices.
 
     References:
-        Miyato et al., "Spectral Normalization for GANs", 2018, tables 3 and 4; Miyato and Koyama, "cGANs with Projection
-        Discriminator", 2018. Differs: the authors' 32-pixel discriminator has no bias in its last layer (one parameter fewer).
+        Miyato et al., "Spectral Normalization for GANs", 2018, table 4; the 64-pixel networks are torch-mimicry's; Miyato and
+        Koyama, "cGANs with Projection Discriminator", 2018. Differs: the authors' 32-pixel discriminator has no bias in its last
+        layer (one parameter fewer).
     """
     del latent_dim
     check_size("sngan", image_size, tuple(ARCHITECTURES))
-    one_of("norm", norm, UNCONDITIONAL_NORMS)
+    one_of("norm", norm, PLAIN_NORMS)
     one_of("up", up, RESIZE)
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)

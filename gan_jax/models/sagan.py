@@ -8,11 +8,11 @@ from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_size, o
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
 from gan_jax.typing import Players
 
-# As in `resnet.py`, with the side of the maps that self-attention stands behind.
-ARCHITECTURES: dict[int, tuple[int, tuple[int, ...], tuple[int, ...], tuple[bool, ...], int]] = {
-    32: (4, (4, 4, 4), (2, 2, 2, 2), (True, True, False, False), 16),
-    64: (16, (8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 4 + (False,), 32),
-    128: (16, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), (True,) * 5 + (False,), 32),
+# As in `resnet.py`, with the sides of the maps that self-attention stands behind, in the generator and in the discriminator.
+ARCHITECTURES: dict[int, tuple[int, tuple[int, ...], tuple[int, ...], tuple[bool, ...], tuple[int, int]]] = {
+    32: (4, (4, 4, 4), (2, 2, 2, 2), (True, True, False, False), (16, 8)),
+    64: (16, (8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 4 + (False,), (32, 32)),
+    128: (16, (16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), (True,) * 5 + (False,), (32, 32)),
 }
 
 
@@ -35,7 +35,8 @@ def sagan(
     4,386,308 and 1,075,586, as in torch-mimicry (commit a7fda06).
 
     Args:
-        image_size: side of the images in pixels: 32, 64 or 128. Attention stands behind the maps of 16, 32 and 32 pixels.
+        image_size: side of the images in pixels: 32, 64 or 128. Attention stands behind maps of 32 pixels a side at 64 and 128; at
+            32 behind the generator's of 16 and, as in torch-mimicry, the discriminator's of 8.
         channels: of the images.
         latent_dim: accepted because every row takes it; the layers fit whatever latents come.
         num_classes: above 0, as in the paper, conditional batch norm in the generator and a projection discriminator.
@@ -60,15 +61,17 @@ def sagan(
     one_of("up", up, RESIZE)
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
-    base, generator_widths, discriminator_widths, downsample, side = ARCHITECTURES[image_size]
-    shared = {"num_classes": num_classes, "attention": (side,), "activation": activation, "dtype": jnp.dtype(dtype)}
+    base, generator_widths, discriminator_widths, downsample, sides = ARCHITECTURES[image_size]
+    shared = {"num_classes": num_classes, "activation": activation, "dtype": jnp.dtype(dtype)}
     generator = ResNetGenerator(
         channels=channels,
         base=base * width,
         widths=tuple(width * n for n in generator_widths),
+        attention=sides[:1],
         up=up,
         output_activation=output_activation,
         **shared,
     )
     widths = tuple(width * n for n in discriminator_widths)
-    return Players(generator, ResNetDiscriminator(widths=widths, downsample=downsample, wide=True, **shared))
+    discriminator = ResNetDiscriminator(widths=widths, downsample=downsample, wide=True, attention=sides[1:], **shared)
+    return Players(generator, discriminator)

@@ -7,12 +7,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, NORMAL, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_options, check_size
+from gan_jax.models.common import ACTIVATIONS, NORMAL, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_options, check_size, needs_bias
 from gan_jax.models.dcgan import SIZES, DcganDiscriminator
 from gan_jax.nn import DOWN, UP, Conv, Upsample, normalize, resize_nearest
 from gan_jax.typing import Array, Players
 
 LATENT_CHANNELS = 8
+
+
+def _doublings(shape: tuple[int, ...], image_size: int) -> int:
+    """How often a context of this shape is doubled to make the image; at least once."""
+    if len(shape) == 4 and shape[1] == shape[2]:
+        for doublings in range(1, image_size.bit_length()):
+            if shape[1] << doublings == image_size:
+                return doublings
+    raise ValueError(f"context must be square, its side {image_size} over a power of two; got shape {shape}")
 
 
 class StackedGenerator(nn.Module):
@@ -33,11 +42,9 @@ class StackedGenerator(nn.Module):
         """Returns images, float32 [batch, image_size, image_size, channels]."""
         if context is None:
             raise ValueError("this stage enlarges an image: context must be float [batch, height, width, channels]; got None")
+        doublings = _doublings(context.shape, self.image_size)
         small = context.shape[1]
-        doublings = (self.image_size // small).bit_length() - 1
-        if context.ndim != 4 or context.shape[2] != small or small << doublings != self.image_size or not doublings:
-            raise ValueError(f"context must be square, its side {self.image_size} over a power of two; got shape {context.shape}")
-        settings = {"use_bias": self.norm == "none", "kernel_init": NORMAL, "dtype": self.dtype}
+        settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
 
         def settle(x: Array, name: str) -> Array:
             return ACTIVATIONS[self.activation](normalize(x, self.norm, train=train, name=f"norm_{name}", dtype=self.dtype))

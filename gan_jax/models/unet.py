@@ -5,8 +5,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, NORMAL, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_options, check_size
-from gan_jax.models.patch import PatchDiscriminator, largest_patch
+from gan_jax.models.common import ACTIVATIONS, NORMAL, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_options, check_size, needs_bias
+from gan_jax.models.patch import PatchDiscriminator, largest_patch, smallest_image
 from gan_jax.nn import Conv, ConvTranspose, SamplingDropout, normalize
 from gan_jax.typing import Array, Players
 
@@ -38,7 +38,7 @@ class UNetGenerator(nn.Module):
         if context.ndim != 4 or context.shape[2] != size or size & (size - 1):
             raise ValueError(f"context must be square, with a power of two as its side; got shape {context.shape}")
         levels = size.bit_length() - 1
-        use_bias = self.norm == "none"
+        use_bias = needs_bias(self.norm)
         settings = {"kernel_init": NORMAL, "dtype": self.dtype}
         x, skips = context.astype(self.dtype), []
         for level in range(levels):
@@ -103,7 +103,7 @@ def pix2pix(
         Players of Linen modules.
 
     Raises:
-        ValueError: a size the model cannot make, or a name that is not among the choices.
+        ValueError: a size the model cannot make, more patch layers than it bears, or a name that is not among the choices.
 
     References:
         Isola et al., "Image-to-image translation with conditional adversarial networks", 2017. Differs: sizes other
@@ -128,4 +128,8 @@ def pix2pix(
         **shared,
     )
     layers = largest_patch(image_size) if patch_layers is None else patch_layers
+    if image_size < smallest_image(layers):
+        raise ValueError(
+            f"patch_layers={layers} needs images of at least {smallest_image(layers)} pixels a side; got image_size={image_size}"
+        )
     return Players(generator, PatchDiscriminator(width=discriminator_width or width, layers=layers, **shared))

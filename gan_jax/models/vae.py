@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, NORMAL, PLAIN_NORMS, one_of
+from gan_jax.models.common import ACTIVATIONS, NORMAL, PLAIN_NORMS, needs_bias, one_of
 from gan_jax.models.dcgan import DcganGenerator, dcgan, levels_of
 from gan_jax.nn import Downsample, normalize
 from gan_jax.typing import Array, GeneratorOutput, Players
@@ -52,7 +52,7 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, images: Array, *, train: bool = True) -> tuple[Array, Array]:
         """Returns the mean and the log variance, float32 [batch, latent_dim] each."""
-        settings = {"use_bias": self.norm == "none", "kernel_init": NORMAL, "dtype": self.dtype}
+        settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
         x = images.astype(self.dtype)
         for index in range(levels_of(images.shape[1])):
             x = Downsample(self.width * 2**index, self.down, name=f"down_{index}", **settings)(x)
@@ -74,6 +74,9 @@ class VaeGenerator(nn.Module):
     `images`, which the discriminator sees as fakes, are in training decoder(latents), followed by decoder(z) if
     `reconstructions_are_fakes`, twice as many then; no gradient of theirs reaches the encoder. In evaluation, and without
     context, they are decoder(latents) only.
+
+    Images and reconstruction come of two passes through the decoder, each with batch statistics of its own. Only the first,
+    of the images, moves the running averages: it decodes what sampling decodes.
     """
 
     decoder: DcganGenerator
@@ -91,21 +94,15 @@ class VaeGenerator(nn.Module):
         mean, log_variance = self.encoder(context, train=train)
         draws = jax.random.normal(self.make_rng("noise"), mean.shape)
         z = mean + jnp.exp(0.5 * log_variance) * draws
+        fakes = jnp.concatenate([latents, jax.lax.stop_gradient(z)]) if train and self.reconstructions_are_fakes else latents
+        images = self.decoder(fakes, train=train)
+        # Two passes: in one, batch norm would carry the gradient of the images into z, and 1 / gamma times it into the encoder.
         # Gradients of the reconstruction: times gamma at the decoder's output, and back to times 1 at its input.
-        inputs = [latents, scale_gradient(z, 1 / self.gamma)]
-        if train and self.reconstructions_are_fakes:
-            inputs.insert(1, jax.lax.stop_gradient(z))
-        # One pass, so that batch norm sees all of what the decoder decodes, and its averages move once.
-        decoded = jnp.split(self.decoder(jnp.concatenate(inputs), train=train), _boundaries(inputs))
-        reconstruction = scale_gradient(decoded[-1], self.gamma)
-        extras = {"mean": mean, "log_variance": log_variance, "reconstruction": reconstruction}
-        return GeneratorOutput(jnp.concatenate(decoded[:-1]), extras)
-
-
-def _boundaries(arrays: list[Array]) -> list[int]:
-    """Where to cut the concatenation of arrays to have them back."""
-    lengths = [array.shape[0] for array in arrays]
-    return [sum(lengths[:count]) for count in range(1, len(lengths))]
+        averages = jax.tree.map(lambda leaf: leaf, self.variables.get("batch_stats", {}))
+        reconstruction = scale_gradient(self.decoder(scale_gradient(z, 1 / self.gamma), train=train), self.gamma)
+        if train and "decoder" in averages:
+            self.put_variable("batch_stats", "decoder", averages["decoder"])
+        return GeneratorOutput(images, {"mean": mean, "log_variance": log_variance, "reconstruction": reconstruction})
 
 
 def vaegan(
@@ -155,7 +152,8 @@ def vaegan(
 
     References:
         Larsen et al., "Autoencoding beyond pixels using a learned similarity metric", 2016, algorithm 1. Differs: DCGAN's
-        layers instead of 5x5 convolutions; the decoder decodes samples and reconstructions in one batch.
+        layers instead of 5x5 convolutions; the reconstructions that the discriminator sees are decoded in one batch with the
+        samples, those that it compares with the real images in a batch of their own.
     """
     one_of("norm", norm, PLAIN_NORMS)
     if not gamma > 0:

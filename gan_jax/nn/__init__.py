@@ -1,6 +1,7 @@
 """Layers: Flax Linen modules where there is something to learn, plain functions where there is not. One concept a file.
 
-Every layer takes images [batch, height, width, channels], computes in its `dtype`, keeps its parameters and its
+Layers take images [batch, height, width, channels], and `MinibatchDiscrimination`, `ProjectionHead`, `EqualizedDense` vectors
+[batch, features]; `ReferenceBatch` takes what its network takes. Each computes in its `dtype`, keeps its parameters and its
 statistics in float32, and may be differentiated twice. A name loads its file when it is first used.
 """
 

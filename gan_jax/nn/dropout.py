@@ -14,7 +14,7 @@ class SamplingDropout(nn.Module):
         rate: probability of dropping an activation.
 
     References:
-        Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017, section 3.2.
+        Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017, section 3.1.
     """
 
     rate: float = 0.5

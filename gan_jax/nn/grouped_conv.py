@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
+from gan_jax.checks import check_rank
 from gan_jax.nn.conv_forms import is_cpu
 from gan_jax.typing import Array
 
@@ -21,7 +22,7 @@ class GroupedConv(nn.Module):
     Attributes:
         features: channels of the result.
         groups: that the channels are cut into.
-        kernel_size: odd numbers.
+        kernel_size: height and width.
         use_bias: add a bias.
         kernel_init: of the kernel [height, width, channels / groups, features].
         dtype: of computation; parameters are float32.
@@ -42,8 +43,9 @@ class GroupedConv(nn.Module):
         """Maps float [batch, height, width, channels] to [batch, height, width, features].
 
         Raises:
-            ValueError: groups does not divide the channels, in or out.
+            ValueError: x is not of rank 4, or groups does not divide the channels, in or out.
         """
+        check_rank(4, x=x)
         batch, height, width, channels = x.shape
         if channels % self.groups or self.features % self.groups:
             raise ValueError(f"groups={self.groups} must divide the channels in, {channels}, and out, {self.features}")
@@ -52,7 +54,8 @@ class GroupedConv(nn.Module):
         x = x.astype(self.dtype)
         if is_cpu():
             rows, columns = self.kernel_size
-            x = jnp.pad(x, ((0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)))
+            # An even kernel has one row more of padding behind than in front.
+            x = jnp.pad(x, ((0, 0), *lax.padtype_to_pads((height, width), self.kernel_size, (1, 1), "SAME"), (0, 0)))
             taps = jnp.stack([x[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)])
             taps = taps.reshape(math.prod(self.kernel_size), batch, height, width, self.groups, -1)
             kernel = kernel.reshape(math.prod(self.kernel_size), channels // self.groups, self.groups, -1)

@@ -63,9 +63,11 @@ def resize_nearest(x: Array, factor: int = 2) -> Array:
         [batch, height * factor, width * factor, channels].
 
     Raises:
-        ValueError: x is not of rank 4.
+        ValueError: x is not of rank 4, or factor is below 1.
     """
     check_rank(4, x=x)
+    if factor < 1:
+        raise ValueError(f"factor must be at least 1; got {factor}")
     batch, height, width, channels = x.shape
     x = jnp.broadcast_to(x[:, :, None, :, None, :], (batch, height, factor, width, factor, channels))
     return x.reshape(batch, height * factor, width * factor, channels)

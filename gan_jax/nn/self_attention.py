@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gan_jax.checks import check_rank
 from gan_jax.nn.resize import max_pool
 from gan_jax.typing import Array
 
@@ -44,8 +45,9 @@ class SelfAttention(nn.Module):
             how much each pixel takes from each pooled pixel; each pixel's weights sum to one.
 
         Raises:
-            ValueError: too few channels, or odd sides.
+            ValueError: x is not of rank 4, has too few channels, or odd sides.
         """
+        check_rank(4, x=x)
         batch, height, width, channels = x.shape
         if channels < 8 or height % 2 or width % 2:
             raise ValueError(f"x must have at least 8 channels and even sides; got shape {x.shape}")

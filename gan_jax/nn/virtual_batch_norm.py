@@ -15,7 +15,7 @@ class VirtualBatchNorm(nn.Module):
     """Normalises each example by the statistics of n reference examples and of the example itself.
 
     The reference batch goes through the same network, in front of the batch: the first `reference_size` = n rows of x
-    are its activations r, the others the examples. With means over pixels (and over the n reference examples),
+    are its activations r, the others the examples. With means over pixels, where there are any (and over the n reference examples),
 
         m_i = (1 / (n+1)) E[x_i] + (n / (n+1)) E[r],  s_i = (1 / (n+1)) E[x_i^2] + (n / (n+1)) E[r^2],
         y_i = scale * (x_i - m_i) / sqrt(s_i - m_i^2 + epsilon) + bias,
@@ -33,7 +33,7 @@ class VirtualBatchNorm(nn.Module):
         dtype: of the result; statistics and parameters are float32.
 
     References:
-        Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.4; the weights 1/(n+1) and n/(n+1)
+        Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.5; the weights 1/(n+1) and n/(n+1)
         are those of the authors' code (`imagenet/ops.py` of openai/improved-gan).
     """
 
@@ -53,17 +53,20 @@ class VirtualBatchNorm(nn.Module):
             Same shape as x, in `dtype`.
 
         Raises:
-            ValueError: x has fewer rows than the reference batch.
+            ValueError: x has fewer rows than the reference batch, or no channels.
         """
         rows = self.reference_size
-        if x.shape[0] < rows or rows < 1:
-            raise ValueError(f"x must start with reference_size={rows} (at least 1) reference rows; got shape {x.shape}")
+        if x.ndim < 2 or x.shape[0] < rows or rows < 1:
+            raise ValueError(
+                f"x must be [rows, ..., channels], the first reference_size={rows} (at least 1) the reference; got shape {x.shape}"
+            )
         wide = x.astype(jnp.float32)
         reference, examples = wide[:rows], wide[rows:]
         mean, variance = moments(reference, range(x.ndim - 1))
         y = (reference - mean) * jax.lax.rsqrt(variance + self.epsilon)
         if examples.shape[0]:
-            own_mean, own_variance = moments(examples, range(1, x.ndim - 1))
+            # Without pixels an example's mean is the example itself, and nothing varies in it.
+            own_mean, own_variance = moments(examples, range(1, x.ndim - 1)) if x.ndim > 2 else (examples, jnp.zeros_like(examples))
             new = 1 / (rows + 1)
             joint_mean = new * own_mean + (1 - new) * mean
             joint_variance = new * own_variance + (1 - new) * variance + new * (1 - new) * jnp.square(own_mean - mean)

@@ -92,3 +92,11 @@ def check_model(name, **options):
     assert names_without_gradient(gradients[0]) == []
     assert names_without_gradient(gradients[1]) == []
     return images, judged
+
+
+def output_with(network, params, inputs, labels=None, state=None):
+    """The output of one network with given parameters, which must be all it has; norms by the batch."""
+    shapes, states = jax.eval_shape(network.init, jax.random.key(0), inputs, labels)
+    assert jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, shapes)
+    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), states) if state is None else state
+    return jax.jit(network.apply)(params, state, inputs, labels)[0]

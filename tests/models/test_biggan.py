@@ -1,10 +1,12 @@
 import jax
 import jax.numpy as jnp
+import model_golden as golden
 import numpy as np
 import pytest
-from residual_checks import check_model, parameter_counts, random_variables
+from residual_checks import check_model, output_with, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
+from gan_jax.models.network import as_networks
 
 
 # BigGAN-PyTorch, commit 9845943: Generator and Discriminator with G_shared, hier and shared_dim=128, PyTorch's `numel`.
@@ -29,6 +31,23 @@ def test_parameters_number_as_published(latent_dim, options, published):
 )
 def test_shapes_and_gradients_of_every_parameter(options):
     check_model("biggan", **{"width": 4, "shared_dim": 6, **options})
+
+
+def test_generator_equals_pytorch():
+    weights, latents, expected = golden.load("biggan_generator")
+    network = as_networks(MODELS["biggan"](width=1, channels=1, num_classes=3, shared_dim=5)).generator
+    params = golden.residual_generator(weights, "vector") | {"shared": {"embedding": weights["shared.weight"]}}
+    found = output_with(network, params, latents, golden.labels("biggan_generator")).images
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_the_linear_maps_of_the_norms_start_orthogonal():
+    generator, _ = MODELS["biggan"](width=4, num_classes=3, shared_dim=4)
+    params = jax.jit(generator.init)(jax.random.key(0), jnp.zeros((1, 8)), jnp.zeros(1, jnp.int32))["params"]
+    for part in ("scale", "bias"):
+        kernel = params["block_1"]["norm_2"][part]["kernel"]
+        assert kernel.shape == (6, 16)
+        np.testing.assert_allclose(kernel @ kernel.T, np.eye(6), atol=1e-5)
 
 
 def test_each_part_of_the_latents_enters_at_its_own_block():

@@ -6,7 +6,7 @@ import pytest
 from model_checks import fill, run
 
 from gan_jax.models import as_network
-from gan_jax.models.patch import PatchDiscriminator, largest_patch, receptive_field
+from gan_jax.models.patch import PatchDiscriminator, largest_patch, receptive_field, smallest_image
 
 
 def test_equals_pytorch():
@@ -45,3 +45,22 @@ def test_a_logit_sees_its_patch_and_no_more(layers, field):
 
 def test_the_largest_patch_that_fits():
     assert [largest_patch(size) for size in (8, 32, 64, 128, 256)] == [1, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("padding", [1, 2])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_images_too_small_to_leave_a_logit_are_refused(layers, padding):
+    smallest = smallest_image(layers, padding)
+    network = as_network(PatchDiscriminator(width=1, layers=layers, norm="none", padding=padding))
+
+    def logits(side):
+        images = jnp.zeros((1, side, side + 1, 1))
+        return jax.eval_shape(lambda: network.apply(*network.init(jax.random.key(0), images), images)[0].logits)
+
+    assert all(logits(smallest).shape)
+    assert smallest == {1: 3 * 2**layers, 2: 1}[padding]
+    if smallest > 1:
+        with pytest.raises(
+            ValueError, match=rf"at least {smallest} pixels a side for {layers} strided layers; got shape \(1, {smallest - 1}"
+        ):
+            logits(smallest - 1)

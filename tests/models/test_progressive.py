@@ -1,8 +1,9 @@
 import jax
 import jax.numpy as jnp
+import model_golden as golden
 import numpy as np
 import pytest
-from residual_checks import gradients_of, inputs_of, names_without_gradient, parameter_counts, random_variables
+from residual_checks import gradients_of, inputs_of, names_without_gradient, output_with, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
 from gan_jax.models.network import as_networks
@@ -27,6 +28,29 @@ def grown():
 def test_parameters_number_as_published():
     counts = parameter_counts("progressive", 512, image_size=1024, width=512)
     assert [round(count / 1e6, 1) for count in counts] == [23.1, 23.1]
+
+
+# At growth 0.3 the stage of 8x8 is faded in by 0.3.
+HALFWAY = {"progress": {"growth": jnp.float32(0.3)}}
+
+
+def test_generator_equals_pytorch():
+    weights, latents, expected = golden.load("progressive_generator")
+    names = {"second_0": "second_0", "first_0": "first_1", "second_1": "second_1", "to_image_0": "to_image_0", "to_image_1": "to_image_1"}
+    params = {ours: {"conv": golden.conv(weights, theirs)} for ours, theirs in names.items()}
+    project = golden.to_map({"project.weight": weights["weight"]}, "project")
+    params |= {"project": {"dense": project}, "project_bias": weights["bias"]}
+    network = as_networks(MODELS["progressive"](image_size=8, width=4, channels=1)).generator
+    np.testing.assert_allclose(output_with(network, params, latents, state=HALFWAY).images, expected, atol=1e-5)
+
+
+def test_discriminator_equals_pytorch():
+    weights, images, expected = golden.load("progressive_discriminator")
+    names = ("from_image_0", "from_image_1", "first_0", "first_1", "second_0")
+    params = {name: {"conv": golden.conv(weights, name)} for name in names}
+    params |= {"dense": {"dense": golden.from_map(weights, "dense")}, "head": {"dense": golden.dense(weights, "head")}}
+    network = as_networks(MODELS["progressive"](image_size=8, width=4, channels=1, group_size=2)).discriminator
+    np.testing.assert_allclose(output_with(network, params, images, state=HALFWAY).logits, expected, atol=1e-5)
 
 
 def test_fade_in_of_the_generator_at_0_and_1_is_the_smaller_and_the_larger_network(grown):

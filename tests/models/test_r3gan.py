@@ -1,11 +1,12 @@
 import jax
 import jax.numpy as jnp
+import model_golden as golden
 import numpy as np
 import pytest
-from residual_checks import check_model, inputs_of, parameter_counts, random_variables
+from residual_checks import check_model, inputs_of, output_with, parameter_counts, random_variables
 
-from gan_jax.models import MODELS
-from gan_jax.models.r3gan import ResNeXtBlock
+from gan_jax.models import MODELS, as_network
+from gan_jax.models.r3gan import R3ganDiscriminator, R3ganGenerator, ResNeXtBlock
 
 
 # brownvc/R3GAN, commit 19a7ddf: Generator and Discriminator of preset CIFAR10, PyTorch's `numel`; and a small one.
@@ -31,6 +32,29 @@ def test_parameters_number_as_in_the_authors_code(options, published):
 )
 def test_shapes_and_gradients_of_every_parameter(options):
     check_model("r3gan", **{"width": 8, "group_size": 4, "embedding_dim": 5, **options})
+
+
+def block_of(weights, name):
+    block = {layer: golden.pointwise(weights, f"{name}.{layer}") for layer in ("expand", "contract")}
+    return block | {"grouped": golden.conv(weights, f"{name}.grouped")} | {bias: weights[f"{name}.{bias}"] for bias in ("bias_1", "bias_2")}
+
+
+def test_generator_equals_pytorch():
+    weights, latents, expected = golden.load("r3gan_generator")
+    params = {f"block_{index}_0": block_of(weights, f"block_{index}") for index in (0, 1)}
+    params |= {"project": golden.dense(weights, "project"), "basis": weights["basis"].transpose(1, 2, 0)}
+    params |= {"transition_1": golden.pointwise(weights, "transition"), "output": golden.pointwise(weights, "output")}
+    network = as_network(R3ganGenerator(channels=3, widths=(4, 2), blocks=1, group_size=2))
+    np.testing.assert_allclose(output_with(network, params, latents).images, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_discriminator_equals_pytorch():
+    weights, images, expected = golden.load("r3gan_discriminator")
+    params = {f"block_{index}_0": block_of(weights, f"block_{index}") for index in (0, 1)}
+    params |= {"basis": weights["basis.weight"][:, 0].transpose(1, 2, 0), "head": golden.dense(weights, "head")}
+    params |= {"transition_1": golden.pointwise(weights, "transition"), "input": golden.pointwise(weights, "input")}
+    network = as_network(R3ganDiscriminator(widths=(2, 4), blocks=1, group_size=2))
+    np.testing.assert_allclose(output_with(network, params, images).logits, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_block_starts_as_the_identity():

@@ -1,11 +1,13 @@
 import jax
 import jax.numpy as jnp
+import model_golden as golden
 import numpy as np
 import pytest
-from residual_checks import check_model, inputs_of, parameter_counts, random_variables
+from residual_checks import check_model, inputs_of, output_with, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
-from gan_jax.models.residual import DiscriminatorBlock, GeneratorBlock
+from gan_jax.models.network import as_networks
+from gan_jax.models.residual import DiscriminatorBlock, GeneratorBlock, ResNetDiscriminator, ResNetGenerator
 from gan_jax.nn import average_pool, resize_bilinear
 
 
@@ -30,6 +32,40 @@ def test_shapes_and_gradients_of_every_parameter(options):
     assert np.abs(images).max() <= 1
     assert list(judged.features) == [f"block_{n}" for n in range(5 if options.get("image_size") == 64 else 4)]
     assert (judged.class_logits is not None) == options.get("auxiliary", False)
+
+
+def test_generator_equals_pytorch():
+    weights, latents, expected = golden.load("sngan_generator")
+    network = as_networks(MODELS["sngan"](width=1, channels=1)).generator
+    found = output_with(network, golden.residual_generator(weights), latents).images
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_discriminator_equals_pytorch():
+    weights, images, expected = golden.load("sngan_discriminator")
+    network = as_networks(MODELS["sngan"](width=2, channels=1, num_classes=3)).discriminator
+    found = output_with(network, golden.residual_discriminator(weights), images, golden.labels("sngan_discriminator")).logits
+    np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+# Glorot uniform is within gain * sqrt(6 / (fan_in + fan_out)); torch-mimicry (modules/resblocks.py, nets/sngan) has the gain sqrt(2)
+# in both 3x3 convolutions of a block and 1 elsewhere. Bounds by hand: of 32 channels sqrt(2) * sqrt(6 / (2 * 9 * 32)) = 0.144338 in
+# 3x3 and sqrt(6 / 64) = 0.306186 in 1x1; sqrt(6 / (8 + 16 * 32)) = 0.107417; sqrt(6 / (9 * 32 + 9 * 3)) = 0.138013;
+# sqrt(6 / 33) = 0.426401.
+def test_initial_weights_have_their_gains():
+    generator = ResNetGenerator(3, 32, (32,)).init(jax.random.key(0), jnp.zeros((1, 8)))["params"]
+    discriminator = ResNetDiscriminator((32, 32), (True, True)).init(jax.random.key(1), jnp.zeros((1, 8, 8, 3)))["params"]
+    for block in (generator["block_0"], discriminator["block_1"]):
+        for layer, bound in (("conv_1", 0.144338), ("conv_2", 0.144338), ("shortcut", 0.306186)):
+            check_uniform(block[layer]["kernel"], bound)
+    check_uniform(generator["project"]["kernel"], 0.107417)
+    check_uniform(generator["output"]["kernel"], 0.138013)
+    assert abs(discriminator["head"]["linear"]["kernel"]).max() <= 0.426401
+
+
+def check_uniform(kernel, bound):
+    assert 0.97 * bound < np.abs(kernel).max() <= bound * (1 + 1e-5)
+    np.testing.assert_allclose(np.std(kernel), bound / 3**0.5, rtol=0.06)
 
 
 # The order of the published blocks: convolution behind the resize and the pooling in front of it, 1x1 convolutions included.

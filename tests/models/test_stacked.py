@@ -23,11 +23,17 @@ def test_both_players_see_the_small_image():
 
 def test_a_context_that_does_not_fit_is_refused():
     networks, latents, images, *_ = build_small("stacked")
-    for wrong in (None, images, images[:, :5, :5], images[:, ::2]):
+    large = jnp.repeat(jnp.repeat(images, 2, axis=1), 2, axis=2)
+    for wrong in (None, images, images[:, :5, :5], images[:, ::2], large, images[:, :0, :0], images[0, 0]):
         with pytest.raises(ValueError, match="context must be"):
             fill(networks.generator, latents, None, wrong)
     with pytest.raises(ValueError, match="context must be an image"):
         fill(networks.discriminator, images)
+    for wrong in (large, images[:, ::2], images[:, :5, :5], images[:, :0, :0], images[0, 0]):
+        with pytest.raises(
+            ValueError, match=r"context must be an image whose sides times a whole number are those of images \(4, 16, 16, 1\)"
+        ):
+            fill(networks.discriminator, images, None, wrong)
 
 
 def test_each_stage_is_given_the_one_before_and_draws_for_itself():

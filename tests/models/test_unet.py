@@ -47,3 +47,9 @@ def test_context_is_needed_and_square():
     for context in (None, jnp.zeros((4, 16, 8, 1)), jnp.zeros((4, 12, 12, 1))):
         with pytest.raises(ValueError, match="context must be"):
             fill(networks.generator, latents, None, context)
+
+
+def test_more_patch_layers_than_the_image_bears_are_refused():
+    with pytest.raises(ValueError, match="patch_layers=3 needs images of at least 24 pixels a side; got image_size=16"):
+        build_model("pix2pix", image_size=16, patch_layers=3)
+    build_model("pix2pix", image_size=16, patch_layers=2)

@@ -25,9 +25,10 @@ def test_both_players_train(name, options, fakes):
     assert output.extras["mean"].shape == output.extras["log_variance"].shape == (4, 3)
 
 
-def gradients(gamma, part):
+def gradients(gamma, part, norm="none", model="vaegan"):
     """Gradients of the images or of the reconstruction, with everything else equal."""
-    networks, latents, _, _, context = build_small("vaegan", gamma=gamma, norm="none", discriminator_norm="none")
+    options = {"gamma": gamma} if model == "vaegan" else {}
+    networks, latents, _, _, context = build_small(model, norm=norm, discriminator_norm="none", **options)
     params, state = fill(networks.generator, latents, None, context)
     params = jax.tree.map(lambda leaf: 0.3 * leaf, params)
 
@@ -39,10 +40,33 @@ def gradients(gamma, part):
     return jax.jit(jax.grad(loss))(params)
 
 
-def test_the_adversarial_loss_does_not_reach_the_encoder():
-    found = gradients(1.0, "images")
+# Batch norm couples what one pass decodes: latents and posterior draws must not share the reconstruction's.
+@pytest.mark.parametrize(
+    ("model", "norm"), [("vaegan", "none"), ("vaegan", "batch"), ("vaegan", "instance"), ("vaegan", "switchable"), ("klgan", "batch")]
+)
+def test_the_adversarial_loss_does_not_reach_the_encoder(model, norm):
+    found = gradients(0.125, "images", norm, model)
     assert all(not leaf.any() for leaf in jax.tree.leaves(found["encoder"]))
     assert without_gradient(found["decoder"]) == []
+
+
+@pytest.mark.parametrize("model", ["vaegan", "klgan"])
+def test_only_the_images_move_the_running_averages(model):
+    networks, latents, _, _, context = build_small(model)
+    params, state = fill(networks.generator, latents, None, context)
+    # A posterior without variance, and one mean for all images: what is decoded is then known.
+    posterior = jax.tree.map(jnp.zeros_like, params["encoder"]["posterior"])
+    posterior["bias"] = jnp.array([0.5, -1.0, 2.0, -100.0, -100.0, -100.0])
+    params = params | {"encoder": params["encoder"] | {"posterior": posterior}}
+    decoded = jnp.concatenate([latents, jnp.tile(posterior["bias"][:3], (4, 1))]) if model == "vaegan" else latents
+    _, after = jax.jit(networks.generator.apply)(params, state, latents, None, context, rng=jax.random.key(0))
+    decoder = build_small("dcgan")[0].generator
+    stats = {"batch_stats": state["batch_stats"]["decoder"]}
+    _, expected = jax.jit(decoder.apply)(params["decoder"], stats, decoded)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after["batch_stats"]["decoder"], expected["batch_stats"]
+    )
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(stats), jax.tree.leaves(expected)))
 
 
 def test_gamma_weighs_the_reconstruction_of_the_decoder_and_not_of_the_encoder():

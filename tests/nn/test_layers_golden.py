@@ -133,9 +133,10 @@ def test_bfloat16_computes_narrow_and_keeps_float32_parameters(case):
     np.testing.assert_allclose(y.astype(jnp.float32), rows["y"], atol=0.1, rtol=0.1)
 
 
-def test_grouped_convolution_equals_flax():
+@pytest.mark.parametrize("kernel_size", [(3, 3), (4, 4), (2, 5)])
+def test_grouped_convolution_equals_flax(kernel_size):
     rows, _ = kept("grouped_conv")
-    flax_conv = flax_nn.Conv(8, (3, 3), feature_group_count=4)
+    flax_conv = flax_nn.Conv(8, kernel_size, feature_group_count=4)
     variables = flax_conv.init(jax.random.key(0), rows["x"])
-    ours = nn.GroupedConv(8, 4).apply(variables, rows["x"])
+    ours = nn.GroupedConv(8, 4, kernel_size).apply(variables, rows["x"])
     np.testing.assert_allclose(ours, flax_conv.apply(variables, rows["x"]), atol=1e-5)

@@ -114,6 +114,16 @@ def test_virtual_batch_norm_never_mixes_examples_but_follows_the_reference():
     assert changed.all()
 
 
+def test_virtual_batch_norm_of_vectors_is_that_of_images_of_one_pixel():
+    x = X[:, 0, 0]
+    y, variables = nn.VirtualBatchNorm(3, epsilon=0.0).init_with_output(jax.random.key(0), x)
+    np.testing.assert_allclose(y, nn.VirtualBatchNorm(3, epsilon=0.0).apply(variables, x[:, None, None])[:, 0, 0], atol=1e-6)
+    # The paper's formula by hand: moments of the 3 reference rows with weight 3/4, of the example itself with 1/4.
+    mean = 0.75 * np.float64(x[:3]).mean(0) + 0.25 * np.float64(x[3:])
+    square = 0.75 * np.square(np.float64(x[:3])).mean(0) + 0.25 * np.square(np.float64(x[3:]))
+    np.testing.assert_allclose(y[3:], (x[3:] - mean) / np.sqrt(square - mean**2), rtol=1e-4, atol=1e-5)
+
+
 class Generator(flax_nn.Module):
     """A generator as short as one with virtual batch norm can be."""
 
@@ -196,8 +206,9 @@ def test_norms_say_what_they_need():
         nn.ConditionalBatchNorm(3).init(jax.random.key(0), x, jnp.zeros((2, 5)))
     with pytest.raises(ValueError, match=r"must be vectors \[batch, dim\] for x"):
         nn.ConditionalBatchNorm().init(jax.random.key(0), x, jnp.zeros((3, 5)))
-    with pytest.raises(ValueError, match="reference_size=3"):
-        nn.VirtualBatchNorm(3).init(jax.random.key(0), x)
+    for wrong in (x, jnp.zeros(5)):
+        with pytest.raises(ValueError, match="reference_size=3"):
+            nn.VirtualBatchNorm(3).init(jax.random.key(0), wrong)
     for module in (nn.InstanceNorm(), nn.SwitchableNorm()):
         with pytest.raises(ValueError, match="4 dimensions"):
             module.init(jax.random.key(0), x[0])

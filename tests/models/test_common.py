@@ -1,0 +1,41 @@
+import jax
+import pytest
+from model_checks import build_small
+
+from gan_jax.models.common import PLAIN_NORMS
+
+
+def shapes(name, player, **options):
+    """Parameters of one player of a small model, as shapes."""
+    networks, latents, images, labels, context = build_small(name, **options)
+    inputs = {"generator": latents, "discriminator": images}[player]
+    return jax.eval_shape(getattr(networks, player).init, jax.random.key(0), inputs, labels, context)[0]
+
+
+# Pixel norm takes no mean away and learns nothing: without these biases a network would have none.
+@pytest.mark.parametrize(
+    ("name", "player", "option"),
+    [
+        ("dcgan", "generator", "norm"),
+        ("dcgan", "discriminator", "discriminator_norm"),
+        ("pix2pix", "generator", "norm"),
+        ("pix2pix", "discriminator", "norm"),
+        ("multiscale", "discriminator", "discriminator_norm"),
+        ("stacked", "generator", "norm"),
+        ("vaegan", "generator", "norm"),
+    ],
+)
+def test_layers_have_biases_of_their_own_where_the_norm_has_none(name, player, option):
+    found = {norm: shapes(name, player, **{option: norm}) for norm in PLAIN_NORMS}
+    assert jax.tree.structure(found["pixel"]) == jax.tree.structure(found["none"])
+    for norm in set(PLAIN_NORMS) - {"pixel", "none"}:
+        kernels = {path[:-1] for path, _ in jax.tree_util.tree_leaves_with_path(found[norm]) if path[-1].key == "kernel"}
+        bare = {path for path in kernels if not _has_bias(found[norm], path)}
+        assert bare, norm
+        assert all(_has_bias(found["pixel"], path) for path in bare), norm
+
+
+def _has_bias(tree, path):
+    for key in path:
+        tree = tree[key.key]
+    return "bias" in tree
