@@ -31,7 +31,7 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "biggan": (
         [{"image_size": 32}, {"image_size": 128, "num_classes": 1000, "width": 96, "attention": 64, "latent_dim": 120}],
         "Brock 2019",
-        "Glorot in place of orthogonal initialisation",
+        "Glorot in place of orthogonal initialisation, but for the linear maps of the conditional norms",
     ),
     "r3gan": ([{}, {"width": 768}], "Huang 2024", "the default is an eighth as wide"),
     "progressive": (
@@ -52,7 +52,9 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "inpaint": (
         [{}],
         "Yu 2018",
-        "no contextual attention; the discriminator ends in one channel of logits, where every channel is one in the paper",
+        "13 gated convolutions in each network, the authors' first has 16; no contextual attention; a width of 24 is their cnum of 48; the "
+        "second network as wide as the first, and given the mask; the discriminator ends in one channel of logits, where every channel is "
+        "one in the paper",
     ),
     "stacked": (
         [{}],
@@ -62,7 +64,8 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "vaegan": (
         [{}],
         "Larsen 2016",
-        "DCGAN's 4x4 convolutions in place of 5x5; samples and reconstructions are decoded in one batch; gamma 0.01",
+        "DCGAN's 4x4 convolutions in place of 5x5; the fakes, samples and reconstructions, are decoded in one batch, the reconstructions "
+        "that are compared with the images in another; gamma 0.01",
     ),
     "klgan": (
         [{}],
