@@ -15,7 +15,7 @@ from gan_jax.contexts import CONTEXTS
 from gan_jax.game import Game
 from gan_jax.gan import play
 from gan_jax.inputs import adaptive_augment, diff_augment, instance_noise, pack
-from gan_jax.losses import ADVERSARIAL, TAKES_TARGETS, flip_targets, soft_targets
+from gan_jax.losses import ADVERSARIAL, RELATIVISTIC, TAKES_TARGETS, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
 from gan_jax.parallel import Placement, place
 from gan_jax.penalties import PENALTIES, gradient_penalty, top_k_count, top_k_weights
@@ -78,9 +78,9 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         raise ConfigError(f"--model.options: {config.model.name} cannot be built: {error}") from error
     if config.inputs.replay_size and classes:
         raise ConfigError("--inputs.replay-size: past fakes carry no labels; drop --model.conditional")
-    if config.loss.generator_target is not None and config.loss.name not in TAKES_TARGETS:
-        raise ConfigError(f"--loss.generator-target: {config.loss.name} has no labels; {', '.join(sorted(TAKES_TARGETS))} have")
-    if config.inputs.ada and config.loss.name in ("wasserstein", "least_squares"):
+    if config.loss.generator_target is not None and config.loss.name not in _GENERATOR_AIMS:
+        raise ConfigError(f"--loss.generator-target: {config.loss.name} gives G no label to aim at; {', '.join(_GENERATOR_AIMS)} do")
+    if config.inputs.ada and config.loss.name in _NO_THRESHOLD:
         raise ConfigError(f"--inputs.ada: its measure needs a decision at logit 0, which {config.loss.name} does not have")
     if config.inputs.pack > 1 and classes:
         raise ConfigError("--inputs.pack: packed samples have no single label; drop --model.conditional")
@@ -112,9 +112,18 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         curriculum=build_curriculum(config, image_shape),
         learning_rates=build_learning_rates(config),
         layer_norms=config.layer_norms,
+        # The examples of `init` are packed as well: the least multiple of the pack that is not below the usual number.
+        example_batch=-(-Game.example_batch // config.inputs.pack) * config.inputs.pack,
     )
 
 
+# G's loss in the minimax game looks at the label of the fakes alone.
+_GENERATOR_AIMS = sorted(TAKES_TARGETS - {"minimax"})
+# Losses under which the sign of a logit is no decision: with targets 1 and 0, without any, or where a constant shift changes nothing.
+_NO_THRESHOLD = RELATIVISTIC | {"least_squares", "wasserstein"}
+# Contexts that D sees pixel by pixel beside the image, and what would move the image alone.
+_SEEN_CONTEXTS = ("image", "masked", "small")
+_MOVING = ("inputs.diff_augment", "inputs.ada", "penalty.consistency", "penalty.balanced_consistency")
 # Fields that mean something for images only.
 _FOR_IMAGES = (
     *("loss.total_variation", "loss.perceptual", "loss.style", "penalty.consistency", "penalty.balanced_consistency"),
@@ -123,7 +132,7 @@ _FOR_IMAGES = (
 
 
 def refuse_combinations(config: Config, image_shape: tuple[int, ...]) -> None:
-    """Raises ConfigError where terms and inputs are asked for that the data or the model do not have."""
+    """Raises ConfigError where fields that are valid by themselves cannot be had together, or not with this data or model."""
     fields, model = flatten(config), config.model.name
     if len(image_shape) == 1:
         for path in _FOR_IMAGES:
@@ -132,6 +141,23 @@ def refuse_combinations(config: Config, image_shape: tuple[int, ...]) -> None:
     for path in ("penalty.consistency", "penalty.balanced_consistency", "penalty.latent_consistency"):
         if fields[path] and config.inputs.pack > 1:
             raise ConfigError(f"{flag(path)}: compares D's answers image by image, and packed samples share one; drop --inputs.pack")
+    if MODELS[model].context in _SEEN_CONTEXTS:
+        if config.inputs.pack > 1:
+            raise ConfigError(f"--inputs.pack: packed samples of {model} have no single image that they are paired with; drop it")
+        for path in _MOVING:
+            # DiffAugment's colours and holes leave everything in its place.
+            if fields[path] and (path != "inputs.diff_augment" or "translation" in fields[path]):
+                raise ConfigError(f"{flag(path)} {fields[path]}: moves the images, and not those that {model} pairs them with; drop it")
+    if config.strategy.name == "loss_balanced" and config.ttur.schedule != "constant":
+        raise ConfigError(
+            f"--ttur.schedule {config.ttur.schedule}: with --strategy.name loss_balanced nobody knows beforehand how often D moves; "
+            "take --ttur.schedule constant"
+        )
+    if config.strategy.name == "unrolled" and config.ttur.adaptive_clip:
+        raise ConfigError(
+            "--ttur.adaptive-clip: the norm of a dead unit's gradient has no derivative, which --strategy.name unrolled needs; "
+            "take --ttur.clip-gradients"
+        )
     if config.loss.kl and MODELS[model].context != "real":
         raise ConfigError(f"--loss.kl: the model {model} has no encoder")
     if model == "progressive":
@@ -185,10 +211,10 @@ def build_targets(config: Config) -> Callable[..., tuple[Array, Array]] | None:
     loss = config.loss
     if loss.real_target is None and loss.fake_target is None and not loss.flip_probability:
         return None
-    takes_targets = ("minimax", "non_saturating", "least_squares")
-    if loss.name not in takes_targets:
+    if loss.name not in TAKES_TARGETS:
         raise ConfigError(
-            f"--loss.real-target, --loss.fake-target, --loss.flip-probability: {loss.name} has no labels; {', '.join(takes_targets)} have"
+            f"--loss.real-target, --loss.fake-target, --loss.flip-probability: {loss.name} has no labels; "
+            f"{', '.join(sorted(TAKES_TARGETS))} have; --loss.real-target None takes the recipe's labels away"
         )
     real_low, real_high = loss.real_target or (1.0, 1.0)
     fake_low, fake_high = loss.fake_target or (0.0, 0.0)
@@ -291,7 +317,7 @@ def build_top_k(config: Config) -> Callable[[Array, Array], Array] | None:
 
 
 def updates_per_step(config: Config, player: str) -> int:
-    """How often a player's optimiser is called in one step of the game."""
+    """How often a player's optimiser is called in one step of the game; of D under `loss_balanced`, how often at least."""
     strategy = config.strategy
     if strategy.name == "extragradient":
         return 2
@@ -318,6 +344,15 @@ def build_learning_rates(config: Config) -> Callable[[Array], Metrics]:
     return learning_rates
 
 
+# The rules that divide by the root of a second moment, and can be told to keep it above 0; the others of OPTIMIZERS need not be.
+_ROOTS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": optax.adam,
+    "adamw": optax.adamw,
+    "amsgrad": optax.amsgrad,
+    "optimistic_adam": partial(optax.optimistic_adam_v2, nesterov=False),
+}
+
+
 def build_optimizer(config: Config) -> optax.GradientTransformation:
     """One chain for each player: clipping, historical averaging, the rule, weight clipping, averages."""
     ttur = config.ttur
@@ -327,9 +362,9 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
         if name not in optimizers.OPTIMIZERS:
             raise ConfigError(f"--ttur.{player} {name}: must be one of {', '.join(optimizers.OPTIMIZERS)}")
         rate = rate if ttur.schedule == "constant" else schedule_of(config, player)
-        if name == "adam" and config.strategy.name == "unrolled":
+        if name in _ROOTS and config.strategy.name == "unrolled":
             # The unrolled steps are differentiated, and the root of a second moment of 0 has no finite derivative.
-            return optax.adam(rate, b1=ttur.b1, b2=ttur.b2, eps_root=1e-16)
+            return _ROOTS[name](rate, b1=ttur.b1, b2=ttur.b2, eps_root=1e-16)
         return optimizers.OPTIMIZERS[name](rate, b1=ttur.b1, b2=ttur.b2)
 
     def chain(player: str) -> optax.GradientTransformation:

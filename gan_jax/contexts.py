@@ -14,7 +14,7 @@ from gan_jax.typing import Array
 def edges(rng: Array, real: Array) -> Array:
     """The edge map of each image: the magnitude of Sobel's gradient of the mean over the channels.
 
-        e = 2 min(1, |grad| / 2) - 1
+        e = 2 min(1, 2 |grad|) - 1
 
     with the kernels [1 2 1] x [1 0 -1] / 8, and the image continued at its border.
 
@@ -29,7 +29,7 @@ def edges(rng: Array, real: Array) -> Array:
     down = (columns[:, 2:] - columns[:, :-2]) / 8
     # The magnitude is not differentiated; no guard of the root is needed.
     magnitude = jnp.sqrt(across**2 + down**2)
-    return (2 * jnp.minimum(1.0, magnitude / 0.5) - 1)[..., None]
+    return (2 * jnp.minimum(1.0, 2 * magnitude) - 1)[..., None]
 
 
 def masked(rng: Array, real: Array) -> Array:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.optimizers import average_gradients
+from gan_jax.optimizers import EmaState, average_gradients
 from gan_jax.pieces import GameState, Penalty, Round, Term, named_key, normalize_images
 from gan_jax.replay import Replay
 from gan_jax.typing import (
@@ -51,7 +51,8 @@ class Game:
         sample_labels: `(rng, shape) -> int32 labels` of the fakes, in place of the batch's: a code that is not in the data (InfoGAN).
         penalties: gradient penalties of D.
         terms: further loss terms of either player.
-        transforms: `Players` of tuples of `ParamTransform`.
+        transforms: `Players` of tuples of `ParamTransform`. They nest: each prepares what the one before it has prepared, and is
+            applied before it, so that the network sees what the first returns.
         input_transforms: what happens to images before D sees them.
         targets: `(rng, shape) -> (real_target, fake_target)` for D's loss, or None for the loss's own.
         generator_target: the value that G wants D to output, where smoothing or the paper's c says so; None for the loss's own.
@@ -140,25 +141,38 @@ class Game:
             params.append(player_params)
             transforms.append(tuple(states))
         players = Players(*params)
+        # Terms begin with the parameters that they will see, which the rest of the state decides: they come last.
         state = GameState(
             step=jnp.int32(0),
             optimizer=self.optimizer.init(players),
             networks=Players(generator_state, discriminator_state),
             transforms=Players(*transforms),
             inputs=inputs,
-            terms=tuple(term.init(named_key(rng, f"term/{term.name}"), getattr(players, term.player)) for term in self.terms),
+            terms=(),
             replay=self.replay.init(self.image_shape) if self.replay else (),
             strategy=(),
         )
-        return players, state
+
+        def begun(term: Term) -> PyTree:
+            effective, _ = self.effective_params(term.player, getattr(players, term.player), state)
+            return term.init(named_key(rng, f"term/{term.name}"), effective)
+
+        return players, state._replace(terms=tuple(begun(term) for term in self.terms))
 
     def deal(self, batch: Mapping[str, Array], rng: Array) -> Round:
-        """Normalises a batch and draws the latents that go with it."""
+        """Normalises a batch and draws the latents that go with it.
+
+        Raises:
+            TypeError: images of a type that is neither uint8 nor floating point.
+            ValueError: images of another shape than the game's, or no labels for a conditional game.
+        """
         real = normalize_images(batch["image"])
         if real.shape[1:] != self.image_shape:
             raise ValueError(f"batch['image'] must have shape [batch, {', '.join(map(str, self.image_shape))}]; got {real.shape}")
         if self.sample_labels is not None:
             labels = self.sample_labels(named_key(rng, "labels"), (real.shape[0],))
+        elif self.num_classes and "label" not in batch:
+            raise ValueError(f"a game with num_classes={self.num_classes} needs batch['label']; got only {', '.join(sorted(batch))}")
         else:
             labels = batch["label"] if self.num_classes else None
         return Round(
@@ -173,10 +187,11 @@ class Game:
 
     def effective_params(self, player: str, params: PyTree, state: GameState) -> tuple[PyTree, GameState]:
         """Applies a player's parameter transformations, and returns the state with theirs advanced."""
-        states = []
-        for transform, transform_state in zip(getattr(self.transforms, player), getattr(state.transforms, player), strict=True):
-            params, new = transform.apply(params, transform_state)
-            states.append(jax.lax.stop_gradient(new))
+        states: list[PyTree] = []
+        # From the last, which was prepared last and is the outermost.
+        for transform, old in reversed(list(zip(getattr(self.transforms, player), getattr(state.transforms, player), strict=True))):
+            params, new = transform.apply(params, old)
+            states.insert(0, jax.lax.stop_gradient(new))
         return params, state._replace(transforms=state.transforms._replace(**{player: tuple(states)}))
 
     def transform_inputs(self, images: Array, states: tuple[PyTree, ...], rng: Array, step: Array) -> Array:
@@ -230,6 +245,15 @@ class Game:
         real_output = jax.tree.map(lambda array: array[: cut(array)], output)
         fake_output = jax.tree.map(lambda array: array[cut(array) :], output)
         return real_output, fake_output, network_state
+
+
+def with_averages_of(optimizer: PyTree, other: PyTree) -> PyTree:
+    """An optimiser's state with the moving averages of parameters (`track_ema`) of another, as if they had not followed its last moves."""
+
+    def chosen(average: PyTree, leaf: PyTree) -> PyTree:
+        return average if isinstance(average, EmaState) else leaf
+
+    return jax.tree.map(chosen, other, optimizer, is_leaf=lambda node: isinstance(node, EmaState))
 
 
 def round_half(value: float) -> int:

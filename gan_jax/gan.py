@@ -32,7 +32,7 @@ def make_gan(
         image_shape: shape of one image, (height, width, channels), or (dim,) for points.
         latent_dim: latents are [batch, latent_dim].
         loss: a row of `gan_jax.losses.ADVERSARIAL` by name, or a pair of functions.
-        strategy: a row of `gan_jax.strategies.STRATEGIES`; by default `alternating()`.
+        strategy: what a row of `gan_jax.strategies.STRATEGIES` returns; by default `alternating()`.
         **options: the further fields of `gan_jax.game.Game`: `optimizer` (by default Adam at 2e-4 with an EMA of G), `penalties`,
             `terms`, `transforms`, `input_transforms`, `replay`, `sample_latents` ...
 

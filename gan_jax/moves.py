@@ -36,12 +36,14 @@ def forward_generator(game: Game, params: PyTree, state: GameState, round: Round
     return Forward(fake, pull), state
 
 
-def further_fakes(game: Game, params: PyTree, state: GameState, round: Round) -> Callable[[Array, str], GeneratorOutput]:
-    """A function that makes further fakes for loss terms, from other latents, without advancing any state."""
+def further_fakes(game: Game, params: PyTree, state: GameState, round: Round) -> Callable[[Array], GeneratorOutput]:
+    """A function that makes further fakes for loss terms, from other latents, without advancing any state.
 
-    def generate(latents: Array, name: str) -> GeneratorOutput:
-        other = round._replace(latents=latents, rng=named_key(round.rng, f"generate/{name}"))
-        return game.generate(params, state, other)[0]
+    What G draws beside its latents (noise, dropout, a posterior's sample) is what it drew for the round's own fakes.
+    """
+
+    def generate(latents: Array) -> GeneratorOutput:
+        return game.generate(params, state, round._replace(latents=latents))[0]
 
     return generate
 
@@ -193,8 +195,8 @@ def accumulate(
 def move_discriminator(
     game: Game, params: Players, state: GameState, round: Round, *, opponent: PyTree | None = None, parts: int = 1
 ) -> tuple[Players, GameState, Metrics]:
-    """D's turn against fresh fakes of G, or of another generator's parameters `opponent`."""
-    maker = params.generator if opponent is None else opponent
+    """D's turn against fresh fakes of G, or of another generator's parameters `opponent`, which leaves what G carries as it is."""
+    maker, before = params.generator if opponent is None else opponent, state
 
     def gradients(state: GameState, round: Round) -> tuple[PyTree, GameState, Metrics]:
         fake, state = game.generate(maker, state, round)
@@ -202,6 +204,12 @@ def move_discriminator(
         return discriminator_gradients(game, params._replace(generator=maker), state, round, fake)
 
     of_discriminator, state, metrics = accumulate(gradients, state, round, parts)
+    if opponent is not None:
+        # Batch statistics and power iterations of the opponent's passes are not those of the present G.
+        state = state._replace(
+            networks=state.networks._replace(generator=before.networks.generator),
+            transforms=state.transforms._replace(generator=before.transforms.generator),
+        )
     params, state, norms = apply_gradients(game, "discriminator", of_discriminator, params, state)
     return params, state, metrics | norms
 

@@ -36,7 +36,7 @@ def discriminator_objective(
     state: GameState,
     fake: GeneratorOutput,
     round: Round,
-    generate: Callable[..., GeneratorOutput],
+    generate: Callable[[Array], GeneratorOutput],
     *,
     detach: bool = True,
 ) -> tuple[Array, tuple[GameState, Metrics]]:
@@ -48,7 +48,7 @@ def discriminator_objective(
         state: the state.
         fake: G's output.
         round: the batch.
-        generate: `(latents, name) -> GeneratorOutput`, makes further fakes, for terms.
+        generate: `latents -> GeneratorOutput`, makes further fakes, for terms.
         detach: whether no gradient reaches whoever made the fakes; only unrolling wants it otherwise.
 
     Returns:
@@ -79,7 +79,7 @@ def discriminator_objective(
         fake_output=fake_output,
         params=effective,
         discriminate=lambda images, name: game.discriminate(effective, before, images, round, state, f"term/{name}")[0],
-        generate=(lambda latents, name: jax.lax.stop_gradient(generate(latents, name))) if detach else generate,
+        generate=(lambda latents: jax.lax.stop_gradient(generate(latents))) if detach else generate,
         step=state.step,
         axis_name=game.axis_name if game.share_statistics else None,
     )
@@ -99,7 +99,7 @@ def generator_objective(
     discriminator_params: PyTree,
     state: GameState,
     round: Round,
-    generator: tuple[PyTree, Callable[..., GeneratorOutput]],
+    generator: tuple[PyTree, Callable[[Array], GeneratorOutput]],
     *,
     hold_discriminator: bool = True,
 ) -> tuple[Array, tuple[GameState, Metrics, Array]]:
@@ -111,7 +111,7 @@ def generator_objective(
         discriminator_params: D's parameters.
         state: the state.
         round: the batch.
-        generator: G's effective parameters, for terms of weights, and `(latents, name) -> GeneratorOutput`.
+        generator: G's effective parameters, for terms of weights, and `latents -> GeneratorOutput`.
         hold_discriminator: whether no gradient reaches D's parameters; only unrolling and the single loss of the
             simultaneous game want it otherwise.
 
@@ -161,9 +161,22 @@ def needs_real(game: Game) -> bool:
     return loss_needs_real(game.loss) or any(term.needs_real and term.player == "generator" for term in game.terms)
 
 
+def repeat_reals(real: Array, fake: Array) -> Array:
+    """What was found of each real, once for each of its fakes: a VAE-GAN has two, what it drew and what it reconstructed.
+
+    Args:
+        real: [batch, ...].
+        fake: [copies * batch, ...], one copy of the batch behind the other.
+
+    Returns:
+        [copies * batch, ...]; the mean over it is that of `real`.
+    """
+    return jnp.concatenate([real] * (fake.shape[0] // real.shape[0]))
+
+
 def _discriminator_values(game: Game, real_logits: PyTree, fake_logits: PyTree, round: Round) -> PyTree:
     def values(real: Array, fake: Array) -> Array:
-        real = jnp.concatenate([real] * (fake.shape[0] // real.shape[0]))
+        real = repeat_reals(real, fake)
         if game.targets is None:
             return game.loss.discriminator(real, fake)
         real_target, fake_target = game.targets(named_key(round.rng, "targets"), real.shape)
@@ -176,7 +189,7 @@ def _generator_values(game: Game, fake_logits: PyTree, real_logits: PyTree | Non
     keywords = {} if game.generator_target is None else {"real_target": game.generator_target}
     if real_logits is None:
         return jax.tree.map(lambda fake: game.loss.generator(fake, **keywords), fake_logits)
-    return jax.tree.map(lambda fake, real: game.loss.generator(fake, real, **keywords), fake_logits, real_logits)
+    return jax.tree.map(lambda fake, real: game.loss.generator(fake, repeat_reals(real, fake), **keywords), fake_logits, real_logits)
 
 
 def _penalty(game: Game, penalty: Penalty, effective: PyTree, state: GameState, fake: Array, round: Round) -> Array:

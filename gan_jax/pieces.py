@@ -81,7 +81,7 @@ class Play(NamedTuple):
         fake_output: D on the fakes.
         params: the effective parameters of the player whose term this is.
         discriminate: `(images, name) -> DiscriminatorOutput`, another pass of the present D; `name` names its draws.
-        generate: `(latents, name) -> GeneratorOutput`, another pass of the present G.
+        generate: `latents -> GeneratorOutput`, another pass of G from other latents, under the draws that made `fake`.
         step: int32 [].
         axis_name: of the devices over which the batch is spread and whose statistics are shared; None where the batch is all here.
     """
@@ -92,7 +92,7 @@ class Play(NamedTuple):
     fake_output: DiscriminatorOutput
     params: PyTree
     discriminate: Callable[..., DiscriminatorOutput]
-    generate: Callable[..., GeneratorOutput]
+    generate: Callable[[Array], GeneratorOutput]
     step: Array
     axis_name: str | None = None
 
@@ -103,15 +103,16 @@ class Term(NamedTuple):
     Attributes:
         name: under `term/<name>` in the metrics.
         player: "generator" or "discriminator".
-        function: `(play, state) -> (values, state)`; its mean times `weight` is added to the loss.
+        function: `(play, state) -> (values, state)`; its mean times `weight` is added to the loss, of a tree of values (one array a
+            scale) the sum of their means.
         weight: the factor.
         needs_real: whether a term of G needs D's output on the reals.
-        init: `(rng, params) -> state`, with the parameters of that player.
+        init: `(rng, params) -> state`, with the effective parameters of that player, as `Play.params` has them.
     """
 
     name: str
     player: str
-    function: Callable[[Play, PyTree], tuple[Array, PyTree]]
+    function: Callable[[Play, PyTree], tuple[PyTree, PyTree]]
     weight: float = 1.0
     needs_real: bool = False
     init: Callable[[Array, PyTree], PyTree] = lambda rng, params: ()
@@ -123,7 +124,13 @@ def named_key(rng: Array, name: str) -> Array:
 
 
 def normalize_images(images: Array) -> Array:
-    """Maps uint8 images in [0, 255] to float32 in [-1, 1]; floating-point input passes unchanged."""
+    """Maps uint8 images in [0, 255] to float32 in [-1, 1]; floating-point input passes unchanged.
+
+    Raises:
+        TypeError: any other type; nothing says which numbers of it are black and white.
+    """
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 127.5 - 1.0
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise TypeError(f"images: expected uint8 or floating point, got {images.dtype}")
     return images

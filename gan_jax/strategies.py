@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.game import Game
+from gan_jax.game import Game, with_averages_of
 from gan_jax.moves import (
     accumulate,
     apply_gradients,
@@ -143,12 +143,13 @@ def _shared_turns(
     """D's last turn and G's first one use the same fakes, made by one pass through G."""
     for round in rounds[:-1]:
         params, state, _ = move_discriminator(game, params, state, round)
-    round = rounds[-1]
-    forward, state = forward_generator(game, params.generator, state, round)
+    round, maker = rounds[-1], params.generator
+    forward, state = forward_generator(game, maker, state, round)
 
     def discriminator_turn(params: Players, state: GameState) -> tuple[Players, GameState, Metrics]:
         fake, state = show_past_fakes(game, state, round, forward.fake)
-        gradients, state, found = discriminator_gradients(game, params, state, round, fake)
+        # Further fakes come from the G that made these, which may have moved since.
+        gradients, state, found = discriminator_gradients(game, params._replace(generator=maker), state, round, fake)
         params, state, norms = apply_gradients(game, "discriminator", gradients, params, state)
         return params, state, found | norms
 
@@ -237,7 +238,7 @@ def unrolled(*, unroll_steps: int = 5, discriminator_steps: int = 1) -> Strategy
         theta_D^(k+1) = update(theta_D^k, dL_D(theta_D^k, theta_G)/dtheta_D);   G minimises L_G(theta_D^K(theta_G), theta_G)
 
     D takes its own ordinary steps before, and is restored after the unrolling. With 0 steps this is `alternating`. The unrolled
-    steps use D's optimiser (with Adam, set `eps_root` above 0: the derivative of a square root at 0 is not finite).
+    steps use D's optimiser (with Adam and its kin, set `eps_root` above 0: the derivative of a square root at 0 is not finite).
 
     References:
         Metz et al., "Unrolled Generative Adversarial Networks", 2017.
@@ -281,7 +282,8 @@ def extragradient() -> Strategy:
 
         w' = w - eta F(w);   w <- w - eta F(w')
 
-    With an adaptive optimiser this is ExtraAdam: its moments follow both fields.
+    With an adaptive optimiser this is ExtraAdam: its moments follow both fields. A moving average of the parameters takes in the
+    iterates w alone, once a step, and not the points w' that are only looked at.
 
     References:
         Korpelevich, 1976; Gidel et al., "A Variational Inequality Perspective on Generative Adversarial Networks", 2019.
@@ -291,6 +293,7 @@ def extragradient() -> Strategy:
         round = game.deal(batch, named_key(rng, "round/0"))
         field, state, _ = both_gradients(game, params, state, round)
         ahead, after, _ = apply_both(game, field, params, state, {})
+        after = after._replace(optimizer=with_averages_of(after.optimizer, state.optimizer))
         field, after, metrics = both_gradients(game, ahead, after, redraw(game, round, "ahead"))
         return apply_both(game, field, params, after, metrics)
 
@@ -329,7 +332,8 @@ def consensus(*, consensus_weight: float = 10.0) -> Strategy:
 def loss_balanced(*, loss_threshold: float = 0.7, max_discriminator_steps: int = 5) -> Strategy:
     """`while loss_D > A: train D`, then one step of G. For comparison: the folklore advises against it.
 
-    D moves at least once and at most `max_discriminator_steps` times, on the same reals against fresh fakes.
+    D moves at least once and at most `max_discriminator_steps` times, on the same reals against fresh fakes. How often is not known
+    beforehand, so that no learning-rate schedule of D by its own updates can span the run.
 
     References:
         Chintala et al., "How to Train a GAN?", 2016, number 11 (do not balance by loss statistics).

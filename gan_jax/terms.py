@@ -9,10 +9,11 @@ import jax.numpy as jnp
 
 from gan_jax import losses, penalties
 from gan_jax.config import Config, ConfigError
+from gan_jax.objectives import repeat_reals
 from gan_jax.pieces import Play, Term, named_key
 from gan_jax.typing import Array, PyTree
 
-TermFunction = Callable[[Play, PyTree], tuple[Array, PyTree]]
+TermFunction = Callable[[Play, PyTree], tuple[PyTree, PyTree]]
 
 
 def stateless(function: Callable[[Play], Array]) -> TermFunction:
@@ -150,16 +151,19 @@ def consistency(play: Play, *, flip: bool) -> Array:
 
 def balanced_consistency(play: Play, *, flip: bool) -> Array:
     """bCR: D on reals and fakes, and on their shifted (and mirrored) copies."""
-    real, fake = play.round.real, play.fake.images
-    key = named_key(play.round.rng, "balanced_consistency")
-    augmented = [penalties.random_flip_shift(named_key(key, name), images, flip=flip) for name, images in (("real", real), ("fake", fake))]
-    return penalties.balanced_consistency_penalty(_critic(play, "balanced_consistency"), real, fake, *augmented)
+    key, critic = named_key(play.round.rng, "balanced_consistency"), _critic(play, "balanced_consistency")
+
+    def of(name: str, images: Array) -> Array:
+        return penalties.consistency_penalty(critic, images, penalties.random_flip_shift(named_key(key, name), images, flip=flip))
+
+    of_real, of_fake = of("real", play.round.real), of("fake", play.fake.images)
+    return repeat_reals(of_real, of_fake) + of_fake
 
 
 def perturbed_fake(play: Play) -> Array:
     """The fakes of slightly other latents, under the same draws of the network."""
     latents = penalties.perturb_latents(named_key(play.round.rng, "perturb"), play.round.latents)
-    return play.generate(latents, "perturbed").images
+    return play.generate(latents).images
 
 
 def latent_consistency(play: Play) -> Array:
@@ -172,17 +176,19 @@ def latent_diversity(play: Play) -> Array:
     return penalties.latent_diversity_loss(play.fake.images, perturbed_fake(play))
 
 
-def lecam(play: Play, state: PyTree) -> tuple[Array, PyTree]:
-    """LeCam: D's answers stay near the averages of its past answers for the other kind."""
+def lecam(play: Play, state: PyTree) -> tuple[PyTree, PyTree]:
+    """LeCam: D's answers stay near the averages of its past answers for the other kind; one pair of averages for all scales."""
     assert play.real_output is not None
     real, fake = play.real_output.logits, play.fake_output.logits
     everyone = (real, fake)
     if play.axis_name is not None:
         everyone = jax.tree.map(lambda logits: jax.lax.all_gather(logits, play.axis_name, tiled=True), everyone)
-    state = penalties.update_lecam(state, *everyone)
-    # A VAE-GAN has two fakes for each real: what it drew and what it reconstructed. The mean over the pairs is that of each kind.
-    pairs = jnp.tile(real, len(fake) // len(real))
-    return penalties.lecam_penalty(pairs, fake, state), state
+    state = penalties.update_lecam(state, *(jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(logits)]) for logits in everyone))
+
+    def values(real: Array, fake: Array) -> Array:
+        return penalties.lecam_penalty(repeat_reals(real, fake), fake, state)
+
+    return jax.tree.map(values, real, fake), state
 
 
 def spectral_regularisation(play: Play, state: PyTree) -> tuple[Array, PyTree]:

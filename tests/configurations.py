@@ -5,7 +5,7 @@ import copy
 from hypothesis import strategies as st
 
 from gan_jax.config import Config, to_dict
-from gan_jax.losses import ADVERSARIAL, TAKES_TARGETS
+from gan_jax.losses import ADVERSARIAL, RELATIVISTIC
 from gan_jax.models import MODELS
 from gan_jax.optimizers import OPTIMIZERS
 
@@ -213,6 +213,8 @@ FOR_IMAGES = (
 NORMS = {"mlp": ("batch", "none"), "points": ("batch", "none"), "dcgan": VALUES["model.norm"], "multiscale": VALUES["model.norm"]}
 LABELLED = ("minimax", "non_saturating", "least_squares")
 ENCODERS = ("vaegan", "klgan")
+# Models whose D sees a map, a mask or a small image beside the image.
+PAIRED = ("pix2pix", "inpaint", "stacked")
 
 
 def refusals(values):
@@ -232,7 +234,8 @@ def refusals(values):
     refuse(classes and "num_classes" not in known, "model.conditional")
     for path in ("real_target", "fake_target", "flip_probability"):
         refuse(loss[path] and loss["name"] not in LABELLED, "loss.real_target")
-    refuse(loss["generator_target"] is not None and loss["name"] not in TAKES_TARGETS, "loss.generator_target")
+    # G's loss in the minimax game does not look at what it wants D to output.
+    refuse(loss["generator_target"] is not None and loss["name"] not in ("non_saturating", "least_squares"), "loss.generator_target")
     for path in FOR_IMAGES:
         refuse(name == "points" and field(values, path), path)
     refuse(loss["kl"] and name not in ENCODERS, "loss.kl")
@@ -241,12 +244,20 @@ def refusals(values):
     for option in sorted(set().union(*STRATEGY_OPTIONS.values()) - STRATEGY_OPTIONS[strategy["name"]]):
         refuse(strategy[option] != getattr(Config().strategy, option), f"strategy.{option}")
     refuse(strategy["fakes"] == "shared" and (strategy["micro_batches"] > 1 or strategy["pool_size"]), "strategy.fakes")
+    refuse(strategy["name"] == "loss_balanced" and values["ttur"]["schedule"] != "constant", "ttur.schedule")
+    refuse(strategy["name"] == "unrolled" and values["ttur"]["adaptive_clip"], "ttur.adaptive_clip")
     # Most models have all of them but virtual batch norm, which needs a reference batch.
     norms = NORMS.get(name, [norm for norm in VALUES["model.norm"] if norm != "virtual_batch"])
     refuse(model["norm"] is not None and (model["norm"] not in norms or (model["norm"] == "virtual_batch" and classes)), "model.norm")
+    # The skips of its residual blocks are resized, by no weights.
+    refuse(name == "sngan" and model["up"] not in (None, "nearest", "bilinear"), "model.up")
     for path in ("replay_size", "pack"):
         refuse(classes and values["inputs"][path] > (path == "pack"), f"inputs.{path}")
     for path in ("consistency", "balanced_consistency", "latent_consistency"):
         refuse(values["penalty"][path] and values["inputs"]["pack"] > 1, f"penalty.{path}")
-    refuse(values["inputs"]["ada"] and loss["name"] in ("wasserstein", "least_squares"), "inputs.ada")
+    refuse(values["inputs"]["ada"] and loss["name"] in ("wasserstein", "least_squares", *RELATIVISTIC), "inputs.ada")
+    for path in ("inputs.ada", "penalty.consistency", "penalty.balanced_consistency"):
+        refuse(name in PAIRED and field(values, path), path)
+    refuse(name in PAIRED and "translation" in values["inputs"]["diff_augment"], "inputs.diff_augment")
+    refuse(name in PAIRED and values["inputs"]["pack"] > 1, "inputs.pack")
     return found

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.build import build, build_learning_rates, build_optimizer, model_options
+from gan_jax.build import build, build_game, build_learning_rates, build_optimizer, model_options
 from gan_jax.config import Config, ConfigError, InputConfig, LossConfig, ModelConfig, PenaltyConfig, StrategyConfig, TturConfig, check
+from gan_jax.losses import RELATIVISTIC
+from gan_jax.optimizers import OPTIMIZERS
 from gan_jax.typing import Players
 
 POINTS = Config(model=ModelConfig(name="points", latent_dim=2), batch_size=16, steps=100)
@@ -18,10 +20,11 @@ def with_groups(config, **groups):
     return dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **fields) for name, fields in groups.items()})
 
 
-def one_step(config):
-    experiment = build(check(config), (2,), 0)
-    params, state = jax.jit(experiment.gan.init)(jax.random.key(0))
-    batch = {"image": jax.random.normal(jax.random.key(1), (config.batch_size * experiment.strategy.rounds, 2))}
+def one_step(config, shape=(2,)):
+    """The shapes of one step's results."""
+    experiment = build(check(config), shape, 0)
+    params, state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    batch = {"image": jax.ShapeDtypeStruct((config.batch_size * experiment.strategy.rounds, *shape), jnp.float32)}
     return jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(2))
 
 
@@ -40,6 +43,8 @@ def one_step(config):
         {"penalty": {"orthogonal": 1e-4, "spectral": 1e-2, "lecam": 0.3, "latent_consistency": 5.0}},
         {"transform": {"spectral_norm": "both"}},
         {"transform": {"weight_norm": "discriminator"}},
+        {"transform": {"weight_norm": "both", "spectral_norm": "both"}},
+        {"transform": {"weight_norm": "both"}, "penalty": {"spectral": 1e-2, "orthogonal": 1e-4}},
         {"inputs": {"instance_noise": 0.1}},
         {"inputs": {"pack": 2}},
         {"inputs": {"replay_size": 64}},
@@ -64,13 +69,21 @@ def test_every_switch_makes_a_step(groups):
     [
         ({"loss": {"name": "best"}}, "--loss.name best: must be one of"),
         ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "hinge has no labels"),
+        ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "--loss.real-target None takes the recipe's labels away"),
         ({"loss": {"name": "hinge", "generator_target": 0.5}}, "--loss.generator-target"),
+        ({"loss": {"name": "minimax", "generator_target": 0.5}}, "--loss.generator-target: minimax gives G no label"),
         ({"loss": {"kl": 1.0}}, None),
         ({"model": {"conditional": True}}, "has no labels"),
         ({"model": {"width": 8}}, "--model.width: the model points has no such option"),
         ({"model": {"options": {"depth": 3}}}, "--model.options depth"),
         ({"ttur": {"generator": "best"}}, "--ttur.generator best: must be one of"),
         ({"inputs": {"ada": 0.6}, "loss": {"name": "wasserstein"}}, "--inputs.ada"),
+        *(({"inputs": {"ada": 0.6}, "loss": {"name": name}}, "--inputs.ada: .* a decision at logit 0") for name in sorted(RELATIVISTIC)),
+        (
+            {"strategy": {"name": "loss_balanced"}, "ttur": {"schedule": "cosine"}},
+            "--ttur.schedule cosine: .* take --ttur.schedule constant",
+        ),
+        ({"strategy": {"name": "unrolled"}, "ttur": {"adaptive_clip": 0.1}}, "--ttur.adaptive-clip"),
         ({"strategy": {"name": "simultaneous", "pool_size": 2}}, "--strategy.pool-size"),
         ({"strategy": {"name": "simultaneous", "generator_steps": 2}}, "--strategy.generator-steps"),
     ],
@@ -79,6 +92,74 @@ def test_every_switch_makes_a_step(groups):
 def test_what_cannot_be_is_refused(groups, message):
     with pytest.raises(ConfigError, match=message):
         one_step(with_groups(POINTS, **groups))
+
+
+def of_images(name, **groups):
+    model = {"name": name, "latent_dim": 4, "width": 4, "options": {"blocks": 1} if name == "stacked" else {}}
+    return with_groups(Config(batch_size=4), model=model, **groups)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "inpaint", "stacked"])
+def test_what_would_part_an_image_from_its_pair_is_refused(name):
+    """D sees a map, a mask or a small image of each image: what moves the one alone tells D nothing of how they fit."""
+    for groups, message in [
+        ({"inputs": {"pack": 2}}, f"--inputs.pack: packed samples of {name}"),
+        ({"inputs": {"ada": 0.6}}, "--inputs.ada 0.6: moves the images"),
+        ({"inputs": {"diff_augment": "color,translation"}}, "--inputs.diff-augment color,translation: moves the images"),
+        ({"penalty": {"consistency": 10.0}}, "--penalty.consistency 10.0: moves the images"),
+        ({"penalty": {"balanced_consistency": 10.0}}, "--penalty.balanced-consistency 10.0: moves the images"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            build_game(of_images(name, **groups), (16, 16, 1), 0)
+    for policy in ("color", "color,cutout"):
+        build_game(of_images(name, inputs={"diff_augment": policy}), (16, 16, 1), 0)
+
+
+@pytest.mark.parametrize(
+    "groups", [*({"loss": {"name": name}} for name in sorted(RELATIVISTIC)), {"penalty": {"balanced_consistency": 10.0}}], ids=str
+)
+def test_two_fakes_for_each_real_are_compared_with_it(groups):
+    """A VAE-GAN's: what it drew, and what it reconstructed."""
+    _, _, metrics = one_step(of_images("vaegan", **groups), (8, 8, 1))
+    assert metrics["generator_loss"].shape == ()
+
+
+@pytest.mark.parametrize(("pack", "examples"), [(1, 48), (2, 48), (5, 50), (64, 64)])
+def test_the_examples_of_the_beginning_can_be_packed(pack, examples):
+    config = dataclasses.replace(with_groups(POINTS, inputs={"pack": pack}), batch_size=2 * pack)
+    assert build_game(config, (2,), 0).example_batch == examples
+    one_step(config)
+
+
+def unrolled_with(rule):
+    return with_groups(POINTS, ttur={"discriminator": rule, "ema_decay": 0.0}, strategy={"name": "unrolled", "unroll_steps": 2})
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_every_rule_has_a_derivative_where_the_gradient_is_zero(rule):
+    optimizer, params = build_optimizer(unrolled_with(rule)), Players({"w": jnp.ones(2)}, {"w": jnp.ones(2)})
+
+    def moved(gradient):
+        answered, state = params, optimizer.init(params)
+        for _ in range(2):
+            updates, state = optimizer.update(Players(None, {"w": gradient}), state, answered)
+            answered = Players(params.generator, {"w": answered.discriminator["w"] + updates.discriminator["w"]})
+        return answered.discriminator["w"].sum()
+
+    assert bool(jnp.isfinite(jax.grad(moved)(jnp.array([0.0, 0.3]))).all())
+
+
+def test_unrolling_stays_finite_where_a_unit_is_dead():
+    options = {"generator_hidden": "4", "discriminator_hidden": "4", "activation": "relu"}
+    config = with_groups(unrolled_with("adamw"), model={"options": options})
+    gan = build(check(config), (2,), 0).gan
+    params, state = gan.init(jax.random.key(0))
+    # A bias so low that no point reaches the first unit of D.
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf.at[0].set(-1e3) if leaf.shape == (4,) and "discriminator" in jax.tree_util.keystr(path) else leaf, params
+    )
+    params, _, metrics = jax.jit(gan.train_step)(params, state, {"image": jnp.ones((16, 2))}, jax.random.key(1))
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((params, metrics)))
 
 
 def test_schedules_span_the_run_whatever_the_number_of_updates():

@@ -1,5 +1,7 @@
 """The hooks of the game: each does what it says, and nothing else."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,8 +17,10 @@ from gan_jax.moves import discriminator_gradients, forward_generator, generator_
 from gan_jax.objectives import discriminator_objective, generator_objective
 from gan_jax.optimizers import ema_params, per_player, ttur
 from gan_jax.pieces import Penalty, Term, named_key, normalize_images
+from gan_jax.spectral import spectral_norm
 from gan_jax.strategies import alternating
 from gan_jax.typing import InputTransform, ParamTransform, Players
+from gan_jax.weight_norm import weight_norm
 
 RNG = jax.random.key(3)
 
@@ -36,12 +40,23 @@ def test_images_are_normalised_inside_the_step():
     np.testing.assert_allclose(normalize_images(values), [-1, -0.5 / 127.5, 0.5 / 127.5, 1], atol=1e-6)
     floats = jnp.array([0.25])
     assert normalize_images(floats) is floats
+    for dtype in (jnp.int32, jnp.int8, bool):
+        with pytest.raises(TypeError, match=f"expected uint8 or floating point, got {jnp.dtype(dtype)}"):
+            normalize_images(values.astype(dtype))
 
 
 def test_a_batch_of_another_shape_is_refused():
     game = point_game()
     with pytest.raises(ValueError, match=r"must have shape \[batch, 2\]; got \(4, 3\)"):
         game.deal({"image": jnp.zeros((4, 3))}, RNG)
+
+
+def test_a_conditional_game_asks_for_labels():
+    game = point_game(num_classes=10)
+    with pytest.raises(ValueError, match=r"num_classes=10 needs batch\['label'\]; got only class, image"):
+        game.deal({"image": jnp.zeros((4, 2)), "class": jnp.zeros(4, jnp.int32)}, RNG)
+    labels = jnp.array([3, 1, 0, 9])
+    np.testing.assert_array_equal(game.deal({"image": jnp.zeros((4, 2)), "label": labels}, RNG).labels, labels)
 
 
 def test_named_keys_differ_by_name_only():
@@ -160,6 +175,64 @@ def test_parameter_transforms_advance_once_a_turn_and_idle_in_sampling():
     latents = jnp.ones((4, 3))
     expected = game.generator.apply(jax.tree.map(lambda leaf: leaf / 2, params.generator), {}, latents)[0].images
     assert_close(gan.sample(params, after, RNG, 4, latents=latents), expected)
+
+
+def nested(name):
+    """A transformation that trains its parameters under a further name, and counts how often they were asked for."""
+
+    def init(rng, params):
+        return {name: jax.tree.structure(params[name]).num_leaves, "calls": jnp.int32(0)}
+
+    return ParamTransform(init, lambda params, state: (params[name], {**state, "calls": state["calls"] + 1}), lambda params: {name: params})
+
+
+def test_parameter_transforms_are_taken_off_in_the_order_opposite_to_that_of_their_preparation():
+    game = point_game(transforms=Players((nested("inner"), nested("outer")), ()))
+    gan, params, state = started(game)
+    assert list(params.generator) == ["outer"]
+    assert list(params.generator["outer"]) == ["inner"]
+    effective, after = game.effective_params("generator", params.generator, state)
+    assert_same_bytes(effective, params.generator["outer"]["inner"])
+    assert [list(one) for one in after.transforms.generator] == [["calls", "inner"], ["calls", "outer"]]  # each at its own place
+    assert [one["calls"] for one in after.transforms.generator] == [1, 1]
+    gan.train_step(params, state, points(), RNG)
+
+
+def test_normalised_directions_have_the_length_of_their_gains_over_the_spectral_norm():
+    game = point_game(transforms=Players((), (spectral_norm(exact=True), weight_norm())))
+    _, params, state = started(game)
+    doubled = jax.tree.map(lambda leaf: 2 * leaf, params.discriminator.gain)
+    effective, _ = game.effective_params("discriminator", params.discriminator._replace(gain=doubled), state)
+    kernel = params.discriminator.direction["dense_0"]["kernel"]
+    # All gains alike: twice the drawn kernel, and back to a largest singular value of 1.
+    np.testing.assert_allclose(effective["dense_0"]["kernel"], kernel / jnp.linalg.norm(kernel, 2), rtol=1e-5)
+
+
+def test_terms_begin_with_the_parameters_that_they_will_see():
+    seen = Term(
+        "seen", "generator", lambda play, state: (jnp.sum(jnp.square(play.params["bias"] - state)), state), init=lambda rng, p: p["bias"]
+    )
+    halved = ParamTransform(lambda rng, params: (), lambda params, state: ({"bias": params["dense_0"]["bias"] + 1}, state))
+    game = point_game(terms=(seen,))
+    _, params, state = started(dataclasses.replace(game, transforms=Players((halved,), ())))
+    np.testing.assert_array_equal(state.terms[0], params.generator["dense_0"]["bias"] + 1)
+
+
+@pytest.mark.parametrize("loss", ["relativistic", "relativistic_average"])
+def test_two_fakes_for_each_real_are_both_compared_with_it(loss):
+    game = point_game(loss=loss)
+    _, params, state = started(game)
+    round = game.deal(points(), RNG)
+    fake, _ = game.generate(params.generator, state, round)
+    twice = fake._replace(images=jnp.concatenate([fake.images, fake.images + 1]))
+    value, _ = generator_objective(game, twice, params.discriminator, state, round, (params.generator, None))
+    real, fakes = (np.asarray(game.discriminator.apply(params.discriminator, {}, x)[0].logits) for x in (round.real, twice.images))
+    real = np.concatenate([real, real])
+    if loss == "relativistic":
+        expected = np.log1p(np.exp(real - fakes))
+    else:
+        expected = np.log1p(np.exp(real.mean() - fakes)) + np.log1p(np.exp(real - fakes.mean()))
+    np.testing.assert_allclose(value, expected.mean(), rtol=1e-5)
 
 
 def test_samples_come_from_the_moving_average():

@@ -107,13 +107,40 @@ def test_noise_errors():
         ("saturation", "factor"),
         ("contrast", "factor"),
         ("translation", "offsets"),
-        ("cutout", "centers"),
     ],
 )
 def test_operations_are_those_of_the_reference(name, draws):
     images = GOLDEN["images"].astype(np.float32)
     seen = jax.jit(getattr(diffaugment, name))(images, GOLDEN[draws].astype(np.int32 if GOLDEN[draws].dtype == np.int64 else np.float32))
     np.testing.assert_allclose(seen, GOLDEN[name], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "reach"), [(4, 1), (11, 1), (12, 2), (28, 4), (32, 4), (64, 8)])
+def test_translation_reaches_an_eighth_to_the_nearest_pixel(size, reach):
+    """int(size * 0.125 + 0.5) in the authors' `rand_translation`; an eighth of 28, 3.5, is 4."""
+    images = jnp.zeros((2, size, size, 1)).at[:, size // 2, size // 2].set(1.0)
+    far = diffaugment.translation(images, jnp.array([[size, -size], [reach, -reach]]))
+    np.testing.assert_array_equal(far[0], far[1])  # clamped there, on both sides
+    assert far[0, size // 2 - reach, size // 2 + reach, 0] == 1.0
+    drawn = np.asarray(see(diff_augment("translation"), jnp.tile(images[:1], (600, 1, 1, 1))))[..., 0]
+    rows = drawn.sum(axis=2).argmax(axis=1) - size // 2
+    assert {rows.min(), rows.max()} == {-reach, reach}
+
+
+@pytest.mark.parametrize(("size", "cut"), [(5, 3), (7, 4), (11, 6), (28, 14), (32, 16)])
+def test_cutout_is_half_of_the_side_to_the_nearest_pixel(size, cut):
+    """int(size * 0.5 + 0.5) in the authors' `rand_cutout`, from the centre - that // 2 on; what lies outside is lost."""
+    for center in (0, size // 2, size - 1):
+        seen = diffaugment.cutout(jnp.ones((1, size, size, 1)), jnp.array([[center, size // 2]]))[0, :, size // 2, 0]
+        expected = [0.0 if center - cut // 2 <= row < center - cut // 2 + cut else 1.0 for row in range(size)]
+        np.testing.assert_array_equal(seen, expected)
+
+
+def test_cutout_by_hand():
+    """Rows 0 to 2 and columns 4 to 6 of 5x7, whose halves are 3 and 4: the fourth column is outside."""
+    images = jnp.ones((1, 5, 7, 2))
+    expected = images.at[:, :3, 4:].set(0.0)
+    np.testing.assert_array_equal(diffaugment.cutout(images, jnp.array([[1, 6]])), expected)
 
 
 def test_neutral_draws_are_the_identity():

@@ -1,5 +1,6 @@
 """Exact equalities between update rules, and what each leaves alone."""
 
+import dataclasses
 import functools
 
 import jax
@@ -15,11 +16,11 @@ from gan_jax.latents import normal
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.moves import both_gradients, forward_generator, generator_gradients, move_discriminator, move_generator
 from gan_jax.objectives import discriminator_objective, generator_objective
-from gan_jax.optimizers import per_player, track_ema
+from gan_jax.optimizers import EmaState, ema_params, per_player, track_ema
 from gan_jax.pieces import named_key
 from gan_jax.replay import player_pool, replay_buffer
 from gan_jax.strategies import STRATEGIES, alternating, consensus, extragradient, loss_balanced, simultaneous, single_loss, unrolled
-from gan_jax.typing import Players
+from gan_jax.typing import ParamTransform, Players
 
 RNG = jax.random.key(3)
 
@@ -104,6 +105,22 @@ def test_a_move_leaves_the_other_player_bit_identical():
     assert_same_bytes(params.discriminator, after.discriminator)
     assert_same_bytes(state.optimizer.discriminator, new.optimizer.discriminator)
     assert not np.array_equal(params.generator["dense_0"]["kernel"], after.generator["dense_0"]["kernel"])
+
+
+def test_an_opponent_of_the_past_leaves_what_the_generator_carries():
+    counted = ParamTransform(lambda rng, params: jnp.int32(0), lambda params, calls: (params, calls + 1))
+    game = point_game(transforms=Players((counted,), (counted,)))
+    game = dataclasses.replace(game, generator=perceptron((8, 2), batch_norm=True))
+    _, params, state = started(game)
+    round = game.deal(points(), RNG)
+    past = jax.tree.map(lambda leaf: leaf + 1, params.generator)
+    for parts in (1, 2):
+        _, own, _ = move_discriminator(game, params, state, round, parts=parts)
+        assert float(jnp.abs(own.networks.generator["mean"]).max()) > 0
+        assert own.transforms.generator == (parts,)
+        _, other, _ = move_discriminator(game, params, state, round, opponent=past, parts=parts)
+        assert_same_bytes(other.networks.generator, state.networks.generator)
+        assert other.transforms == Players((0,), (parts,))
 
 
 def test_unrolled_by_no_steps_is_alternating():
@@ -215,6 +232,20 @@ def test_extragradient_on_a_bilinear_game():
     params = jax.tree.map(jnp.ones_like, params)
     after, _, _ = gan.train_step(params, state, {"image": jnp.zeros((2, 1))}, RNG)
     np.testing.assert_allclose([after.generator["theta"], after.discriminator["psi"]], [0.25, 1.25], rtol=1e-6)
+
+
+def test_the_average_under_extragradient_is_that_of_the_iterates():
+    """From 1 to 0.25, see above: (1 + 0.25) / 2. With the point looked at, 0.5, in it: ((1 + 0.5) / 2 + 0.25) / 2 = 0.5."""
+    followed = optax.chain(optax.sgd(0.5), track_ema(0.5))
+    game = dataclasses.replace(bilinear_game(0.5), optimizer=per_player(followed, followed))
+    gan, params, state = started(game, extragradient())
+    after, state, _ = gan.train_step(params, state, {"image": jnp.zeros((2, 1))}, RNG)
+    np.testing.assert_allclose([after.generator["theta"], ema_params(state.optimizer)["theta"]], [0.25, 0.625], rtol=1e-6)
+    np.testing.assert_allclose(ema_params(state.optimizer, player="discriminator")["psi"], (1 + 1.25) / 2, rtol=1e-6)
+    steps = [
+        node.step for node in jax.tree.leaves(state.optimizer, is_leaf=lambda x: isinstance(x, EmaState)) if isinstance(node, EmaState)
+    ]
+    assert steps == [1, 1]
 
 
 def test_consensus_on_a_bilinear_game():

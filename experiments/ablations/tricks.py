@@ -190,7 +190,14 @@ TRAINING: tuple[Trick, ...] = (
     Trick("train-13", "gradients clipped at 1", BOTH, {"ttur.clip_gradients": 1.0}),
     Trick("train-13", "G frozen at first", MIXTURE, {"strategy.freeze_generator": 200}),
     Trick("train-13", "G frozen at first", IMAGES, {"strategy.freeze_generator": 50}),
-    Trick("train-14", "balanced by the loss, at 1.0", BOTH, {"strategy.name": "loss_balanced", "strategy.loss_threshold": 1.0}),
+    Trick(
+        "train-14",
+        "balanced by the loss, at 1.0, rates constant",
+        MIXTURE,
+        {"strategy.name": "loss_balanced", "strategy.loss_threshold": 1.0, "ttur.schedule": "constant"},
+        {"ttur.schedule": "constant"},
+    ),
+    Trick("train-14", "balanced by the loss, at 1.0", IMAGES, {"strategy.name": "loss_balanced", "strategy.loss_threshold": 1.0}),
 )
 
 BEYOND: tuple[Trick, ...] = (

@@ -124,7 +124,8 @@ def adaptive_augment(
 
     r_t = E[sign D(x)] over the reals of the last `interval` updates: 0 for a discriminator that cannot tell its reals, 1 for
     one that knows them by heart. Logits must be positive where D says "real", which holds for every loss whose
-    discriminator has its threshold at 0 (not for least squares with targets 1 and 0, nor for a Wasserstein critic).
+    discriminator has its threshold at 0: not for least squares with targets 1 and 0, nor for a Wasserstein critic, nor for
+    relativistic losses, which a constant added to all logits leaves as they are, so that the sign of one says nothing.
 
     Each example draws each of these with probability p:
 

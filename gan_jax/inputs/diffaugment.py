@@ -13,6 +13,19 @@ from gan_jax.checks import check_float, check_not_empty, check_rank
 from gan_jax.typing import Array, InputTransform
 
 POLICIES = ("color", "translation", "cutout")
+# Of the height and the width.
+TRANSLATION_RATIO = 0.125
+CUTOUT_RATIO = 0.5
+
+
+def _share(extent: int, ratio: float) -> int:
+    """A share of an extent in whole pixels, as the authors' code rounds it: to the nearest, halves upwards."""
+    return int(extent * ratio + 0.5)
+
+
+def _reach(images: Array) -> tuple[int, int]:
+    """The farthest translation along the height and the width."""
+    return _share(images.shape[1], TRANSLATION_RATIO), _share(images.shape[2], TRANSLATION_RATIO)
 
 
 def _spread(draws: Array, images: Array) -> Array:
@@ -39,29 +52,31 @@ def contrast(images: Array, factor: Array) -> Array:
 def translation(images: Array, offsets: Array) -> Array:
     """Shows pixel (i + dy, j + dx) at (i, j), zero outside; `offsets` int [batch, 2] are (dy, dx).
 
-    Offsets are at most an eighth of the height and width, either way; larger ones are clamped there.
+    Offsets are at most an eighth of the height and width, rounded (4 pixels of 28), either way; larger ones are clamped there.
     """
     height, width = images.shape[1:3]
-    reach = (height // 8, width // 8)
+    reach = _reach(images)
     padded = jnp.pad(images, ((0, 0), (reach[0],) * 2, (reach[1],) * 2, (0, 0)))
+    # A slice that begins below 0 would be counted from the end.
+    starts = jnp.clip(offsets + jnp.array(reach), 0, 2 * jnp.array(reach))
 
     # One window per example: XLA copies (and in the gradient adds) whole windows, not single pixels.
-    def window(image: Array, offset: Array) -> Array:
-        return jax.lax.dynamic_slice(image, (reach[0] + offset[0], reach[1] + offset[1], 0), (height, width, image.shape[2]))
+    def window(image: Array, start: Array) -> Array:
+        return jax.lax.dynamic_slice(image, (start[0], start[1], 0), (height, width, image.shape[2]))
 
-    return jax.vmap(window)(padded, offsets)
+    return jax.vmap(window)(padded, starts)
 
 
 def cutout(images: Array, centers: Array) -> Array:
     """Sets to zero a rectangle of half the height and half the width; `centers` int [batch, 2] are (y, x).
 
-    The rectangle covers the rows y - h // 2, ..., y - h // 2 + h - 1 with h = height // 2; columns likewise. Parts
-    outside the image are lost.
+    The rectangle covers the rows y - h // 2, ..., y - h // 2 + h - 1 with h half the height, rounded up; columns likewise.
+    Parts outside the image are lost.
     """
     inside = []
     for axis in (0, 1):
         extent = images.shape[1 + axis]
-        size = extent // 2
+        size = _share(extent, CUTOUT_RATIO)
         distance = jnp.arange(extent) - (centers[:, axis : axis + 1] - size // 2)
         inside.append((distance >= 0) & (distance < size))
     holes = inside[0][:, :, None] & inside[1][:, None, :]
@@ -76,13 +91,13 @@ def _draw_color(images: Array, rng: Array) -> Array:
 
 
 def _draw_translation(images: Array, rng: Array) -> Array:
-    reach = jnp.array([images.shape[1] // 8, images.shape[2] // 8])
+    reach = jnp.array(_reach(images))
     return translation(images, jax.random.randint(rng, (images.shape[0], 2), -reach, reach + 1))
 
 
 def _draw_cutout(images: Array, rng: Array) -> Array:
     # With an even size the centre may lie on the far edge too, so that both borders are cut equally often.
-    limits = jnp.array([extent + (1 - extent // 2 % 2) for extent in images.shape[1:3]])
+    limits = jnp.array([extent + (1 - _share(extent, CUTOUT_RATIO) % 2) for extent in images.shape[1:3]])
     return cutout(images, jax.random.randint(rng, (images.shape[0], 2), 0, limits))
 
 

@@ -2,7 +2,8 @@
 
 `ADVERSARIAL[name]` is an `AdversarialLoss(discriminator, generator)`. Some rows need more than the common form:
 
-- `TAKES_TARGETS`: both halves take `real_target` and `fake_target` (soft and flipped labels).
+- `TAKES_TARGETS`: both halves take `real_target` and `fake_target` (soft and flipped labels); what G aims at is its `real_target`,
+  but in the minimax game, whose G looks at `fake_target` alone.
 - `RELATIVISTIC`: the generator's half needs the logits of reals too.
 - `COUPLES_EXAMPLES`: a value depends on the whole batch; these halves take `axis_name` under `shard_map`.
 """

@@ -27,7 +27,8 @@ def minimax_discriminator_loss(
     A target outside [0, 1] (soft labels up to 1.2) makes the loss unbounded below, linear in the logit.
 
     Conventions: one-sided smoothing to 0.9 is `real_target=0.9` here and `label_smoothing=0.1` in Keras-style
-    code that scales by 1 - s; TF-GAN's `label_smoothing=0.25` smooths the reals only, to 0.75; Keras'
+    code that scales by 1 - s; TF-GAN's `label_smoothing=0.25` smooths the reals only, to 0.875
+    (`tf.compat.v1.losses.sigmoid_cross_entropy` has (1 - s) t + s / 2); Keras'
     `BinaryCrossentropy(label_smoothing=0.25)` smooths both sides, to 0.875 and 0.125. `torch.nn.BCELoss`
     takes probabilities, clamps their logarithm at -100 and refuses targets outside [0, 1].
 

@@ -6,7 +6,7 @@ import optax
 from jax.typing import ArrayLike
 
 from gan_jax.checks import check_float, check_interval, check_not_empty, check_rank
-from gan_jax.losses.common import paired_leaves, to_compute_dtype, weigh
+from gan_jax.losses.common import paired_leaves, per_example, to_compute_dtype, weigh
 from gan_jax.typing import Array, PyTree
 
 
@@ -20,11 +20,11 @@ def auxiliary_classifier_loss(logits: Array, labels: Array, *, label_smoothing: 
         logits: class logits, float [batch, classes].
         labels: int [batch], in [0, classes).
         label_smoothing: s in [0, 1].
-        weights: a factor per example; 0 leaves out examples without a label.
+        weights: a factor per example; 0 leaves an example out, whatever its label: -1 for those without one.
 
     Returns:
-        One value per example, [batch], float32 or wider. NaN where a label is not in [0, classes): a silent
-        clip to the last class would train on wrong labels. Labels are data, so no error can be raised under `jit`.
+        One value per example, [batch], float32 or wider. NaN where a label is not in [0, classes), unless its weight is 0: a
+        silent clip to the last class would train on wrong labels. Labels are data, so no error can be raised under `jit`.
 
     Raises:
         TypeError: logits that are not floating point, labels that are not integers.
@@ -46,7 +46,11 @@ def auxiliary_classifier_loss(logits: Array, labels: Array, *, label_smoothing: 
     values = (1 - label_smoothing) * optax.softmax_cross_entropy_with_integer_labels(logits, jnp.clip(labels, 0, logits.shape[1] - 1))
     values -= label_smoothing * jnp.mean(jax.nn.log_softmax(logits), axis=-1)
     known = (labels >= 0) & (labels < logits.shape[1])
-    return weigh(jnp.where(known, values, jnp.nan), weights)
+    values = jnp.where(known, values, jnp.nan)
+    if weights is not None:
+        # NaN times 0 is NaN.
+        values = jnp.where(per_example("weights", weights, values) == 0, 0.0, values)
+    return weigh(values, weights)
 
 
 def feature_matching_loss(real_features: PyTree, fake_features: PyTree, *, axis_name: str | tuple[str, ...] | None = None) -> Array:

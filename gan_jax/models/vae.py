@@ -134,7 +134,8 @@ def vaegan(
         latent_dim: of the latents; here it must be that of the game.
         width: channels of the first and last hidden maps; doubled per level.
         gamma: what the decoder weighs the reconstruction with, against the adversarial loss; the encoder weighs it with 1.
-        reconstructions_are_fakes: whether the discriminator sees reconstructions as fakes beside samples from the prior.
+        reconstructions_are_fakes: whether the discriminator sees reconstructions as fakes beside samples from the prior. Then there are
+            twice as many fakes as reals: losses that pair them (relativistic ones) compare each real with both of its fakes.
             Then there are twice as many fakes as reals: losses that pair them (relativistic ones) cannot be used.
         norm: one of `PLAIN_NORMS`.
         discriminator_norm: where it differs.

@@ -33,7 +33,7 @@ def translate(x, offsets):
 def cut(x, centers):
     mask = torch.ones_like(x)
     for n, (y, x_center) in enumerate(centers):
-        sizes = x.size(2) // 2, x.size(3) // 2
+        sizes = int(x.size(2) * 0.5 + 0.5), int(x.size(3) * 0.5 + 0.5)
         rows = (torch.arange(sizes[0]) + y - sizes[0] // 2).clamp(0, x.size(2) - 1)
         columns = (torch.arange(sizes[1]) + x_center - sizes[1] // 2).clamp(0, x.size(3) - 1)
         for row in rows:

@@ -45,6 +45,21 @@ def test_values_worked_by_hand():
     assert losses.feature_matching_loss(jnp.array([[0.0, 1.0], [2.0, 3.0]]), jnp.array([[0.0, 4.0]])) == 5.0
 
 
+def test_a_weight_of_0_leaves_out_an_example_without_a_label():
+    logits, labels = jnp.array([[1.0, 3.0], [0.0, 0.0], [2.0, 1.0]]), jnp.array([-1, 0, 2])
+
+    def values(logits, weights):
+        return losses.auxiliary_classifier_loss(logits, labels, weights=weights)
+
+    # log 2 for equal logits; an unknown label that counts stays NaN, so that it is seen.
+    np.testing.assert_allclose(values(logits, jnp.array([0.0, 2.0, 0.0])), [0.0, 2 * np.log(2), 0.0], rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(values(logits, jnp.array([0.0, 1.0, 0.5]))), [False, False, True])
+    np.testing.assert_array_equal(np.isnan(values(logits, None)), [True, False, True])
+    np.testing.assert_array_equal(values(logits, 0.0), np.zeros(3))
+    gradient = jax.grad(lambda logits: values(logits, jnp.array([0.0, 1.0, 0.0])).sum())(logits)
+    np.testing.assert_allclose(gradient, [[0.0, 0.0], [-0.5, 0.5], [0.0, 0.0]])
+
+
 def test_invariances():
     order = np.random.default_rng(0).permutation(20)
     shuffled = REAL.reshape(2, 20, 3)[:, order].reshape(2, 5, 4, 3)
