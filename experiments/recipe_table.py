@@ -49,14 +49,24 @@ class Flags:
 
 def row_of(run: Path) -> dict[str, Any]:
     """The row of a finished run."""
-    from gan_jax.config import ConfigError, load_config
+    from gan_jax.config import NOT_OF_THE_RUN, ConfigError, load_config
     from gan_jax.run_directory import read_json, read_record
+    from gan_jax.started_run import with_steps
 
+    if not (run / "config.yaml").is_file():
+        raise ConfigError(f"{run}: no run there (it has no config.yaml)")
     record, config = read_record(run), load_config(run / "config.yaml")
     if record.get("status") != "finished":
         raise ConfigError(f"{run}: its status is {record.get('status')}; rows are made of finished runs")
     base = command_line.recipes()[config.recipe][1]
-    changed = mixtures.changes(dataclasses.replace(config, out=None), dataclasses.replace(base, recipe=config.recipe))
+    length = with_steps(base, record["data"]["examples"])
+    changed = mixtures.changes(config, dataclasses.replace(base, recipe=config.recipe, steps=length, epochs=config.epochs))
+    # What does not decide the weights is left out: how often is saved, what is measured.
+    aside = tuple(name for name in NOT_OF_THE_RUN if name != "steps")
+    changed = {path: value for path, value in changed.items() if not f"{path}.".startswith(tuple(f"{name}." for name in aside))}
+    changed |= {"steps": record["step"]} if config.epochs and record["step"] != length else {}
+    if record["step"] == length:
+        changed.pop("steps", None)
     measured = read_json(run / "metrics.json")
     return {
         "recipe": config.recipe,

@@ -4,8 +4,8 @@
 
 Differs from the paper: the categorical code alone, without continuous ones; DCGAN's networks; a column of the samples is a code.
 
-Takes:    5 minutes for 2,000 steps, one shared CPU core; not run at this length
-Reaches:  classifier_fd 64 after 2,000 steps; the codes became boldness and slant
+Takes:    229 s of processor time, one CPU core
+Reaches:  classifier_fd 50.9 ± 0.3 (real held-out digits: 7.6); 2 seeds; the codes became boldness and slant
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
