@@ -49,6 +49,10 @@ def test_moving_average_is_the_plain_one_for_twenty_steps():
     np.testing.assert_allclose(figures["monitor/discriminator_deviation"], losses.std(), rtol=1e-4)
 
 
+def test_one_loss_has_no_deviation():
+    assert watch_losses([0.7310585])[1]["monitor/discriminator_deviation"] == 0
+
+
 def test_moving_average_forgets():
     # After n steps at 1, what is left of the 0s before is 0.95^n.
     _, figures = watch_losses([0.0] * 20 + [1.0] * 14)

@@ -11,8 +11,8 @@ from small_recipes import RECIPES, shrunk
 
 from gan_jax.build import build
 from gan_jax.config import ConfigError
-from gan_jax.game import Play, Round
 from gan_jax.models import vgg
+from gan_jax.pieces import Play, Round
 from gan_jax.terms import build_terms
 from gan_jax.typing import GeneratorOutput
 

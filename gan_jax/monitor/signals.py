@@ -166,12 +166,12 @@ def update_signals(signals: Signals, metrics: Metrics, real: Array, step: Array)
         return jnp.where(finite, old + rate * (new - old), old)
 
     mean = jax.tree.map(average, signals.loss_mean, losses)
+    # In this form it is exactly 0 after one step, and never below.
     variance = jax.tree.map(
-        lambda old, loss, before, after: average(old, (loss - before) * (loss - after)),
+        lambda old, loss, before: jnp.where(finite, (1 - forget) * (old + forget * jnp.square(loss - before)), old),
         signals.loss_variance,
         losses,
         signals.loss_mean,
-        mean,
     )
     deviation = jnp.sqrt(jnp.maximum(signals.loss_variance.discriminator, 0.0))
     spike = (count >= 1 / FORGET) & (losses.discriminator > signals.loss_mean.discriminator + 6 * deviation + 1e-6)
