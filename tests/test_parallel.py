@@ -13,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 from games import point_game, points
-from parallel_cases import DRAWS_IN_NETWORKS, RNG, ROUNDING, difference, far, gradient_error, largest, of_loss, of_model, one_step
+from parallel_cases import DRAWS_IN_NETWORKS, RNG, ROUNDING, difference, far, gradient_error, largest, of_loss, of_model, one_step, table
 from small_recipes import RECIPES, shrunk
 
 from gan_jax import nn
@@ -489,3 +489,9 @@ def test_an_error_of_one_process_ends_it_without_waiting_for_the_others(monkeypa
 def test_several_cpu_devices_have_one_thread_each():
     assert make_placement("shard_map", devices=1).compiler_options is None
     assert make_placement("shard_map", devices=4).compiler_options == {"xla_cpu_multi_thread_eigen": False}
+
+
+def test_the_page_has_the_table_of_the_committed_rows():
+    docs = Path(__file__).parents[1] / "docs"
+    rows = [json.loads(line) for line in (docs / "data" / "parallel.jsonl").read_text().splitlines()]
+    assert table(rows) in (docs / "parallel.md").read_text()
