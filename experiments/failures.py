@@ -182,7 +182,10 @@ KINDS: dict[str, Kind] = {
         ),
     ),
     "dcgan": Kind("DCGAN", CONVOLUTIONS),
-    "dcgan_conditional": Kind("... conditional", make(CONVOLUTIONS, model={"conditional": True, "condition": "channels"})),
+    "dcgan_conditional": Kind(
+        "... conditional, labels smoothed",
+        make(CONVOLUTIONS, model={"conditional": True, "condition": "channels"}, loss={"real_target": (0.9, 0.9)}),
+    ),
     "dcgan_hinge": Kind(
         "... hinge, spectral norm",
         make(CONVOLUTIONS, model=NO_NORM, loss={"name": "hinge"}, transform={"spectral_norm": "discriminator"}),
