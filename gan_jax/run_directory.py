@@ -24,17 +24,6 @@ class RunError(ValueError):
     """A run that cannot start or go on: one line that names the flag or the file and says what to do."""
 
 
-class Lock:
-    """A run's directory, held; see `hold`."""
-
-    def __init__(self, file: IO[str]):
-        self._file = file
-
-    def close(self) -> None:
-        """Lets go of it."""
-        self._file.close()
-
-
 def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
     """The first of runs/RECIPE, runs/RECIPE-2, runs/RECIPE-3 ... that does not exist."""
     number, path = 1, parent / recipe
@@ -44,7 +33,7 @@ def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
     return path
 
 
-def claim(path: Path) -> Lock:
+def claim(path: Path) -> IO[str]:
     """Makes a new directory for a run, and holds it; raises RunError if there is one already, or if it cannot be made or written.
 
     One that a run made and was killed before it wrote anything into it is as good as none.
@@ -70,8 +59,8 @@ def is_bare(path: Path) -> bool:
     return path.is_dir() and {entry.name for entry in path.rglob("*")} <= {"samples", ".config.yaml.partial", LOCK}
 
 
-def hold(path: Path) -> Lock:
-    """Keeps other processes out of a run's directory until `Lock.close()` or the end of this process, however it ends.
+def hold(path: Path) -> IO[str]:
+    """Keeps other processes out of a run's directory until the file that it returns is closed, or this process ends, however it does.
 
     Raises:
         RunError: another process trains there.
@@ -86,7 +75,7 @@ def hold(path: Path) -> Lock:
         raise RunError(f"--resume {path}: another process is training there") from None
     except (ImportError, OSError):
         pass  # a system or a disk without locks
-    return Lock(file)
+    return file
 
 
 def describe(command: str, config_seed: int) -> dict[str, Any]:

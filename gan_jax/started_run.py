@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +79,7 @@ class Run(NamedTuple):
     rolled_back: list[dict[str, Any]]
     record: dict[str, Any]
     keeper: Checkpointer
-    locks: list[run_directory.Lock]
+    locks: list[IO[str]]
 
     def let_go(self) -> None:
         """Lets other processes into the directory again."""
@@ -144,7 +144,7 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
         process_count=process_count(),
     )
 
-    held: list[run_directory.Lock] = []  # by the process that writes
+    held: list[IO[str]] = []  # by the process that writes
 
     def own_directory() -> str:
         directory = resume or config.out or run_directory.free_directory(config.recipe)

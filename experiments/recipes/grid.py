@@ -5,7 +5,7 @@
 
 Counts of modes over seeds come from the first command; the second is a single run with its report.
 
-Takes:    minutes for ten seeds on 2 CPU cores; the time of a step was not kept
+Takes:    not kept
 Reaches:  25.0 of 25 modes in 10 of 10 trials, high quality 97.0 ± 1.2%, reverse KL 0.012: docs/mixtures.md
 Differs:  from PacGAN's game: smaller networks, 3.8 million points in place of 40 million
 """
