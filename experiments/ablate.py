@@ -13,8 +13,6 @@ not played again. Two comparisons that share a control share its runs.
 Baselines: Adam, the non-saturating loss, alternating steps; on the mixtures perceptrons, 3,000 steps of 128 points; on the embedded digits
 a DCGAN of width 16, 600 steps of 64 images. Outcomes: modes, share of high quality, reverse KL, and `recovered` (their combination,
 `ablations.baselines.recovered`) of 2,500 points; `classifier_fd` and classes of 1,000 images.
-
-Takes: about a minute for 8 seeds of a mixture, two for 3 seeds of images, on 2 CPU cores that were busy with other work, too.
 """
 
 import dataclasses

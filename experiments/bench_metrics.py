@@ -1,6 +1,6 @@
 """Times the metrics at the sizes of the literature, against `prdc` where it is installed; the table of docs/metrics.md.
 
-python experiments/bench_metrics.py                  # Fréchet and manifold metrics at 10,000 x 2,048: about 2 minutes
+python experiments/bench_metrics.py                  # Fréchet and manifold metrics at 10,000 x 2,048
 python experiments/bench_metrics.py --only features  # feature extraction against the bare network
 """
 

@@ -1,6 +1,8 @@
 """What a training step moves between devices, read from the compiled program, and what that would take on a ring of them.
 
     python experiments/communication.py                                # dcgan_mnist and sngan on 2, 4 and 8 simulated devices
+    python experiments/communication.py --out docs/data/communication.jsonl    # and keeps the rows in a file
+    python experiments/communication.py --table docs/data/communication.jsonl  # compiles nothing: the tables of the rows in a file
     python experiments/communication.py sagan --devices 8 --link 8 100e9 3e-6 --link 256 12.5e9 1e-5
 
 The first table counts what each device puts into collective operations in one step (not what crosses its links). The second applies
@@ -8,8 +10,10 @@ the model of `gan_jax.parallel.CommunicationModel` to those bytes: --link DEVICE
 Nothing is trained; the programs are compiled for the CPU, whose partitioner is that of the other backends.
 """
 
+import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import command_line
@@ -19,6 +23,8 @@ WAYS = {"jit": {}, "jit, sharded": {"shard_parameters": True}, "shard_map": {}, 
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 COLUMNS = ("all-reduce", "all-gather", "reduce-scatter", "others")
 MIB = 2**20
+# Devices, bytes a second between neighbours, seconds for a message.
+LINKS = [(8, 100e9, 3e-6), (256, 12.5e9, 10e-6)]
 
 
 class Row(NamedTuple):
@@ -26,10 +32,11 @@ class Row(NamedTuple):
 
     Attributes:
         recipe, way, devices: what was compiled.
-        operations: its collectives.
+        operations: its collectives, `gan_jax.parallel.communication.Traffic`.
         flops: of one device.
         held: bytes of parameters and state on one device.
         parameters: bytes of all parameters.
+        jax: the version that compiled it.
     """
 
     recipe: str
@@ -39,6 +46,7 @@ class Row(NamedTuple):
     flops: float
     held: int
     parameters: int
+    jax: str
 
 
 def compile_step(recipe: str, config: Any, way: str, devices: int) -> Row:
@@ -69,7 +77,16 @@ def compile_step(recipe: str, config: Any, way: str, devices: int) -> Row:
         for leaf, at in zip(jax.tree.leaves(state), jax.tree.leaves(shardings), strict=True)
     )
     parameters = sum(leaf.dtype.itemsize * leaf.size for leaf in jax.tree.leaves(state[0]))
-    return Row(recipe, way, devices, traffic(program.as_text()), program.cost_analysis()["flops"], held, parameters)
+    return Row(recipe, way, devices, traffic(program.as_text()), program.cost_analysis()["flops"], held, parameters, jax.__version__)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, each recipe on each placement and number of devices once (its last row)."""
+    from gan_jax.parallel.communication import Traffic
+
+    found = [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+    found = [row._replace(operations=[Traffic(*operation) for operation in row.operations]) for row in found]
+    return list({(row.recipe, row.way, row.devices): row for row in found}.values())
 
 
 def counted(operations: Sequence[Any], column: str) -> str:
@@ -84,23 +101,27 @@ def scaled(operations: Sequence[Any], devices: int, to: int) -> list[Any]:
     return [op._replace(operand_bytes=int(op.operand_bytes * (factor if op.operation == "all-gather" else 1))) for op in operations]
 
 
-def show(rows: Sequence[Row], links: Sequence[tuple[int, float, float]]) -> None:
-    """Prints both tables as Markdown."""
+def moved_table(rows: Sequence[Row]) -> str:
+    """What is moved, as Markdown."""
+    heads = ["recipe", "placement", "devices", "parameters, MiB", "state on a device, MiB", "GFLOP a device", *COLUMNS]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in rows:
+        cells = [row.recipe, row.way, str(row.devices), f"{row.parameters / MIB:.2f}", f"{row.held / MIB:.2f}", f"{row.flops / 1e9:.2f}"]
+        lines.append(f"| {' | '.join([*cells, *(counted(row.operations, column) for column in COLUMNS)])} |")
+    return "\n".join(lines)
+
+
+def time_table(rows: Sequence[Row], links: Sequence[tuple[int, float, float]]) -> str:
+    """What the rows of the most devices would take on each ring, as Markdown."""
     from gan_jax.parallel import CommunicationModel
 
-    print("| recipe | placement | devices | parameters, MiB | state on a device, MiB | GFLOP a device |", " | ".join(COLUMNS), "|")
-    print("|---|---|---|---|---|---|" + "---|" * len(COLUMNS))
-    for row in rows:
-        cells = [counted(row.operations, column) for column in COLUMNS]
-        figures = f"{row.parameters / MIB:.2f} | {row.held / MIB:.2f} | {row.flops / 1e9:.2f}"
-        print(f"| {row.recipe} | {row.way} | {row.devices} | {figures} |", " | ".join(cells), "|")
+    heads = ["recipe", "placement", *(f"{n} devices, {w / 1e9:g} GB/s, {s * 1e6:g} us" for n, w, s in links)]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     largest = max(row.devices for row in rows)
-    print("\n| recipe | placement |", " | ".join(f"{n} devices, {w / 1e9:g} GB/s, {s * 1e6:g} us" for n, w, s in links), "|")
-    print("|---|---|" + "---|" * len(links))
-    for row in rows:
-        if row.devices == largest:
-            times = [CommunicationModel(w, s).seconds(scaled(row.operations, largest, n), n) * 1e3 for n, w, s in links]
-            print(f"| {row.recipe} | {row.way} |", " | ".join(f"{time:.2f} ms" for time in times), "|")
+    for row in (row for row in rows if row.devices == largest):
+        times = [CommunicationModel(w, s).seconds(scaled(row.operations, largest, n), n) * 1e3 for n, w, s in links]
+        lines.append(f"| {' | '.join([row.recipe, row.way, *(f'{time:.2f} ms' for time in times)])} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -110,19 +131,29 @@ def main() -> None:
     parser.add_argument("--devices", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--placements", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--link", nargs=3, type=float, action="append", metavar=("DEVICES", "BYTES_PER_SECOND", "SECONDS"))
+    parser.add_argument("--out", type=Path, help="a file of JSON lines to which the rows are added, e.g. docs/data/communication.jsonl")
+    parser.add_argument("--table", type=Path, help="compile nothing; the tables of the rows in a file")
     options = parser.parse_args()
     known = command_line.recipes()
     unknown = [name for name in options.recipes if name not in known]
     if unknown:
         command_line.fail(f"{unknown[0]}: no such recipe; there are {', '.join(known)}")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    from gan_jax.parallel import simulate_devices
-
-    simulate_devices(max(options.devices))
-    links = [(int(n), w, s) for n, w, s in options.link or ((8, 100e9, 3e-6), (256, 12.5e9, 10e-6))]
+    links = [(int(n), w, s) for n, w, s in options.link] if options.link else LINKS
     with command_line.errors_as_lines():
-        cases = [(name, known[name][1], way, n) for name in options.recipes for way in options.placements for n in options.devices]
-        show([compile_step(*case) for case in cases], links)
+        if options.table is not None:
+            rows = read_rows(command_line.existing("--table", options.table))
+        else:
+            from gan_jax.parallel import simulate_devices
+
+            simulate_devices(max(options.devices))
+            cases = [(name, known[name][1], way, n) for name in options.recipes for way in options.placements for n in options.devices]
+            rows = [compile_step(*case) for case in cases]
+        if options.out is not None:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            with options.out.open("a") as file:
+                file.writelines(json.dumps(row._asdict()) + "\n" for row in rows)
+        print(moved_table(rows), time_table(rows, links), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 Real data sits at 0, G produces the point theta, D(x) = psi x. The only equilibrium is (0, 0); `radius` is the distance from it
 after the last step. Losses, penalties and update rules are the library's own, in float64.
 
-Takes:    2 to 4 seconds a method, nearly all of it compilation.
 Reaches:  the radii in docs/dirac.md.
 Paper:    "Which Training Methods for GANs do actually Converge?", ICML 2018.
 Differs:  instance noise enters by its exact expectation (Gauss-Hermite quadrature), not by sampling.
@@ -158,6 +157,7 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     parser = command_line.argument_parser(__doc__)
     parser.add_argument("--method", choices=METHODS, help="play one method (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object (with --method) and draw nothing")
+    parser.add_argument("--rows", type=pathlib.Path, help="a file of JSON lines to which the ends are added, e.g. docs/data/dirac.jsonl")
     parser.add_argument(
         "--out",
         type=pathlib.Path,
@@ -191,7 +191,7 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
 def main(arguments: list[str] | None = None) -> None:
     flags, settings = parse(arguments)
     out = flags.out
-    if out is None and flags.method is None:
+    if out is None and flags.method is None and flags.rows is None:
         out = pathlib.Path(__file__).resolve().parent.parent / "docs" / "images" / "dirac.png"
     if out is not None and not flags.json:
         command_line.need_matplotlib(f"--out {flags.out}" if flags.out else "the figure")
@@ -203,6 +203,9 @@ def main(arguments: list[str] | None = None) -> None:
         return
     for name, path in paths.items():
         end = summary(path)
+        if flags.rows is not None:
+            with flags.rows.open("a") as file:
+                file.write(json.dumps({"method": name, **settings._asdict(), **end}) + "\n")
         print(
             f"{name:18} radius {end['radius']:.3e}  theta {end['theta']:+.3e}  psi {end['psi']:+.3e}"
             if None not in end.values()

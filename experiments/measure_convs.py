@@ -3,7 +3,7 @@
     python experiments/measure_convs.py                 # prints the table and the times, as Markdown
     python experiments/measure_convs.py --write         # and rewrites gan_jax/nn/conv_choices.py
 
-Takes about three minutes on two cores; the machine should be idle. Each form runs inside a `scan`, as in training, over
+The machine should be idle. Each form runs inside a `scan`, as in training, over
 different operands; forms take turns, and the least of several rounds counts. A class of shapes gets the form with the least
 geometric mean of its times, relative to the best form for each shape.
 """

@@ -11,11 +11,12 @@ spacing 2; 100,000 points. Measured on 2,500 samples of the last step; a sample 
 centre, and a mode counts with one such sample (Lin et al., "PacGAN", 2018, table 1). Protocols:
 
     recipe   the configuration of experiments/recipes/ring.py or grid.py
-    short    for comparing tricks in a minute: small perceptrons, 2,500 steps of 128 points
+    short    for comparing tricks: small perceptrons, 2,500 steps of 128 points
     pacgan   the networks, optimiser and budget of PacGAN's published code: 400 epochs, 400,000 steps of 100 (packs of) points
 
-Flags: --protocol, --seeds N (from --seed on), --devices N (runs spread over so many CPU devices), --out FILE (rows are appended),
---name LABEL, and those of experiments/train.py that say how the game is played.
+Flags: --protocol, --seeds N (from --seed on), --devices N (runs spread over so many CPU devices), --form map (the runs of a device one
+after the other, not all in every operation: faster for large networks), --every STEPS (measured along the way, too; a multiple of 500),
+--out FILE (rows are appended as they are measured), --name LABEL, and those of experiments/train.py that say how the game is played.
 
 PacGAN's networks here are those of its code: four hidden layers of 400 with batch norm in G, three of 200 maxout units in D,
 both players moving at once. Differs: weights begin as PyTorch's linear layers do (its code: normal, 0.02); a packed epoch has as many
@@ -28,9 +29,9 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import command_line
 
@@ -118,16 +119,27 @@ def measure(samples: Any, source: Any) -> dict[str, Any]:
 
 
 def play_seeds(config: Config, seeds: Sequence[int], *, devices: int = 1, samples: int = SAMPLES) -> list[dict[str, Any]]:
+    """The rows of the last step of `watch_seeds`."""
+    *_, last = watch_seeds(config, seeds, devices=devices, samples=samples)
+    return last
+
+
+def watch_seeds(
+    config: Config, seeds: Sequence[int], *, devices: int = 1, form: Literal["vmap", "map"] = "vmap", samples: int = SAMPLES, every: int = 0
+) -> Iterator[list[dict[str, Any]]]:
     """Plays one configuration from many seeds at once.
 
     Args:
         config: checked; its own seed is not used.
         seeds: of the runs: the start, the latents, and the order of the points. The points themselves are those of seed 0.
         devices: how many share the runs.
+        form: see `gan_jax.sweep.train_many`; the last bits may depend on it.
         samples: of each run that are measured.
+        every: steps between two looks, a multiple of `CHUNK`; 0 looks at the last step only.
 
-    Returns:
-        One row for each seed: `measure`'s values, and milliseconds per step and run without compilation.
+    Yields:
+        At each look, the last step's included, one row for each seed: the step, `measure`'s values, and milliseconds per step and run
+        without compilation.
     """
     from functools import partial
 
@@ -144,14 +156,17 @@ def play_seeds(config: Config, seeds: Sequence[int], *, devices: int = 1, sample
         raise ConfigError(f"--seeds {len(seeds)}: must be a multiple of --devices {devices}")
     if devices > len(jax.devices()):
         raise ConfigError(f"--devices {devices}: there are {len(jax.devices())}")
+    if every % CHUNK:
+        raise ConfigError(f"--every {every}: must be a multiple of {CHUNK}")
     source = load(config)
     experiment = build(config, source.shape, 0)
     chosen = jax.devices()[:devices]
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
     params, opt_state = split_runs(partial(init_many, experiment.gan), devices=chosen)(keys)
-    train = split_runs(partial(train_many, experiment.gan), devices=chosen, shared=(2,), donate=(0, 1))
+    train = split_runs(partial(train_many, experiment.gan, form=form), devices=chosen, shared=(2,), donate=(0, 1))
     orders = [Batches(source, config.batch_size * experiment.strategy.rounds, seed) for seed in seeds]
     data = {"image": jnp.asarray(source.images)}
+    sample = jax.jit(partial(sample_many, experiment.gan, count=samples))
     lapse, timed = 0.0, 0
     for step in range(0, config.steps, CHUNK):
         count = min(CHUNK, config.steps - step)
@@ -161,16 +176,21 @@ def play_seeds(config: Config, seeds: Sequence[int], *, devices: int = 1, sample
         jax.block_until_ready(metrics)
         if step and count == CHUNK:  # the first program of a length is also compiled
             lapse, timed = lapse + time.perf_counter() - start, timed + count
-    drawn = jax.jit(partial(sample_many, experiment.gan, count=samples))(params, opt_state, keys)
-    cost = round(1000 * lapse / timed / len(seeds), 3) if timed else None
-    return [{"seed": seed, **measure(points, source), "milliseconds": cost} for seed, points in zip(seeds, np.asarray(drawn))]
+        after = step + count
+        if after == config.steps or (every and after % every == 0):
+            cost = round(1000 * lapse / timed / len(seeds), 3) if timed else None
+            drawn = np.asarray(sample(params, opt_state, keys))
+            yield [
+                {"steps": after, "seed": seed, **measure(points, source), "milliseconds": cost}
+                for seed, points in zip(seeds, drawn, strict=True)
+            ]
 
 
 def rows_of(config: Config, base: Config, protocol: str, name: str, results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Result rows as they are written: what was played, and what came of it."""
     import jax
 
-    about = {"data": config.data.source, "protocol": protocol, "name": name, "changes": changes(config, base), "steps": config.steps}
+    about = {"data": config.data.source, "protocol": protocol, "name": name, "changes": changes(config, base)}
     return [about | row | {"jax": jax.__version__} for row in results]
 
 
@@ -200,17 +220,24 @@ def mean_and_deviation(values: Sequence[float | None], digits: int) -> str:
 
 
 def table(rows: Iterable[dict[str, Any]], *, times: bool = True) -> str:
-    """A Markdown table, one line for each game, in the order of their first rows, with or without the time of a step."""
+    """A Markdown table, one line for each game and step, in the order of their first rows, with or without the time of a step."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for row in rows:
-        groups.setdefault((row["data"], row["protocol"], row["name"]), []).append(row)
-    heads = ["data", "protocol", "game", "seeds", "modes", "all modes in", "high quality, %", "reverse KL"]
+        groups.setdefault((row["data"], row["protocol"], row["name"], row["steps"]), []).append(row)
+    heads = ["data", "protocol", "game", "steps", "seeds", "modes", "all modes in", "high quality, %", "reverse KL"]
     heads += ["ms per step and seed"] if times else []
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for (data, protocol, name), group in groups.items():
+    for (data, protocol, name, steps), group in groups.items():
         total = {"ring": 8, "grid": 25}[data]
         full = sum(row["modes"] == total for row in group)
-        cells = [data, protocol, name, str(len(group)), f"{mean_and_deviation([row['modes'] for row in group], 1)} of {total}"]
+        cells = [
+            data,
+            protocol,
+            name,
+            f"{steps:,}",
+            str(len(group)),
+            f"{mean_and_deviation([row['modes'] for row in group], 1)} of {total}",
+        ]
         cells += [f"{full} of {len(group)}", mean_and_deviation([100 * row["high_quality"] for row in group], 1)]
         cells += [mean_and_deviation([row["reverse_kl"] for row in group], 3)]
         cells += [mean_and_deviation(list({row["milliseconds"] for row in group}), 2)] if times else []
@@ -225,6 +252,8 @@ def read_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--protocol", choices=PROTOCOLS, default="recipe")
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--form", choices=("vmap", "map"), default="vmap")
+    parser.add_argument("--every", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--name")
     parser.add_argument("--table", type=Path)
@@ -232,6 +261,8 @@ def read_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     own, rest = parser.parse_known_args(arguments)
     if own.seeds < 1 or own.devices < 1:
         command_line.fail(f"--seeds {own.seeds}, --devices {own.devices}: must be at least 1")
+    if own.every < 0:
+        command_line.fail(f"--every {own.every}: must be at least 0")
     return own, rest
 
 
@@ -260,13 +291,15 @@ def main() -> None:
         config = check(parsed)
         command_line.compilation_cache(None)
         seeds = range(config.seed, config.seed + own.seeds)
-        results = play_seeds(config, seeds, devices=own.devices)
-        rows = rows_of(config, base, own.protocol, own.name or label_of(config, base), results)
         command = shlex.join(["python", "experiments/mixtures.py", *sys.argv[1:]])
-        for row in rows:
-            print(json.dumps(row))
-        if own.out is not None:
-            append_rows(own.out, (row | {"command": command} for row in rows))
+        rows: list[dict[str, Any]] = []
+        for results in watch_seeds(config, seeds, devices=own.devices, form=own.form, every=own.every):
+            new = rows_of(config, base, own.protocol, own.name or label_of(config, base), results)
+            for row in new:
+                print(json.dumps(row), flush=True)
+            if own.out is not None:
+                append_rows(own.out, (row | {"command": command} for row in new))
+            rows += new
         print(table(rows), file=sys.stderr)
 
 

@@ -3,7 +3,7 @@
     python experiments/model_table.py
 
 Nothing is computed: parameters come from shapes, operations from the traced program (two for each multiply-add of its matrix
-products and convolutions; everything else is left out, as it is small). Takes about half a minute on 2 cores.
+products and convolutions; everything else is left out, as it is small).
 """
 
 import math

@@ -2,7 +2,7 @@
 
     python experiments/plot_losses.py --out docs/images/losses.png
 
-Needs matplotlib. Takes a few seconds on a CPU. The relativistic rows are drawn with the other kind's logits at 0.
+Needs matplotlib. The relativistic rows are drawn with the other kind's logits at 0.
 """
 
 from pathlib import Path

@@ -91,20 +91,23 @@ def games(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return [[of[seed] for seed in sorted(of)] for of in found.values()]
 
 
-def table(chosen: Sequence[Sequence[dict[str, Any]]], columns: dict[str, tuple[str, float, int]]) -> str:
-    """One line for real images, where they were measured, and one for each game."""
-    heads = ["recipe", "seeds", "steps", "processor time, s", *(heading for heading, _, _ in columns.values())]
+def table(chosen: Sequence[Sequence[dict[str, Any]]], columns: dict[str, tuple[str, float, int]], *, beside: bool = False) -> str:
+    """One line for each game; the same figure of real images in a line of its own, or beside each, where games have different data."""
+    heads = ["recipe", "seeds", "steps", "processor", "its time, s", *(heading for heading, _, _ in columns.values())]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     real = {name: value for rows in chosen for row in rows for name, value in row["real"].items()}
-    if real:
+    if real and not beside:
         cells = [f"{factor * real[name]:.{digits}f}" if name in real else "" for name, (_, factor, digits) in columns.items()]
-        lines.append(f"| real images, held out | | | | {' | '.join(cells)} |")
+        lines.append(f"| real images, held out | | | | | {' | '.join(cells)} |")
     for rows in chosen:
         cells = [f"`{rows[0]['recipe']}`", ", ".join(str(row["seed"]) for row in rows), f"{rows[0]['steps']:,}"]
-        cells.append(mixtures.mean_and_deviation([row["processor_seconds"] for row in rows], 0).partition(" ")[0])
+        # Times of another processor than the first seed's say nothing of it.
+        times = [row["processor_seconds"] for row in rows if row["cpu"] == rows[0]["cpu"]]
+        cells += [rows[0]["cpu"], mixtures.mean_and_deviation(times, 0).partition(" ")[0]]
         for name, (_, factor, digits) in columns.items():
             values = [factor * row["metrics"][name] for row in rows if name in row["metrics"]]
-            cells.append(mixtures.mean_and_deviation(values, digits))
+            of_real = f" (real: {factor * rows[0]['real'][name]:.{digits}f})" if beside and name in rows[0]["real"] else ""
+            cells.append(mixtures.mean_and_deviation(values, digits) + of_real)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -115,7 +118,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {
         "own length": table([game for game in of_digits if not game[0]["changes"]], DIGITS),
         "shorter": table([game for game in of_digits if game[0]["changes"]], DIGITS),
-        "pixels": table([game for game in games(rows) if "classifier_fd" not in game[0]["metrics"]], PIXELS),
+        "pixels": table([game for game in games(rows) if "classifier_fd" not in game[0]["metrics"]], PIXELS, beside=True),
     }
 
 

@@ -3,6 +3,7 @@
     python experiments/sample.py RUN --count 64
     python experiments/sample.py RUN --interpolate 10            rows of great-circle interpolations
     python experiments/sample.py RUN --diagram j                 White's J-diagram; --diagram mine for a MINE grid
+    python experiments/sample.py RUN --pairs --count 8           of a model that is given an image: what it is given, its answer, the image
     python experiments/sample.py RUN --count 5000 --format npz   the images as an array
 
 Writes one file, into RUN/pictures or to --out.
@@ -10,7 +11,7 @@ Writes one file, into RUN/pictures or to --out.
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import command_line
 import tyro
@@ -32,6 +33,8 @@ class Flags:
     """Steps of a great-circle interpolation in each of --count rows; 0 for none."""
     diagram: Literal["none", "j", "mine"] = "none"
     """White's J-diagram or MINE grid."""
+    pairs: bool = False
+    """Of a model that is given an image: three rows of --count columns, what it is given, its answer, and the image that was there."""
     label: int | None = None
     """Class of all the samples of a conditional model; by default a column for each."""
     format: Literal["png", "gif", "npz"] = "png"
@@ -55,63 +58,108 @@ def free_file(path: Path) -> Path:
     return found
 
 
+def plain_samples(stored: Any, flags: Flags) -> tuple[Any, int | None]:
+    """Images, and the columns of their grid: one for each class where there are any."""
+    import numpy as np
+
+    from gan_jax.evaluation import sample_images
+
+    classes = stored.experiment.game.num_classes
+    images, _ = sample_images(
+        stored.experiment,
+        stored.params,
+        stored.opt_state,
+        flags.count,
+        seed=flags.seed,
+        source=stored.source.held_out or stored.source,
+        ema=not flags.raw_weights,
+        truncation=flags.truncation,
+        labels=None if flags.label is None else np.full(flags.count, flags.label),
+    )
+    return images, classes if classes and flags.label is None and flags.count >= classes else None
+
+
+def along_latents(stored: Any, flags: Flags) -> tuple[Any, int | None]:
+    """Images of a grid of latents: an interpolation or a diagram."""
+    import jax
+    import numpy as np
+
+    from gan_jax import latents, pictures
+
+    game, rng = stored.experiment.game, jax.random.key(flags.seed)
+    if flags.diagram == "j":
+        corners = game.sample_latents(rng, (3, game.latent_dim))
+        grid = latents.j_diagram(*corners, rows=8, columns=8)
+    elif flags.diagram == "mine":
+        anchors = game.sample_latents(rng, (9, game.latent_dim)).reshape(3, 3, -1)
+        grid = latents.mine_grid(anchors, spacing=3)
+    else:
+        ends = game.sample_latents(rng, (2 * flags.count, game.latent_dim))
+        grid = latents.great_circle_strip(ends[::2], ends[1::2], steps=flags.interpolate)
+    flat = grid.reshape(-1, game.latent_dim)
+    labels = jax.numpy.full(len(flat), flags.label or 0) if game.num_classes else None
+    drawn = stored.experiment.gan.sample(stored.params, stored.opt_state, rng, len(flat), labels, latents=flat, ema=not flags.raw_weights)
+    return pictures.to_uint8(np.asarray(drawn)), grid.shape[1]
+
+
+def pairs(stored: Any, flags: Flags) -> tuple[Any, int | None]:
+    """What a model is given, its answers, and the images that were there, all at the images' size."""
+    import jax
+    import numpy as np
+
+    from gan_jax import pictures
+
+    source, game = stored.source.held_out or stored.source, stored.experiment.game
+    count, rng = min(flags.count, len(source)), jax.random.key(flags.seed)
+    real = np.stack([source.images[index] for index in range(count)]) / np.float32(127.5) - 1
+    context = game.context(jax.random.fold_in(rng, 1), jax.numpy.asarray(real))
+    labels = np.arange(count) % game.num_classes if game.num_classes else None
+    drawn = stored.experiment.gan.sample(stored.params, stored.opt_state, rng, count, labels, context, ema=not flags.raw_weights)
+    given = np.asarray(context)[..., : real.shape[-1]]  # without a mask
+    given = given.repeat(real.shape[1] // given.shape[1], axis=1).repeat(real.shape[2] // given.shape[2], axis=2)
+    rows = (np.broadcast_to(given, real.shape), np.asarray(drawn), real)
+    return pictures.to_uint8(np.concatenate(rows)), count
+
+
+def check_flags(flags: Flags, stored: Any) -> None:
+    """Refuses what the run's model cannot show."""
+    from gan_jax.config import ConfigError
+    from gan_jax.models import MODELS
+
+    classes, along = stored.experiment.game.num_classes, flags.diagram != "none" or flags.interpolate
+    if flags.label is not None and not 0 <= flags.label < classes:
+        raise ConfigError(f"--label {flags.label}: the model knows {classes or 'no'} classes")
+    if flags.pairs and (along or flags.label is not None):
+        raise ConfigError("--pairs: goes without --interpolate, --diagram and --label")
+    given = MODELS[stored.config.model.name].context not in (None, "real")  # an encoder's images are not what the decoder answers
+    if along and given:
+        raise ConfigError(f"--interpolate, --diagram: the model {stored.config.model.name} draws from images, not from latents alone")
+    if flags.pairs and not given:
+        raise ConfigError(f"--pairs: the model {stored.config.model.name} is given no image")
+    if flags.out and flags.out.exists():
+        raise ConfigError(f"--out {flags.out}: exists already")
+
+
 def main() -> None:
     """Reads the flags and draws."""
     flags = command_line.parse(lambda: tyro.cli(Flags, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)))
     with command_line.errors_as_lines():
-        import jax
         import numpy as np
 
-        from gan_jax import latents, pictures
+        from gan_jax import pictures
         from gan_jax.config import ConfigError
-        from gan_jax.evaluation import sample_images
         from gan_jax.stored_run import load_run
 
         if flags.count < 1:
             raise ConfigError(f"--count {flags.count}: must be at least 1")
         command_line.compilation_cache(None)
         stored = load_run(flags.run, step=flags.step)
+        check_flags(flags, stored)
         if flags.standing_statistics:
             stored = stored.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
-        game, columns = stored.experiment.game, None
-        classes = game.num_classes
-        if flags.label is not None and not 0 <= flags.label < classes:
-            raise ConfigError(f"--label {flags.label}: the model knows {classes or 'no'} classes")
-        if flags.diagram == "none" and not flags.interpolate:
-            labels = None if flags.label is None else np.full(flags.count, flags.label)
-            images, _ = sample_images(
-                stored.experiment,
-                stored.params,
-                stored.opt_state,
-                flags.count,
-                seed=flags.seed,
-                source=stored.source.held_out or stored.source,
-                ema=not flags.raw_weights,
-                truncation=flags.truncation,
-                labels=labels,
-            )
-            columns = classes if classes and flags.label is None and flags.count >= classes else None
-        else:
-            rng = jax.random.key(flags.seed)
-            if flags.diagram == "j":
-                corners = game.sample_latents(rng, (3, game.latent_dim))
-                grid = latents.j_diagram(*corners, rows=8, columns=8)
-            elif flags.diagram == "mine":
-                anchors = game.sample_latents(rng, (9, game.latent_dim)).reshape(3, 3, -1)
-                grid = latents.mine_grid(anchors, spacing=3)
-            else:
-                ends = game.sample_latents(rng, (2 * flags.count, game.latent_dim))
-                grid = latents.great_circle_strip(ends[::2], ends[1::2], steps=flags.interpolate)
-            columns = grid.shape[1]
-            flat = grid.reshape(-1, game.latent_dim)
-            labels = jax.numpy.full(len(flat), flags.label or 0) if classes else None
-            drawn = stored.experiment.gan.sample(
-                stored.params, stored.opt_state, rng, len(flat), labels, latents=flat, ema=not flags.raw_weights
-            )
-            images = pictures.to_uint8(np.asarray(drawn))
+        along = flags.diagram != "none" or flags.interpolate
+        images, columns = (pairs if flags.pairs else along_latents if along else plain_samples)(stored, flags)
         place = flags.out or free_file(flags.run / "pictures" / f"samples.{flags.format}")
-        if flags.out and flags.out.exists():
-            raise ConfigError(f"--out {flags.out}: exists already")
         place.parent.mkdir(parents=True, exist_ok=True)
         if flags.format == "npz":
             np.savez_compressed(place, images=images)

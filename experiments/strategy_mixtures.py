@@ -9,7 +9,7 @@ Four seeds, the same for every row; rows that the file has are not played again,
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import command_line
 import mixtures
@@ -56,6 +56,13 @@ def play_missing(flags: Flags) -> None:
             mixtures.append_rows(flags.out, mixtures.rows_of(config, base, "short", name, results))
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """The table of docs/strategies.md, in the order of `ROWS`."""
+    order = list(ROWS)
+    known = [row for row in rows if row["name"] in order]
+    return mixtures.table(sorted(known, key=lambda row: (mixtures.DATA.index(row["data"]), order.index(row["name"]))), times=False)
+
+
 def main() -> None:
     """Reads the flags, plays, prints the table."""
     import tyro
@@ -68,10 +75,7 @@ def main() -> None:
         if not flags.table:
             command_line.compilation_cache(None)
             play_missing(flags)
-        order = list(ROWS)
-        rows = [row for row in mixtures.read_rows(flags.out) if row["name"] in order]
-        rows.sort(key=lambda row: (mixtures.DATA.index(row["data"]), order.index(row["name"])))
-        print(mixtures.table(rows, times=False))
+        print(table(mixtures.read_rows(flags.out)))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 Protocol: trained on the train split of `mnist5k` (400 digits a class) with random rotation, scale, shear and shift, and dropout before
 the last layer; the weights kept are the moving average at the last step, so that nothing is chosen by the held-out
-digits. Held-out accuracy is that on the test split (100 others a class), without augmentation. The same machine
-gives the same bytes. No class is ever mirrored.
+digits. Held-out accuracy is that on the test split (100 others a class), without augmentation. No class is
+ever mirrored.
 """
 
 import json

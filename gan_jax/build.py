@@ -6,16 +6,16 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import optax
 
-from gan_jax import latents, optimizers
-from gan_jax.config import Config, ConfigError, flag, flatten
+from gan_jax import latents
+from gan_jax.build_optimizer import build_learning_rates, build_optimizer
+from gan_jax.combinations import refuse_combinations
+from gan_jax.config import Config, ConfigError
 from gan_jax.contexts import CONTEXTS
 from gan_jax.game import Game
 from gan_jax.gan import play
 from gan_jax.inputs import adaptive_augment, diff_augment, instance_noise, pack
-from gan_jax.losses import ADVERSARIAL, RELATIVISTIC, TAKES_TARGETS, flip_targets, soft_targets
+from gan_jax.losses import ADVERSARIAL, TAKES_TARGETS, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
 from gan_jax.parallel import Placement, place
 from gan_jax.penalties import PENALTIES, gradient_penalty, top_k_count, top_k_weights
@@ -24,7 +24,7 @@ from gan_jax.replay import Replay, player_pool, replay_buffer
 from gan_jax.spectral import spectral_norm
 from gan_jax.strategies import STRATEGIES, Strategy
 from gan_jax.terms import build_terms
-from gan_jax.typing import GAN, Array, InputTransform, Metrics, ParamTransform, Players
+from gan_jax.typing import GAN, Array, InputTransform, ParamTransform, Players
 from gan_jax.weight_norm import weight_norm
 
 
@@ -76,15 +76,7 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         networks = build_model(config.model.name, **options)
     except (TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"--model.options: {config.model.name} cannot be built: {error}") from error
-    if config.inputs.replay_size and classes:
-        raise ConfigError("--inputs.replay-size: past fakes carry no labels; drop --model.conditional")
-    if config.loss.generator_target is not None and config.loss.name not in _GENERATOR_AIMS:
-        raise ConfigError(f"--loss.generator-target: {config.loss.name} gives G no label to aim at; {', '.join(_GENERATOR_AIMS)} do")
-    if config.inputs.ada and config.loss.name in _NO_THRESHOLD:
-        raise ConfigError(f"--inputs.ada: its measure needs a decision at logit 0, which {config.loss.name} does not have")
-    if config.inputs.pack > 1 and classes:
-        raise ConfigError("--inputs.pack: packed samples have no single label; drop --model.conditional")
-    refuse_combinations(config, image_shape)
+    refuse_combinations(config, image_shape, classes)
     return Game(
         generator=networks.generator,
         discriminator=networks.discriminator,
@@ -115,55 +107,6 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         # The examples of `init` are packed as well: the least multiple of the pack that is not below the usual number.
         example_batch=-(-Game.example_batch // config.inputs.pack) * config.inputs.pack,
     )
-
-
-# G's loss in the minimax game looks at the label of the fakes alone.
-_GENERATOR_AIMS = sorted(TAKES_TARGETS - {"minimax"})
-# Losses under which the sign of a logit is no decision: with targets 1 and 0, without any, or where a constant shift changes nothing.
-_NO_THRESHOLD = RELATIVISTIC | {"least_squares", "wasserstein"}
-# Contexts that D sees pixel by pixel beside the image, and what would move the image alone.
-_SEEN_CONTEXTS = ("image", "masked", "small")
-_MOVING = ("inputs.diff_augment", "inputs.ada", "penalty.consistency", "penalty.balanced_consistency")
-# Fields that mean something for images only.
-_FOR_IMAGES = (
-    *("loss.total_variation", "loss.perceptual", "loss.style", "penalty.consistency", "penalty.balanced_consistency"),
-    *("inputs.diff_augment", "inputs.ada", "strategy.joint_batches"),
-)
-
-
-def refuse_combinations(config: Config, image_shape: tuple[int, ...]) -> None:
-    """Raises ConfigError where fields that are valid by themselves cannot be had together, or not with this data or model."""
-    fields, model = flatten(config), config.model.name
-    if len(image_shape) == 1:
-        for path in _FOR_IMAGES:
-            if fields[path]:
-                raise ConfigError(f"{flag(path)}: for images only; {config.data.source} has points")
-    for path in ("penalty.consistency", "penalty.balanced_consistency", "penalty.latent_consistency"):
-        if fields[path] and config.inputs.pack > 1:
-            raise ConfigError(f"{flag(path)}: compares D's answers image by image, and packed samples share one; drop --inputs.pack")
-    if MODELS[model].context in _SEEN_CONTEXTS:
-        if config.inputs.pack > 1:
-            raise ConfigError(f"--inputs.pack: packed samples of {model} have no single image that they are paired with; drop it")
-        for path in _MOVING:
-            # DiffAugment's colours and holes leave everything in its place.
-            if fields[path] and (path != "inputs.diff_augment" or "translation" in fields[path]):
-                raise ConfigError(f"{flag(path)} {fields[path]}: moves the images, and not those that {model} pairs them with; drop it")
-    if config.strategy.name == "loss_balanced" and config.ttur.schedule != "constant":
-        raise ConfigError(
-            f"--ttur.schedule {config.ttur.schedule}: with --strategy.name loss_balanced nobody knows beforehand how often D moves; "
-            "take --ttur.schedule constant"
-        )
-    if config.strategy.name == "unrolled" and config.ttur.adaptive_clip:
-        raise ConfigError(
-            "--ttur.adaptive-clip: the norm of a dead unit's gradient has no derivative, which --strategy.name unrolled needs; "
-            "take --ttur.clip-gradients"
-        )
-    if config.loss.kl and MODELS[model].context != "real":
-        raise ConfigError(f"--loss.kl: the model {model} has no encoder")
-    if model == "progressive":
-        for path in ("loss.feature_matching", "loss.feature_reconstruction"):
-            if fields[path]:
-                raise ConfigError(f"{flag(path)}: the discriminator of progressive gives no features")
 
 
 def _classes(config: Config, num_classes: int) -> int:
@@ -314,78 +257,6 @@ def build_top_k(config: Config) -> Callable[[Array, Array], Array] | None:
         return top_k_weights(logits, kept)
 
     return weights
-
-
-def updates_per_step(config: Config, player: str) -> int:
-    """How often a player's optimiser is called in one step of the game; of D under `loss_balanced`, how often at least."""
-    strategy = config.strategy
-    if strategy.name == "extragradient":
-        return 2
-    if player == "discriminator" and strategy.name in ("alternating", "unrolled"):
-        return strategy.discriminator_steps
-    return strategy.generator_steps if player == "generator" and strategy.name == "alternating" else 1
-
-
-def schedule_of(config: Config, player: str) -> optax.Schedule:
-    """A player's learning rate by the number of its own updates; the schedule spans the run."""
-    steps = max(1, config.steps) * updates_per_step(config, player)
-    return optimizers.SCHEDULES[config.ttur.schedule](getattr(config.ttur, f"{player}_lr"), steps=steps, warmup_steps=steps // 20)
-
-
-def build_learning_rates(config: Config) -> Callable[[Array], Metrics]:
-    """The learning rates of both players at a step of the game, for the metrics."""
-
-    def learning_rates(step: Array) -> Metrics:
-        return {
-            f"learning_rate/{player}": jnp.asarray(schedule_of(config, player)(step * updates_per_step(config, player)), jnp.float32)
-            for player in Players._fields
-        }
-
-    return learning_rates
-
-
-# The rules that divide by the root of a second moment, and can be told to keep it above 0; the others of OPTIMIZERS need not be.
-_ROOTS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    "adam": optax.adam,
-    "adamw": optax.adamw,
-    "amsgrad": optax.amsgrad,
-    "optimistic_adam": partial(optax.optimistic_adam_v2, nesterov=False),
-}
-
-
-def build_optimizer(config: Config) -> optax.GradientTransformation:
-    """One chain for each player: clipping, historical averaging, the rule, weight clipping, averages."""
-    ttur = config.ttur
-
-    def rule(player: str) -> optax.GradientTransformation:
-        name, rate = getattr(ttur, player), getattr(ttur, f"{player}_lr")
-        if name not in optimizers.OPTIMIZERS:
-            raise ConfigError(f"--ttur.{player} {name}: must be one of {', '.join(optimizers.OPTIMIZERS)}")
-        rate = rate if ttur.schedule == "constant" else schedule_of(config, player)
-        if name in _ROOTS and config.strategy.name == "unrolled":
-            # The unrolled steps are differentiated, and the root of a second moment of 0 has no finite derivative.
-            return _ROOTS[name](rate, b1=ttur.b1, b2=ttur.b2, eps_root=1e-16)
-        return optimizers.OPTIMIZERS[name](rate, b1=ttur.b1, b2=ttur.b2)
-
-    def chain(player: str) -> optax.GradientTransformation:
-        links = []
-        if ttur.clip_gradients:
-            links.append(optax.clip_by_global_norm(ttur.clip_gradients))
-        if ttur.adaptive_clip:
-            links.append(optax.adaptive_grad_clip(ttur.adaptive_clip))
-        if ttur.historical_averaging:
-            links.append(optimizers.historical_averaging(ttur.historical_averaging))
-        links.append(rule(player))
-        if player == "discriminator":
-            if ttur.clip_weights:
-                links.append(optimizers.clip_weights(ttur.clip_weights))
-            if ttur.target_discriminator:
-                links.append(optimizers.track_ema(ttur.target_decay))
-        elif ttur.ema_decay:
-            links.append(optimizers.track_ema(ttur.ema_decay, start_step=ttur.ema_start, warmup=ttur.ema_warmup))
-        return optax.chain(*links)
-
-    return optimizers.per_player(*(chain(player) for player in Players._fields))
 
 
 # The options of each row of STRATEGIES that the configuration sets.

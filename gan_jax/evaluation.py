@@ -194,7 +194,9 @@ def evaluate(
     fake, labels = sample_images(experiment, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
     if not source.is_images:
         return mode_records(fake, source, config, seed, ema)
-    with_labels = labels is not None and not BY_CLASS.isdisjoint(chosen)
+    # A code that was drawn for G (InfoGAN) is no class of the data.
+    of_classes = labels is not None and experiment.game.sample_labels is None
+    with_labels = of_classes and not BY_CLASS.isdisjoint(chosen)
     real = random_part(source, REFERENCE_LIMIT, with_labels=with_labels)
     held = None if source.held_out is None else random_part(source.held_out, count, with_labels=with_labels)
     shown = Part(fake, labels if with_labels else None, "samples").first(count if held is None else len(held.images))

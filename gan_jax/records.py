@@ -60,7 +60,7 @@ class Records:
 
     @functools.cached_property
     def _board(self) -> Any:
-        """The TensorBoard writer. Made with the first line: importing it takes a second, which the device's first steps hide."""
+        """The TensorBoard writer. Made with the first line: importing it is slow, which the device's first steps hide."""
         return tensorboard_writer(self._directory, self._first_step) if self._tensorboard else None
 
     def beside(self, bar: ProgressBar) -> None:

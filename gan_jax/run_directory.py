@@ -130,13 +130,19 @@ def cpus_allowed() -> int:
 
 
 def cpu_model() -> str:
-    """The model of the processor as the system names it: other models may have other vector units, and so other last bits."""
+    """The model of the processor, e.g. "AMD EPYC (family 25, model 17)": other models may have other vector units, and so other last bits.
+
+    The numbers tell apart what the system calls by one name.
+    """
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.lower().startswith(("model name", "hardware"))]
-    return names[0] if names else platform.machine()
+    pairs = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    found = dict(reversed(pairs))  # of each name the first
+    name = found.get("model name") or found.get("hardware") or platform.machine()
+    numbers = [f"{word} {found[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def commit() -> str:

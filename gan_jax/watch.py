@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,9 @@ import numpy as np
 import optax
 
 from gan_jax import metrics, monitor, pictures, run_directory
-from gan_jax.build import Experiment
+from gan_jax.build import Experiment, build
 from gan_jax.checkpoint import Checkpointer
-from gan_jax.config import Config, save_config
+from gan_jax.config import Config, ConfigError, check, save_config
 from gan_jax.evaluation import extractor_of, needs_context
 from gan_jax.gan import sampling_params
 from gan_jax.models import MODELS
@@ -26,7 +28,7 @@ from gan_jax.pieces import GameState
 from gan_jax.run_directory import FINDINGS, METRICS, JsonLines
 from gan_jax.typing import Array, Players, PyTree
 
-REPLAYED = 5000  # records that a resumed run goes through again, in about a second
+REPLAYED = 5000  # records that a resumed run goes through again
 
 
 def describe_setting(config: Config, experiment: Experiment, params: Players, opt_state: GameState, steps: int) -> Setting:
@@ -44,7 +46,6 @@ def describe_setting(config: Config, experiment: Experiment, params: Players, op
     else:
         penalised = config.penalty.r1 or config.penalty.r2 or config.penalty.zero_centered or config.penalty.dragan
         lipschitz = "penalty" if penalised else "none"
-    known = tuple(MODELS[config.model.name].options)
     normalises = bool(jax.tree.leaves(opt_state.networks.discriminator.get("batch_stats", {})))
     return Setting(
         loss=config.loss.name,
@@ -58,9 +59,22 @@ def describe_setting(config: Config, experiment: Experiment, params: Players, op
         past_fakes=bool(config.inputs.replay_size or config.strategy.pool_size),
         scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
         freeze=Players(config.strategy.freeze_generator, config.strategy.freeze_discriminator),
-        model_options=known,
-        discriminator_batch_norm=normalises and "discriminator_norm" in known,
+        accepts=partial(accepts_flags, config, experiment.game.image_shape, experiment.game.num_classes),
+        discriminator_batch_norm=normalises and "discriminator_norm" in MODELS[config.model.name].options,
     )
+
+
+def accepts_flags(config: Config, image_shape: tuple[int, ...], num_classes: int, line: str) -> bool:
+    """Whether a configuration makes a game with a line of flags added, e.g. "--penalty.r1 1"; True where tyro is not there to read it."""
+    try:
+        import tyro
+    except ModuleNotFoundError:
+        return True
+    try:
+        build(check(tyro.cli(Config, args=shlex.split(line), default=config, console_outputs=False)), image_shape, num_classes)
+    except (ConfigError, SystemExit):
+        return False
+    return True
 
 
 def _normalised(config: Config, player: str) -> bool:

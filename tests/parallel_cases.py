@@ -39,7 +39,7 @@ from gan_jax.parallel import PLACEMENTS, make_placement, place, state_shardings
 from gan_jax.typing import Players
 
 RNG = jax.random.key(3)
-# float32 sums in another order: the relative error of a gradient of these networks is mostly below 1e-6, at worst 7e-6.
+# float32 sums in another order: the relative error of a gradient of these networks is mostly below 1e-6 (docs/data/parallel.jsonl).
 ROUNDING = 1e-5
 NEARBY = 4 * float(jnp.finfo(jnp.float32).eps)  # four to eight roundings
 DRAWS = 32

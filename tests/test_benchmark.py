@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -102,6 +103,22 @@ def test_where_the_system_does_not_say_all_cores_are_allowed(monkeypatch):
     assert 1 <= run_directory.cpus_allowed() <= os.cpu_count()
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # as on macOS
     assert run_directory.cpus_allowed() == os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("text", "model"),
+    [
+        (
+            "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n",
+            "AMD EPYC (family 25, model 17)",
+        ),
+        ("processor\t: 0\nHardware\t: BCM2835\n", "BCM2835"),
+        ("", platform.machine()),
+    ],
+)
+def test_processors_of_one_name_are_told_apart(text, model, monkeypatch):
+    monkeypatch.setattr(run_directory.Path, "read_text", lambda path, **options: text)
+    assert run_directory.cpu_model() == model
 
 
 @pytest.mark.parametrize("name", [name for name, workload in WORKLOADS.items() if workload.kind != "pipeline"])

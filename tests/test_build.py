@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.build import build, build_game, build_learning_rates, build_optimizer, model_options
+from gan_jax.build import build, build_game, model_options
+from gan_jax.build_optimizer import build_learning_rates, build_optimizer
 from gan_jax.config import Config, ConfigError, InputConfig, LossConfig, ModelConfig, PenaltyConfig, StrategyConfig, TturConfig, check
 from gan_jax.losses import RELATIVISTIC
 from gan_jax.optimizers import OPTIMIZERS
@@ -84,6 +85,7 @@ def test_every_switch_makes_a_step(groups):
             "--ttur.schedule cosine: .* take --ttur.schedule constant",
         ),
         ({"strategy": {"name": "unrolled"}, "ttur": {"adaptive_clip": 0.1}}, "--ttur.adaptive-clip"),
+        ({"inputs": {"replay_size": 64}, "penalty": {"latent_consistency": 1.0}}, "--inputs.replay-size: --penalty.latent-consistency"),
         ({"strategy": {"name": "simultaneous", "pool_size": 2}}, "--strategy.pool-size"),
         ({"strategy": {"name": "simultaneous", "generator_steps": 2}}, "--strategy.generator-steps"),
     ],
@@ -104,6 +106,7 @@ def test_what_would_part_an_image_from_its_pair_is_refused(name):
     """D sees a map, a mask or a small image of each image: what moves the one alone tells D nothing of how they fit."""
     for groups, message in [
         ({"inputs": {"pack": 2}}, f"--inputs.pack: packed samples of {name}"),
+        ({"inputs": {"replay_size": 64}}, f"--inputs.replay-size: a past fake of {name}"),
         ({"inputs": {"ada": 0.6}}, "--inputs.ada 0.6: moves the images"),
         ({"inputs": {"diff_augment": "color,translation"}}, "--inputs.diff-augment color,translation: moves the images"),
         ({"penalty": {"consistency": 10.0}}, "--penalty.consistency 10.0: moves the images"),

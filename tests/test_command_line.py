@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gan_jax.config import save_config
+from gan_jax.contexts import CONTEXTS
+from gan_jax.data import load_source
+from gan_jax.pictures import load_png, to_uint8
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "--evaluation.samples", "0", "--no-tensorboard"]
@@ -264,6 +268,7 @@ def test_a_run_its_resumption_and_its_refusals(script, tmp_path):
     assert script("train", "--resume", "auto", "dcgan_mnist", "--out", "whole", "--steps", "6")[0] == 0
     assert script("sample", "run", "--count", "4", "--interpolate", "3")[0] == 0
     assert_one_line(script("sample", "run", "--label", "3"), "--label 3")
+    assert_one_line(script("sample", "run", "--pairs"), "--pairs: the model dcgan is given no image")
     assert_one_line(script("evaluate", "run", "--metrics", "beauty"), "--metrics beauty", "frechet_distance")
     assert_one_line(script("evaluate", "nothing"), "nothing")
 
@@ -381,3 +386,31 @@ def test_the_launcher_chooses_one_place_for_all_its_starts(tmp_path, monkeypatch
     assert launch.in_one_place(["--config", "saved.yaml"]) == ["--config", "saved.yaml", "--out", "runs/grid"]
     for flags in (["ring", "--out=x"], ["ring", "--out", "x"], ["--resume", "auto", "ring"]):
         assert launch.in_one_place(flags) == flags
+
+
+def test_what_a_model_is_given_stands_beside_its_answer(script, tmp_path):
+    flags = [
+        "--data.source",
+        "mnist5k",
+        "--steps",
+        "1",
+        "--sample-every",
+        "0",
+        "--batch-size",
+        "2",
+        "--model.width",
+        "2",
+        "--no-tensorboard",
+    ]
+    assert script("train", "pix2pix", "--out", "run", *flags, "--evaluation.samples", "0", "--no-tensorboard")[0] == 0
+    assert script("sample", "run", "--pairs", "--count", "3", "--format", "npz", "--out", "pairs.npz")[0] == 0
+    images = np.load(tmp_path / "pairs.npz")["images"]
+    assert images.shape == (9, 32, 32, 1)
+    real = load_source("mnist5k").held_out.images[:3]
+    np.testing.assert_array_equal(images[6:], real)
+    edges = CONTEXTS["image"](None, real.astype(np.float32) / 127.5 - 1)
+    np.testing.assert_array_equal(images[:3], to_uint8(np.asarray(edges)))
+    assert script("sample", "run", "--pairs", "--count", "3", "--out", "pairs.png")[0] == 0
+    assert load_png(tmp_path / "pairs.png").shape == (2 * (3 * 34 + 2), 2 * (3 * 34 + 2), 1)
+    assert_one_line(script("sample", "run", "--interpolate", "3"), "the model pix2pix draws from images")
+    assert_one_line(script("sample", "run", "--pairs", "--diagram", "j"), "--pairs: goes without")

@@ -237,3 +237,22 @@ def test_figure_is_drawn(tmp_path):
     out = tmp_path / "dirac.png"
     dirac.draw({name: np.random.default_rng(0).normal(size=(5, 2)) for name in dirac.METHODS}, out)
     assert out.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_page_has_the_radii_of_the_committed_rows():
+    lines = (SCRIPT.parent.parent / "docs" / "dirac.md").read_text().splitlines()
+    kept = [json.loads(line) for line in (SCRIPT.parent.parent / "docs" / "data" / "dirac.jsonl").read_text().splitlines()]
+    radius = {(row["method"], row["updates"]): row["radius"] for row in kept}
+    assert len(radius) == len(kept) == 2 * len(dirac.METHODS)
+    for method in dirac.METHODS:
+        (line,) = [line for line in lines if line.startswith(f"| `{method}` |")]
+        cells = [cell.strip() for cell in line.split("|")]
+        assert cells[2:4] == [f"{radius[method, updates]:.2g}" for updates in ("simultaneous", "alternating")]
+
+
+def test_rows_are_added_to_a_file(tmp_path, capsys):
+    for _ in range(2):
+        dirac.main(["--method", "r1", "--steps", "3", "--rows", str(tmp_path / "rows.jsonl")])
+    first, second = (tmp_path / "rows.jsonl").read_text().splitlines()
+    assert first == second
+    assert json.loads(first).keys() >= {"method", "updates", "steps", "radius"}

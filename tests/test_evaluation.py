@@ -73,8 +73,9 @@ CLASSES = 3
 class Stub:
     """A game whose samples are given: image n of `images` (float in [-1, 1]) for sample n of a batch; notes what it was asked."""
 
-    def __init__(self, images, num_classes=CLASSES, context=False):
+    def __init__(self, images, num_classes=CLASSES, context=False, sample_labels=None):
         self.images, self.num_classes, self.image_shape = images, num_classes, images.shape[1:]
+        self.sample_labels = sample_labels
         self.asked = []
         self.context = (lambda rng, real: real * 0.5) if context else (lambda rng, real: None)
 
@@ -204,6 +205,15 @@ def test_what_held_out_images_do_not_allow_is_refused_in_one_line(digits):
         ConfigError, match=r"^--metrics intra_class\S+ ms_ssim: of the real images beside.*class 1 needs at least 2 images; got 1$"
     ):
         evaluated(Stub(as_float(digits.images)), source, 60, ["intra_class_frechet_distance", "ms_ssim"])
+
+
+def test_codes_are_no_classes(digits):
+    """A generator of codes that were drawn for it is not measured by class; diversity is that of the whole."""
+    stub = Stub(as_float(digits.images), sample_labels=lambda rng, shape: None)
+    with pytest.raises(ConfigError, match="needs fake_labels and real_labels"):
+        evaluated(stub, digits, 60, ["intra_class_frechet_distance"])
+    codes, plain = (evaluated(each, digits, 60, ["ms_ssim"])["ms_ssim"] for each in (stub, Stub(stub.images, num_classes=0)))
+    assert codes == plain
 
 
 def test_a_home_that_is_not_there_costs_no_metrics(digits, monkeypatch):

@@ -87,6 +87,8 @@ def test_every_file_is_in_a_known_room():
         | {
             "__init__",
             "build",
+            "build_optimizer",
+            "combinations",
             "config",
             "terms",
             "run",

@@ -40,6 +40,16 @@ def test_a_run_does_not_depend_on_its_neighbours():
     assert together[0]["reverse_kl"] != together[1]["reverse_kl"]
 
 
+def test_a_run_watched_is_the_run_unwatched():
+    config = mixtures.replaced(tiny(), {"steps": mixtures.CHUNK + 3})
+    first, last = mixtures.watch_seeds(config, [4], samples=40, every=mixtures.CHUNK)
+    assert [row["steps"] for row in first + last] == [mixtures.CHUNK, mixtures.CHUNK + 3]
+    alone = mixtures.play_seeds(config, [4], samples=40)
+    assert {**alone[0], "milliseconds": None} == {**last[0], "milliseconds": None}
+    short = mixtures.play_seeds(mixtures.replaced(config, {"steps": mixtures.CHUNK}), [4], samples=40)
+    assert {**short[0], "milliseconds": None} == {**first[0], "milliseconds": None}
+
+
 def test_measure_counts_by_hand():
     source = load_ring(count=10)
     exact = mixtures.measure(np.repeat(source.centers, 3, axis=0), source)
@@ -87,13 +97,13 @@ def test_label_names_what_was_changed():
 
 
 def test_table_of_rows():
-    common = {"data": "ring", "protocol": "short", "name": "plain", "milliseconds": 0.5}
+    common = {"data": "ring", "protocol": "short", "name": "plain", "steps": 2500, "milliseconds": 0.5}
     rows = [
         common | {"seed": 0, "modes": 8, "high_quality": 0.9, "reverse_kl": 0.1},
         common | {"seed": 1, "modes": 6, "high_quality": 0.7, "reverse_kl": None},
     ]
     # Sample deviations of (8, 6) and (90, 70): sqrt(2) and 10 sqrt(2).
-    expected = "| ring | short | plain | 2 | 7.0 ± 1.4 of 8 | 1 of 2 | 80.0 ± 14.1 | 0.100 (1 failed) | 0.50 |"
+    expected = "| ring | short | plain | 2,500 | 2 | 7.0 ± 1.4 of 8 | 1 of 2 | 80.0 ± 14.1 | 0.100 (1 failed) | 0.50 |"
     assert mixtures.table(rows).splitlines()[2] == expected
 
 
@@ -102,12 +112,19 @@ def test_the_page_has_the_table_of_costs():
     assert strategy_costs.table(json.loads(strategy_costs.OUT.read_text())) in page
 
 
+def test_the_page_has_the_table_of_what_the_strategies_reach():
+    page = (EXPERIMENTS.parent / "docs" / "strategies.md").read_text()
+    rows = mixtures.read_rows(EXPERIMENTS.parent / "docs" / "data" / "strategies.jsonl")
+    assert load_script("strategy_mixtures").table(rows) in page
+
+
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
         (["triangle"], "invalid choice: 'triangle'"),
         (["--table", "missing.jsonl"], "--table missing.jsonl: there is no such file"),
         (["ring", "--seeds", "0"], "--seeds 0, --devices 1: must be at least 1"),
+        (["ring", "--protocol", "short", "--every", "700"], "--every 700: must be a multiple of 500"),
         (["ring", "--protocol", "short", "--inputs.pack", "3"], "--batch-size 128: must be a multiple of 3"),
         (["ring", "--protocol", "short", "--seeds", "3", "--devices", "2"], "--seeds 3: must be a multiple of --devices 2"),
     ],

@@ -27,11 +27,6 @@ from gan_jax.models import MODELS
 from gan_jax.optimizers import average_gradients
 from gan_jax.parallel import (
     PLACEMENTS,
-    CommunicationModel,
-    PeerLost,
-    Traffic,
-    hosts,
-    losing_peers,
     make_placement,
     place,
     state_shardings,
@@ -406,84 +401,11 @@ def test_devices_are_not_part_of_a_runs_identity_but_local_statistics_are():
     assert of(placement="pmap", statistics="local")["parallel.statistics"] == "local"
 
 
-HLO = """HloModule jit_step, num_partitions=3
-  %all-reduce.1 = f32[128,4]{1,0} all-reduce(%a), channel_id=1, replica_groups={{0,1,2,3}}, use_global_device_ids=true
-  %all-reduce.2 = (f32[8]{0}, /*index=1*/bf16[4]{0}) all-reduce(%b, %c), channel_id=2, replica_groups=[1,4]<=[4], to_apply=%add
-  %ag = f32[64]{0} all-gather(%d), channel_id=3, replica_groups=[2,4]<=[8], dimensions={0}
-  %rs = f32[16]{0} reduce-scatter(%e), channel_id=4, replica_groups={{0,1},{2,3}}, dimensions={0}
-  %cp = (u8[10]{0}, u8[10]{0}) collective-permute-start(%f), channel_id=5, source_target_pairs={{0,1}}
-  %done = u8[10]{0} collective-permute-done(%cp)
-  %fusion = f32[9]{0} fusion(%all-reduce.1), kind=kLoop, calls=%computation
-  %all = f32[3]{0} all-gather(%g), channel_id=6, replica_groups={}, dimensions={0}
-  %ags = ((f32[8]{0}, f32[4]{0}), (f32[32]{0}, f32[16]{0})) all-gather-start(%h, %i), channel_id=7, replica_groups={{0,1,2,3}}
-  %one = (bf16[2,3]{1,0:T(8,128)(2,1)}, bf16[8,3]{1,0:T(8,128)(2,1)}) all-gather-start(%j), channel_id=8, replica_groups=[1,4]<=[4]
-"""
-
-
-def test_traffic_is_read_from_a_program():
-    assert traffic(HLO) == [
-        Traffic("all-reduce", 128 * 4 * 4, 4),
-        Traffic("all-reduce", 8 * 4 + 4 * 2, 4),
-        Traffic("all-gather", 16 * 4, 4),
-        Traffic("reduce-scatter", 32 * 4, 2),
-        Traffic("collective-permute", 10, 3),
-        Traffic("all-gather", 4, 3),
-        Traffic("all-gather", 8 * 4 + 4 * 4, 4),  # combined by the compiler: both operands
-        Traffic("all-gather", 2 * 3 * 2, 4),
-    ]
-
-
-def test_cost_on_a_ring_by_hand():
-    # 8 devices, 100 bytes at 10 bytes/s, messages of 1 s: 2 * 7/8 * 10 + 14 = 31.5; all-gather 7 * 10 + 7; permute 10 + 1.
-    model = CommunicationModel(bandwidth=10.0, latency=1.0)
-    assert model.seconds([Traffic("all-reduce", 100, 8)], 8) == 31.5
-    assert model.seconds([Traffic("all-gather", 100, 8), Traffic("collective-permute", 100, 0)], 8) == 77 + 11
-    assert model.seconds([Traffic("reduce-scatter", 100, 8)], 8) == 8.75 + 7
-    assert model.seconds([Traffic("all-reduce", 100, 1)], 1) == 0
-
-
 def test_no_placement_name_is_unknown_to_the_configuration():
     kinds = re.findall(r"\w+", str(ParallelConfig.__annotations__["placement"]))
     assert set(PLACEMENTS) <= set(kinds)
     with pytest.raises(ValueError, match=r"--parallel\.placement xmap: must be one of jit, shard_map, pmap"):
         make_placement("xmap")
-
-
-@pytest.mark.parametrize(
-    ("error", "raised"),
-    [
-        (jax.errors.JaxRuntimeError("UNKNOWN: Gloo AllReduce failed: Connection reset by peer"), PeerLost),
-        (ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"), PeerLost),
-        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes."), jax.errors.JaxRuntimeError),
-        (jax.errors.JaxRuntimeError("INVALID_ARGUMENT: Executable expected 3 arguments"), jax.errors.JaxRuntimeError),
-        (ValueError("RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes."), ValueError),
-        (ValueError("the batch must hold a multiple of 4 examples"), ValueError),
-    ],
-)
-def test_only_what_another_process_caused_is_a_lost_peer(monkeypatch, error, raised):
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
-    with (
-        pytest.raises(raised, match="another process of this run is gone" if raised is PeerLost else re.escape(str(error))),
-        losing_peers(),
-    ):
-        raise error
-    monkeypatch.setattr(jax, "process_count", lambda: 1)
-    with pytest.raises(type(error), match=re.escape(str(error))), losing_peers():
-        raise error
-
-
-def test_an_error_of_one_process_ends_it_without_waiting_for_the_others(monkeypatch):
-    """JAX would wait for them to say farewell, and they for this one."""
-    happened = []
-    monkeypatch.setattr(jax.distributed, "initialize", lambda **options: None)
-    monkeypatch.setattr(jax.config, "update", lambda name, value: None)
-    monkeypatch.setattr(hosts, "leave", lambda status: happened.append(status))
-    monkeypatch.setattr(sys, "excepthook", lambda *error: happened.append(error))
-    hosts.start("")
-    hosts.start("localhost:1", num_processes=2, process_id=0)
-    error = (MemoryError, MemoryError("no memory"), None)
-    sys.excepthook(*error)
-    assert happened == [error, 1]
 
 
 def test_several_cpu_devices_have_one_thread_each():

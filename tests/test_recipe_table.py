@@ -55,9 +55,28 @@ def test_runs_that_differ_in_the_seed_make_one_line(tmp_path):
     runs = [make_run(tmp_path / name, seed=seed, distance=distance, width=width) for name, (seed, distance, width) in chosen.items()]
     found = recipe_table.tables([recipe_table.row_of(run) for run in runs])
     # 10 and 16 (a run played again stands for the one before): mean 13, deviation sqrt(2 * 3^2) = 4.2.
-    assert "| `cgan` | 0, 1 | 3,000 | 300 | 13.0 ± 4.2 | 0.50 ± 0.00 | - |" in found["own length"]
-    assert "| `cgan` | 0 | 3,000 | 300 | 30.0 | 0.50 |" in found["shorter"]
-    assert "| real images, held out | | | | 7.5 |" in found["own length"]
+    assert "| `cgan` | 0, 1 | 3,000 | some CPU | 300 | 13.0 ± 4.2 | 0.50 ± 0.00 | - |" in found["own length"]
+    assert "| `cgan` | 0 | 3,000 | some CPU | 300 | 30.0 | 0.50 |" in found["shorter"]
+    assert "| real images, held out | | | | | 7.5 |" in found["own length"]
+
+
+def test_the_time_is_that_of_one_processor(tmp_path):
+    first = recipe_table.row_of(make_run(tmp_path / "a", seed=0))
+    other = recipe_table.row_of(make_run(tmp_path / "b", seed=1, cpu="slower CPU", processor_seconds=900.0))
+    assert "| `cgan` | 0, 1 | 3,000 | some CPU | 300 |" in recipe_table.tables([first, other])["own length"]
+
+
+def test_games_of_different_data_have_their_real_images_beside_them():
+    common = {"recipe": "pix2pix", "changes": {}, "steps": 10, "cpu": "some CPU", "processor_seconds": 5.0}
+    rows = [
+        common | {"seed": seed, "metrics": {"sliced_wasserstein": 40.0 + seed}, "real": {"sliced_wasserstein": 10.4}} for seed in (0, 2)
+    ]
+    rows.append(common | {"recipe": "r3gan", "seed": 0, "metrics": {"sliced_wasserstein": 18.0}, "real": {"sliced_wasserstein": 12.1}})
+    found = recipe_table.tables(rows)["pixels"].splitlines()
+    assert found[2:] == [
+        "| `pix2pix` | 0, 2 | 10 | some CPU | 5 | 41.0 ± 1.4 (real: 10.4) | - |",
+        "| `r3gan` | 0 | 10 | some CPU | 5 | 18.0 (real: 12.1) | - |",
+    ]
 
 
 def test_tables_go_between_their_marks():

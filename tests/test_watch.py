@@ -130,6 +130,15 @@ def test_slope_of_a_linear_critic_is_its_weights_norm():
     assert "samples/ema_progress" not in figures  # nothing has moved yet
 
 
+def test_advice_that_would_be_refused_is_not_accepted():
+    pytest.importorskip("tyro")
+    config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="least_squares"))
+    experiment = build(config, (2,))
+    setting = describe_setting(config, experiment, *jax.eval_shape(experiment.gan.init, jax.random.key(0)), 24)
+    lines = ("--penalty.r1 1", "--inputs.ada 0.6", "--model.up nearest", "--ttur.b1 0", "--inputs.diff-augment color", "--data.missing 1")
+    assert [line for line in lines if setting.accepts(line)] == ["--penalty.r1 1", "--ttur.b1 0"]
+
+
 def test_progress_of_an_average():
     # The average has gone 1 of 4 steps of the way.
     assert float(ema_progress({"a": jnp.array([1.0, 1.0])}, {"a": jnp.array([1.0, 4.0])}, {"a": jnp.array([1.0, 0.0])})) == 0.25

@@ -114,7 +114,7 @@ def memorized_share(fake, train) -> float:
 
 def _distinct(matrix: np.ndarray) -> np.ndarray:
     """The rows of a matrix in their order, each once."""
-    # Compared as bytes, which takes a thirtieth of the time of `np.unique(axis=0)`; + 0 gives -0 the bytes of 0.
+    # Compared as bytes, which is far faster than `np.unique(axis=0)`; + 0 gives -0 the bytes of 0.
     rows = np.ascontiguousarray(matrix + 0)
     _, first = np.unique(rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0], return_index=True)
     return matrix[np.sort(first)]

@@ -143,7 +143,7 @@ def frechet_distance_from_moments(real: Moments, fake: Moments) -> float:
 
 def _trace_of_root(first: np.ndarray, second: np.ndarray) -> float:
     # Any factor with factor @ factor.T == first will do, as the eigenvalues are those of first @ second. Cholesky costs
-    # a tenth of an eigen-decomposition, but exists only at full rank; near it the decomposition is the safer one.
+    # less than an eigen-decomposition, but exists only at full rank; near it the decomposition is the safer one.
     factor = None
     try:
         factor = np.linalg.cholesky(first)

@@ -25,7 +25,7 @@ def as_network(module: nn.Module, *, player: str | None = None) -> Network:
     `labels`, `context` and `train` reach the module only where its `__call__` names them, so an unconditional
     model may be handed labels, which it ignores. Collections other than "params" (batch statistics, ...) are the
     state; with `train=False` the state that comes back is the one that went in. `init` may be jitted, and should
-    be: run eagerly it takes seconds.
+    be: it is slow run eagerly.
 
     Args:
         module: called as `module(inputs, labels=None, context=None, *, train=True)`; returns an array,

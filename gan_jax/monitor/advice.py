@@ -1,6 +1,5 @@
 """What each finding means, what usually causes it, and which flags usually help. One row a finding, in the order of urgency."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,18 +11,15 @@ SLOPE_CONTROLS = ("--transform.spectral-norm discriminator", "--penalty.r1 1", "
 def fitting(advice: Sequence[str], setting: Setting) -> list[str]:
     """The lines of advice that can be typed for a run, as they have to be typed there.
 
-    A line that sets an option which the run's model does not have is left out. What controls D's slope does not go with batch norm in D,
-    which undoes it: where D has it, such a line also takes it out.
+    A line that the run's configuration would be refused with is left out. What controls D's slope does not go with batch norm in D, which
+    undoes it: where D has it, such a line also takes it out.
     """
     lines = []
     for line in advice:
-        options = re.findall(r"--model\.(\S+)", line)
-        if setting.model_options is not None and any(option.replace("-", "_") not in setting.model_options for option in options):
-            continue
         controls = any(flag in line for flag in SLOPE_CONTROLS)
         without = "--model.discriminator-norm none"
         lines.append(f"{line} {without}" if controls and setting.discriminator_batch_norm and without not in line else line)
-    return lines
+    return [line for line in lines if setting.accepts(line)]
 
 
 class Row(NamedTuple):

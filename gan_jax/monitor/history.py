@@ -38,7 +38,7 @@ class Setting(NamedTuple):
         scale_free: `Players` of whether a player's weights are normalised (spectral or weight normalisation), so that its
             function does not depend on their size, and the norm of its gradient is arbitrary.
         freeze: `Players` of the number of first steps in which a player is not to move.
-        model_options: the options that the model has, for advice that can be typed; None where nobody knows.
+        accepts: whether the run could be played with a line of flags added, for advice that can be typed.
         discriminator_batch_norm: whether the discriminator normalises over the batch, and can be told not to.
     """
 
@@ -53,7 +53,7 @@ class Setting(NamedTuple):
     past_fakes: bool = True
     scale_free: Players = Players(False, False)
     freeze: Players = Players(0, 0)
-    model_options: tuple[str, ...] | None = None
+    accepts: Callable[[str], bool] = lambda line: True
     discriminator_batch_norm: bool = False
 
 

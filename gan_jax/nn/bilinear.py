@@ -7,7 +7,7 @@ are bilinear, and the derivative of each is the other two:
     <g, F(x, w)>:  T(g, w), DW(x, g)      <g, T(y, w)>:  F(g, w), DW(g, y)      <g, DW(x, y)>:  T(y, g), F(x, g)
 
 so that every derivative of every order is again one of three maps for which a fast form is known. Left to itself, XLA:CPU
-runs the weight gradient of a transposed convolution, and with it every double backward, fifty times slower.
+runs the weight gradient of a transposed convolution, and with it every double backward, many times slower.
 
 Only reverse-mode differentiation is defined (`jax.grad`, `jax.vjp`, in any nesting; not `jax.jvp`, `jax.jacfwd`,
 `jax.hessian`); a Hessian-vector product is reverse over reverse. `vmap` folds the mapped axis into the batch or the channels

@@ -45,7 +45,7 @@ def test_is_unbiased_and_its_standard_error_is_calibrated(reals, fakes, size, di
 
 
 # 100 rows in subsets of 100 are always the same rows; where only one set is short (the reals beside 300 collapsed fakes), what the
-# spread over subsets claims was a tenth of the deviation.
+# spread over subsets claims is far below the deviation.
 @pytest.mark.parametrize(("reals", "fakes", "scale"), [(100, 100, 1.3), (125, 125, 1.3), (199, 199, 1.3), (100, 300, 0.3), (300, 100, 1.3)])
 def test_no_standard_error_where_subsets_are_nearly_the_same_rows(reals, fakes, scale):
     generator = np.random.default_rng(1)
