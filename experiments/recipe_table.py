@@ -8,8 +8,10 @@ A row says what was played (recipe, seed, the flags in which it differs from the
 samples and of held-out real images. Runs that differ in nothing but the seed make one line: mean ± sample standard deviation.
 """
 
+import ast
 import dataclasses
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -113,13 +115,29 @@ def table(chosen: Sequence[Sequence[dict[str, Any]]], columns: dict[str, tuple[s
 
 
 def tables(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Name -> table: digits at the recipes' own length, digits otherwise, and what is measured in pixels."""
+    """Name -> table: digits at the recipes' own length, digits otherwise, what is measured in pixels, and what the papers say."""
     of_digits = [game for game in games(rows) if "classifier_fd" in game[0]["metrics"]]
     return {
         "own length": table([game for game in of_digits if not game[0]["changes"]], DIGITS),
         "shorter": table([game for game in of_digits if game[0]["changes"]], DIGITS),
         "pixels": table([game for game in games(rows) if "classifier_fd" not in game[0]["metrics"]], PIXELS, beside=True),
+        "papers": paper_table(),
     }
+
+
+def fields_of(docstring: str) -> dict[str, str]:
+    """The named lines at the end of a recipe's docstring (Takes, Reaches, Paper, Differs), each with what continues it."""
+    found = re.split(r"^(Takes|Reaches|Paper|Differs):", docstring, flags=re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in zip(found[1::2], found[2::2], strict=True)}
+
+
+def paper_table() -> str:
+    """What the papers report, and how each recipe differs, from the docstrings of the recipes."""
+    lines = ["| recipe | the paper's figure | the recipe differs by |", "|---|---|---|"]
+    for path in sorted(command_line.RECIPES.glob("[a-z]*.py")):
+        fields = fields_of(ast.get_docstring(ast.parse(path.read_text())) or "")
+        lines.append(f"| `{path.stem}` | {fields['Paper']} | {fields['Differs']} |")
+    return "\n".join(lines)
 
 
 def filled(text: str, found: dict[str, str]) -> str:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from small_recipes import RECIPES, shrunk, started
+from test_command_line import load_script
 
 from gan_jax.config import from_dict, to_dict
 
@@ -57,7 +58,11 @@ def test_recipe_can_be_traced(name):
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_recipe_opens_with_its_command(name):
     path = Path(__file__).parents[1] / "experiments" / "recipes" / f"{name}.py"
-    assert f"python experiments/train.py {name}" in ast.get_docstring(ast.parse(path.read_text()))
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert f"python experiments/train.py {name}" in docstring
+    fields = load_script("recipe_table").fields_of(docstring)
+    assert list(fields) == ["Takes", "Reaches", "Paper", "Differs"]
+    assert all(fields.values())
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

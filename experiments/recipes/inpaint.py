@@ -4,10 +4,10 @@
     python experiments/train.py inpaint --loss.vgg vgg16.safetensors --loss.perceptual 0.05 --loss.style 0.02
     python experiments/train.py inpaint --seed 0    # L1, total variation and the adversarial loss only
 
-Differs from the paper: Fashion-MNIST at 32x32; the weights are such that the terms begin of one size.
-
 Takes:    not run at this length, which is meant for a GPU
 Reaches:  filled squares that go on through the picture after 400 steps; see docs/recipes.md
+Paper:    mean l1 error 9.1%, l2 1.6% on Places2, free-form masks (Yu et al., "Free-form image inpainting with gated convolution")
+Differs:  Fashion-MNIST at 32x32; the weights are such that the terms begin of one size
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, TransformConfig

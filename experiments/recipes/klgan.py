@@ -4,6 +4,7 @@
 
 Takes:    356 s of processor time, one CPU core
 Reaches:  classifier_fd 35.0 (real held-out digits: 7.6; dcgan_mnist: 34.0 ± 2.9); seed 0
+Paper:    no counterpart
 Differs:  no published counterpart: DCGAN's networks, the VAE's bound at weight 1e-3
 """
 

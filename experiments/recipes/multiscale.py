@@ -4,6 +4,7 @@
 
 Takes:    not run at this length
 Reaches:  classifier_fd 152 after 560 steps with a narrower D; see docs/recipes.md
+Paper:    Cityscapes, read by a segmentation network: 83.8% of the pixels, mean IoU 0.639
 Differs:  two scales, DCGAN's networks and digits in place of pix2pixHD's three and street scenes
 """
 

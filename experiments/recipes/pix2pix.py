@@ -2,10 +2,10 @@
 
     python experiments/train.py pix2pix --seed 0
 
-Differs from the paper: Fashion-MNIST at 32x32; the edges are Sobel's.
-
 Takes:    not run at this length, which is meant for a GPU
 Reaches:  see docs/recipes.md for a shorter run
+Paper:    Cityscapes, read by a segmentation network: 66% of the pixels, IoU of a class 0.17
+Differs:  Fashion-MNIST at 32x32; the edges are Sobel's
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig

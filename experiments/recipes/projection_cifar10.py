@@ -4,11 +4,10 @@
     python experiments/train.py projection_cifar10 --seed 0
     python experiments/evaluate.py runs/projection_cifar10 --extractor inception_v3 --weights FILE --samples 50000
 
-Published: FID 10.84 +- 0.03, Inception score 8.25 +- 0.13 (torch-mimicry's cGAN-PD, 50,000 samples against the training images).
-Differs: samples come from the moving average of G.
-
 Takes:    not run here: meant for a GPU, and the data could not be downloaded
 Reaches:  not known
+Paper:    FID 10.84 ± 0.03, Inception score 8.25 ± 0.13 (torch-mimicry's cGAN-PD, 50,000 samples against the training images)
+Differs:  samples come from the moving average of G
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, StrategyConfig, TransformConfig, TturConfig

@@ -4,11 +4,10 @@
     python experiments/train.py sngan_celeba --seed 0
     python experiments/evaluate.py runs/sngan_celeba --extractor inception_v3 --weights FILE --samples 50000
 
-Published: FID 5.71 +- 0.02 (torch-mimicry, 50,000 samples against all images). Differs: samples come from the moving average of G;
-images are cut to their centre and scaled.
-
 Takes:    not run here: meant for a GPU, and the data could not be downloaded
 Reaches:  not known
+Paper:    FID 5.71 ± 0.02 (torch-mimicry, 50,000 samples against all images)
+Differs:  samples come from the moving average of G; images are cut to their centre and scaled
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, StrategyConfig, TransformConfig, TturConfig

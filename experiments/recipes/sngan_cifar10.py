@@ -4,11 +4,11 @@
     python experiments/train.py sngan_cifar10 --seed 0
     python experiments/evaluate.py runs/sngan_cifar10 --extractor inception_v3 --weights FILE --samples 10000
 
-Published: FID 21.7 +- 0.21 (5,000 samples against the 10,000 test images), Inception score 8.22 +- 0.05; 16.77 +- 0.04 in
-torch-mimicry (50,000 samples against the training images). Differs: samples come from the moving average of G.
-
 Takes:    not run here: meant for a GPU, and the data could not be downloaded
 Reaches:  not known
+Paper:    FID 21.7 ± 0.21 (5,000 samples against the 10,000 test images), Inception score 8.22 ± 0.05; 16.77 ± 0.04 in
+          torch-mimicry (50,000 samples against the training images)
+Differs:  samples come from the moving average of G
 """
 
 from gan_jax.config import Config, DataConfig, LossConfig, ModelConfig, StrategyConfig, TransformConfig, TturConfig

@@ -6,6 +6,7 @@
 
 Takes:    not run at this length
 Reaches:  classifier_fd 17.6 given real small images, 119 in sequence, after 1,000 steps; see docs/recipes.md
+Paper:    Inception score 3.70 ± 0.04 on CUB birds, given texts (StackGAN)
 Differs:  one step of 8x8 to 32x32, without text and without Laplacian residuals
 """
 
