@@ -260,4 +260,6 @@ def refusals(values):
         refuse(name in PAIRED and field(values, path), path)
     refuse(name in PAIRED and "translation" in values["inputs"]["diff_augment"], "inputs.diff_augment")
     refuse(name in PAIRED and values["inputs"]["pack"] > 1, "inputs.pack")
+    # A past fake has another partner.
+    refuse(values["inputs"]["replay_size"] and (name in PAIRED or values["penalty"]["latent_consistency"]), "inputs.replay_size")
     return found

@@ -112,6 +112,19 @@ def test_the_page_has_the_table_of_costs():
     assert strategy_costs.table(json.loads(strategy_costs.OUT.read_text())) in page
 
 
+def test_the_page_has_the_trials_of_the_committed_rows():
+    docs = EXPERIMENTS.parent / "docs"
+    page, rows = (docs / "mixtures.md").read_text(), mixtures.read_rows(docs / "data" / "mixtures.jsonl")
+    for line in mixtures.table([row for row in rows if row["protocol"] == "recipe"], times=False).splitlines()[2:]:
+        assert f"| {' | '.join(cell.strip() for cell in line.split('|')[6:-1])} |" in page
+    # One trial of PacGAN's own game, along the way.
+    for row in rows:
+        if row["protocol"] == "pacgan":
+            assert f"| {row['steps']:,} | {row['modes']} | {100 * row['high_quality']:.1f} | {row['reverse_kl']:.2f} |" in page
+    stacked = [row for row in mixtures.read_rows(docs / "data" / "stacked_mnist.jsonl") if "step" in row]
+    assert all(f"step {row['step']:,} | {row['modes']:,} | {row['reverse_kl']:.3f} |" in page for row in stacked)
+
+
 def test_the_page_has_the_table_of_what_the_strategies_reach():
     page = (EXPERIMENTS.parent / "docs" / "strategies.md").read_text()
     rows = mixtures.read_rows(EXPERIMENTS.parent / "docs" / "data" / "strategies.jsonl")
