@@ -82,10 +82,16 @@ def compile_step(recipe: str, config: Any, way: str, devices: int) -> Row:
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file, each recipe on each placement and number of devices once (its last row)."""
-    from gan_jax.parallel.communication import Traffic
+    from gan_jax.config import ConfigError
+    from gan_jax.parallel import Traffic
 
-    found = [Row(**json.loads(line)) for line in path.read_text().splitlines()]
-    found = [row._replace(operations=[Traffic(*operation) for operation in row.operations]) for row in found]
+    try:
+        found = [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+        found = [row._replace(operations=[Traffic(*operation) for operation in row.operations]) for row in found]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"--table {path}: its rows are not those of this script ({error})") from error
+    if not found:
+        raise ConfigError(f"--table {path}: has no rows")
     return list({(row.recipe, row.way, row.devices): row for row in found}.values())
 
 
@@ -132,8 +138,10 @@ def main() -> None:
     parser.add_argument("--placements", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--link", nargs=3, type=float, action="append", metavar=("DEVICES", "BYTES_PER_SECOND", "SECONDS"))
     parser.add_argument("--out", type=Path, help="a file of JSON lines to which the rows are added, e.g. docs/data/communication.jsonl")
-    parser.add_argument("--table", type=Path, help="compile nothing; the tables of the rows in a file")
+    parser.add_argument("--table", type=Path, help="compile nothing; the tables of all rows in a file")
     options = parser.parse_args()
+    if options.table and options.out:
+        command_line.fail("--table: goes without --out")
     known = command_line.recipes()
     unknown = [name for name in options.recipes if name not in known]
     if unknown:

@@ -21,6 +21,7 @@ import command_line
 import jax
 import jax.numpy as jnp
 import numpy as np
+from mixtures import append_rows
 
 from gan_jax.fields import Field, Step, alternating_step, consensus_field, game_gradients, simultaneous_step, trajectory
 from gan_jax.losses import ADVERSARIAL
@@ -157,7 +158,11 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     parser = command_line.argument_parser(__doc__)
     parser.add_argument("--method", choices=METHODS, help="play one method (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object (with --method) and draw nothing")
-    parser.add_argument("--rows", type=pathlib.Path, help="a file of JSON lines to which the ends are added, e.g. docs/data/dirac.jsonl")
+    parser.add_argument(
+        "--rows",
+        type=pathlib.Path,
+        help="a file of JSON lines to which the ends are added, e.g. docs/data/dirac.jsonl; no figure is drawn without --out",
+    )
     parser.add_argument(
         "--out",
         type=pathlib.Path,
@@ -175,6 +180,8 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     flags = parser.parse_args(arguments)
     if flags.json and flags.method is None:
         command_line.fail("--json needs --method")
+    if flags.json and flags.rows is not None:
+        command_line.fail("--json: goes without --rows")
     for name, allowed, expected in [
         ("step_size", flags.step_size > 0, "positive"),
         ("steps", flags.steps >= 1, "at least 1"),
@@ -201,11 +208,11 @@ def main(arguments: list[str] | None = None) -> None:
     if flags.json:
         print(json.dumps(summary(paths[flags.method])))
         return
+    if flags.rows is not None:
+        with command_line.errors_as_lines():
+            append_rows(flags.rows, ({"method": name, **settings._asdict(), **summary(path)} for name, path in paths.items()))
     for name, path in paths.items():
         end = summary(path)
-        if flags.rows is not None:
-            with flags.rows.open("a") as file:
-                file.write(json.dumps({"method": name, **settings._asdict(), **end}) + "\n")
         print(
             f"{name:18} radius {end['radius']:.3e}  theta {end['theta']:+.3e}  psi {end['psi']:+.3e}"
             if None not in end.values()

@@ -156,6 +156,8 @@ def watch_seeds(
         raise ConfigError(f"--seeds {len(seeds)}: must be a multiple of --devices {devices}")
     if devices > len(jax.devices()):
         raise ConfigError(f"--devices {devices}: there are {len(jax.devices())}")
+    if config.steps < 1:
+        raise ConfigError(f"--steps {config.steps}: must be at least 1")
     if every % CHUNK:
         raise ConfigError(f"--every {every}: must be a multiple of {CHUNK}")
     source = load(config)
@@ -273,7 +275,11 @@ def main() -> None:
         return
     own, rest = read_flags(sys.argv[1:])
     if own.table is not None:
-        print(table(read_rows(command_line.existing("--table", own.table))))
+        with command_line.errors_as_lines():
+            try:
+                print(table(read_rows(command_line.existing("--table", own.table))))
+            except (KeyError, ValueError) as error:
+                raise ConfigError(f"--table {own.table}: its rows are not those of this script ({error})") from error
         return
     if own.data is None:
         command_line.fail(f"say which data: {' or '.join(DATA)}")

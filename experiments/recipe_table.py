@@ -133,9 +133,13 @@ def fields_of(docstring: str) -> dict[str, str]:
 
 def paper_table() -> str:
     """What the papers report, and how each recipe differs, from the docstrings of the recipes."""
+    from gan_jax.config import ConfigError
+
     lines = ["| recipe | the paper's figure | the recipe differs by |", "|---|---|---|"]
     for path in sorted(command_line.RECIPES.glob("[a-z]*.py")):
         fields = fields_of(ast.get_docstring(ast.parse(path.read_text())) or "")
+        if not {"Paper", "Differs"} <= fields.keys():
+            raise ConfigError(f"{path}: its docstring wants the lines Paper: and Differs:")
         lines.append(f"| `{path.stem}` | {fields['Paper']} | {fields['Differs']} |")
     return "\n".join(lines)
 
@@ -170,7 +174,7 @@ def main() -> None:
         if flags.out is not None:
             mixtures.append_rows(flags.out, rows)
         if flags.table is not None:
-            found = tables(mixtures.read_rows(flags.table))
+            found = tables(mixtures.read_rows(command_line.existing("--table", flags.table)))
             print("\n\n".join(f"{name}\n\n{lines}" for name, lines in found.items()))
             if flags.write:
                 PAGE.write_text(filled(PAGE.read_text(), found))

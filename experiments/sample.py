@@ -10,6 +10,7 @@ Writes one file, into RUN/pictures or to --out.
 """
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -34,7 +35,7 @@ class Flags:
     diagram: Literal["none", "j", "mine"] = "none"
     """White's J-diagram or MINE grid."""
     pairs: bool = False
-    """Of a model that is given an image: three rows of --count columns, what it is given, its answer, and the image that was there."""
+    """Of a model that is given an image: what it is given, its answer, and the image that was there, in three rows of --count columns."""
     label: int | None = None
     """Class of all the samples of a conditional model; by default a column for each."""
     format: Literal["png", "gif", "npz"] = "png"
@@ -98,8 +99,9 @@ def along_latents(stored: Any, flags: Flags) -> tuple[Any, int | None]:
         grid = latents.great_circle_strip(ends[::2], ends[1::2], steps=flags.interpolate)
     flat = grid.reshape(-1, game.latent_dim)
     labels = jax.numpy.full(len(flat), flags.label or 0) if game.num_classes else None
-    drawn = stored.experiment.gan.sample(stored.params, stored.opt_state, rng, len(flat), labels, latents=flat, ema=not flags.raw_weights)
-    return pictures.to_uint8(np.asarray(drawn)), grid.shape[1]
+    ema = not flags.raw_weights
+    drawn = np.asarray(stored.experiment.gan.sample(stored.params, stored.opt_state, rng, len(flat), labels, latents=flat, ema=ema))
+    return (pictures.to_uint8(drawn) if drawn.ndim == 4 else drawn), grid.shape[1]
 
 
 def pairs(stored: Any, flags: Flags) -> tuple[Any, int | None]:
@@ -112,32 +114,51 @@ def pairs(stored: Any, flags: Flags) -> tuple[Any, int | None]:
     source, game = stored.source.held_out or stored.source, stored.experiment.game
     count, rng = min(flags.count, len(source)), jax.random.key(flags.seed)
     real = np.stack([source.images[index] for index in range(count)]) / np.float32(127.5) - 1
-    context = game.context(jax.random.fold_in(rng, 1), jax.numpy.asarray(real))
-    labels = np.arange(count) % game.num_classes if game.num_classes else None
-    drawn = stored.experiment.gan.sample(stored.params, stored.opt_state, rng, count, labels, context, ema=not flags.raw_weights)
+
+    @jax.jit
+    def answers(params: Any, opt_state: Any, rng: Any, real: Any) -> tuple[Any, Any]:
+        context = game.context(jax.random.fold_in(rng, 1), real)
+        options = {"ema": not flags.raw_weights, "truncation": flags.truncation}
+        return context, stored.experiment.gan.sample(params, opt_state, rng, count, None, context, **options)
+
+    context, drawn = answers(stored.params, stored.opt_state, rng, real)
     given = np.asarray(context)[..., : real.shape[-1]]  # without a mask
     given = given.repeat(real.shape[1] // given.shape[1], axis=1).repeat(real.shape[2] // given.shape[2], axis=2)
     rows = (np.broadcast_to(given, real.shape), np.asarray(drawn), real)
     return pictures.to_uint8(np.concatenate(rows)), count
 
 
-def check_flags(flags: Flags, stored: Any) -> None:
+def way_of(flags: Flags) -> Callable[[Any, Flags], tuple[Any, int | None]]:
+    """Which of the three the flags ask for; refuses flags that another way has."""
+    from gan_jax.config import ConfigError
+
+    along = flags.diagram != "none" or flags.interpolate != 0
+    if flags.diagram != "none" and flags.interpolate:
+        raise ConfigError("--interpolate: goes without --diagram")
+    if flags.interpolate < 0 or flags.interpolate == 1:
+        raise ConfigError(f"--interpolate {flags.interpolate}: must be at least 2, or 0 for none")
+    if flags.pairs and (along or flags.label is not None):
+        raise ConfigError("--pairs: goes without --interpolate, --diagram and --label")
+    if flags.truncation is not None and (along or flags.truncation <= 0):
+        raise ConfigError(f"--truncation {flags.truncation}: must be positive, and goes without --interpolate and --diagram")
+    return pairs if flags.pairs else along_latents if along else plain_samples
+
+
+def check_model(flags: Flags, stored: Any) -> None:
     """Refuses what the run's model cannot show."""
     from gan_jax.config import ConfigError
     from gan_jax.models import MODELS
 
-    classes, along = stored.experiment.game.num_classes, flags.diagram != "none" or flags.interpolate
+    model, classes = stored.config.model.name, stored.experiment.game.num_classes
+    context = MODELS[model].context
     if flags.label is not None and not 0 <= flags.label < classes:
         raise ConfigError(f"--label {flags.label}: the model knows {classes or 'no'} classes")
-    if flags.pairs and (along or flags.label is not None):
-        raise ConfigError("--pairs: goes without --interpolate, --diagram and --label")
-    given = MODELS[stored.config.model.name].context not in (None, "real")  # an encoder's images are not what the decoder answers
-    if along and given:
-        raise ConfigError(f"--interpolate, --diagram: the model {stored.config.model.name} draws from images, not from latents alone")
-    if flags.pairs and not given:
-        raise ConfigError(f"--pairs: the model {stored.config.model.name} is given no image")
-    if flags.out and flags.out.exists():
-        raise ConfigError(f"--out {flags.out}: exists already")
+    if (flags.interpolate or flags.diagram != "none") and context not in (None, "real"):
+        raise ConfigError(f"--interpolate, --diagram: the model {model} draws from images, not from latents alone")
+    if flags.pairs and context in (None, "real"):  # an encoder's images are not what the decoder answers
+        raise ConfigError(f"--pairs: the samples of the model {model} answer no image")
+    if flags.format != "npz" and not stored.source.is_images:
+        raise ConfigError(f"--format {flags.format}: the samples are points; take --format npz")
 
 
 def main() -> None:
@@ -152,13 +173,15 @@ def main() -> None:
 
         if flags.count < 1:
             raise ConfigError(f"--count {flags.count}: must be at least 1")
+        if flags.out and flags.out.exists():
+            raise ConfigError(f"--out {flags.out}: exists already")
+        way = way_of(flags)
         command_line.compilation_cache(None)
         stored = load_run(flags.run, step=flags.step)
-        check_flags(flags, stored)
+        check_model(flags, stored)
         if flags.standing_statistics:
             stored = stored.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
-        along = flags.diagram != "none" or flags.interpolate
-        images, columns = (pairs if flags.pairs else along_latents if along else plain_samples)(stored, flags)
+        images, columns = way(stored, flags)
         place = flags.out or free_file(flags.run / "pictures" / f"samples.{flags.format}")
         place.parent.mkdir(parents=True, exist_ok=True)
         if flags.format == "npz":

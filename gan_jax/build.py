@@ -1,4 +1,4 @@
-"""From a configuration to a game: the one place where a name becomes a function."""
+"""From a configuration to a game: here, and in `gan_jax.build_optimizer`, names become functions."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

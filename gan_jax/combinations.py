@@ -7,7 +7,7 @@ from gan_jax.models import MODELS
 # G's loss in the minimax game looks at the label of the fakes alone.
 _GENERATOR_AIMS = sorted(TAKES_TARGETS - {"minimax"})
 # Losses under which the sign of a logit is no decision: with targets 1 and 0, without any, or where a constant shift changes nothing.
-NO_THRESHOLD = RELATIVISTIC | {"least_squares", "wasserstein"}
+_NO_THRESHOLD = RELATIVISTIC | {"least_squares", "wasserstein"}
 # Contexts that D sees pixel by pixel beside the image, and what would move the image alone.
 _SEEN_CONTEXTS = ("image", "masked", "small")
 _MOVING = ("inputs.diff_augment", "inputs.ada", "penalty.consistency", "penalty.balanced_consistency")
@@ -27,7 +27,7 @@ def refuse_combinations(config: Config, image_shape: tuple[int, ...], num_classe
         num_classes: that the networks are given; 0 for none.
 
     Raises:
-        ConfigError: names the flag, the reason, and what to do.
+        ConfigError: names the flag and the reason.
     """
     _refuse_by_loss(config)
     _refuse_by_data(config, image_shape, num_classes)
@@ -52,7 +52,7 @@ def _refuse_by_loss(config: Config) -> None:
     name = config.loss.name
     if config.loss.generator_target is not None and name not in _GENERATOR_AIMS:
         raise ConfigError(f"--loss.generator-target: {name} gives G no label to aim at; {', '.join(_GENERATOR_AIMS)} do")
-    if config.inputs.ada and name in NO_THRESHOLD:
+    if config.inputs.ada and name in _NO_THRESHOLD:
         raise ConfigError(f"--inputs.ada: its measure needs a decision at logit 0, which {name} does not have")
 
 

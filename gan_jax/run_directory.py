@@ -130,9 +130,9 @@ def cpus_allowed() -> int:
 
 
 def cpu_model() -> str:
-    """The model of the processor, e.g. "AMD EPYC (family 25, model 17)": other models may have other vector units, and so other last bits.
+    """The model of the processor, e.g. "AMD EPYC (family 25, model 17, stepping 1)".
 
-    The numbers tell apart what the system calls by one name.
+    Other models may have other vector units, and so other last bits; the numbers tell apart what the system calls by one name.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
@@ -141,7 +141,8 @@ def cpu_model() -> str:
     pairs = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
     found = dict(reversed(pairs))  # of each name the first
     name = found.get("model name") or found.get("hardware") or platform.machine()
-    numbers = [f"{word} {found[key]}" for word, key in (("family", "cpu family"), ("model", "model")) if key in found]
+    keys = ("cpu family", "model", "stepping") if "cpu family" in found else ()  # elsewhere "model" is the board's
+    numbers = [f"{key.removeprefix('cpu ')} {found[key]}" for key in keys if key in found]
     return f"{name} ({', '.join(numbers)})" if numbers else name
 
 

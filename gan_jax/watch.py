@@ -65,14 +65,17 @@ def describe_setting(config: Config, experiment: Experiment, params: Players, op
 
 
 def accepts_flags(config: Config, image_shape: tuple[int, ...], num_classes: int, line: str) -> bool:
-    """Whether a configuration makes a game with a line of flags added, e.g. "--penalty.r1 1"; True where tyro is not there to read it."""
+    """Whether a configuration makes a game with a line of flags added, e.g. "--penalty.r1 1"; True where tyro is not there to read it.
+
+    What only the data or the devices would refuse is not asked.
+    """
     try:
         import tyro
     except ModuleNotFoundError:
         return True
     try:
         build(check(tyro.cli(Config, args=shlex.split(line), default=config, console_outputs=False)), image_shape, num_classes)
-    except (ConfigError, SystemExit):
+    except (ConfigError, SystemExit, OSError):
         return False
     return True
 

@@ -109,10 +109,10 @@ def test_where_the_system_does_not_say_all_cores_are_allowed(monkeypatch):
     ("text", "model"),
     [
         (
-            "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\ncpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n",
-            "AMD EPYC (family 25, model 17)",
+            2 * "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\nstepping\t: 1\n\n",
+            "AMD EPYC (family 25, model 17, stepping 1)",
         ),
-        ("processor\t: 0\nHardware\t: BCM2835\n", "BCM2835"),
+        ("processor\t: 0\nHardware\t: BCM2835\nModel\t: Raspberry Pi 4\n", "BCM2835"),
         ("", platform.machine()),
     ],
 )

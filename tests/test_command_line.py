@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 
-from gan_jax.config import save_config
-from gan_jax.contexts import CONTEXTS
+from gan_jax.build import build
+from gan_jax.config import Config, ConfigError, ModelConfig, check, save_config
 from gan_jax.data import load_source
-from gan_jax.pictures import load_png, to_uint8
+from gan_jax.pictures import to_uint8
+from gan_jax.stored_run import StoredRun
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "--evaluation.samples", "0", "--no-tensorboard"]
@@ -268,7 +271,7 @@ def test_a_run_its_resumption_and_its_refusals(script, tmp_path):
     assert script("train", "--resume", "auto", "dcgan_mnist", "--out", "whole", "--steps", "6")[0] == 0
     assert script("sample", "run", "--count", "4", "--interpolate", "3")[0] == 0
     assert_one_line(script("sample", "run", "--label", "3"), "--label 3")
-    assert_one_line(script("sample", "run", "--pairs"), "--pairs: the model dcgan is given no image")
+    assert_one_line(script("sample", "run", "--pairs"), "--pairs: the samples of the model dcgan answer no image")
     assert_one_line(script("evaluate", "run", "--metrics", "beauty"), "--metrics beauty", "frechet_distance")
     assert_one_line(script("evaluate", "nothing"), "nothing")
 
@@ -388,29 +391,61 @@ def test_the_launcher_chooses_one_place_for_all_its_starts(tmp_path, monkeypatch
         assert launch.in_one_place(flags) == flags
 
 
-def test_what_a_model_is_given_stands_beside_its_answer(script, tmp_path):
-    flags = [
-        "--data.source",
-        "mnist5k",
-        "--steps",
-        "1",
-        "--sample-every",
-        "0",
-        "--batch-size",
-        "2",
-        "--model.width",
-        "2",
-        "--no-tensorboard",
-    ]
-    assert script("train", "pix2pix", "--out", "run", *flags, "--evaluation.samples", "0", "--no-tensorboard")[0] == 0
-    assert script("sample", "run", "--pairs", "--count", "3", "--format", "npz", "--out", "pairs.npz")[0] == 0
-    images = np.load(tmp_path / "pairs.npz")["images"]
-    assert images.shape == (9, 32, 32, 1)
-    real = load_source("mnist5k").held_out.images[:3]
-    np.testing.assert_array_equal(images[6:], real)
-    edges = CONTEXTS["image"](None, real.astype(np.float32) / 127.5 - 1)
-    np.testing.assert_array_equal(images[:3], to_uint8(np.asarray(edges)))
-    assert script("sample", "run", "--pairs", "--count", "3", "--out", "pairs.png")[0] == 0
-    assert load_png(tmp_path / "pairs.png").shape == (2 * (3 * 34 + 2), 2 * (3 * 34 + 2), 1)
-    assert_one_line(script("sample", "run", "--interpolate", "3"), "the model pix2pix draws from images")
-    assert_one_line(script("sample", "run", "--pairs", "--diagram", "j"), "--pairs: goes without")
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--count", "0"], "--count 0: must be at least 1"),
+        (["--interpolate", "1"], "--interpolate 1: must be at least 2, or 0"),
+        (["--interpolate", "3", "--diagram", "j"], "--interpolate: goes without --diagram"),
+        (["--pairs", "--diagram", "j"], "--pairs: goes without"),
+        (["--truncation", "0"], "--truncation 0.0: must be positive"),
+        (["--truncation", "1", "--interpolate", "3"], "goes without --interpolate and --diagram"),
+    ],
+)
+def test_flags_of_a_sample_that_do_not_go_together(script, flags, message):
+    assert_one_line(script("sample", "run", *flags), message)
+
+
+@pytest.mark.parametrize(
+    ("model", "is_images", "flags", "message"),
+    [
+        ("dcgan", True, {"label": 3}, "--label 3: the model knows no classes"),
+        ("dcgan", True, {"pairs": True}, "--pairs: the samples of the model dcgan answer no image"),
+        ("vaegan", True, {"pairs": True}, "--pairs: the samples of the model vaegan answer no image"),
+        ("pix2pix", True, {"interpolate": 3}, "the model pix2pix draws from images"),
+        ("points", False, {}, "--format png: the samples are points; take --format npz"),
+    ],
+)
+def test_what_a_model_cannot_show(model, is_images, flags, message):
+    sample, game = load_script("sample"), SimpleNamespace(num_classes=0)
+    stored = SimpleNamespace(
+        config=Config(model=ModelConfig(name=model)), experiment=SimpleNamespace(game=game), source=SimpleNamespace(is_images=is_images)
+    )
+    with pytest.raises(ConfigError, match=message):
+        sample.check_model(sample.Flags(Path("run"), **flags), stored)
+
+
+@pytest.mark.parametrize(("model", "channels"), [("pix2pix", 1), ("inpaint", 3), ("stacked", 1)])
+def test_what_a_model_is_given_stands_beside_its_answer(model, channels):
+    sample, source = load_script("sample"), load_source("mnist5k", image_size=16, channels=channels)
+    options = {"blocks": 1} if model == "stacked" else {}
+    config = check(Config(batch_size=4, model=ModelConfig(name=model, width=2, latent_dim=2, options=options)))
+    experiment = build(config, source.shape, 0)
+    params, opt_state = jax.jit(experiment.gan.init)(jax.random.key(0))
+    stored = StoredRun(config, source, experiment, params, opt_state, 0)
+    images, columns = sample.pairs(stored, sample.Flags(Path("run"), count=3, pairs=True))
+    given, drawn, real = images.reshape(3, 3, 16, 16, channels)
+    assert columns == 3
+    np.testing.assert_array_equal(real, source.held_out.images[:3])
+    floats, rng = jax.numpy.asarray(real) / 127.5 - 1, jax.random.key(0)
+    context = experiment.game.context(jax.random.fold_in(rng, 1), floats)
+    expected = to_uint8(np.asarray(experiment.gan.sample(params, opt_state, rng, 3, None, context)))
+    assert np.abs(drawn.astype(int) - expected).max() <= 1
+    if model == "pix2pix":
+        np.testing.assert_array_equal(given, to_uint8(np.asarray(context)))
+    elif model == "inpaint":
+        hole = np.broadcast_to(np.asarray(context)[..., -1:] == 1, given.shape)
+        np.testing.assert_array_equal(given, np.where(hole, 128, real))
+    else:
+        np.testing.assert_array_equal(given[:, ::4, ::4], to_uint8(np.asarray(context)))
+        np.testing.assert_array_equal(given, given[:, ::4, ::4].repeat(4, axis=1).repeat(4, axis=2))

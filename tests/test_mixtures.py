@@ -115,13 +115,20 @@ def test_the_page_has_the_table_of_costs():
 def test_the_page_has_the_trials_of_the_committed_rows():
     docs = EXPERIMENTS.parent / "docs"
     page, rows = (docs / "mixtures.md").read_text(), mixtures.read_rows(docs / "data" / "mixtures.jsonl")
-    for line in mixtures.table([row for row in rows if row["protocol"] == "recipe"], times=False).splitlines()[2:]:
-        assert f"| {' | '.join(cell.strip() for cell in line.split('|')[6:-1])} |" in page
+    games = {"ring, recipe": "**recipe `ring`**", "grid, recipe": "**recipe `grid`**"}
+    games["grid, LeakyReLU, 20,000 steps"] = "the same with LeakyReLU and 20,000 steps"
+    lines = mixtures.table([row for row in rows if row["protocol"] == "recipe"], times=False).splitlines()[2:]
+    assert len(lines) == len(games)
+    for line in lines:
+        data, _, name, _, _, *cells = (cell.strip() for cell in line.split("|")[1:-1])
+        assert f"| {games[f'{data}, {name}']} | {' | '.join(cells)} |" in page
     # One trial of PacGAN's own game, along the way.
-    for row in rows:
-        if row["protocol"] == "pacgan":
-            assert f"| {row['steps']:,} | {row['modes']} | {100 * row['high_quality']:.1f} | {row['reverse_kl']:.2f} |" in page
+    own = [row for row in rows if row["protocol"] == "pacgan"]
+    assert own
+    for row in own:
+        assert f"| {row['steps']:,} | {row['modes']} | {100 * row['high_quality']:.1f} | {row['reverse_kl']:.2f} |" in page
     stacked = [row for row in mixtures.read_rows(docs / "data" / "stacked_mnist.jsonl") if "step" in row]
+    assert stacked
     assert all(f"step {row['step']:,} | {row['modes']:,} | {row['reverse_kl']:.3f} |" in page for row in stacked)
 
 

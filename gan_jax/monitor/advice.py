@@ -11,7 +11,7 @@ SLOPE_CONTROLS = ("--transform.spectral-norm discriminator", "--penalty.r1 1", "
 def fitting(advice: Sequence[str], setting: Setting) -> list[str]:
     """The lines of advice that can be typed for a run, as they have to be typed there.
 
-    A line that the run's configuration would be refused with is left out. What controls D's slope does not go with batch norm in D, which
+    A line with which the run's game would be refused is left out. What controls D's slope does not go with batch norm in D, which
     undoes it: where D has it, such a line also takes it out.
     """
     lines = []

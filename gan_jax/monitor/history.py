@@ -38,7 +38,7 @@ class Setting(NamedTuple):
         scale_free: `Players` of whether a player's weights are normalised (spectral or weight normalisation), so that its
             function does not depend on their size, and the norm of its gradient is arbitrary.
         freeze: `Players` of the number of first steps in which a player is not to move.
-        accepts: whether the run could be played with a line of flags added, for advice that can be typed.
+        accepts: whether the run's game could be played with a line of flags added, for advice that can be typed.
         discriminator_batch_norm: whether the discriminator normalises over the batch, and can be told not to.
     """
 

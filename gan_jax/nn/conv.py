@@ -1,6 +1,6 @@
 """Convolution layers with Flax's parameters and results, and on the CPU with gradients that run at full speed.
 
-Differentiated as they are, XLA's convolutions make a DCGAN step on the CPU several times slower than it needs to be (docs/performance.md).
+Differentiated as they are, XLA's convolutions make a DCGAN step on the CPU several times slower than it needs to be.
 `Conv` and `ConvTranspose` are `flax.linen.Conv` and `flax.linen.ConvTranspose` in everything but that: same arguments, same
 parameter names, shapes and initialisers, same results to rounding. See `gan_jax.nn.bilinear` for how, and docs/performance.md.
 """
