@@ -93,6 +93,13 @@ def games(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     return [[of[seed] for seed in sorted(of)] for of in found.values()]
 
 
+def label(row: dict[str, Any], chosen: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """The recipe, and the flags in which this game of it differs from the others in the table; the steps have a column."""
+    others = [rows[0]["changes"] for rows in chosen if rows[0]["recipe"] == row["recipe"]]
+    own = {path: value for path, value in row["changes"].items() if path != "steps" and any(path not in each for each in others)}
+    return f"`{row['recipe']}`" + (f" `{as_flags(own)}`" if own else "")
+
+
 def table(chosen: Sequence[Sequence[dict[str, Any]]], columns: dict[str, tuple[str, float, int]], *, beside: bool = False) -> str:
     """One line for each game; the same figure of real images in a line of its own, or beside each, where games have different data."""
     heads = ["recipe", "seeds", "steps", "processor", "its time, s", *(heading for heading, _, _ in columns.values())]
@@ -102,7 +109,7 @@ def table(chosen: Sequence[Sequence[dict[str, Any]]], columns: dict[str, tuple[s
         cells = [f"{factor * real[name]:.{digits}f}" if name in real else "" for name, (_, factor, digits) in columns.items()]
         lines.append(f"| real images, held out | | | | | {' | '.join(cells)} |")
     for rows in chosen:
-        cells = [f"`{rows[0]['recipe']}`", ", ".join(str(row["seed"]) for row in rows), f"{rows[0]['steps']:,}"]
+        cells = [label(rows[0], chosen), ", ".join(str(row["seed"]) for row in rows), f"{rows[0]['steps']:,}"]
         # Times of another processor than the first seed's say nothing of it.
         times = [row["processor_seconds"] for row in rows if row["cpu"] == rows[0]["cpu"]]
         cells += [rows[0]["cpu"], mixtures.mean_and_deviation(times, 0).partition(" ")[0]]
