@@ -4,7 +4,7 @@
     python experiments/sample.py runs/biggan --truncation 0.5
 
 Takes:    not run at this length, which is meant for a GPU
-Reaches:  at width 8 on digits, 1,500 steps, 307 s of a CPU core: classifier_fd 24.2; another seed lost two classes (104.7)
+Reaches:  at width 8 on digits, 1,500 steps, 307 s of a CPU core: classifier_fd 24.2; another seed lost a class (104.7)
 Paper:    FID 7.4, Inception score 166.5 on ImageNet at 128x128
 Differs:  Fashion-MNIST at 32x32, small width and batch; the truncation trick is a flag of sample.py
 """

@@ -2,8 +2,8 @@
 
     python experiments/train.py progressive --seed 0
 
-Takes:    not run at this length
-Reaches:  classifier_fd 356 after 2,800 narrower steps, few digits yet; see docs/recipes.md
+Takes:    not run at this width; at width 16 1,106 s of processor time, one CPU core (a Zen 4)
+Reaches:  classifier_fd 187.4 at width 16 (real held-out digits: 7.6), precision 0.48, recall 0.51; seed 0: docs/recipes.md
 Paper:    Inception score 8.80 on CIFAR-10
 Differs:  digits at 32x32, phases of equal length in steps; the epsilon-drift term is left out; a lower learning rate of G (the paper: 1e-3
           for both), with which D keeps ahead in so few steps
