@@ -206,7 +206,8 @@ def main():
         return
     for name in chosen.names:
         for row in compared(name, [int(count) for count in chosen.devices.split(",")]):
-            print(json.dumps(row), flush=True)
+            rounded = {name: float(f"{value:.3g}") if isinstance(value, float) else value for name, value in row.items()}
+            print(json.dumps(rounded), flush=True)
 
 
 if __name__ == "__main__":

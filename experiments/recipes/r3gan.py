@@ -3,7 +3,7 @@
     python experiments/train.py r3gan --seed 0
 
 Takes:    not run at this length, which is meant for a GPU
-Reaches:  at width 16 on digits of 16x16, 2,500 steps, readable digits after 10 minutes of a CPU core: docs/recipes.md
+Reaches:  at width 16 on digits of 16x16, 2,500 steps (821 s of processor time, one core of a Zen 4), readable digits: docs/recipes.md
 Paper:    FID 1.96 on CIFAR-10, 2.75 on FFHQ at 256x256
 Differs:  Fashion-MNIST at 32x32, a small network, a constant gamma and learning rate; the paper's gamma/2 is the weight here
 """

@@ -2,7 +2,7 @@
 
     python experiments/train.py stacked_small --seed 0
 
-Takes:    half a minute of one CPU core
+Takes:    not kept
 Reaches:  8x8 images are too small for the metrics of this library; docs/recipes.md has both stages in sequence
 Paper:    no counterpart
 Differs:  the plain DCGAN of dcgan_mnist at 8x8
