@@ -66,6 +66,7 @@ def row_of(run: Path) -> dict[str, Any]:
     # What does not decide the weights is left out: how often is saved, what is measured.
     aside = tuple(name for name in NOT_OF_THE_RUN if name != "steps")
     changed = {path: value for path, value in changed.items() if not f"{path}.".startswith(tuple(f"{name}." for name in aside))}
+    changed = {path: str(value) if isinstance(value, Path) else value for path, value in changed.items()}
     changed |= {"steps": record["step"]} if config.epochs and record["step"] != length else {}
     if record["step"] == length:
         changed.pop("steps", None)

@@ -24,11 +24,12 @@ RECORD = {
 }
 
 
-def make_run(directory, *, seed=0, distance=10.0, width=32, **record):
+def make_run(directory, *, seed=0, distance=10.0, width=32, vgg=None, **record):
     """The files of a run of cgan that a row is made of."""
     directory.mkdir()
     config = RECIPES["cgan"][1]
-    config = dataclasses.replace(config, recipe="cgan", seed=seed, out=directory, model=dataclasses.replace(config.model, width=width))
+    model, loss = dataclasses.replace(config.model, width=width), dataclasses.replace(config.loss, vgg=vgg)
+    config = dataclasses.replace(config, recipe="cgan", seed=seed, out=directory, model=model, loss=loss)
     save_config(config, directory / "config.yaml")
     versions = {"python": "3.11.7", "jax": "0.10.2", "numpy": "2"}
     (directory / "run.json").write_text(json.dumps(RECORD | {"versions": versions} | record))
@@ -43,6 +44,12 @@ def test_a_row_says_what_was_played_and_what_came_of_it(tmp_path):
     assert row["metrics"] == {"classifier_fd": 10.0, "precision": 0.5}
     assert row["real"] == {"classifier_fd": 7.5}
     assert (row["processor_seconds"], row["versions"]) == (300.5, {"python": "3.11.7", "jax": "0.10.2"})
+
+
+def test_a_row_with_a_file_can_be_written(tmp_path):
+    row = recipe_table.row_of(make_run(tmp_path / "run", vgg=Path("vgg16.safetensors")))
+    mixtures.append_rows(tmp_path / "rows.jsonl", [row])
+    assert mixtures.read_rows(tmp_path / "rows.jsonl")[0]["changes"] == {"loss.vgg": "vgg16.safetensors"}
 
 
 def test_a_run_that_did_not_finish_has_no_row(tmp_path):

@@ -5,7 +5,7 @@
     python experiments/train.py inpaint --seed 0    # L1, total variation and the adversarial loss only
 
 Takes:    not run at this length, which is meant for a GPU
-Reaches:  filled squares that go on through the picture after 400 steps; see docs/recipes.md
+Reaches:  sliced Wasserstein 13.2 (real: 10.4) after 400 steps (474 s of processor time, one core of a Zen 4): docs/recipes.md
 Paper:    mean l1 error 9.1%, l2 1.6% on Places2, free-form masks (Yu et al., "Free-form image inpainting with gated convolution")
 Differs:  Fashion-MNIST at 32x32; the weights are such that the terms begin of one size
 """
