@@ -250,9 +250,9 @@ def test_the_page_has_the_radii_of_the_committed_rows():
         assert cells[2:4] == [f"{radius[method, updates]:.2g}" for updates in ("simultaneous", "alternating")]
 
 
-def test_rows_are_added_to_a_file(tmp_path, capsys):
+def test_rows_are_added_to_a_file(script, tmp_path):  # noqa: F811
     for _ in range(2):
-        dirac.main(["--method", "r1", "--steps", "3", "--rows", str(tmp_path / "rows.jsonl")])
-    first, second = (tmp_path / "rows.jsonl").read_text().splitlines()
+        assert script("dirac", "--method", "r1", "--steps", "3", "--rows", "new/rows.jsonl")[0] == 0
+    first, second = (tmp_path / "new" / "rows.jsonl").read_text().splitlines()
     assert first == second
     assert json.loads(first).keys() >= {"method", "updates", "steps", "radius"}
