@@ -202,9 +202,9 @@ def main(arguments: list[str] | None = None) -> None:
         out = pathlib.Path(__file__).resolve().parent.parent / "docs" / "images" / "dirac.png"
     if out is not None and not flags.json:
         command_line.need_matplotlib(f"--out {flags.out}" if flags.out else "the figure")
-    jax.config.update("jax_enable_x64", True)
     names = [flags.method] if flags.method else list(METHODS)
-    paths = {name: play(name, settings) for name in names}
+    with jax.enable_x64(True):
+        paths = {name: play(name, settings) for name in names}
     if flags.json:
         print(json.dumps(summary(paths[flags.method])))
         return

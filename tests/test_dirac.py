@@ -255,4 +255,5 @@ def test_rows_are_added_to_a_file(script, tmp_path):  # noqa: F811
         assert script("dirac", "--method", "r1", "--steps", "3", "--rows", "new/rows.jsonl")[0] == 0
     first, second = (tmp_path / "new" / "rows.jsonl").read_text().splitlines()
     assert first == second
+    assert not jax.config.jax_enable_x64  # not left on for whoever calls it
     assert json.loads(first).keys() >= {"method", "updates", "steps", "radius"}
