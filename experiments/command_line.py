@@ -1,14 +1,15 @@
-"""What the scripts share: flags read by tyro or argparse, errors as one line, the compilation cache."""
+"""What the scripts share: flags read by tyro or argparse, errors as one line, files of rows, the compilation cache."""
 
 import argparse
 import contextlib
 import dataclasses
 import importlib.util
 import io
+import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -37,6 +38,19 @@ def existing(flag: str, path: Path) -> Path:
     if not path.is_file():
         fail(f"{flag} {path}: there is no such file")
     return path
+
+
+def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Adds rows to a file of JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file of JSON lines; none where there is no file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def need_matplotlib(purpose: str) -> None:

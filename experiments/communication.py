@@ -10,7 +10,6 @@ the model of `gan_jax.parallel.CommunicationModel` to those bytes: --link DEVICE
 Nothing is trained; the programs are compiled for the CPU, whose partitioner is that of the other backends.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,7 +85,7 @@ def read_rows(path: Path) -> list[Row]:
     from gan_jax.parallel import Traffic
 
     try:
-        found = [Row(**json.loads(line)) for line in path.read_text().splitlines()]
+        found = [Row(**row) for row in command_line.read_rows(path)]
         found = [row._replace(operations=[Traffic(*operation) for operation in row.operations]) for row in found]
     except (TypeError, ValueError) as error:
         raise ConfigError(f"--table {path}: its rows are not those of this script ({error})") from error
@@ -158,9 +157,7 @@ def main() -> None:
             cases = [(name, known[name][1], way, n) for name in options.recipes for way in options.placements for n in options.devices]
             rows = [compile_step(*case) for case in cases]
         if options.out is not None:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            with options.out.open("a") as file:
-                file.writelines(json.dumps(row._asdict()) + "\n" for row in rows)
+            command_line.append_rows(options.out, (row._asdict() for row in rows))
         print(moved_table(rows), time_table(rows, links), sep="\n\n")
 
 

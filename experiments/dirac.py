@@ -21,7 +21,6 @@ import command_line
 import jax
 import jax.numpy as jnp
 import numpy as np
-from mixtures import append_rows
 
 from gan_jax.fields import Field, Step, alternating_step, consensus_field, game_gradients, simultaneous_step, trajectory
 from gan_jax.losses import ADVERSARIAL
@@ -210,7 +209,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     if flags.rows is not None:
         with command_line.errors_as_lines():
-            append_rows(flags.rows, ({"method": name, **settings._asdict(), **summary(path)} for name, path in paths.items()))
+            command_line.append_rows(flags.rows, ({"method": name, **settings._asdict(), **summary(path)} for name, path in paths.items()))
     for name, path in paths.items():
         end = summary(path)
         print(

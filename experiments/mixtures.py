@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import command_line
+from command_line import append_rows, read_rows
 
 from gan_jax.config import Config, ConfigError, DataConfig, ModelConfig, StrategyConfig, TturConfig, check, flatten
 
@@ -194,19 +195,6 @@ def rows_of(config: Config, base: Config, protocol: str, name: str, results: Ite
 
     about = {"data": config.data.source, "protocol": protocol, "name": name, "changes": changes(config, base)}
     return [about | row | {"jax": jax.__version__} for row in results]
-
-
-def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Adds rows to a file of JSON lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        for row in rows:
-            file.write(json.dumps(row) + "\n")
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines; none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def mean_and_deviation(values: Sequence[float | None], digits: int) -> str:

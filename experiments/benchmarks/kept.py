@@ -1,12 +1,12 @@
 """Raw figures of the small timing scripts, kept in one file with the command that made them."""
 
 import argparse
-import json
 import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
+import command_line
 import jax
 
 from gan_jax.run_directory import cpu_model, cpus_allowed
@@ -33,6 +33,4 @@ def keep(figures: dict[str, Any], out: Path | None) -> None:
         return
     rounded = {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in figures.items()}
     machine = {"cpu": cpu_model(), "cpus": cpus_allowed()}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a") as file:
-        file.write(json.dumps({"command": command(), "figures": rounded, **machine, "jax": jax.__version__}) + "\n")
+    command_line.append_rows(out, [{"command": command(), "figures": rounded, **machine, "jax": jax.__version__}])
