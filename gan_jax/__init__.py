@@ -9,49 +9,36 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    "build",
+    "augment",
     "checkpoint",
-    "config",
-    "contexts",
+    "cli",
+    "conditioning",
     "data",
-    "evaluation",
-    "evidence",
+    "distributed",
+    "dynamics",
     "export",
-    "fields",
-    "game",
     "gan",
-    "inputs",
     "latents",
     "losses",
     "metrics",
     "models",
     "monitor",
-    "moves",
     "nn",
-    "objectives",
     "optimizers",
-    "parallel",
     "penalties",
-    "pieces",
+    "recipes",
     "replay",
-    "report",
-    "run",
-    "spectral",
-    "standing_statistics",
-    "stored_run",
-    "strategies",
-    "sweep",
-    "terms",
+    "trainer",
+    "transforms",
     "typing",
-    "weight_norm",
 )
-_FUNCTIONS = {"make_gan": "gan_jax.gan", "load_generator": "gan_jax.export"}
+_FUNCTIONS = {"make_gan": "gan_jax.gan.make", "load_generator": "gan_jax.export"}
 
 __all__ = ["__version__", *_FUNCTIONS, *_SUBMODULES]
 
 if TYPE_CHECKING:
     from gan_jax.export import load_generator as load_generator
-    from gan_jax.gan import make_gan as make_gan
+    from gan_jax.gan.make import make_gan as make_gan
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.checks import check_float, check_not_empty, check_rank, check_same_shape
+from gan_jax._checks import check_float, check_not_empty, check_rank, check_same_shape
 from gan_jax.typing import Array
 
 # Below this length of the difference (or the sum) of two unit vectors they count as equal (or opposite): some

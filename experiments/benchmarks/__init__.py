@@ -1,1 +1,1 @@
-"""Parts of `experiments/benchmark.py`."""
+"""Parts of `experiments/benchmarks/benchmark.py`."""

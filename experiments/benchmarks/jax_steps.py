@@ -10,15 +10,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_jax import make_gan
+from gan_jax.distributed.sharding import Placement, make_placement
+from gan_jax.distributed.spmd import place
+from gan_jax.distributed.sweep import init_many, split_runs, train_many
+from gan_jax.gan.types import Penalty
+from gan_jax.gan.update_rules import STRATEGIES
 from gan_jax.models import build_model
 from gan_jax.optimizers import ttur
-from gan_jax.parallel.per_device import place
-from gan_jax.parallel.placement import Placement, make_placement
 from gan_jax.penalties import PENALTIES
-from gan_jax.pieces import Penalty
-from gan_jax.spectral import spectral_norm
-from gan_jax.strategies import STRATEGIES
-from gan_jax.sweep import init_many, split_runs, train_many
+from gan_jax.transforms import spectral_norm
 from gan_jax.typing import GAN, Players
 
 

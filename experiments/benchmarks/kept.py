@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import command_line
 import jax
 
-from gan_jax.run_directory import cpu_model, cpus_allowed
+from gan_jax.cli import common
+from gan_jax.trainer.environment import cpu_model, cpus_allowed
 
 
 def add_flag(parser: argparse.ArgumentParser) -> None:
@@ -33,4 +33,4 @@ def keep(figures: dict[str, Any], out: Path | None) -> None:
         return
     rounded = {name: float(f"{value:.5g}") if isinstance(value, float) else value for name, value in figures.items()}
     machine = {"cpu": cpu_model(), "cpus": cpus_allowed()}
-    command_line.append_rows(out, [{"command": command(), "figures": rounded, **machine, "jax": jax.__version__}])
+    common.append_rows(out, [{"command": command(), "figures": rounded, **machine, "jax": jax.__version__}])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gan_jax.data import Feed, Source
 from gan_jax.data.folder import FolderImages
-from gan_jax.run_directory import cpus_allowed
+from gan_jax.trainer.environment import cpus_allowed
 
 FILES, SIZE, BATCHES = 2048, 32, 50
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gan_jax.run_directory import cpus_allowed
+from gan_jax.trainer.environment import cpus_allowed
 
 
 def leaky(x):

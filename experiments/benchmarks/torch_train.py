@@ -1,4 +1,4 @@
-"""A whole GAN training in plain PyTorch, eager, on the CPU: the other side of `experiments/compare_torch.py`.
+"""A whole GAN training in plain PyTorch, eager, on the CPU: the other side of `experiments/studies/compare_torch.py`.
 
 Networks, loss and optimiser are those of a `gan_jax` configuration (DCGAN or SNGAN): the layers of `torch_steps`, the same initial
 distributions, the same Adam, one-sided smoothing or the hinge, spectral normalisation of D, and the same moving average of G.
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.torch_steps import networks
+from experiments.benchmarks.torch_steps import networks
 
 WEIGHTED = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
@@ -148,7 +148,7 @@ class TorchTraining:
 
 
 def from_config(config: Any, images: np.ndarray, indices_at: Callable[[int], np.ndarray], *, threads: int) -> TorchTraining:
-    """The training that a `gan_jax.config.Config` of a DCGAN or SNGAN describes.
+    """The training that a `gan_jax.trainer.config.Config` of a DCGAN or SNGAN describes.
 
     Raises:
         ValueError: a field that this comparison does not translate is set.

@@ -13,11 +13,11 @@ safetensors reader opens without this package.
 configurations, `keeper` the life of a directory of steps. Nothing is ever unpickled.
 """
 
-from gan_jax.checkpoint.configuration import config_differences, config_hash
 from gan_jax.checkpoint.errors import CheckpointNotFound, CheckpointWarning, ConfigurationMismatch, DamagedCheckpoint, TemplateMismatch
 from gan_jax.checkpoint.files import Contents, read_manifest, read_step, write_step
-from gan_jax.checkpoint.keeper import Checkpointer
-from gan_jax.checkpoint.leaves import Snapshot, restore_onto, snapshot
+from gan_jax.checkpoint.fingerprint import config_differences, config_hash
+from gan_jax.checkpoint.manager import Checkpointer
+from gan_jax.checkpoint.serialization import Snapshot, restore_onto, snapshot
 
 __all__ = [
     "CheckpointNotFound",

@@ -22,9 +22,9 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from gan_jax.checkpoint.configuration import canonical_json
 from gan_jax.checkpoint.errors import DamagedCheckpoint
-from gan_jax.checkpoint.leaves import Leaf, Piece, Snapshot, check_whole
+from gan_jax.checkpoint.fingerprint import canonical_json
+from gan_jax.checkpoint.serialization import Leaf, Piece, Snapshot, check_whole
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

@@ -7,7 +7,7 @@ caller's: apply it to both and pass the activations; gradients flow into whichev
 import jax
 import jax.numpy as jnp
 
-from gan_jax.checks import check_float, check_not_empty, check_rank, check_same_shape
+from gan_jax._checks import check_float, check_not_empty, check_rank, check_same_shape
 from gan_jax.losses.common import check_logits, paired_leaves, to_compute_dtype
 from gan_jax.typing import Array, PyTree
 

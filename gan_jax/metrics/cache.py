@@ -2,11 +2,12 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
+from gan_jax._files import atomic_path
 
 
 def cache_folder() -> Path | None:
@@ -43,16 +44,6 @@ def cached(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str
     arrays = compute()
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, arrays)
+        with atomic_path(path) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
     return arrays
-
-
-def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes an npz file that is there whole or not at all, and nothing beside it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
-        partial = Path(file.name)
-    try:
-        np.savez(partial, **arrays)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """The shipped digit classifier: a small convolutional network whose features and classes measure digit generators.
 
 Plain JAX functions on a flat dict of parameters, so that a measurement needs no network library. The weights in
-`files/digit_classifier.safetensors` are made by `experiments/train_classifier.py`.
+`files/digit_classifier.safetensors` are made by `experiments/tools/train_classifier.py`.
 """
 
 import math
@@ -98,7 +98,7 @@ def load(path: str | Path | None = None) -> dict[str, np.ndarray]:
     if path is None:
         path = Path(str(resources.files("gan_jax.metrics"))) / "files" / "digit_classifier.safetensors"
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no classifier weights at {path}; experiments/train_classifier.py makes them")
+        raise FileNotFoundError(f"no classifier weights at {path}; experiments/tools/train_classifier.py makes them")
     try:
         params = load_file(path)
     except SafetensorError as error:

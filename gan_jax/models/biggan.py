@@ -31,7 +31,7 @@ def biggan(
     output_activation: str = "tanh",
     dtype: Any = "float32",
 ) -> Players:
-    """Builds BigGAN's networks (Brock 2019); apply `gan_jax.spectral.spectral_norm` to both.
+    """Builds BigGAN's networks (Brock 2019); apply `gan_jax.transforms.spectral_norm` to both.
 
     One class embedding, joined with a part of the latents, steers every batch norm of the generator through linear maps; the
     discriminator projects. As in BigGAN-PyTorch (commit 9845943) the parameters number 4,373,251 and 4,207,361 at 32

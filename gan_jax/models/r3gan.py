@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.models.common import OUTPUT_ACTIVATIONS, check_labels, check_size, one_of
-from gan_jax.nn.grouped_conv import GroupedConv
+from gan_jax.nn.fast_conv.grouped import GroupedConv
 from gan_jax.nn.resize import filtered_downsample, filtered_upsample
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 

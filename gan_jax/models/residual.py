@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels
-from gan_jax.nn.conv import Conv
+from gan_jax.nn.fast_conv.conv import Conv
 from gan_jax.nn.norms import normalize
 from gan_jax.nn.projection import ProjectionHead
 from gan_jax.nn.resize import average_pool, resize_bilinear, resize_nearest

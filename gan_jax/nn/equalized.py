@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.nn.conv import Conv
+from gan_jax.nn.fast_conv.conv import Conv
 from gan_jax.typing import Array
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.nn.conv import Conv, ConvTranspose
+from gan_jax.nn.fast_conv.conv import Conv, ConvTranspose
 from gan_jax.nn.resize import average_pool, max_pool, resize_bilinear, resize_nearest
 from gan_jax.nn.shuffle import pixel_shuffle
 from gan_jax.typing import Array

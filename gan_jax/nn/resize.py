@@ -5,7 +5,7 @@ All are written as reshapes and sums, which XLA fuses and differentiates any num
 
 import jax.numpy as jnp
 
-from gan_jax.checks import check_rank
+from gan_jax._checks import check_rank
 from gan_jax.typing import Array
 
 

@@ -1,6 +1,6 @@
 """PixelShuffle and its inverse: channels into pixels, and back."""
 
-from gan_jax.checks import check_rank
+from gan_jax._checks import check_rank
 from gan_jax.typing import Array
 
 

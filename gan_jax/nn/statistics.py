@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from gan_jax.nn.conv_forms import is_cpu
+from gan_jax.nn.fast_conv.forms import is_cpu
 from gan_jax.typing import Array
 
 

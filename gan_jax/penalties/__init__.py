@@ -5,8 +5,6 @@ are functions only: `lecam_penalty` (carried anchors), `latent_consistency_penal
 penalties of weights, `top_k_weights`.
 """
 
-from collections.abc import Callable
-
 from gan_jax.penalties.consistency import (
     LecamState,
     balanced_consistency_penalty,
@@ -30,6 +28,7 @@ from gan_jax.penalties.gradient import (
     value_and_input_gradient,
     zero_centered_gradient_penalty,
 )
+from gan_jax.penalties.registry import COUPLES_EXAMPLES, PENALTIES
 from gan_jax.penalties.top_k import top_k_count, top_k_weights
 from gan_jax.penalties.weights import (
     HistoricalAverage,
@@ -41,46 +40,6 @@ from gan_jax.penalties.weights import (
     spectral_norm_penalty,
     weight_decay_penalty,
 )
-from gan_jax.typing import Array
-
-
-def _one_sided(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
-    return gradient_penalty(critic, real, fake, rng, one_sided=True)
-
-
-def _r1(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
-    return r1_penalty(critic, real)
-
-
-def _r2(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
-    return r2_penalty(critic, fake)
-
-
-def _dragan(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
-    return dragan_penalty(critic, real, rng)
-
-
-def _consistency(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
-    return consistency_penalty(critic, real, random_flip_shift(rng, real))
-
-
-def _balanced_consistency(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
-    # The same flips and shifts for reals and fakes: neither kind can be told by its augmentation.
-    return balanced_consistency_penalty(critic, real, fake, random_flip_shift(rng, real), random_flip_shift(rng, fake))
-
-
-PENALTIES: dict[str, Callable[..., Array]] = {
-    "wgan_gp": gradient_penalty,
-    "wgan_gp_one_sided": _one_sided,
-    "r1": _r1,
-    "r2": _r2,
-    "zero_centered": zero_centered_gradient_penalty,
-    "dragan": _dragan,
-    "consistency": _consistency,
-    "balanced_consistency": _balanced_consistency,
-}
-# Rows whose value for one example depends on the others of the batch: DRAGAN through the batch's standard deviation.
-COUPLES_EXAMPLES = frozenset({"dragan"})
 
 __all__ = [
     "COUPLES_EXAMPLES",

@@ -5,12 +5,12 @@ import zlib
 
 import numpy as np
 import pytest
-from data_files import folder, streamed, tree, write_tree
 from PIL import Image
 
 from gan_jax.data import DataError, DataWarning
 from gan_jax.data.folder import MOST_PIXELS, decode, list_images
 from gan_jax.data.images import fit, to_channels
+from support.data_files import folder, streamed, tree, write_tree
 
 
 def test_labels_are_the_folders(tmp_path):

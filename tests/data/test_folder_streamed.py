@@ -5,9 +5,9 @@ import warnings
 import jax
 import numpy as np
 import pytest
-from data_files import folder, streamed, tree, write_tree
 
 from gan_jax.data import Batches, DataError, DataWarning, Feed, check_unchanged
+from support.data_files import folder, streamed, tree, write_tree
 
 
 def test_streamed_files_that_cannot_be_read_are_replaced_alike_each_time(tmp_path, monkeypatch):

@@ -7,13 +7,14 @@ import time
 
 import numpy as np
 import pytest
-from data_files import idx_bytes
 from PIL import Image
 
 from gan_jax.data import DataError
 from gan_jax.data.folder import decode
 from gan_jax.data.idx import read_idx
 from gan_jax.data.npz import read_npz
+from support.damage import mutate
+from support.data_files import idx_bytes
 
 SAMPLE, MANY = 60, 2500
 MEMORY = 2**30 // 1024  # kilobytes, by which the process may grow over the whole test
@@ -36,31 +37,6 @@ def seed_file(kind, rng):
         picture = Image.fromarray(noise[..., 0] if kind == "png.grey" else noise)
         picture.save(file, "JPEG" if kind == "jpeg" else "PNG")
     return file.getvalue()
-
-
-def mutate(data, rng):
-    """The file with one to four of the damages that files suffer: bytes changed, cut, doubled, or put elsewhere."""
-    data = bytearray(data)
-    for _ in range(rng.integers(1, 5)):
-        size = len(data)
-        if not size:
-            break
-        # Half of all damage goes to the first bytes, where the sizes are.
-        at = int(rng.integers(size)) if rng.random() < 0.5 else int(rng.integers(min(size, 40)))
-        kind = rng.integers(6)
-        if kind == 0:
-            data[at] ^= 1 << int(rng.integers(8))
-        elif kind == 1:
-            data[at : at + 4] = rng.choice([b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x7f\xff\xff\xff", b"\x00\x01\x00\x00"])
-        elif kind == 2:
-            del data[at:]
-        elif kind == 3:
-            del data[at : at + int(rng.integers(1, 30))]
-        elif kind == 4:
-            data[at:at] = bytes(rng.integers(0, 256, int(rng.integers(1, 30)), np.uint8))
-        else:
-            data += data[at:]
-    return bytes(data)
 
 
 def readers(path):

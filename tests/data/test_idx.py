@@ -6,10 +6,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from data_files import idx_bytes, write_idx_set
 
 from gan_jax.data import DataError, load_source
 from gan_jax.data.idx import INSTALLED, read_idx
+from support.data_files import idx_bytes, write_idx_set
 
 
 def test_idx_file_is_read_as_its_definition_says(tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from metrics_golden import FEATURE_SETS, reference, values
 
 from gan_jax import metrics
+from support.metrics_golden import FEATURE_SETS, reference, values
 
 
 # vendi-score 0.0.3; tests/golden/metrics_reference.py.

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from metrics_golden import FEATURE_SETS, reference, values
 
 from gan_jax import metrics
+from support.metrics_golden import FEATURE_SETS, reference, values
 
 
 # SciPy 1.17.1 (sqrtm, svdvals) and torch-fidelity 0.4.0; tests/golden/metrics_reference.py. The pair "few" has fewer samples than

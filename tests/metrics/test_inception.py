@@ -1,11 +1,11 @@
 import jax
 import numpy as np
 import pytest
-from metrics_golden import GOLDEN, golden_script
 from safetensors.numpy import save_file
 
 from gan_jax import metrics
 from gan_jax.metrics import inception
+from support.metrics_golden import GOLDEN, golden_script
 
 golden = golden_script("metrics_inception")
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from metrics_golden import FEATURE_SETS, reference, values
 
 from gan_jax import metrics
+from support.metrics_golden import FEATURE_SETS, reference, values
 
 
 # torch-fidelity 0.4.0, 7 subsets of half the smaller set; tests/golden/metrics_reference.py.

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from metrics_golden import FEATURE_SETS, reference, values
 
 from gan_jax import metrics
 from gan_jax.metrics import distances
+from support.metrics_golden import FEATURE_SETS, reference, values
 
 
 # prdc 0.2; tests/golden/metrics_reference.py. Not on the digits: their integer pixels put points exactly onto borders, which prdc

@@ -5,11 +5,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from metrics_golden import reference
 
 from gan_jax import metrics
 from gan_jax.metrics import protocol
 from gan_jax.metrics.cache import cache_folder
+from support.metrics_golden import reference
 
 REAL, FAKE = reference.image_pairs(24, 16)
 LABELS = np.arange(24) % 3

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from metrics_golden import reference, values
 
 from gan_jax import metrics
+from support.metrics_golden import reference, values
 
 
 def softmax(logits):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from metrics_golden import reference, values
 
 from gan_jax import metrics
+from support.metrics_golden import reference, values
 
 
 # The code of TensorFlow's compression models, in PGGAN at commit 2504c3f; tests/golden/metrics_reference.py. At 16 and 32 pixels the

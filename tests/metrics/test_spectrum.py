@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from metrics_golden import reference
 
 from gan_jax import metrics
+from support.metrics_golden import reference
 
 
 # By hand: a cosine of amplitude 1/2 and 3 cycles has power (1/4)^2 at each of two of the 16 frequencies (by angle) of its radius.

@@ -3,9 +3,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from metrics_golden import values
 
 from gan_jax import metrics
+from support.metrics_golden import values
 
 FILES = {name: base64.b64decode(text) for name, text in values["torch_files"]["files"].items()}
 

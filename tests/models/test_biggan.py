@@ -1,12 +1,12 @@
 import jax
 import jax.numpy as jnp
-import model_golden as golden
 import numpy as np
 import pytest
-from residual_checks import check_model, output_with, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
 from gan_jax.models.network import as_networks
+from support import model_golden as golden
+from support.residual_checks import check_model, output_with, parameter_counts, random_variables
 
 
 # BigGAN-PyTorch, commit 9845943: Generator and Discriminator with G_shared, hier and shared_dim=128, PyTorch's `numel`.

@@ -1,8 +1,8 @@
 import jax
 import pytest
-from model_checks import build_small
 
 from gan_jax.models.common import PLAIN_NORMS
+from support.model_checks import build_small
 
 
 def shapes(name, player, **options):

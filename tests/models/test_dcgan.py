@@ -1,13 +1,13 @@
 import jax
 import jax.numpy as jnp
-import model_golden as golden
 import numpy as np
 import pytest
-from model_checks import build_small, check_both, fill, parameter_count, run
 
 from gan_jax.models import as_network, build_model
 from gan_jax.models.dcgan import DcganDiscriminator, DcganGenerator
 from gan_jax.nn import DOWN, UP
+from support import model_golden as golden
+from support.model_checks import build_small, check_both, fill, parameter_count, run
 
 
 def test_published_parameter_counts():

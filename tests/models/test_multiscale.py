@@ -1,12 +1,12 @@
 import jax
 import jax.numpy as jnp
-import model_golden as golden
 import numpy as np
 import pytest
-from model_checks import build_small, check_both, fill, run
 
 from gan_jax.models import build_model
 from gan_jax.models.multiscale import halve
+from support import model_golden as golden
+from support.model_checks import build_small, check_both, fill, run
 
 
 def test_the_pyramid_equals_pytorch():

@@ -1,12 +1,12 @@
 import jax
 import jax.numpy as jnp
-import model_golden as golden
 import numpy as np
 import pytest
-from model_checks import fill, run
 
 from gan_jax.models import as_network
 from gan_jax.models.patch import PatchDiscriminator, largest_patch, receptive_field, smallest_image
+from support import model_golden as golden
+from support.model_checks import fill, run
 
 
 def test_equals_pytorch():

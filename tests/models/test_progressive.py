@@ -1,14 +1,14 @@
 import jax
 import jax.numpy as jnp
-import model_golden as golden
 import numpy as np
 import pytest
-from residual_checks import gradients_of, inputs_of, names_without_gradient, output_with, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
 from gan_jax.models.network import as_networks
 from gan_jax.models.progressive import growth_schedule, match_growth, set_growth
 from gan_jax.nn import average_pool, resize_nearest
+from support import model_golden as golden
+from support.residual_checks import gradients_of, inputs_of, names_without_gradient, output_with, parameter_counts, random_variables
 
 SMALL = {"image_size": 16, "width": 4, "channels": 2}
 

@@ -1,12 +1,12 @@
 import jax
 import jax.numpy as jnp
-import model_golden as golden
 import numpy as np
 import pytest
-from residual_checks import check_model, inputs_of, output_with, parameter_counts, random_variables
 
 from gan_jax.models import MODELS, as_network
 from gan_jax.models.r3gan import R3ganDiscriminator, R3ganGenerator, ResNeXtBlock
+from support import model_golden as golden
+from support.residual_checks import check_model, inputs_of, output_with, parameter_counts, random_variables
 
 
 # brownvc/R3GAN, commit 19a7ddf: Generator and Discriminator of preset CIFAR10, PyTorch's `numel`; and a small one.

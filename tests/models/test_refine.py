@@ -1,7 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from model_checks import build_small, check_both, fill, run
+
+from support.model_checks import build_small, check_both, fill, run
 
 
 @pytest.mark.parametrize("options", [{}, {"channels": 3, "dtype": "bfloat16"}])

@@ -1,14 +1,14 @@
 import jax
 import jax.numpy as jnp
-import model_golden as golden
 import numpy as np
 import pytest
-from residual_checks import check_model, inputs_of, output_with, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
 from gan_jax.models.network import as_networks
 from gan_jax.models.residual import DiscriminatorBlock, GeneratorBlock, ResNetDiscriminator, ResNetGenerator
 from gan_jax.nn import average_pool, resize_bilinear
+from support import model_golden as golden
+from support.residual_checks import check_model, inputs_of, output_with, parameter_counts, random_variables
 
 
 # torch-mimicry, commit a7fda06, PyTorch's `numel` over the parameters of SNGANGenerator32 ...64 and SNGANDiscriminator32 ...64.

@@ -1,11 +1,11 @@
 import jax
-import model_golden as golden
 import numpy as np
 import pytest
-from residual_checks import check_model, inputs_of, output_with, parameter_counts, random_variables
 
 from gan_jax.models import MODELS
 from gan_jax.models.network import as_networks
+from support import model_golden as golden
+from support.residual_checks import check_model, inputs_of, output_with, parameter_counts, random_variables
 
 
 # 128: BigGAN-PyTorch, commit 9845943, its SAGAN (attention at 32, 1000 classes, no shared embedding); torch-mimicry's

@@ -1,9 +1,9 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from model_checks import build_small, check_both, fill, run
 
 from gan_jax.models.stacked import sample_stages
+from support.model_checks import build_small, check_both, fill, run
 
 
 @pytest.mark.parametrize("options", [{}, {"channels": 3, "dtype": "bfloat16"}])

@@ -2,10 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from model_checks import build_small, check_both, fill, run, without_gradient
 
 from gan_jax.models import build_model
 from gan_jax.models.vae import scale_gradient
+from support.model_checks import build_small, check_both, fill, run, without_gradient
 
 
 def test_scale_gradient_is_the_identity_with_another_gradient():

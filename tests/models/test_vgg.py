@@ -1,4 +1,3 @@
-import importlib.util
 import io
 import pickle
 import tarfile
@@ -6,18 +5,14 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import model_golden as golden
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from experiments.tools import convert_vgg
 from gan_jax.metrics import load_torch_weights
 from gan_jax.models.vgg import FEATURES, LAYERS, feature_extractor, load_vgg16, shapes, vgg16_features
-
-ROOT = Path(__file__).parents[2]
-_spec = importlib.util.spec_from_file_location("convert_vgg", ROOT / "experiments" / "convert_vgg.py")
-convert_vgg = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(convert_vgg)
+from support import model_golden as golden
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from gan_jax.nn import conv_forms
-from gan_jax.nn.bilinear import Plan, convolve, transpose_convolve, weight_correlate
-from gan_jax.nn.conv import conv_geometry, conv_transpose_geometry
+from gan_jax.nn.fast_conv import forms
+from gan_jax.nn.fast_conv.bilinear import Plan, convolve, transpose_convolve, weight_correlate
+from gan_jax.nn.fast_conv.conv import conv_geometry, conv_transpose_geometry
 
 # (image, kernel, strides, padding, channels, features): even and odd sizes, kernels smaller than the stride, uneven and negative
 # padding, single channels, kernels that are and are not a whole number of strides.
@@ -49,7 +49,7 @@ def reference(x, w, y, strides, padding):
 def test_all_forms_equal_lax(case):
     geometry, x, w, y = operands(*case)
     f, t, dw = reference(x, w, y, *case[2:4])
-    tables = (conv_forms.FORWARD, (x, w), f), (conv_forms.TRANSPOSE, (y, w), t), (conv_forms.WEIGHT, (x, y), dw)
+    tables = (forms.FORWARD, (x, w), f), (forms.TRANSPOSE, (y, w), t), (forms.WEIGHT, (x, y), dw)
     # One program for all of them: compiling is what this test's time goes to.
     got = jax.jit(lambda: [{name: form(*arguments, geometry) for name, form in table.items()} for table, arguments, _ in tables])()
     for values, (_, _, expected) in zip(got, tables):
@@ -61,7 +61,7 @@ def test_narrow_operands_are_accumulated_in_float32():
     # 4096 products of ones exceed what bfloat16 can count to (256): a sum kept in it would stop there.
     geometry = conv_geometry((4, 4), (4, 4), (1, 1), "VALID")
     x, w = jnp.ones((1, 4, 4, 256), jnp.bfloat16), jnp.ones((4, 4, 256, 1), jnp.bfloat16)
-    for form in (conv_forms.forward_matrix, conv_forms.forward_blocks):
+    for form in (forms.forward_matrix, forms.forward_blocks):
         y = form(x, w, geometry)
         assert y.dtype == jnp.bfloat16
         assert float(y.squeeze()) == 4096
@@ -124,11 +124,11 @@ def test_nested_vmap_of_a_second_derivative_equals_loop():
 
 def test_choice_depends_on_the_channels_and_leaves_named_forms_alone():
     geometry = conv_geometry((8, 8), (4, 4), (2, 2), "SAME")
-    for kind, table in (("forward", conv_forms.FORWARD), ("transpose", conv_forms.TRANSPOSE), ("weight", conv_forms.WEIGHT)):
+    for kind, table in (("forward", forms.FORWARD), ("transpose", forms.TRANSPOSE), ("weight", forms.WEIGHT)):
         for dtype in (jnp.float32, jnp.bfloat16):
             for channels, features in ((1, 64), (64, 1), (64, 128)):
-                assert conv_forms.choose(kind, "auto", geometry, channels, features, dtype) in table
-        assert conv_forms.choose(kind, "conv", geometry, 1, 64, jnp.float32) == "conv"
+                assert forms.choose(kind, "auto", geometry, channels, features, dtype) in table
+        assert forms.choose(kind, "conv", geometry, 1, 64, jnp.float32) == "conv"
 
 
 def test_every_derivative_is_again_one_of_the_three_maps():

@@ -1,0 +1,180 @@
+"""Writes docs/models.md: every model with its parameters, its operations per image, its paper, and how it differs from that.
+
+    python -m docs._generate.model_table
+
+Nothing is computed: parameters come from shapes, operations from the traced program (two for each multiply-add of its matrix
+products and convolutions; everything else is left out, as it is small).
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.models import MODELS
+from gan_jax.models.network import as_networks
+from gan_jax.typing import PyTree
+
+# name -> (options of each line of the table, paper, differences). Options that are not named are the defaults.
+ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
+    "mlp": ([{}], "Goodfellow 2014; PyTorch-GAN", "logits in place of probabilities"),
+    "points": ([{}], "Srivastava 2017 (VEEGAN); Lin 2018 (PacGAN)", "none known"),
+    "dcgan": ([{"image_size": 32}, {"image_size": 64}, {"image_size": 128}], "Radford 2016", "LeakyReLU in G too (ReLU can be chosen)"),
+    "sngan": ([{"image_size": 32}, {"image_size": 64}], "Miyato 2018", "at 32 pixels one bias more in D, as in torch-mimicry"),
+    "sagan": (
+        [{"image_size": 32}, {"image_size": 64}, {"image_size": 128, "num_classes": 1000}],
+        "Zhang 2019",
+        "32 and 64 pixels are adaptations",
+    ),
+    "biggan": (
+        [{"image_size": 32}, {"image_size": 128, "num_classes": 1000, "width": 96, "attention": 64, "latent_dim": 120}],
+        "Brock 2019",
+        "Glorot in place of orthogonal initialisation, but for the linear maps of the conditional norms",
+    ),
+    "r3gan": ([{}, {"width": 768}], "Huang 2024", "the default is an eighth as wide"),
+    "progressive": (
+        [{"image_size": 32}, {"image_size": 256, "width": 512, "latent_dim": 512}],
+        "Karras 2018",
+        "resize and convolution not fused",
+    ),
+    "multiscale": (
+        [{}],
+        "Wang 2018 (pix2pixHD)",
+        "DCGAN's generator, from latents, in place of one from label maps; no encoder of instances",
+    ),
+    "pix2pix": (
+        [{}],
+        "Isola 2017",
+        "as many levels as reach 1x1; running averages normalise test images; the innermost level has dropout, too",
+    ),
+    "inpaint": (
+        [{}],
+        "Yu 2018",
+        "13 gated convolutions in each network, the authors' first has 16; no contextual attention; a width of 24 is their cnum of 48; the "
+        "second network as wide as the first, and given the mask; the discriminator ends in one channel of logits, where every channel is "
+        "one in the paper",
+    ),
+    "stacked": (
+        [{}],
+        "Denton 2015 (LAPGAN); Zhang 2017 (StackGAN)",
+        "StackGAN's second stage without text; its discriminator sees the small image as LAPGAN's; no Laplacian residuals",
+    ),
+    "vaegan": (
+        [{}],
+        "Larsen 2016",
+        "DCGAN's 4x4 convolutions in place of 5x5; the fakes, samples and reconstructions, are decoded in one batch, the reconstructions "
+        "that are compared with the images in another; gamma 0.01",
+    ),
+    "klgan": (
+        [{}],
+        "Larsen 2016, section 4",
+        "the paper compares pixels with one network alone; here the adversarial loss stays beside it, at both terms' full weight",
+    ),
+}
+
+
+def _sub_jaxprs(value: Any) -> list[Any]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return [getattr(v, "jaxpr", v) for v in values if hasattr(v, "eqns") or hasattr(v, "jaxpr")]
+
+
+def operations(jaxpr: Any) -> int:
+    """Two for each multiply-add of the matrix products and convolutions of a traced program; the dearest branch of a switch."""
+    total = 0
+    for equation in jaxpr.eqns:
+        parameters, out = equation.params, equation.outvars[0].aval
+        if equation.primitive.name == "dot_general":
+            (contracted, _), _ = parameters["dimension_numbers"]
+            total += 2 * math.prod(out.shape) * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+        elif equation.primitive.name == "conv_general_dilated":
+            kernel, numbers = equation.invars[1].aval.shape, parameters["dimension_numbers"]
+            taps = math.prod(kernel) // kernel[numbers.rhs_spec[0]]
+            # A transposed convolution is one of an input with zeros between its pixels; those cost nothing where it is done well.
+            total += 2 * math.prod(out.shape) * taps // math.prod(parameters["lhs_dilation"])
+        elif equation.primitive.name == "cond":
+            total += max(operations(branch.jaxpr) for branch in parameters["branches"])
+        else:
+            total += sum(operations(sub) for value in parameters.values() for sub in _sub_jaxprs(value))
+    return total
+
+
+def _inputs(name: str, options: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Shapes of (latents, labels, context) and (images, labels, context) for one example."""
+    known = {**MODELS[name].options, **options}
+    size, channels = known.get("image_size", 0), known.get("channels", 3)
+    image = (1, size, size, channels) if size else (1, known["dim"])
+    contexts = {
+        None: None,
+        "image": image,
+        "masked": (*image[:-1], channels + 1),
+        "small": (1, size // 4, size // 4, channels),
+        "real": image,
+    }
+    context = contexts[MODELS[name].context]
+
+    def shaped(shape: tuple[int, ...] | None) -> Any:
+        return None if shape is None else jax.ShapeDtypeStruct(shape, jnp.float32)
+
+    labels = jax.ShapeDtypeStruct((1,), jnp.int32) if known.get("num_classes") else None
+    return (shaped((1, known["latent_dim"])) if "latent_dim" in known else None, labels, shaped(context)), (
+        shaped(image),
+        labels,
+        shaped(context),
+    )
+
+
+def count(network: Any, inputs: tuple[Any, ...]) -> tuple[int, int]:
+    """Parameters of a network, and its operations for one example."""
+    rng = jax.eval_shape(lambda: jax.random.key(0))
+    params, state = jax.eval_shape(network.init, rng, *inputs)
+
+    def apply(params: PyTree, state: PyTree, rng: jax.Array, *inputs: Any) -> PyTree:
+        return network.apply(params, state, *inputs, rng=rng)[0]
+
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params)), operations(
+        jax.make_jaxpr(apply)(params, state, rng, *inputs).jaxpr
+    )
+
+
+def lines() -> list[str]:
+    """The lines of the table."""
+    if ROWS.keys() != MODELS.keys():
+        raise ValueError(f"ROWS and MODELS must have the same names; they differ in {', '.join(sorted(ROWS.keys() ^ MODELS.keys()))}")
+    table = []
+    for name, (variants, paper, differences) in ROWS.items():
+        for options in variants:
+            known = {**MODELS[name].options, **options}
+            size = (
+                f"{known['image_size']}x{known['image_size']}x{known['channels']}" if "image_size" in known else f"{known['dim']} numbers"
+            )
+            shown = ", ".join(f"{key}={value}" for key, value in options.items() if key != "image_size")
+            (g, g_flops), (d, d_flops) = (count(*pair) for pair in zip(as_networks(MODELS[name](**options)), _inputs(name, options)))
+            cells = (f"`{name}`", size, shown, f"{g:,}", f"{d:,}", f"{g_flops / 1e6:,.1f}", f"{d_flops / 1e6:,.1f}", paper, differences)
+            table.append(f"| {' | '.join(cells)} |")
+    return table
+
+
+HEAD = """# Models
+
+`MODELS[name](**options)` builds a generator and a discriminator. Options not named below are the defaults, which the docstring of
+each builder explains. Made by `python -m docs._generate.model_table`.
+
+Operations are those of one forward pass for one image, in millions: two for each multiply-add of the matrix products and
+convolutions. Numbers of parameters that were checked against published code are in the tests of each model, with their source.
+
+| model | images | options | G parameters | D parameters | G Mflop | D Mflop | paper | differences |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def main() -> None:
+    """Writes the page."""
+    path = Path(__file__).parents[2] / "docs" / "models.md"
+    path.write_text(HEAD + "\n".join(lines()) + "\n")
+    print(path.read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a data-parallel step sends between devices."""

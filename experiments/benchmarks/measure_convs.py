@@ -1,0 +1,114 @@
+"""Measures every form of every convolution map on this machine's CPU, and remakes the table that chooses among them.
+
+    python -m experiments.benchmarks.measure_convs                 # prints the table and the times, as Markdown
+    python -m experiments.benchmarks.measure_convs --write         # and rewrites gan_jax/nn/fast_conv/choices.py
+
+The machine should be idle. Each form runs inside a `scan`, as in training, over
+different operands; forms take turns, and the least of several rounds counts. A class of shapes gets the form with the least
+geometric mean of its times, relative to the best form for each shape.
+"""
+
+import json
+import math
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gan_jax.cli import common
+from gan_jax.nn.fast_conv import forms
+from gan_jax.nn.fast_conv.conv import conv_geometry
+
+TABLE = Path(forms.__file__).with_name("conv_choices.py")
+KINDS = {"forward": forms.FORWARD, "transpose": forms.TRANSPOSE, "weight": forms.WEIGHT}
+# (image side, channels, features, kernel, stride): the layers of DCGAN at 32 and 64 pixels, of ResNets, of output and 1x1 layers.
+SHAPES = [
+    (32, 1, 64, 4, 2),
+    (32, 3, 64, 4, 2),
+    (16, 64, 128, 4, 2),
+    (8, 128, 256, 4, 2),
+    (32, 64, 3, 4, 2),
+    (16, 2, 3, 4, 2),
+    (32, 3, 64, 3, 1),
+    (16, 64, 64, 3, 1),
+    (8, 128, 128, 3, 1),
+    (32, 64, 3, 3, 1),
+    (16, 3, 3, 3, 1),
+]
+SCAN = 3
+
+
+def operands(shape, batch: int, dtype):
+    """Geometry, and `SCAN` different x, w and y."""
+    side, channels, features, kernel, stride = shape
+    geometry = conv_geometry((side, side), (kernel, kernel), (stride, stride), "SAME")
+    keys = jax.random.split(jax.random.key(0), 3)
+    sizes = (batch, side, side, channels), (kernel, kernel, channels, features), (batch, *geometry.output_size, features)
+    return geometry, *(jax.random.normal(key, (SCAN, *size)).astype(dtype) for key, size in zip(keys, sizes))
+
+
+def measure(kind: str, shape, batch: int, dtype, rounds: int) -> dict[str, float]:
+    """Milliseconds of each form that this backend runs; a form that it refuses is left out."""
+    geometry, x, w, y = operands(shape, batch, dtype)
+    pair = {"forward": (x, w), "transpose": (y, w), "weight": (x, y)}[kind]
+    calls, best = {}, {}
+    for name, form in KINDS[kind].items():
+
+        def run(a, b, form=form):
+            return lax.scan(lambda carry, ab: (carry, form(*ab, geometry)), 0, (a, b))[1]
+
+        try:
+            calls[name] = jax.jit(run).lower(*pair).compile()
+            calls[name](*pair).block_until_ready()
+        except Exception as error:
+            print(f"{kind} {shape} {jnp.dtype(dtype).name}: {name} does not run ({type(error).__name__})")
+            calls.pop(name, None)
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call(*pair).block_until_ready()
+            best[name] = min(best.get(name, math.inf), 1e3 * (time.perf_counter() - start) / SCAN)
+    return best
+
+
+def decide(times: dict[str, list[dict[str, float]]]) -> str:
+    """The form with the least mean logarithm of time over the best, among those that ran for every shape."""
+    forms = set.intersection(*(set(row) for row in times))
+    return min(sorted(forms), key=lambda form: sum(math.log(row[form] / min(row.values())) for row in times))
+
+
+def main() -> None:
+    parser = common.argument_parser(__doc__)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="rewrite gan_jax/nn/fast_conv/choices.py")
+    options = parser.parse_args()
+    if jax.default_backend() != "cpu":
+        common.fail("the table is of the CPU's forms: set JAX_PLATFORMS=cpu")
+    classes: dict[str, dict[str, list[dict[str, float]]]] = {}
+    print("| dtype | side, channels, features, kernel, stride | map | milliseconds (GFLOP/s) |\n|---|---|---|---|")
+    for dtype in (jnp.float32, jnp.bfloat16):
+        for shape in SHAPES:
+            side, channels, features, kernel, stride = shape
+            flops = 2 * options.batch * (side // stride) ** 2 * kernel**2 * channels * features
+            geometry = conv_geometry((side, side), (kernel, kernel), (stride, stride), "SAME")
+            row = forms.shape_class(geometry, channels, features, dtype)
+            for kind in KINDS:
+                times = measure(kind, shape, options.batch, dtype, options.rounds)
+                classes.setdefault(row, {}).setdefault(kind, []).append(times)
+                ranked = sorted(times.items(), key=lambda item: item[1])
+                cells = ", ".join(f"{form} {ms:.2f} ({flops / ms / 1e6:.0f})" for form, ms in ranked)
+                print(f"| {jnp.dtype(dtype).name} | {', '.join(map(str, shape))} | {kind} | {cells} |", flush=True)
+    choices = {row: {kind: decide(times) for kind, times in kinds.items()} for row, kinds in classes.items()}
+    print(json.dumps(choices, indent=4))
+    if options.write:
+        header = '"""Which form of a convolution is fastest on the CPU: made by `experiments/benchmarks/measure_convs.py --write`, not by hand."""'
+        # Trailing commas, as the formatter of this project wants them.
+        rows = json.dumps(choices, indent=4).replace('"\n', '",\n').replace("}\n", "},\n")
+        TABLE.write_text(f"{header}\n\nCHOICES = {rows}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What a game costs: its step and the baseline's, timed in turn."""
+
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments.benchmarks import jax_steps
+from experiments.benchmarks.timing import Candidate, interleave
+from experiments.studies.ablations import baselines
+from experiments.studies.ablations.tricks import Changes
+from gan_jax.trainer.config import Config
+
+SCAN = 50  # steps a call, on points
+
+
+def points_candidate(config: Config) -> Candidate:
+    """The step of a game on a mixture, of one run, on made-up points."""
+    from gan_jax.data import load
+    from gan_jax.trainer.build.gan import build
+
+    source = load(config)
+    experiment = build(config, source.shape)
+    batch = config.batch_size * experiment.strategy.rounds
+    program = jax_steps.training(experiment.gan, image_shape=source.shape, batch=batch, scan=SCAN)
+    return Candidate(program.call, program.steps)
+
+
+def images_candidate(config: Config) -> Candidate:
+    """The step of a game on images, as `baselines.play_images` makes it; compiled already, where that was played with the same cache."""
+    game = baselines.image_game(config)
+    rng = jax.random.key(0)
+    params, opt_state = game.init(rng)
+    chunk = jax.tree.map(jnp.asarray, game.feed(0).chunk(0, config.scan_steps))
+    box = [(params, opt_state)]
+
+    def call() -> None:
+        params, opt_state, _ = game.program(*box[0], chunk, rng)
+        box[0] = jax.block_until_ready((params, opt_state))
+
+    return Candidate(call, config.scan_steps)
+
+
+def candidate(data: str, changes: Changes) -> Candidate:
+    """What is timed of a game."""
+    config = baselines.changed(baselines.baseline(data), changes)
+    return (points_candidate if baselines.group_of(data) == "mixture" else images_candidate)(config)
+
+
+@cache
+def _plain(data: str) -> Candidate:
+    return candidate(data, {})
+
+
+def measure(data: str, changes: Changes, *, seconds: float = 3.0) -> dict[str, Any]:
+    """Milliseconds of a step of a game and of the baseline, and their ratio; the medians of samples taken in turn."""
+    candidates = {"game": candidate(data, changes), "baseline": _plain(data)}
+    times = {name: 1e3 * timing.median for name, timing in interleave(candidates, seconds=seconds, sample_seconds=0.15).items()}
+    ratio = times["game"] / times["baseline"]
+    return {"milliseconds": round(times["game"], 3), "milliseconds_baseline": round(times["baseline"], 3), "ratio": round(ratio, 4)}

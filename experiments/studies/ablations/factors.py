@@ -1,0 +1,41 @@
+"""The ten tricks whose interactions are measured, and the design that combines them: 128 of their 1,024 combinations."""
+
+from typing import Any
+
+import numpy as np
+
+from experiments.studies.ablations.statistics import fractional_factorial
+from experiments.studies.ablations.tricks import POINT_LR, POINT_R1, Changes
+
+# Every combination of them can be played. Label smoothing cannot be combined with relativistic losses, which have no labels, and the
+# perceptrons of the mixtures have no minibatch layers: these two are left out. The baseline's schedule is a factor, too.
+FACTORS: dict[str, Changes] = {
+    "spectral norm in D": {"transform.spectral_norm": "discriminator"},
+    "R1": {"penalty.r1": POINT_R1},
+    "relativistic": {"loss.name": "relativistic"},
+    "moving average of G": {"ttur.ema_decay": 0.999},
+    "D twice as fast": {"ttur.discriminator_lr": 2 * POINT_LR},
+    "2 steps of D": {"strategy.discriminator_steps": 2},
+    "instance noise": {"inputs.instance_noise": 0.1},
+    "packing 2": {"inputs.pack": 2},
+    "cosine schedule": {"ttur.schedule": "cosine"},
+    "gradients clipped at 1": {"ttur.clip_gradients": 1.0},
+}
+# What a factor changes where it is off, if the baseline has it on.
+OFF: Changes = {"ttur.schedule": "constant"}
+
+# Each further factor is the product of these of the first seven; together they keep all main effects and all pairs apart (resolution V).
+GENERATORS = ((0, 1, 2, 6), (1, 2, 3, 4), (0, 2, 3, 5))
+
+
+def design() -> np.ndarray:
+    """The design, [128, 10] of -1 (off) and +1 (on); its columns are `FACTORS` in their order."""
+    return fractional_factorial(len(FACTORS) - len(GENERATORS), GENERATORS)
+
+
+def changes_of(levels: Any) -> Changes:
+    """What a row of the design changes in the baseline."""
+    found = dict(OFF)
+    for level, changes in zip(levels, FACTORS.values(), strict=True):
+        found |= changes if level > 0 else {}
+    return found

@@ -1,0 +1,1 @@
+"""The update rules compared on mixtures of Gaussians."""

@@ -1,0 +1,23 @@
+"""What the discriminator sees in place of the plain images, reals and fakes alike: noise, augmentations, packs.
+
+Every factory returns an `InputTransform(init, apply, update)`; `INPUT_TRANSFORMS[name]` is the factory of that name.
+`diff_augment` and `adaptive_augment` take images `[batch, height, width, channels]`; `instance_noise` and `pack` take
+points `[batch, dim]` as well.
+"""
+
+from collections.abc import Callable
+
+from gan_jax.augment.adaptive import AdaptiveState, adaptive_augment
+from gan_jax.augment.diffaugment import diff_augment
+from gan_jax.augment.noise import instance_noise
+from gan_jax.augment.packing import pack
+from gan_jax.typing import InputTransform
+
+INPUT_TRANSFORMS: dict[str, Callable[..., InputTransform]] = {
+    "instance_noise": instance_noise,
+    "diff_augment": diff_augment,
+    "adaptive_augment": adaptive_augment,
+    "pack": pack,
+}
+
+__all__ = ["INPUT_TRANSFORMS", "AdaptiveState", "adaptive_augment", "diff_augment", "instance_noise", "pack"]

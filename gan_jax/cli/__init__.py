@@ -1,0 +1,1 @@
+"""The commands of `gan-jax`. One file a command."""

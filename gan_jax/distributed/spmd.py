@@ -1,0 +1,263 @@
+"""What one device does of a step, for `shard_map` and `pmap`: its share of the batch, of the draws, and of the game.
+
+One rule says which rows of a batch are whose. Let b be a device's rows of one gradient: its share of a turn's batch, or of a micro
+batch. An array of m b rows on a device (several turns, micro batches, or kinds of fakes, one behind the other) is the array of
+m n b rows of one device, read as [m, n, b], at its own place on the second axis.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import PartitionSpec
+
+from gan_jax.distributed.sharding import AXIS, Placement
+from gan_jax.gan.spec import Game
+from gan_jax.gan.state import GameState
+from gan_jax.gan.types import Penalty, Play, Term
+from gan_jax.gan.update_rules import Strategy
+from gan_jax.nn import sharing_batch
+from gan_jax.penalties import dragan_penalty
+from gan_jax.replay import Replay
+from gan_jax.typing import AdversarialLoss, Array, InputTransform, Network, Players, PyTree
+
+
+class Rows:
+    """Which rows of a global array are this device's, and back; for use inside the mapped step.
+
+    Args:
+        axis_name: the mapped axis.
+        size: b, a device's rows of one gradient.
+    """
+
+    def __init__(self, axis_name: str, size: int):
+        self.axis_name, self.size = axis_name, size
+
+    def own(self, everyone: Array) -> Array:
+        """[m n b, ...] -> this device's [m b, ...]."""
+        devices = jax.lax.axis_size(self.axis_name)
+        blocks = everyone.reshape(-1, devices, self._block(everyone.shape[0] // devices), *everyone.shape[1:])
+        mine = jax.lax.dynamic_index_in_dim(blocks, jax.lax.axis_index(self.axis_name), 1, keepdims=False)
+        return mine.reshape(-1, *everyone.shape[1:])
+
+    def gather(self, mine: Array) -> Array:
+        """[m b, ...] -> everyone's [m n b, ...], in the order that one device would have them."""
+        blocks = jax.lax.all_gather(mine.reshape(-1, self._block(len(mine)), *mine.shape[1:]), self.axis_name, axis=1)
+        return blocks.reshape(-1, *mine.shape[1:])
+
+    def _block(self, rows: int) -> int:
+        # Fewer rows than a gradient's: logits of packed samples, one for several.
+        return rows if rows % self.size else self.size
+
+    def whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of everyone's rows."""
+        return (shape[0] * jax.lax.axis_size(self.axis_name), *shape[1:])
+
+    def fold(self, rng: Array) -> Array:
+        """A key of this device's own."""
+        return jax.random.fold_in(rng, jax.lax.axis_index(self.axis_name))
+
+
+def per_device(game: Game, *, axis_name: str = AXIS, rows: int, share_statistics: bool = True) -> Game:
+    """The game that a device plays inside `shard_map(check_vma=False)` or `pmap`, on its share of the batch.
+
+    As on one device with the whole batch: latents, soft and flipped labels, a random context, the replay buffer, top-k weights, the
+    statistics of adaptive augmentation, and (with `share_statistics`) the statistics of normalisation and minibatch layers,
+    relativistic averages, feature matching, LeCam's anchors. What is drawn in a network, in a transformation of D's inputs, in a
+    penalty or in a term is drawn from a key of the device's own: as independent as on one device, but other draws.
+
+    Args:
+        game: of the global view.
+        axis_name: of the mapped axis.
+        rows: b, see the top of the file.
+        share_statistics: False keeps what couples examples within each device.
+
+    Returns:
+        A game for the inside of the mapped step. Its parameters and state are those of the game that was given.
+    """
+    cut = Rows(axis_name, rows)
+    statistics = axis_name if share_statistics else None
+    return dataclasses.replace(
+        game,
+        axis_name=axis_name,
+        share_statistics=share_statistics,
+        generator=_network(game.generator, cut, statistics),
+        discriminator=_network(game.discriminator, cut, statistics),
+        loss=_loss(game.loss, statistics),
+        sample_latents=lambda rng, shape: cut.own(game.sample_latents(rng, cut.whole(shape))),
+        sample_labels=None if game.sample_labels is None else lambda rng, shape: cut.own(game.sample_labels(rng, cut.whole(shape))),
+        targets=None if game.targets is None else _targets(game.targets, cut),
+        context=_context(game.context, cut),
+        replay=None if game.replay is None else _replay(game.replay, cut),
+        top_k=None if game.top_k is None else _top_k(game.top_k, cut),
+        penalties=tuple(_penalty(penalty, cut, statistics) for penalty in game.penalties),
+        terms=tuple(_term(term, cut) for term in game.terms),
+        input_transforms=tuple(_input_transform(transform, cut) for transform in game.input_transforms),
+    )
+
+
+def place(strategy: Strategy, placement: Placement, *, micro_batches: int = 1) -> Strategy:
+    """The strategy on many devices: same arguments, same results, still a global view, to be jitted.
+
+    With `jit` where the arguments lie says where it runs; what goes into a network is kept in rows over the devices, or the compiler
+    would let every device make all the fakes, which nothing else ties to the batch. With `shard_map` or `pmap` the step is mapped over
+    the devices; parameters and state go in and come out whole.
+
+    Args:
+        strategy: of one device.
+        placement: where.
+        micro_batches: the number of parts into which the strategy cuts a turn's batch.
+
+    Raises:
+        ValueError: at trace time, a batch that the devices cannot share evenly.
+    """
+    if placement.kind == "jit":
+
+        def spread_step(game: Game, *arguments: Any) -> tuple:
+            spread = {player: _spread(getattr(game, player), placement) for player in Players._fields}
+            return strategy.step(dataclasses.replace(game, **spread), *arguments)
+
+        return strategy._replace(step=spread_step)
+
+    def step(game: Game, params: Players, state: GameState, batch: Mapping[str, Array], rng: Array) -> tuple:
+        devices, parts = placement.devices, strategy.rounds * micro_batches
+        size = batch["image"].shape[0]
+        if size % (devices * parts):
+            raise ValueError(f"the batch must hold a multiple of {devices * parts} examples ({devices} devices, {parts} parts); got {size}")
+        local = per_device(game, rows=size // (devices * parts), share_statistics=placement.share_statistics)
+
+        def on_device(params: Players, state: GameState, blocks: dict[str, Array], rng: Array) -> tuple:
+            own = {name: array.reshape(-1, *array.shape[2:]) for name, array in blocks.items()}
+            params, state, metrics = strategy.step(local, params, state, own, rng)
+            if not placement.share_statistics:
+                state = state._replace(networks=local.average(state.networks), terms=local.average(state.terms))
+            return params, state, local.average(metrics)
+
+        blocks = {name: array.reshape(parts, -1, *array.shape[1:]) for name, array in batch.items()}
+        return _mapped(on_device, placement)(params, state, blocks, rng)
+
+    return strategy._replace(step=step)
+
+
+def _mapped(on_device: Callable[..., tuple], placement: Placement) -> Callable[..., tuple]:
+    """`(params, state, blocks [parts, rows, ...], rng)`: the blocks cut along their second axis, everything else whole."""
+    if placement.kind == "shard_map":
+        whole, cut = PartitionSpec(), PartitionSpec(None, AXIS)
+        # Unchecked: gradients come as each device's own, for `average_gradients`, the same as under pmap.
+        return jax.shard_map(on_device, mesh=placement.mesh, in_specs=(whole, whole, cut, whole), out_specs=whole, check_vma=False)
+
+    devices = list(placement.mesh.devices.flat)
+    mapped = jax.pmap(on_device, AXIS, in_axes=(None, None, 0, None), out_axes=None, devices=devices)
+
+    def with_a_leading_axis(params: Players, state: GameState, blocks: dict[str, Array], rng: Array) -> tuple:
+        def cut(array: Array) -> Array:
+            return jnp.moveaxis(array.reshape(array.shape[0], placement.devices, -1, *array.shape[2:]), 1, 0)
+
+        return mapped(params, state, {name: cut(array) for name, array in blocks.items()}, rng)
+
+    return with_a_leading_axis
+
+
+def _spread(network: Network, placement: Placement) -> Network:
+    """A network whose inputs lie in rows over the devices, and whose parameters are gathered before they are used."""
+
+    def rows(tree: PyTree) -> PyTree:
+        def spread(array: Array) -> Array:
+            even = array.ndim and array.shape[0] % placement.devices == 0
+            return jax.lax.with_sharding_constraint(array, placement.batch) if even else array
+
+        return jax.tree.map(spread, tree)
+
+    def apply(params: PyTree, state: PyTree, *inputs: Any, **keywords: Any) -> tuple[Any, PyTree]:
+        if placement.shard_parameters:
+            # Or the compiler would cut activations as the weights lie, along channels and pixels.
+            params = jax.lax.with_sharding_constraint(params, placement.everywhere)
+        return network.apply(params, state, *rows(inputs), **keywords)
+
+    return network._replace(apply=apply)
+
+
+def _network(network: Network, cut: Rows, statistics: str | None) -> Network:
+    def apply(*arguments: Any, rng: Array | None = None, **keywords: Any) -> tuple[Any, PyTree]:
+        own = None if rng is None else cut.fold(rng)
+        if statistics is None:
+            return network.apply(*arguments, rng=own, **keywords)
+        with sharing_batch(statistics):
+            return network.apply(*arguments, rng=own, **keywords)
+
+    return network._replace(apply=apply)
+
+
+def _loss(loss: AdversarialLoss, statistics: str | None) -> AdversarialLoss:
+    def shared(half: Callable[..., Array]) -> Callable[..., Array]:
+        takes_axis = "axis_name" in inspect.signature(half).parameters
+        return partial(half, axis_name=statistics) if statistics and takes_axis else half
+
+    return AdversarialLoss(shared(loss.discriminator), shared(loss.generator))
+
+
+def _targets(targets: Callable[..., tuple[Array, Array]], cut: Rows) -> Callable[..., tuple[Array, Array]]:
+    def own(target: Array, shape: tuple[int, ...]) -> Array:
+        return cut.own(target) if jnp.shape(target) == cut.whole(shape) else target
+
+    def draw(rng: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        real, fake = targets(rng, cut.whole(shape))
+        return own(real, shape), own(fake, shape)
+
+    return draw
+
+
+def _context(context: Callable[[Array, Array], Array | None], cut: Rows) -> Callable[[Array, Array], Array | None]:
+    def make(rng: Array, real: Array) -> Array | None:
+        traced = jax.make_jaxpr(context)(rng, real).jaxpr
+        draws = any(variable is traced.invars[0] for equation in traced.eqns for variable in equation.invars)
+        # Only what is drawn needs the whole batch; what is computed from each image alone needs no other device.
+        return cut.own(context(rng, cut.gather(real))) if draws else context(rng, real)
+
+    return make
+
+
+def _replay(replay: Replay, cut: Rows) -> Replay:
+    def apply(state: Any, fakes: Array, rng: Array) -> tuple[Array, Any]:
+        mixed, state = replay.apply(state, cut.gather(fakes), rng)
+        return cut.own(mixed), state
+
+    return replay._replace(apply=apply)
+
+
+def _top_k(weights: Callable[[Array, Array], Array], cut: Rows) -> Callable[[Array, Array], Array]:
+    return lambda logits, step: cut.own(weights(cut.gather(logits), step))
+
+
+def _penalty(penalty: Penalty, cut: Rows, statistics: str | None) -> Penalty:
+    def function(critic: Callable[..., Any], real: Array, fake: Array, rng: Array) -> Array:
+        if penalty.name == "dragan" and statistics:
+            # The reach of its neighbourhood is the deviation of the whole batch.
+            mean = jax.lax.pmean(real.mean(), statistics)
+            deviation = jnp.sqrt(jax.lax.pmean(jnp.square(real - mean).mean(), statistics))
+            return dragan_penalty(critic, real, cut.fold(rng), std=deviation)
+        return penalty.function(critic, real, fake, cut.fold(rng))
+
+    return penalty._replace(function=function)
+
+
+def _term(term: Term, cut: Rows) -> Term:
+    def function(play: Play, state: PyTree) -> tuple[Array, PyTree]:
+        return term.function(play._replace(round=play.round._replace(rng=cut.fold(play.round.rng))), state)
+
+    return term._replace(function=function)
+
+
+def _input_transform(transform: InputTransform, cut: Rows) -> InputTransform:
+    def apply(images: Array, state: PyTree, rng: Array, step: Array) -> Array:
+        return transform.apply(images, state, cut.fold(rng), step)
+
+    def update(state: PyTree, real_logits: Array, fake_logits: Array) -> PyTree:
+        everyone = (jax.lax.all_gather(logits, cut.axis_name, tiled=True) for logits in (real_logits, fake_logits))
+        return transform.update(state, *everyone)
+
+    return transform._replace(apply=apply, update=update)

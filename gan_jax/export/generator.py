@@ -1,0 +1,195 @@
+"""Generators outside of training: a file to load and sample from, and a program that needs neither gan_jax nor Flax."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax._files import write_bytes
+from gan_jax.gan.state import named_key
+from gan_jax.latents import LATENTS
+from gan_jax.models import MODELS, build_model
+from gan_jax.typing import Array, Network, PyTree
+
+FORMAT = 1
+METADATA_KEY = "gan_jax"
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What rebuilds a generator beside its weights; JSON in the file's metadata.
+
+    Attributes:
+        model: a key of `gan_jax.models.MODELS`.
+        options: those it was built with.
+        latents: the name of the sampler of its latents, a key of `gan_jax.latents.LATENTS`.
+        context_shape: of one context where the model is conditioned on one, else None.
+    """
+
+    model: str
+    options: Mapping[str, Any]
+    latents: str = "normal"
+    context_shape: tuple[int, ...] | None = None
+
+    def option(self, name: str, default: Any = None) -> Any:
+        """The value of an option of the model, given or by default."""
+        return {**MODELS[self.model].options, **self.options}.get(name, default)
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A trained generator: its network, weights and configuration.
+
+    Attributes:
+        network: pure functions, see `gan_jax.typing.Network`.
+        params: its parameters.
+        state: what it carries beside them (batch statistics).
+        config: what it was rebuilt from.
+    """
+
+    network: Network
+    params: PyTree
+    state: PyTree
+    config: GeneratorConfig
+
+    def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, rng: Array | None = None) -> Array:
+        """Images of given latents.
+
+        Args:
+            latents: float [batch, latent_dim].
+            labels: int32 [batch], for a conditional model.
+            context: float [batch, *context_shape], for a model that has one.
+            rng: a key, for a model that draws noise or dropout in sampling.
+
+        Returns:
+            float [batch, height, width, channels] ([batch, dim] of "points"), in [-1, 1] where the model ends in tanh; where it is linear,
+            as "r3gan", "progressive" and "points" are by default, values may lie outside.
+        """
+        return self.network.apply(self.params, self.state, latents, labels, context, rng=rng, train=False)[0].images
+
+    def sample(self, rng: Array, count: int, labels: Array | None = None, context: Array | None = None) -> Array:
+        """Draws images; the same as `GAN.sample` of the live game with the same key.
+
+        Args:
+            rng: a typed key.
+            count: how many.
+            labels: int32 [count]; drawn uniformly where a conditional model is given none.
+            context: see `__call__`.
+
+        Returns:
+            `count` images, see `__call__`.
+        """
+        latents = LATENTS[self.config.latents](named_key(rng, "latents"), (count, self.config.option("latent_dim")))
+        classes = self.config.option("num_classes", 0)
+        if classes and labels is None:
+            labels = jax.random.randint(named_key(rng, "labels"), (count,), 0, classes)
+        return self(latents, labels, context, rng=named_key(rng, "generator"))
+
+
+def _flatten(params: PyTree, state: PyTree) -> dict[str, np.ndarray]:
+    """Leaves by name: "params/project/kernel", "state/batch_stats/norm_0/mean", ..."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "state": state})
+    return {"/".join(str(key.key) for key in path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _unflatten(arrays: Mapping[str, np.ndarray]) -> tuple[PyTree, PyTree]:
+    tree: dict[str, Any] = {"params": {}, "state": {}}
+    for name, array in arrays.items():
+        *path, last = name.split("/")
+        node = tree
+        for part in path:
+            node = node.setdefault(part, {})
+        node[last] = jnp.asarray(array)
+    return tree["params"], tree["state"]
+
+
+def save_generator(path: str | Path, config: GeneratorConfig, params: PyTree, state: PyTree) -> None:
+    """Writes a generator to a safetensors file, its configuration as JSON in the metadata.
+
+    From a game, the weights to save are the ones it samples with, after spectral normalisation and the like:
+
+        effective, _ = game.effective_params("generator", sampling_params(params, opt_state), opt_state)
+        save_generator(path, config, effective, opt_state.networks.generator)
+
+    Args:
+        path: of the file; replaced at once where it exists, so that a crash leaves the old one or the new one.
+        config: which model this is.
+        params: its parameters, nested dicts of arrays.
+        state: its state, nested dicts of arrays.
+
+    Raises:
+        ValueError: params or state are not those of the model that config describes.
+    """
+    from safetensors.numpy import save
+
+    arrays = _flatten(params, state)
+    _check_arrays("params and state", config, arrays)
+    described = {"format": FORMAT, "model": config.model, "options": dict(config.options), "latents": config.latents}
+    described["context_shape"] = list(config.context_shape) if config.context_shape else None
+    write_bytes(Path(path), save(arrays, {METADATA_KEY: json.dumps(described)}))
+
+
+def load_generator(path: str | Path) -> Generator:
+    """Loads a generator from a file that `save_generator` wrote.
+
+        generator = gan_jax.load_generator("generator.safetensors")
+        images = generator.sample(jax.random.key(0), 16)
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The generator; call it with latents, or `sample`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not one of these, is damaged, or does not hold the arrays of its model; the
+            message names the file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a safetensors file, or damaged ({error})") from error
+    try:
+        described = json.loads(metadata[METADATA_KEY])
+        if described["format"] != FORMAT:
+            raise ValueError(f"format {described['format']}, and this version reads {FORMAT}")
+        shape = described["context_shape"]
+        config = GeneratorConfig(described["model"], described["options"], described["latents"], tuple(shape) if shape else None)
+        _check_arrays("arrays", config, arrays)
+        network = build_model(config.model, **config.options).generator
+    except Exception as error:  # a description that no save_generator wrote may break any builder, in any way
+        raise ValueError(f"{path}: not a generator of gan_jax ({' '.join(str(error).split())[:500]})") from error
+    params, state = _unflatten(arrays)
+    return Generator(network, params, state, config)
+
+
+def _check_arrays(where: str, config: GeneratorConfig, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises ValueError unless the arrays are named and shaped as those of the model."""
+    if config.latents not in LATENTS:
+        raise ValueError(f"latents must be one of {', '.join(LATENTS)}; got {config.latents!r}")
+    network = build_model(config.model, **config.options).generator
+    latents = jnp.zeros((1, config.option("latent_dim")))
+    labels = jnp.zeros((1,), jnp.int32) if config.option("num_classes", 0) else None
+    context = None if config.context_shape is None else jnp.zeros((1, *config.context_shape))
+    params, state = jax.eval_shape(network.init, jax.random.key(0), latents, labels, context)
+    leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "state": state})
+    expected = {"/".join(str(key.key) for key in path): leaf.shape for path, leaf in leaves}
+    found = {name: array.shape for name, array in arrays.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            wanted, came = expected.get(name, "no such array"), found.get(name, "none")
+            raise ValueError(f"{where}: {name} of model {config.model!r} must have shape {wanted}; got {came}")

@@ -1,0 +1,91 @@
+"""Standing statistics: batch norm's averages made anew for the weights that are sampled from."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.gan.make import sampling_params
+from gan_jax.gan.spec import Game
+from gan_jax.gan.state import GameState, named_key
+from gan_jax.typing import Array, Players, PyTree
+
+
+def standing_statistics(
+    game: Game,
+    params: Players,
+    opt_state: GameState,
+    rng: Array,
+    *,
+    batches: int = 16,
+    batch_size: int = 64,
+    real: Array | None = None,
+    ema: bool = True,
+) -> GameState:
+    """Replaces G's running averages by the plain mean of the statistics of `batches` batches of fresh latents.
+
+    The averages kept in training lag behind, and belong to the trained weights, not to their moving average. Works for any
+    layer whose averages follow new <- m old + (1 - m) batch in the collection "batch_stats", whatever m is, at any scale. Averages
+    that a pass leaves as they are stay.
+
+    Args:
+        game: the game.
+        params: parameters of both players.
+        opt_state: its G's averages are replaced; nothing else changes.
+        rng: typed key.
+        batches: how many to average over.
+        batch_size: latents in each.
+        real: float [batch_size, ...], for a G that is conditioned on something made from images.
+        ema: for the averaged weights, where they are tracked.
+
+    Returns:
+        The state, to sample with. The state itself where G keeps no batch statistics.
+
+    Raises:
+        ValueError: `batches` or `batch_size` is below 1.
+
+    References:
+        Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", 2019, appendix C.
+    """
+    if batches < 1 or batch_size < 1:
+        raise ValueError(f"batches and batch_size must be at least 1; got {batches} and {batch_size}")
+    network_state = opt_state.networks.generator
+    if "batch_stats" not in network_state:
+        return opt_state
+    weights, _ = game.effective_params("generator", sampling_params(params, opt_state) if ema else params.generator, opt_state)
+    kept = network_state["batch_stats"]
+
+    def updated(before: PyTree, key: Array) -> PyTree:
+        """The averages after one batch, had they been `before`."""
+        state = {**network_state, "batch_stats": before}
+        latents = game.sample_latents(named_key(key, "latents"), (batch_size, game.latent_dim))
+        labels = jax.random.randint(named_key(key, "labels"), (batch_size,), 0, game.num_classes) if game.num_classes else None
+        context = None if real is None else game.context(named_key(key, "context"), real)
+        after: Any = game.generator.apply(weights, state, latents, labels, context, rng=named_key(key, "generator"), train=True)[1]
+        return after["batch_stats"]
+
+    def add(carry: tuple[PyTree, PyTree], key: Array) -> tuple[tuple[PyTree, PyTree], None]:
+        total, moves = carry
+        first = updated(zeros, key)
+        # Where all are still 0, either the batch's statistic is 0 or no average moves: then not from 1 either.
+        second = updated(jax.tree.map(lambda a: jnp.where(jnp.any(a != 0), a, 1), first), key)
+        total = jax.tree.map(lambda sum_, a, c: sum_ + _statistic(a, c), total, first, second)
+        moves = jax.tree.map(lambda moved, a, c: moved | jnp.any(a != 0) | jnp.any(c != 1), moves, first, second)
+        return (total, moves), None
+
+    zeros = jax.tree.map(jnp.zeros_like, kept)
+    still = jax.tree.map(lambda leaf: jnp.asarray(False), kept)
+    (total, moves), _ = jax.lax.scan(add, (zeros, still), jax.random.split(rng, batches))
+    mean = jax.tree.map(lambda old, sum_, moved: jnp.where(moved, sum_ / batches, old), kept, total, moves)
+    generator = {**network_state, "batch_stats": mean}
+    return opt_state._replace(networks=opt_state.networks._replace(generator=generator))
+
+
+def _statistic(a: Array, c: Array) -> Array:
+    """The batch's statistic b, from the averages a that were 0 before the batch and c that were a before it.
+
+    a = (1 - m) b and c = (1 + m) a, so b = a / (1 - m) with 1 - m = (2 a - c) / a, to as many digits whatever the scale of b. All
+    entries share m: the sums of both decide it, so that an entry which is nothing but rounding cannot.
+    """
+    size = jnp.abs(a).sum()
+    return a * (size / jnp.where(size == 0, 1, jnp.abs(2 * a - c).sum()))

@@ -1,0 +1,39 @@
+"""The train state: everything that evolves beside the parameters, and the key of each random draw."""
+
+import zlib
+from typing import NamedTuple
+
+import jax
+
+from gan_jax.typing import Array, Players, PyTree
+
+
+class GameState(NamedTuple):
+    """Everything that evolves beside the parameters; with them, the seed and the data position, the whole run.
+
+    Attributes:
+        step: int32 [], the number of `train_step` calls made.
+        optimizer: the optimiser's state (moments, EMA ...).
+        networks: `Players` of what networks carry without gradients (batch statistics).
+        transforms: `Players` of tuples, one state per parameter transformation (power iteration vectors).
+        inputs: one state per transformation of D's inputs (augmentation probability).
+        terms: one state per loss term (LeCam's anchors).
+        replay: the buffer of past fakes, or `()`.
+        strategy: what the update strategy carries (a pool of past players), or `()`.
+        signals: running figures for the monitor, or `()`.
+    """
+
+    step: Array
+    optimizer: PyTree
+    networks: Players
+    transforms: Players
+    inputs: tuple[PyTree, ...]
+    terms: tuple[PyTree, ...]
+    replay: PyTree
+    strategy: PyTree
+    signals: PyTree = ()
+
+
+def named_key(rng: Array, name: str) -> Array:
+    """The key of one named use: no split history, so that a new use does not move the draws of the others."""
+    return jax.random.fold_in(rng, zlib.crc32(name.encode()))

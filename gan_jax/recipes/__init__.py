@@ -1,0 +1,14 @@
+"""Recipes: complete configurations, one file each. A file opens with its command, its cost, its result, and how it differs from the paper."""
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gan_jax.trainer.config import Config
+
+
+def recipes() -> dict[str, tuple[str, "Config"]]:
+    """Returns every recipe: name -> (first line of its docstring, its configuration)."""
+    modules = {info.name: importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)}
+    return {name: ((module.__doc__ or "").strip().splitlines()[0], module.CONFIG) for name, module in sorted(modules.items())}

@@ -1,0 +1,27 @@
+"""A small BigGAN on Fashion-MNIST (Brock et al., 2019): class-conditional ResNets, projection, orthogonal regularisation.
+
+    python experiments/train.py biggan --seed 0
+    python experiments/sample.py runs/biggan --truncation 0.5
+
+Takes:    not run at this length, which is meant for a GPU
+Reaches:  at width 8 on digits, 1,500 steps, 307 s of a CPU core: classifier_fd 24.2; another seed lost a class (104.7)
+Paper:    FID 7.4, Inception score 166.5 on ImageNet at 128x128
+Differs:  Fashion-MNIST at 32x32, small width and batch; the truncation trick is a flag of sample.py
+"""
+
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, PenaltyConfig, StrategyConfig, TransformConfig, TturConfig
+
+CONFIG = Config(
+    steps=50_000,
+    batch_size=64,
+    sample_every=1000,
+    sample_grid=10,
+    checkpoint_every=5000,
+    data=DataConfig(source="fashion_mnist"),
+    model=ModelConfig(name="biggan", width=32, latent_dim=120, conditional=True),
+    loss=LossConfig(name="hinge"),
+    penalty=PenaltyConfig(orthogonal=1e-4),
+    transform=TransformConfig(spectral_norm="both"),
+    ttur=TturConfig(generator_lr=1e-4, discriminator_lr=4e-4, b1=0.0, b2=0.999),
+    strategy=StrategyConfig(discriminator_steps=2),
+)

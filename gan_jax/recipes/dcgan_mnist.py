@@ -1,0 +1,26 @@
+"""DCGAN on the embedded digits (Radford et al., 2016): the default.
+
+    make train
+    python experiments/train.py dcgan_mnist --seed 0
+
+Takes:    204 s of processor time, one CPU core
+Reaches:  classifier_fd 34.0 ± 2.9 (real held-out digits: 7.6; 1,000 images each against the 4,000 of training), 10 of 10 classes,
+          the rarest 7.5% of 5,000 samples, 82% of them confident (real: 97.5%); 3 seeds
+Paper:    no distance: its features as a classifier's, 82.8% on CIFAR-10
+Differs:  the embedded 4,000 digits at 32x32; a quarter of the width; learning rate 1e-3 instead of 2e-4, and one-sided label
+          smoothing, because the run is short; samples from the moving average of G
+"""
+
+from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, TturConfig
+
+CONFIG = Config(
+    steps=3000,
+    batch_size=64,
+    sample_every=200,
+    checkpoint_every=1000,
+    data=DataConfig(source="mnist5k"),
+    loss=LossConfig(name="non_saturating", real_target=(0.9, 0.9)),
+    model=ModelConfig(name="dcgan", width=32, latent_dim=64),
+    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    evaluation=EvaluationConfig(samples=5000),
+)

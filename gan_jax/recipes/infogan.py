@@ -1,0 +1,21 @@
+"""InfoGAN on the embedded digits (Chen et al., 2016): one code of ten values that D has to read off the image; no labels are used.
+
+    python experiments/train.py infogan --seed 0
+
+Takes:    229 s of processor time, one CPU core
+Reaches:  classifier_fd 50.9 ± 0.3 (real held-out digits: 7.6); 2 seeds; the codes became boldness and slant
+Paper:    the code alone tells the digits of MNIST with 5% of errors
+Differs:  the categorical code alone, without continuous ones; DCGAN's networks; a column of the samples is a code
+"""
+
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+
+CONFIG = Config(
+    steps=3000,
+    batch_size=64,
+    sample_grid=10,
+    data=DataConfig(source="mnist5k"),
+    loss=LossConfig(real_target=(0.9, 0.9)),
+    model=ModelConfig(name="dcgan", width=32, latent_dim=64, codes=10, auxiliary=True, condition="none"),
+    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+)

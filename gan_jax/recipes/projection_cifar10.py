@@ -1,0 +1,27 @@
+"""The projection discriminator on CIFAR-10 (Miyato & Koyama, 2018): SNGAN's ResNets, told the class.
+
+    pip install -e '.[tfds]'             # TFDS downloads the images
+    python experiments/train.py projection_cifar10 --seed 0
+    python experiments/evaluate.py runs/projection_cifar10 --extractor inception_v3 --weights FILE --samples 50000
+
+Takes:    not run here: meant for a GPU, and the data could not be downloaded
+Reaches:  not known
+Paper:    FID 10.84 ± 0.03, Inception score 8.25 ± 0.13 (torch-mimicry's cGAN-PD, 50,000 samples against the training images)
+Differs:  samples come from the moving average of G
+"""
+
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, StrategyConfig, TransformConfig, TturConfig
+
+CONFIG = Config(
+    steps=100_000,
+    batch_size=64,
+    sample_every=1000,
+    sample_grid=10,
+    checkpoint_every=5000,
+    data=DataConfig(source="tfds:cifar10", flip=True),
+    model=ModelConfig(name="sngan", latent_dim=128, conditional=True),
+    loss=LossConfig(name="hinge"),
+    transform=TransformConfig(spectral_norm="discriminator"),
+    ttur=TturConfig(b1=0.0, b2=0.9, schedule="linear"),
+    strategy=StrategyConfig(discriminator_steps=5),
+)

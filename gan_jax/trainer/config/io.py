@@ -1,0 +1,110 @@
+"""A configuration as plain data and as YAML, there and back without loss."""
+
+import dataclasses
+import reprlib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from gan_jax._files import write_text
+from gan_jax.trainer.config.schema import Config
+from gan_jax.trainer.config.validate import ConfigError, check, flag
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain data: nested dicts of numbers, strings, lists, None."""
+
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        if isinstance(value, Path):
+            return str(value)
+        if isinstance(value, tuple):
+            return list(value)
+        return dict(value) if isinstance(value, dict) else value
+
+    return plain(config)
+
+
+Some = TypeVar("Some")
+LARGEST = 2**20  # bytes of a file
+
+
+def shown(value: Any) -> str:
+    """A value for a message, on one short line, however large or deep it is."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python writes out no integer of more than 4300 digits
+        return "a number of thousands of digits"
+
+
+def from_dict(kind: type[Some], values: Any, prefix: str = "") -> Some:
+    """The inverse of `to_dict`; raises ConfigError on unknown fields and on values of the wrong type."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{prefix.rstrip('.') or 'the configuration'} must be a mapping; got {shown(values)}")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(map(str, values)) - set(hints))
+    if unknown:
+        raise ConfigError(f"the configuration has no field {prefix}{unknown[0]}")
+    return kind(**{name: _typed(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
+
+
+def _typed(hint: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), value, f"{path}.")
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _typed(next(a for a in arguments if a is not type(None)), value, path)
+    if origin is Literal:
+        if not isinstance(value, str) or value not in arguments:
+            raise ConfigError(f"{flag(path)} {shown(value)}: must be one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
+        return tuple(_typed(a, v, path) for a, v in zip(arguments, value))
+    if origin is dict and isinstance(value, dict):
+        for name, option in value.items():
+            if not isinstance(name, str) or not isinstance(option, int | float | str | bool) or option != option:
+                raise ConfigError(f"{flag(path)} {shown(name)} {shown(option)}: must be a name and a number, a word, true or false")
+        return dict(value)
+    if hint is Path and isinstance(value, str | Path) and "\0" not in str(value):
+        return Path(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300:
+        return float(value)
+    if hint in (int, bool, str) and type(value) is hint and not (hint is int and abs(value) >= 2**64):
+        return value
+    raise ConfigError(f"{flag(path)} {shown(value)}: must be {_KINDS.get(hint, 'of another kind')}")
+
+
+_KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a word", Path: "a path"}
+
+
+def save_config(config: Config, path: Path) -> None:
+    """Writes the configuration as YAML; the file is there complete or not at all."""
+    write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False))
+
+
+def load_config(path: Path) -> Config:
+    """Reads a configuration written by `save_config`; raises ConfigError naming the file."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ConfigError(f"{path}: larger than {LARGEST} bytes; no configuration is")
+        values = yaml.safe_load(content.decode())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except ConfigError:
+        raise
+    except RecursionError:
+        raise ConfigError(f"{path}: not a configuration: nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:  # PyYAML's own of damaged scalars
+        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())[:300]}") from error
+    try:
+        return check(from_dict(Config, values))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error

@@ -1,0 +1,95 @@
+"""The environment of a run: versions, processor, devices, commit."""
+
+import os
+import platform
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import gan_jax
+
+
+def describe(command: str, config_seed: int) -> dict[str, Any]:
+    """What a reader of a run wants to know of its circumstances: command, versions, device."""
+    versions = {"gan_jax": gan_jax.__version__, "python": platform.python_version()}
+    for package in ("jax", "jaxlib", "flax", "optax", "numpy"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    devices = jax.devices()
+    return {
+        "command": command,
+        "seed": config_seed,
+        "status": "running",
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": versions,
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cpu": cpu_model(),
+        "cpus": os.cpu_count(),
+        "cpus_allowed": cpus_allowed(),
+        "device": devices[0].device_kind,
+        "devices": len(devices),
+        "backend": jax.default_backend(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "jax_options": jax_options(),
+        "commit": commit(),
+    }
+
+
+# JAX's own options that change what a program computes, or in which order.
+DECIDING = (
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_disable_most_optimizations",
+    "jax_enable_x64",
+    "jax_numpy_dtype_promotion",
+    "jax_optimization_level",
+    "jax_threefry_partitionable",
+)
+
+
+def jax_options() -> dict[str, Any]:
+    """The options of JAX that decide the bytes of a run."""
+    return {name: jax.config.values[name] for name in DECIDING if name in jax.config.values}
+
+
+def cpus_allowed() -> int:
+    """How many CPU cores this process may use; all of the machine's where the system does not say (macOS)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_model() -> str:
+    """The model of the processor, e.g. "AMD EPYC (family 25, model 17, stepping 1)".
+
+    Other models may have other vector units, and so other last bits; the numbers tell apart what the system calls by one name.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    pairs = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    found = dict(reversed(pairs))  # of each name the first
+    name = found.get("model name") or found.get("hardware") or platform.machine()
+    keys = ("cpu family", "model", "stepping") if "cpu family" in found else ()  # elsewhere "model" is the board's
+    numbers = [f"{key.removeprefix('cpu ')} {found[key]}" for key in keys if key in found]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+def commit() -> str:
+    """The git commit of this code, with "+" where files differ from it; "" where it does not lie in a repository of its own."""
+    root = Path(gan_jax.__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return ""
+    try:
+        options: dict[str, Any] = {"cwd": root, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        head = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
+        changed = subprocess.run(["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"], **options).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return head + ("+" if changed else "")

@@ -1,0 +1,155 @@
+"""Small pieces of HTML that both pages are made of; every text that comes from a run is escaped here."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from gan_jax.trainer.report.charts import thinning
+from gan_jax.trainer.report.images import Embedded
+from gan_jax.trainer.report.series import Series
+from gan_jax.trainer.report.verdict import Verdict, number
+
+
+def document(title: str, body: str, data: str, sections: Iterable[tuple[str, str]], refresh: int | None) -> str:
+    """The whole page: template, style, script, data and body in one file.
+
+    Args:
+        title: plain text.
+        body: HTML.
+        data: JSON, safe inside a script element.
+        sections: (id, name) for the navigation.
+        refresh: seconds after which the page reloads itself, or None.
+
+    Returns:
+        HTML.
+    """
+    folder = files("gan_jax.trainer.report")
+    return Template(folder.joinpath("template.html").read_text("utf-8")).substitute(
+        title=escape(title),
+        style=folder.joinpath("style.css").read_text("utf-8"),
+        script=folder.joinpath("report.js").read_text("utf-8"),
+        refresh_tag=f'<noscript><meta http-equiv="refresh" content="{refresh}"></noscript>' if refresh else "",
+        refresh=f' data-refresh="{refresh}"' if refresh else "",
+        live=_live(refresh) if refresh else "",
+        navigation="".join(f'<a href="#{escape(key)}">{escape(name)}</a>' for key, name in sections),
+        body=body,
+        data=data,
+        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def _live(refresh: int) -> str:
+    return (
+        f'<p class="live" role="status"><span class="pulse" aria-hidden="true"></span> Live: this page reloads itself every {refresh} s. '
+        '<label><input type="checkbox" id="pause"> Pause</label></p>'
+    )
+
+
+def section(key: str, title: str, content: str) -> str:
+    """A section with its heading; "" where it would be empty."""
+    if not content:
+        return ""
+    heading = f'<h2 id="{escape(key)}-title">{escape(title)}</h2>'
+    return f'<section id="{escape(key)}" aria-labelledby="{escape(key)}-title">{heading}{content}</section>'
+
+
+def verdict_box(verdict: Verdict) -> str:
+    """The verdict; its level is said in a word and a sign, not in the colour alone."""
+    sign, word = {"good": ("✓", "Good"), "warning": ("!", "Warning"), "bad": ("✗", "Bad"), "unknown": ("?", "Unknown")}[verdict.level]
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
+    return (
+        f'<div class="verdict {verdict.level}"><p><span class="sign" aria-hidden="true">{sign}</span>'
+        f'<span class="hidden">{word}. </span><strong>{escape(verdict.headline)}</strong></p>'
+        + (f"<ul>{reasons}</ul>" if reasons else "")
+        + "</div>"
+    )
+
+
+def tiles(facts: Iterable[tuple[str, Any]]) -> str:
+    """Key figures in a row."""
+    return (
+        "<dl class='tiles'>"
+        + "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts)
+        + "</dl>"
+    )
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[Any]], *, caption: str, numeric: Iterable[int] = ()) -> str:
+    """A table that scrolls sideways on a narrow screen.
+
+    Args:
+        header: names of the columns.
+        rows: cells; the first of each row is its heading.
+        caption: what it shows.
+        numeric: which columns are numbers.
+    """
+    numeric = set(numeric)
+    head = "".join(f'<th scope="col"{_number_class(index in numeric)}>{escape(name)}</th>' for index, name in enumerate(header))
+    body = ""
+    for row in rows:
+        first, *rest = (escape(str(cell)) for cell in row)
+        cells = "".join(f"<td{_number_class(index in numeric)}>{cell}</td>" for index, cell in enumerate(rest, 1))
+        body += f'<tr><th scope="row">{first}</th>{cells}</tr>'
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _number_class(is_number: bool) -> str:
+    return ' class="number"' if is_number else ""
+
+
+def chart_figures(charts: list[dict[str, Any]], first: int = 0) -> str:
+    """A figure for each chart, drawn by report.js, with a table of its values for readers and printers without it.
+
+    Args:
+        charts: as `charts.group` returns them.
+        first: the index of the first one in the data of the page.
+    """
+    return '<div class="charts">' + "".join(_figure(chart, first + index) for index, chart in enumerate(charts)) + "</div>"
+
+
+def _figure(chart: dict[str, Any], index: int) -> str:
+    rows = [[name, *_ends(series), series.broken_count or ""] for name, series in chart["series"]]
+    values = table(
+        ["", "first", "lowest", "highest", "last", "not finite"], rows, caption=f"Values of {chart['title'].lower()}", numeric=range(1, 6)
+    )
+    note = thinning([series for _, series in chart["series"]])
+    return (
+        f'<figure class="chart" data-chart="{index}"><div class="head">'
+        f'<figcaption>{escape(chart["title"])}</figcaption></div><div class="plot"></div>'
+        f'<div class="legend"></div>'
+        + (f'<p class="note">{escape(note)}</p>' if note else "")
+        + f"<details><summary>Values</summary>{values}</details></figure>"
+    )
+
+
+def _ends(series: Series) -> list[str]:
+    first, last = (number(end[1]) if end else "" for end in (series.first, series.last))
+    return [first, number(series.lowest), number(series.highest), last]
+
+
+def image(picture: Embedded, alt: str, attributes: str = "") -> str:
+    """An image that never falls out of its pixels' proportions and is enlarged without blur where it is small."""
+    size = f'width="{picture.width}" height="{picture.height}"'
+    return f'<img src="{picture.uri}" {size} alt="{escape(alt)}" {attributes}>'
+
+
+def slider(key: str, steps: list[int]) -> str:
+    """A slider over sample steps with a button that plays them; report.js moves the images of `data-frames`."""
+    if len(steps) < 2:
+        return ""
+    last = len(steps) - 1
+    input_range = f'<input type="range" min="0" max="{last}" value="{last}" step="1" aria-valuetext="step {steps[-1]}">'
+    button = '<button type="button" class="play" aria-pressed="false">Play</button>'
+    return f'<div class="slider" data-slider="{escape(key)}">{button}<label>Step {input_range}</label><output>{steps[-1]:,}</output></div>'
+
+
+def notes_list(notes: Iterable[str]) -> str:
+    """What was left out of the page, one line each, no line twice."""
+    lines = "".join(f"<li>{escape(note)}</li>" for note in dict.fromkeys(notes))
+    return f"<ul>{lines}</ul>" if lines else ""

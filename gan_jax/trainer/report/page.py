@@ -1,0 +1,251 @@
+"""The page of one run."""
+
+import shlex
+from collections.abc import Collection
+from html import escape
+from typing import Any
+
+from gan_jax.trainer.report import markup
+from gan_jax.trainer.report.charts import drawable, group, script_json
+from gan_jax.trainer.report.images import embed, embed_frames
+from gan_jax.trainer.report.reading import Run, since
+from gan_jax.trainer.report.verdict import confidence, is_number, judge, number, what
+
+_NOT_ENVIRONMENT = {"status", "error", "command", "config", "recipe"}
+
+
+def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
+    """The report of one run as HTML.
+
+    Args:
+        run: as read.
+        refresh_seconds: how often it reloads itself while the run is running.
+
+    Returns:
+        A page that needs nothing else.
+    """
+    notes = list(run.notes)
+    frames = embed_frames(run.samples, notes)
+    curves, layers = group(run)
+    data = drawable(curves + layers, run.findings) | {
+        "frames": {"samples": [[step, picture.uri] for step, picture in frames]},
+    }
+    samples = _samples(run, frames, notes)
+    pictures = _pictures(run, notes)
+    sections = [
+        ("overview", "Overview", _overview(run)),
+        ("samples", "Samples", samples),
+        ("pictures", "Pictures", pictures),
+        ("numbers", "How good", _numbers(run)),
+        ("findings", "Findings", _findings(run)),
+        ("curves", "Curves", _curves_help() + markup.chart_figures(curves) if curves else ""),
+        ("layers", "Gradient norms per layer", markup.chart_figures(layers, len(curves)) if layers else ""),
+        ("configuration", "Configuration", _configuration(run)),
+        ("environment", "Environment", _environment(run)),
+        ("notes", "Left out of this page", markup.notes_list(notes)),
+    ]
+    body = f"<h1>{escape(run.name)}</h1>" + "".join(markup.section(*parts) for parts in sections)
+    navigation = [(key, name) for key, name, content in sections if content]
+    return markup.document(
+        run.name, body, script_json(data), navigation, refresh_seconds if run.status == "running" and refresh_seconds > 0 else None
+    )
+
+
+def reproduction(run: Run) -> str:
+    """The command that does this run again: the recorded one, or one that rereads its configuration; "" where neither is known."""
+    command = run.record.get("command")
+    if isinstance(command, list) and command:
+        return shlex.join(str(word) for word in command)
+    if isinstance(command, str) and command:
+        return command
+    return f"python experiments/train.py --config {shlex.quote(str(run.path / 'config.yaml'))}" if run.config_text else ""
+
+
+def facts(run: Run) -> list[tuple[str, Any]]:
+    """The key figures of a run: (name, value), only those that are known."""
+    speed = run.series.get("images_per_second")
+    known = [
+        ("Status", run.status),
+        ("Ended by", run.record.get("error")),
+        ("Recipe", run.record.get("recipe")),
+        ("Steps", f"{run.steps:,}" if run.steps is not None else None),
+        ("Time", duration(run.seconds) if run.seconds is not None else None),
+        ("Images per second", number(speed.last[1]) if speed and speed.last else None),
+        ("Seed", run.record.get("seed")),
+        ("Findings", str(len(run.findings))),
+        ("Log written", run.updated.strftime("%Y-%m-%d %H:%M UTC") if run.updated else None),
+    ]
+    return [(name, value) for name, value in known if value is not None]
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a reader: "45 s", "3 min 20 s", "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def metric_rows(records: list[dict[str, Any]], *, without: Collection[str] = ()) -> list[list[str]]:
+    """The rows of the table of metrics: name, value, the same for real images, their ratio, the protocol in words.
+
+    Args:
+        records: of metrics.json.
+        without: parts of the protocol to leave out, because they are said elsewhere.
+    """
+    rows = []
+    for record in records:
+        value, real = record.get("value"), record.get("real")
+        ratio = number(value / real) if is_number(value) and is_number(real) and real else ""
+        rows.append([str(record["metric"]), number(value), number(real), ratio, protocol(record, without=without)])
+    return rows
+
+
+def protocol(record: dict[str, Any], *, without: Collection[str] = ()) -> str:
+    """The protocol of a metric in words, e.g. "extractor classifier_v1, 5,000 samples, EMA weights"."""
+    return ", ".join(words for name, words in protocol_parts(record).items() if name not in without)
+
+
+def protocol_parts(record: dict[str, Any]) -> dict[str, str]:
+    """The parts of a metric's protocol: key of the record -> words."""
+    parts = {}
+    for name, value in record.items():
+        if name in ("metric", "value", "real") or value is None or value in ({}, []):
+            continue
+        if name == "samples":
+            parts[name] = f"{number(value)} samples"
+        elif name == "ema" and isinstance(value, bool):
+            parts[name] = "EMA weights" if value else "raw weights"
+        elif isinstance(value, dict):
+            parts[name] = ", ".join(f"{inner.replace('_', ' ')} {_words(of)}" for inner, of in value.items())
+        else:
+            parts[name] = f"{name.replace('_', ' ')} {value if name == 'seed' else _words(value)}"
+    return parts
+
+
+def _words(value: Any) -> str:
+    return " / ".join(number(inner) for inner in value) if isinstance(value, list) else number(value)
+
+
+def common_protocol(records: list[dict[str, Any]]) -> dict[str, str]:
+    """What the protocols of all records agree in: key -> words; nothing for a single record."""
+    if len(records) < 2:
+        return {}
+    first, *others = (protocol_parts(record) for record in records)
+    return {name: words for name, words in first.items() if all(other.get(name) == words for other in others)}
+
+
+def _overview(run: Run) -> str:
+    command = reproduction(run)
+    again = f"<h3>Do it again</h3><pre class='command' tabindex='0'><code>{escape(command)}</code></pre>" if command else ""
+    return markup.verdict_box(judge(run)) + markup.tiles(facts(run)) + again
+
+
+def _samples(run: Run, frames: list, notes: list[str]) -> str:
+    if not frames:
+        return ""
+    step, last = frames[-1]
+    steps = [step for step, _ in frames]
+    animation = embed(run.animation, notes) if run.animation else None
+    moving = ""
+    if animation:
+        moving = (
+            f"<details><summary>Animation</summary>{markup.image(animation, f'The same grid over time, up to step {step:,}')}</details>"
+        )
+    picture = markup.image(last, f"Grid of generated samples at step {step:,}", 'data-frames="samples" class="grid"')
+    caption = "<figcaption>Fixed latents: the same ones in every picture.</figcaption>"
+    return f"<figure class='samples'>{picture}{markup.slider('samples', steps)}{caption}</figure>{moving}"
+
+
+def _numbers(run: Run) -> str:
+    if not run.metrics:
+        return ""
+    common = common_protocol(run.metrics)
+    shared = f"<p class='note'>All of them: {escape(', '.join(common.values()))}.</p>" if common else ""
+    return shared + markup.table(
+        ["metric", "value", "real images", "ratio", "protocol"],
+        metric_rows(run.metrics, without=common),
+        caption="Metrics of the samples, and the same for real against held-out real images",
+        numeric=(1, 2, 3),
+    )
+
+
+def _findings(run: Run) -> str:
+    if not run.findings:
+        return ""
+    last = max([run.steps or 0, *(since(finding) for finding in run.findings), 1])
+    marks, cards = "", ""
+    for index, finding in enumerate(run.findings):
+        at = 100 * since(finding) / last
+        level = "bad" if confidence(finding) >= 0.8 else "warning"
+        label = f"Step {since(finding):,}: {what(finding)}"
+        link = f'class="mark {level}" style="left:{at:.2f}%" href="#finding-{index}" title="{escape(label)}"'
+        marks += f'<a {link}><span class="hidden">{escape(label)}</span></a>'
+        cards += _card(finding, index, level)
+    ends = f'<span class="start">0</span><span class="end">{last:,}</span>'
+    line = f'<div class="timeline" role="group" aria-label="Findings over the steps">{marks}{ends}</div>'
+    return f'{line}<div class="cards">{cards}</div>'
+
+
+def _card(finding: dict[str, Any], index: int, level: str) -> str:
+    evidence = finding.get("evidence")
+    rows = [[str(name), number(value)] for name, value in evidence.items()] if isinstance(evidence, dict) else []
+    facts_table = markup.table(["evidence", "value"], rows, caption="Evidence", numeric=(1,)) if rows else ""
+    causes = _list("Likely causes", finding.get("causes"), code=False)
+    advice = _list("What usually helps", finding.get("advice"), code=True)
+    about = [f"since step {since(finding):,}"]
+    if finding.get("confidence") is not None:
+        about.append(f"confidence {number(finding['confidence'])}")
+    about += [str(finding[key]) for key in ("id", "trick") if finding.get(key)]
+    heading = f'<h3>{escape(what(finding))}</h3><p class="note">{escape(" · ".join(about))}</p>'
+    return f'<article class="card {level}" id="finding-{index}" tabindex="-1">{heading}{facts_table}{causes}{advice}</article>'
+
+
+def _list(title: str, items: Any, *, code: bool) -> str:
+    if not items:
+        return ""
+    texts = [str(item) for item in items] if isinstance(items, list) else [str(items)]
+    entries = "".join(f"<li><code>{escape(text)}</code></li>" if code else f"<li>{escape(text)}</li>" for text in texts)
+    return f"<h4>{escape(title)}</h4><ul>{entries}</ul>"
+
+
+def _curves_help() -> str:
+    return (
+        "<p class='note'>Drag over a chart to zoom all of them; double-click or Escape to see everything again. With the keyboard: focus a "
+        "chart, arrow keys read the values, + and − zoom, Shift with an arrow key moves. Dashed lines are findings.</p>"
+    )
+
+
+def _pictures(run: Run, notes: list[str]) -> str:
+    figures = ""
+    for shown in run.pictures[:60]:
+        picture = embed(shown.path, notes)
+        if picture:
+            figures += f"<figure>{markup.image(picture, shown.alt, 'class=grid')}<figcaption>{escape(shown.caption)}</figcaption></figure>"
+    if len(run.pictures) > 60:
+        notes.append(f"60 of {len(run.pictures)} pictures are in this page")
+    return f'<div class="gallery wide">{figures}</div>' if figures else ""
+
+
+def _configuration(run: Run) -> str:
+    if not run.config_text:
+        return ""
+    return f"<details open><summary>config.yaml</summary><pre tabindex='0'><code>{escape(run.config_text)}</code></pre></details>"
+
+
+def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested JSON as (dotted key, text) rows."""
+    if isinstance(value, dict) and value:
+        return [row for key, inner in value.items() for row in flatten(inner, f"{prefix}.{key}" if prefix else str(key))]
+    if isinstance(value, list) and all(not isinstance(inner, dict | list) for inner in value):
+        return [(prefix, ", ".join(str(inner) for inner in value))]
+    return [(prefix, "" if value is None else str(value))]
+
+
+def _environment(run: Run) -> str:
+    rows = flatten({key: value for key, value in run.record.items() if key not in _NOT_ENVIRONMENT})
+    if not run.record or not rows:
+        return ""
+    return markup.table(["what", "value"], rows, caption="What the run was made with (run.json)")

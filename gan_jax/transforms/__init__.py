@@ -1,0 +1,6 @@
+"""Transformations of a parameter tree. Each is a `ParamTransform`: pure functions and an explicit state."""
+
+from gan_jax.transforms.spectral import SpectralNormState, spectral_norm
+from gan_jax.transforms.weight import WeightNormParams, weight_norm
+
+__all__ = ["SpectralNormState", "WeightNormParams", "spectral_norm", "weight_norm"]

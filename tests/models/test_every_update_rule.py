@@ -1,0 +1,69 @@
+"""Every model can be played by every strategy: the hardest are traced, a few compiled, and all of them compiled in the long tests.
+
+`alternating` is what tests/recipes/test_recipes.py plays.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from gan_jax.gan.update_rules import STRATEGIES
+from gan_jax.trainer.config import StrategyConfig
+from support.small_recipes import RECIPES, one_recipe_per_model, shrunk, started
+
+# Second derivatives through both players; gradients that flow through a step of D's optimiser.
+HARDEST = ("consensus", "unrolled")
+PAIRS = [(model, strategy) for model in one_recipe_per_model() for strategy in STRATEGIES]
+
+
+def small_config(model, strategy):
+    """The smallest form of a recipe of the model, under another strategy."""
+    config = shrunk(RECIPES[one_recipe_per_model()[model]][1])
+    if strategy == "loss_balanced":  # whose number of updates no schedule can know
+        config = dataclasses.replace(config, ttur=dataclasses.replace(config.ttur, schedule="constant"))
+    return dataclasses.replace(config, strategy=StrategyConfig(name=strategy, unroll_steps=1))
+
+
+def play_once(model, strategy):
+    experiment, batch = started(small_config(model, strategy))
+    before, state = jax.jit(experiment.gan.init)(jax.random.key(0))
+    after, state, metrics = jax.jit(experiment.gan.train_step)(before, state, batch, jax.random.key(1))
+    assert all(np.isfinite(value) for value in metrics.values()), metrics
+    for player in ("generator", "discriminator"):
+        moved = [np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (getattr(before, player), getattr(after, player))), strict=True)]
+        assert any(moved), f"no parameter of the {player} moved"
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(after))
+
+
+@functools.cache
+def shapes_at_the_start(model):
+    """Shapes of parameters and state; no strategy here carries a state of its own."""
+    experiment, _ = started(small_config(model, "alternating"))
+    return jax.eval_shape(experiment.gan.init, jax.random.key(0))
+
+
+@pytest.mark.parametrize(("model", "strategy"), [(model, strategy) for model, strategy in PAIRS if strategy in HARDEST])
+def test_a_step_can_be_traced_and_keeps_every_shape(model, strategy):
+    experiment, batch = started(small_config(model, strategy))
+    before = shapes_at_the_start(model)
+    *after, metrics = jax.eval_shape(experiment.gan.train_step, *before, batch, jax.random.key(1))
+    assert tuple(after) == before
+    assert {metric.shape for metric in metrics.values()} == {()}
+    assert {"generator_loss", "discriminator_loss", "generator_gradient_norm", "discriminator_gradient_norm"} <= set(metrics)
+
+
+@pytest.mark.parametrize(
+    ("model", "strategy"),
+    [("dcgan", "consensus"), ("vaegan", "unrolled"), ("mlp", "extragradient"), ("mlp", "simultaneous"), ("mlp", "loss_balanced")],
+)
+def test_a_step_runs(model, strategy):
+    play_once(model, strategy)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("model", "strategy"), PAIRS)
+def test_every_step_runs(model, strategy):
+    play_once(model, strategy)

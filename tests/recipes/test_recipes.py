@@ -1,0 +1,71 @@
+"""Every recipe builds and plays two steps, small, with finite results, and every parameter of both players moves.
+
+The compiler needs several seconds for each. Recipes whose machinery another one has, too, are traced here and compiled in the long tests.
+"""
+
+import ast
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from gan_jax.trainer.config import from_dict, to_dict
+from support.scripts import load_script
+from support.small_recipes import RECIPES, shrunk, started
+
+COMPILED = {"acgan", "mlp_mnist", "pix2pix", "progressive", "r3gan", "ring", "stacked", "vaegan"}
+
+
+def may_stand_still(config, path, leaf):
+    """Whether a parameter has no gradient in the first steps by the nature of the game."""
+    # The layers of the stages to come, in a progressive run.
+    if config.model.name == "progressive":
+        return True
+    # D's one bias after its last layer shifts the logits of reals and fakes alike, and there the slopes of these losses cancel.
+    cancels = config.loss.name in ("hinge", "relativistic", "wasserstein")
+    return cancels and leaf.size == 1 and path.startswith(".discriminator") and path.endswith("['bias']")
+
+
+@pytest.mark.parametrize("name", [name if name in COMPILED else pytest.param(name, marks=pytest.mark.long) for name in sorted(RECIPES)])
+def test_recipe_plays(name):
+    config = shrunk(RECIPES[name][1])
+    experiment, batch = started(config)
+    params, state = jax.jit(experiment.gan.init)(jax.random.key(0))
+    before = jax.tree.map(np.asarray, params)
+    step = jax.jit(experiment.gan.train_step)
+    # Two, because layers that start behind a gain of zero get their first gradient in the second.
+    for _ in range(2):
+        params, state, metrics = step(params, state, batch, jax.random.key(1))
+    assert all(np.isfinite(value) for value in metrics.values()), metrics
+    still = {
+        jax.tree_util.keystr(path)
+        for (path, old), new in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(params), strict=True)
+        if np.array_equal(old, new) and not may_stand_still(config, jax.tree_util.keystr(path), old)
+    }
+    assert not still, f"parameters that did not move: {still}"
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES.keys() - COMPILED))
+def test_recipe_can_be_traced(name):
+    experiment, batch = started(shrunk(RECIPES[name][1]))
+    before = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    *after, metrics = jax.eval_shape(experiment.gan.train_step, *before, batch, jax.random.key(1))
+    assert tuple(after) == before
+    assert {"generator_loss", "discriminator_loss"} <= set(metrics)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipe_opens_with_its_command(name):
+    path = Path(__file__).parents[2] / "experiments" / "recipes" / f"{name}.py"
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert f"python experiments/train.py {name}" in docstring
+    fields = load_script("recipe_table").fields_of(docstring)
+    assert list(fields) == ["Takes", "Reaches", "Paper", "Differs"]
+    assert all(fields.values())
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_configuration_survives_yaml(name):
+    _, config = RECIPES[name]
+    assert from_dict(type(config), to_dict(config)) == config

@@ -1,0 +1,348 @@
+"""The evidence's machinery: every comparison can be played, its flags parse, runs resume, and the page says what the file says."""
+
+import json
+import math
+import re
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tyro
+
+from experiments.studies.ablations.statistics import factorial_effects
+from gan_jax.trainer.build.gan import build
+from gan_jax.trainer.config import Config, flatten
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
+
+from experiments.studies import mixtures
+from experiments.studies.ablations import ablate, baselines, costs, factors, interactions, page, plot, results, tricks
+
+ROOT = Path(__file__).parents[2]
+IDS = re.findall(r"^\| ([a-z]+-\d+) \|", (ROOT / "docs" / "tricks.md").read_text(), re.M)
+SHAPES = {"mixture": (2,), "images": (32, 32, 1)}
+
+
+def test_every_row_of_the_index_is_compared_or_has_its_reason():
+    compared = {row.id for row in tricks.TRICKS}
+    assert sorted(compared | tricks.NOT_SWITCHED.keys(), key=IDS.index) == IDS
+    assert not compared & tricks.NOT_SWITCHED.keys()
+    assert tricks.NOT_COMPARED_HERE.keys() <= compared
+
+
+def test_names_are_told_apart_and_every_comparison_changes_something():
+    for group in tricks.GROUPS:
+        rows = tricks.tricks(group)
+        assert len({(row.id, row.name) for row in rows}) == len(rows)
+        for row in rows:
+            base = baselines.baseline(tricks.GROUPS[group][0])
+            on, off = (flatten(baselines.changed(base, changes)) for changes in (row.on, row.off))
+            assert on != off, row.name
+
+
+def games(group):
+    """Every game of a group, once."""
+    return {results.key(group, changes): changes for row in tricks.tricks(group) for changes in (row.on, row.off)}.values()
+
+
+def built(group, changes):
+    config = baselines.changed(baselines.baseline(tricks.GROUPS[group][0]), changes)
+    return config, build(config, SHAPES[group], 10 if group == "images" else 0)
+
+
+@pytest.mark.parametrize("group", tricks.GROUPS)
+def test_every_game_can_be_built(group):
+    for changes in games(group):
+        built(group, changes)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("group", tricks.GROUPS)
+def test_every_game_can_be_played(group):
+    """Traced, not compiled: an option that a model or a strategy lacks, or a shape that does not fit, is found."""
+    for changes in games(group):
+        config, experiment = built(group, changes)
+        params, state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+        count = config.batch_size * experiment.strategy.rounds
+        image = jax.ShapeDtypeStruct((count, *SHAPES[group]), np.uint8 if group == "images" else np.float32)
+        batch = {"image": image, "label": jax.ShapeDtypeStruct((count,), np.int32)}
+        after, _, _ = jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(0))
+        assert after == params, changes
+
+
+@pytest.mark.parametrize("group", tricks.GROUPS)
+def test_flags_are_those_of_the_command_line(group):
+    base = baselines.baseline(tricks.GROUPS[group][0])
+    for changes in games(group):
+        parsed = tyro.cli(Config, default=base, args=tricks.as_flags(changes).split())
+        assert parsed == mixtures.replaced(base, changes), tricks.as_flags(changes)
+
+
+def test_learning_rates_of_the_table_are_those_of_the_baselines():
+    for config, rate in ((baselines.MIXTURE, tricks.POINT_LR), (baselines.IMAGES, tricks.IMAGE_LR)):
+        assert config.ttur.generator_lr == config.ttur.discriminator_lr == rate
+
+
+def test_every_factor_can_be_combined_with_all_others():
+    base = baselines.baseline("ring")
+    together = factors.changes_of(np.ones(len(factors.FACTORS)))
+    assert factors.changes_of(-np.ones(len(factors.FACTORS))) == factors.OFF
+    experiment = build(baselines.changed(base, together), (2,))
+    params, state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    batch = {"image": jax.ShapeDtypeStruct((base.batch_size * experiment.strategy.rounds, 2), np.float32)}
+    jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(0))
+    assert factors.design().shape == (128, 10)
+
+
+def test_recovered_by_hand():
+    # Half of high quality, evenly on 2 of 8 modes: KL = log 4, so 0.5 * 2 / 8.
+    assert baselines.recovered({"high_quality": 0.5, "reverse_kl_good": math.log(4)}) == pytest.approx(0.125)
+    assert baselines.recovered({"high_quality": 0.0, "reverse_kl_good": None}) == 0.0
+    assert 0.96 < baselines.real_row("ring")["recovered"] < 0.995
+
+
+def test_images_of_one_class_fail_and_real_ones_do_not():
+    source = baselines.load_images()
+    real = baselines.real_row("mnist5k")
+    assert (real["classes"], real["failed"]) == (10, False)
+    assert 5 < real["classifier_fd"] < 10  # docs/recipes.md: 7.55
+    ones = np.asarray(source.images[:])[source.labels == 1][:100]
+    alone = baselines.measure_images(ones)
+    assert alone["classes"] == 1
+    assert alone["failed"]
+    assert alone["classifier_fd"] > 20 * real["classifier_fd"]
+    assert baselines.measure_images(np.asarray(source.held_out.images[:200]), finite=False)["failed"]
+
+
+def run_row(data, changes, seed, **figures):
+    base = baselines.digest(baselines.baseline(data))
+    return {"kind": "run", "data": data, "changes": changes, "baseline": base, "seed": seed, "failed": False, **figures}
+
+
+def ring(changes, seed, recovered, modes=8, **more):
+    return run_row("ring", changes, seed, recovered=recovered, modes=modes, high_quality=0.5, reverse_kl=0.1, **more)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Results of the hinge loss on the ring, better by 0.2 with every seed, and of one trick on images, worse by 50."""
+    path, hinge, stddev = tmp_path / "docs" / "data" / "results.jsonl", {"loss.name": "hinge"}, {"model.minibatch_stddev": True}
+    path.parent.mkdir(parents=True)
+    rows = [ring({}, seed, 0.3 + 0.01 * seed, modes=6) for seed in range(4)]
+    rows += [ring(hinge, seed, 0.5 + 0.01 * seed + 0.001 * seed**2, failed=seed == 0) for seed in range(5)]
+    for seed in range(3):
+        for changes, distance in (({}, 100.0), (stddev, 150.0 + seed)):
+            rows.append(run_row("mnist5k", changes, seed, classifier_fd=distance, classes=10, rarest_class=0.05, confident=0.8))
+    about = {"kind": "cost", "data": "ring", "baseline": baselines.digest(baselines.baseline("ring"))}
+    rows += [about | {"changes": changes, "ratio": ratio} for changes, ratio in ((hinge, 1.5), ({"loss.name": "minimax"}, 1.2))]
+    mixtures.append_rows(path, rows)
+    return path
+
+
+def trick(id):
+    return next(row for row in tricks.TRICKS if row.id == id)
+
+
+def test_comparison_pairs_the_seeds(file):
+    found = results.compare(trick("loss-5"), "ring", file, real=0.98)
+    assert (found.seeds, found.failed, found.verdict, found.cost) == (4, (1, 0), "helps", 1.5)  # seed 4 has no partner
+    assert found.outcome.mean == pytest.approx(0.2 + 0.001 * (0 + 1 + 4 + 9) / 4)
+    assert found.details["modes"] == 2
+    assert found.closed == pytest.approx(found.outcome.mean / (0.98 - 0.315))
+    worse = results.compare(trick("layer-11"), "mnist5k", file, real=7.5)
+    assert (worse.verdict, worse.cost) == ("hurts", None)
+    assert worse.closed == pytest.approx(-51 / 92.5)
+    assert results.compare(trick("loss-3"), "ring", file, real=0.98) is None
+
+
+def test_cost_is_over_the_control(file):
+    assert results.cost(trick("loss-5"), "grid", file) == 1.5  # timed on the ring
+    assert results.cost(trick("loss-2"), "ring", file) == pytest.approx(1 / 1.2)  # the baseline against minimax
+    assert results.cost(trick("loss-3"), "ring", file) is None
+    assert results.cost(trick("loss-2"), "mnist5k", file) is None
+
+
+def test_the_bounds_of_the_picture_are_the_right_way_round(file):
+    for id, data, real in (("loss-5", "ring", 0.98), ("layer-11", "mnist5k", 7.5)):
+        mean, low, high = plot.shares(results.compare(trick(id), data, file, real))
+        assert low <= mean <= high
+
+
+def test_rows_of_another_baseline_are_left_alone(file):
+    mixtures.append_rows(file, [ring({}, 9, 0.9) | {"baseline": "another"}])
+    assert [row["seed"] for row in results.runs(file)[results.key("ring", {})]] == [0, 1, 2, 3]
+
+
+def test_written_page_and_cells(file, tmp_path):
+    docs = file.parents[1]
+    (docs / "tricks.md").write_text(
+        "| id | trick | function | flag | test | evidence |\n"
+        "| loss-5 | hinge | `f` | `--loss.name` | `t` | open |\n"
+        "| layer-11 | minibatch | `f` | `--f` | `t` | [mixtures](strategies.md) |\n"
+        "| loss-3 | least squares | `f` | `--loss.name` | `t` | open |\n"
+        "| loss-9 | KL | `f` | `--f` | `t` | open |\n"
+        "| in-5 | slerp | `f` | `--f` | `t` | rule |\n"
+    )
+    (docs.parent / "README.md").write_text(f"# Title\n{page.HEAD_BEGINS}\nold\n{page.HEAD_ENDS}\nrest\n")
+    page.write(file, docs)
+    assert (docs.parent / "README.md").read_text().startswith(f"# Title\n{page.HEAD_BEGINS}\n| trick | flags | ring | grid | digits |\n")
+    assert (docs.parent / "README.md").read_text().endswith(f"|\n{page.HEAD_ENDS}\nrest\n")
+    lines = (docs / "tricks.md").read_text().splitlines()
+    assert lines[1].endswith("| `t` | [ring +0.20*](evidence.md) |")
+    assert lines[2].endswith("| `t` | [digits +51*](evidence.md) |")
+    assert lines[3].endswith("| open |")
+    assert lines[4].endswith("[not switched alone](evidence.md) |")
+    assert lines[5].endswith("| rule |")
+    text = (docs / "evidence.md").read_text()
+    (row,) = re.findall(r"^\| loss-5 .*$", text, re.M)
+    assert "| `--loss.name hinge` | +0.204 |" in row
+    assert "| +2.0 | 0.000 | 0.000 | 1, 0 | 4 | 1.50 | **helps** |" in row
+    first, hurt = text.split("## What hurt")
+    # It helps, but a run more fails.
+    assert "hinge" not in first.split("## Which to reach for first")[1]
+    assert "- **hinge** (loss-5): ring +30% (helps); time 1.50" in hurt.split("## What helped at a price")[1]
+    assert "- **minibatch standard deviation** (layer-11): digits -55% (hurts)" in hurt.split("##")[0]
+    assert "Not run yet on grid" in text
+    assert "0 of 128 combinations" in text
+    assert plot.Image.open(docs / "images" / "evidence.png").width > 600
+
+
+def test_a_cell_shows_the_ends_of_several_variants(file):
+    one = results.compare(trick("loss-5"), "ring", file, real=0.98)
+    variants = [
+        one._replace(outcome=one.outcome._replace(mean=mean), verdict=verdict)
+        for mean, verdict in ((0.3, "helps"), (-0.2, "unclear"), (0.0, "no effect"))
+    ]
+    assert page.cell("loss-5", variants) == "[ring -0.20 to +0.30* (3 variants)](evidence.md)"
+    assert page.cell("loss-5", variants[:1]) == "[ring +0.30*](evidence.md)"
+
+
+def test_first_choices_obey_their_rule(file):
+    good = results.compare(trick("loss-5"), "ring", file, real=0.98)._replace(failed=(0, 0))
+    other = good._replace(trick=good.trick._replace(name="other"), closed=0.9)
+    twice = [good._replace(trick=good.trick._replace(name="twice"), data=data) for data in ("ring", "grid")]
+    dear = good._replace(trick=good.trick._replace(name="dear"), cost=2.5)
+    mixed = [one._replace(trick=one.trick._replace(name="mixed"), verdict=v) for one, v in ((good, "helps"), (good, "hurts"))]
+    unclear = good._replace(trick=good.trick._replace(name="unclear"), verdict="unclear")
+    fails = good._replace(trick=good.trick._replace(name="fails"), failed=(2, 1))
+    chosen = page.first_choices([good, other, *twice, dear, *mixed, unclear, fails])
+    assert [of[0].trick.name for of in chosen] == ["twice", "other", "hinge"]
+
+
+def test_head_has_the_first_choices(file):
+    good = results.compare(trick("loss-5"), "ring", file, real=0.98)._replace(failed=(0, 0), closed=0.3, verdict="helps")
+    lines = page.head([good, good._replace(data="grid", closed=-0.014, verdict="unclear")]).splitlines()
+    assert lines[2] == "| hinge | `--loss.name hinge` | +30%* | -1% |  |"
+
+
+def test_committed_pages_are_what_the_committed_runs_give(tmp_path):
+    docs, runs = tmp_path / "docs", ROOT / "docs" / "data" / "ablations.jsonl"
+    docs.mkdir()
+    for name in ("README.md", "docs/tricks.md"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    page.write(runs, docs)
+    for name in ("README.md", "docs/tricks.md", "docs/evidence.md"):
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), name
+
+
+def test_page_refuses_an_empty_file(tmp_path):
+    with pytest.raises(ValueError, match="no comparison"):
+        page.write(tmp_path / "nothing.jsonl", tmp_path)
+
+
+def test_interactions_find_what_was_put_in(tmp_path):
+    path, generator = tmp_path / "results.jsonl", np.random.default_rng(0)
+    rows = []
+    for levels in factors.design():
+        on = dict(zip(factors.FACTORS, levels > 0))
+        value = 0.3 + 0.1 * on["moving average of G"] - 0.2 * (on["R1"] and on["packing 2"])
+        rows += [ring(factors.changes_of(levels), seed, value + 0.01 * generator.normal()) for seed in (0, 1)]
+    mixtures.append_rows(path, rows[:-1])  # the last game lacks its second seed, so one seed is shared
+    design, means, seeds = interactions.outcomes(path, "ring")
+    assert (len(means), seeds) == (128, 1)
+    effects = {effect.factors: effect.interval for effect in factorial_effects(design, means, list(factors.FACTORS))}
+    assert effects[("moving average of G",)].mean == pytest.approx(0.1, abs=0.01)
+    assert effects[("R1", "packing 2")].mean == pytest.approx(-0.2, abs=0.02)
+    text = interactions.section(path)
+    pairs = text.split("| pair |")[1].split("The best")[0]
+    assert "R1 and packing 2 | -0.198 |" in pairs
+    assert pairs.count("\n|") == 2  # the line below the heading, and this one pair
+    assert "Not run yet: 0 of 128" in text
+
+
+def tiny(monkeypatch):
+    small = {"steps": 4, "batch_size": 8, "model.options": {"generator_hidden": "4", "discriminator_hidden": "4"}}
+    monkeypatch.setattr(baselines, "MIXTURE", mixtures.replaced(baselines.MIXTURE, small))
+    monkeypatch.setitem(baselines.SAMPLES, "mixture", 50)
+
+
+def test_runs_are_resumed_where_they_stopped(tmp_path, monkeypatch):
+    tiny(monkeypatch)
+    flags = ablate.Flags(group="mixture", only=("loss-5",), data=("ring",), seeds=2, out=tmp_path / "results.jsonl")
+    ablate.play_units(flags, stop_at=0)
+    assert not flags.out.exists()
+    ablate.play_units(flags, stop_at=math.inf)
+    rows = [json.loads(line) for line in flags.out.read_text().splitlines()]
+    assert [(row["changes"], row["seed"]) for row in rows] == [({}, 0), ({}, 1), ({"loss.name": "hinge"}, 0), ({"loss.name": "hinge"}, 1)]
+    flags.out.write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
+    ablate.play_units(flags, stop_at=math.inf)
+    again = [json.loads(line) for line in flags.out.read_text().splitlines()]
+    assert again == rows
+
+
+def test_games_are_timed_once(tmp_path, monkeypatch):
+    tiny(monkeypatch)
+    monkeypatch.setattr(costs, "interleave", partial(costs.interleave, least_rounds=1))
+    measure = partial(costs.measure, seconds=0.0)
+    monkeypatch.setattr(costs, "measure", measure)
+    costs._plain.cache_clear()
+    flags = ablate.Flags(group="costs", only=("loss-5",), data=("ring",), out=tmp_path / "results.jsonl")
+    for _ in range(2):
+        ablate.time_games(flags, stop_at=math.inf)
+    (row,) = [json.loads(line) for line in flags.out.read_text().splitlines()]
+    assert row["ratio"] == pytest.approx(row["milliseconds"] / row["milliseconds_baseline"], rel=0.1)
+    assert row["changes"] == {"loss.name": "hinge"}
+    costs._plain.cache_clear()
+
+
+def test_images_are_played_seed_after_seed(monkeypatch):
+    small = {"steps": 4, "batch_size": 8, "scan_steps": 2, "model.width": 4, "model.latent_dim": 8, "model.norm": "none"}
+    monkeypatch.setitem(baselines.SAMPLES, "images", 20)
+    config = baselines.changed(baselines.IMAGES, small | {"model.conditional": True})
+    both, alone = list(baselines.play(config, [3, 4])), list(baselines.play(config, [4]))
+    assert [row["seed"] for row in both] == [3, 4]
+    for row in (*both, *alone):
+        row.pop("seconds")
+    assert both[1] == alone[0]
+    assert both[0]["classifier_fd"] != both[1]["classifier_fd"]
+
+
+def test_units_share_controls_and_have_the_asked_data():
+    flags = ablate.Flags(group="images", only=("gp-2", "gp-3"), seeds=3)
+    keys = [results.key(unit.data, unit.changes)[1] for unit in ablate.units(flags)]
+    assert len(keys) == len(set(keys)) == 1 + 1 + 3  # the baseline, the control without batch norm, three penalties
+    both = ablate.units(ablate.Flags(group="interactions"))
+    assert len(both) == 256
+    assert {unit.seeds for unit in both} == {4}
+    assert {unit.data for unit in ablate.units(ablate.Flags(group="mixture", data=("grid",)))} == {"grid"}
+
+
+def test_list_names_everything():
+    text = ablate.listing(ablate.Flags())
+    assert all(re.search(rf"^{id} ", text, re.M) for id in IDS)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"), [(["--only", "loss-99"], "--only loss-99"), (["--seeds", "0"], "--seeds 0"), (["--devices", "0"], "--devices 0")]
+)
+def test_errors_are_one_line(flags, words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ablate.py", *flags])
+    with pytest.raises(SystemExit) as end:
+        ablate.main()
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.splitlines()) == 1

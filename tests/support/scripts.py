@@ -1,0 +1,49 @@
+"""The programs under test by a short name, and a check of their one-line errors."""
+
+import importlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = ROOT / "experiments"
+
+TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "--evaluation.samples", "0", "--no-tensorboard"]
+COMMANDS = ("train", "evaluate", "sample", "stack", "report", "export", "verify", "launch", "common")
+MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
+    **{name: f"experiments.studies.{name}" for name in ("dirac", "failures", "mixtures", "stacked_mnist", "compare_torch")},
+    **{name: f"experiments.studies.update_rules.{name}" for name in ("variants", "costs")},
+    "update_rule_mixtures": "experiments.studies.update_rules.mixtures",
+    "ablate": "experiments.studies.ablations.ablate",
+    **{name: f"experiments.benchmarks.{name}" for name in ("benchmark", "bench_metrics", "loop_cost", "monitor_cost", "step_variants")},
+    "communication": "experiments.benchmarks.communication.measure",
+    **{name: f"experiments.tools.{name}" for name in ("convert_inception", "convert_vgg", "make_mnist5k", "train_classifier")},
+    **{name: f"docs._generate.{name}" for name in ("model_table", "recipe_table", "plot_losses")},
+}
+
+
+def load_script(name):
+    """The module of a program."""
+    return importlib.import_module(MODULES[name])
+
+
+def assert_one_line(result, *words):
+    """Asserts that a program ended with status 2 and one line of error that contains the words."""
+    status, _, error = result
+    assert status == 2
+    lines = [line for line in error.splitlines() if line.strip()]
+    assert len(lines) == 1, error
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in error
+    for word in words:
+        assert word in lines[0]
+
+
+def assert_same_run(first, second):
+    """The same weights, samples and metrics, to the byte."""
+    assert (first / "metrics.jsonl").read_bytes() == (second / "metrics.jsonl").read_bytes()
+    last = sorted((first / "checkpoints").glob("step_*"))[-1].name
+    for name in [path.relative_to(first) for path in sorted((first / "checkpoints" / last).glob("*.safetensors"))]:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    pictures = sorted(path.name for path in (first / "samples").glob("*.png"))
+    assert pictures == sorted(path.name for path in (second / "samples").glob("*.png"))
+    for name in pictures:
+        assert (first / "samples" / name).read_bytes() == (second / "samples" / name).read_bytes()

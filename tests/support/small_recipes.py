@@ -1,0 +1,58 @@
+"""The recipes as small as they can be, for tests: the smallest images, the narrowest networks, batches of four."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.models import MODELS
+from gan_jax.recipes import recipes
+from gan_jax.trainer.build.gan import build
+from gan_jax.trainer.config import check
+
+RECIPES = recipes()
+SMALL = {"blocks": 1, "embedding_dim": 8, "shared_dim": 8, "group_size": 2, "discriminator_width": 4}
+SIZES = {"mlp": 4, "dcgan": 8, "r3gan": 8, "progressive": 8, "multiscale": 16, "pix2pix": 16, "inpaint": 16, "stacked": 16}
+SIZES |= {"vaegan": 8, "klgan": 8}
+# Self-attention takes at least 8 channels.
+WIDTHS = {"sagan": 8}
+
+
+def shrunk(config):
+    """The recipe with small images, narrow networks and small batches; its losses, penalties and rules stay."""
+    name = config.model.name
+    known = MODELS[name].options
+    options = {option: value for option, value in SMALL.items() if option in known}
+    if name in ("mlp", "points"):
+        options |= {"generator_hidden": "8,8", "discriminator_hidden": "8"}
+    if name == "multiscale":
+        options |= {"patch_layers": 1}
+    latent_dim = min(config.model.latent_dim, 8)
+    width = {"width": WIDTHS.get(name, 4)} if "width" in known else {}
+    model = dataclasses.replace(config.model, **width, latent_dim=latent_dim, options={**config.model.options, **options})
+    data = dataclasses.replace(config.data, image_size=SIZES.get(name, 32))
+    turns = min(config.strategy.discriminator_steps, 2)
+    strategy = dataclasses.replace(config.strategy, discriminator_steps=turns)
+    return dataclasses.replace(check(config), model=model, data=data, strategy=strategy, batch_size=4, steps=10, epochs=0)
+
+
+def started(config):
+    """The experiment of a small configuration, and a batch for it."""
+    points = config.model.name == "points"
+    shape = (2,) if points else (config.data.image_size, config.data.image_size, 3 if config.data.source == "stacked_mnist" else 1)
+    experiment = build(config, shape, 0 if points else 10)
+    count = config.batch_size * experiment.strategy.rounds
+    image = jax.random.normal(jax.random.key(0), (count, *shape))
+    if not points:
+        image = (jnp.tanh(image) * 127 + 128).astype(jnp.uint8)
+    return experiment, {"image": image, "label": jnp.arange(count) % 10}
+
+
+@functools.cache
+def one_recipe_per_model():
+    """Model -> the name of a recipe with it, the first by name."""
+    found = {}
+    for name, (_, config) in sorted(RECIPES.items()):
+        found.setdefault(config.model.name, name)
+    return found

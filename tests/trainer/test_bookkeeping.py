@@ -1,0 +1,174 @@
+"""The loop's own bookkeeping over many steps: memory does not grow, logs are read in time, and what is kept stays bounded."""
+
+import dataclasses
+import gc
+import json
+import resource
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.monitor import Monitor, Setting
+from gan_jax.trainer import image_grid, loop, setup
+from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
+from gan_jax.trainer.failure_policy import REPLAYED, Watch, still_looked_back_on
+from gan_jax.trainer.progress import ProgressBar
+from gan_jax.trainer.report import read_run, write_report
+from gan_jax.trainer.writers.jsonl import JsonLines
+from gan_jax.trainer.writers.samples import write_animation
+from support.data_files import write_idx_set
+from support.fake_run import FINDING, log_line
+
+
+def resident() -> float:
+    """The memory of this process now, in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
+def bookkeeping(monkeypatch, tmp_path, steps, **fields):
+    """The real loop with a game whose steps compute nothing; returns the memory by step, and the directory of the run."""
+    build, memory = setup.build, {}
+
+    def idle(*arguments):
+        experiment = build(*arguments)
+
+        def train_step(params, opt_state, batch, rng):
+            step = opt_state.step + 1
+            waves = {name: jnp.sin(step * speed) for name, speed in (("real_logits", 0.1), ("fake_logits", 0.2))}
+            figures = {"discriminator_loss": 1.3 + 0.1 * jnp.sin(step * 0.3), "generator_loss": 0.8 + 0.1 * jnp.cos(step * 0.7)}
+            shares = {"real_accuracy": 0.6 + 0.2 * jnp.sin(step * 0.5), "fake_accuracy": 0.6 + 0.2 * jnp.cos(step * 0.5)}
+            return params, opt_state._replace(step=step), waves | figures | shares | {f"gradient_norm/{n}": 1.0 + n for n in range(8)}
+
+        return experiment._replace(gan=experiment.gan._replace(train_step=train_step))
+
+    class Watched(ProgressBar):
+        def advance(self, step):
+            super().advance(step)
+            if step % max(1, steps // 20) == 0:
+                gc.collect()
+                memory[step] = resident()
+
+    monkeypatch.setattr(setup, "build", idle)
+    monkeypatch.setattr(loop, "ProgressBar", Watched)
+    write_idx_set(tmp_path / "data")
+    config = Config(
+        recipe="idle",
+        steps=steps,
+        batch_size=4,
+        out=tmp_path / "run",
+        data=DataConfig(source="mnist", directory=tmp_path / "data", image_size=8),
+        model=ModelConfig(name="mlp", latent_dim=4, options={"generator_hidden": "8", "discriminator_hidden": "8"}),
+        evaluation=EvaluationConfig(samples=0),
+    )
+    return memory, loop.train(dataclasses.replace(config, **fields)).directory
+
+
+def growth(memory):
+    """By how much the memory grew from the first fifth of the steps to the end, in MiB."""
+    marks = sorted(memory)
+    return memory[marks[-1]] - memory[marks[len(marks) // 5]]
+
+
+def assert_whole(directory, steps, log_every):
+    rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    logged = [row["step"] for row in rows if "discriminator_loss" in row]
+    assert logged == list(range(log_every, steps + 1, log_every))
+    assert json.loads((directory / "loop.json").read_text())["status"] == "finished"
+    assert (directory / "report.html").stat().st_size < 20 * 2**20
+    assert len(list((directory / "checkpoints").iterdir())) == 2
+    findings = directory / "findings.jsonl"
+    assert not findings.exists() or len(findings.read_text().splitlines()) < 30
+
+
+def test_memory_does_not_grow_over_thousands_of_steps(monkeypatch, tmp_path):
+    # A log line at every step: the monitor's memory of 400 records is full after a fifth of them.
+    fields = {"log_every": 1, "sample_every": 1000, "sample_grid": 2, "checkpoint_every": 200, "tensorboard": False}
+    memory, directory = bookkeeping(monkeypatch, tmp_path, 2000, **fields)
+    print(f"memory by step: { {step: round(size, 1) for step, size in memory.items()} }")
+    assert_whole(directory, 2000, 1)
+    assert growth(memory) < 12
+
+
+@pytest.mark.long
+def test_memory_does_not_grow_over_a_million_steps(monkeypatch, tmp_path):
+    # Ten steps a program: 100,000 turns of the loop, 20,000 lines of the log, 1,000 grids of samples, 500 checkpoints.
+    started, intervals = time.monotonic(), {"scan_steps": 10, "log_every": 50, "sample_every": 1000, "checkpoint_every": 2000}
+    memory, directory = bookkeeping(monkeypatch, tmp_path, 1_000_000, sample_grid=2, **intervals)
+    print(f"{time.monotonic() - started:.0f} s; memory by step: { {step: round(size) for step, size in memory.items()} }")
+    size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    print(f"directory {size / 2**20:.0f} MiB, metrics.jsonl {(directory / 'metrics.jsonl').stat().st_size / 2**20:.1f} MiB")
+    assert_whole(directory, 1_000_000, 50)
+    assert growth(memory) < 32
+
+
+def long_log(directory, rows):
+    """A run directory with a log of so many lines, each of a step, and a line of samples for every hundredth."""
+    directory.mkdir()
+    (directory / "config.yaml").write_text("seed: 0\n")
+    kinds = [log_line(step, np.random.default_rng(step), layers=0) for step in range(200)]
+    with (directory / "metrics.jsonl").open("w") as file:
+        for step in range(1, rows + 1):
+            file.write(json.dumps(kinds[step % 200] | {"step": step}) + "\n")
+            if step % 100 == 0:
+                file.write(json.dumps({"step": step, "samples/pairwise_distance": 1.0}) + "\n")
+    return directory
+
+
+def seconds_of(work):
+    """Processor time of the faster of two goes."""
+    times = []
+    for _ in range(2):
+        started = time.process_time()
+        work()
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+def test_a_log_of_a_hundred_thousand_rows_is_reported_and_resumed_in_two_seconds(tmp_path):
+    directory = long_log(tmp_path / "run", 100_000)
+
+    def resume():
+        JsonLines(directory / "metrics.jsonl", after_step=99_990)
+        Watch(Config(), Setting(), directory)
+
+    reported, resumed = seconds_of(lambda: write_report(directory)), seconds_of(resume)
+    print(f"report {reported:.2f} s, resume {resumed:.2f} s of processor time")
+    # Twice what is asked of an idle machine: processor time, too, grows where its cores are shared.
+    assert reported < 4
+    assert resumed < 4
+    assert read_run(directory).steps == 99_990
+
+
+def test_a_resumed_monitor_of_a_long_run_is_the_one_that_saw_everything(tmp_path):
+    directory = long_log(tmp_path / "run", REPLAYED + 900)
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    everything = Monitor(Setting())
+    for line in lines:
+        everything.observe(json.loads(line))
+    (directory / "findings.jsonl").write_text(
+        "".join(json.dumps(finding._asdict()) + "\n" for finding in everything.found.values())
+        + json.dumps(FINDING | {"step": REPLAYED + 901})
+        + "\n{half a line"
+    )
+    watch = Watch(Config(), Setting(), directory)
+    assert watch._monitor.history.logs == everything.history.logs
+    assert watch._monitor.history.samples == everything.history.samples
+    assert watch._monitor.found == everything.found
+    assert len((directory / "findings.jsonl").read_text().splitlines()) == len(everything.found)
+    assert len(still_looked_back_on(lines)) < 1000
+
+
+def test_an_animation_of_a_long_run_reads_few_of_its_pictures(monkeypatch, tmp_path):
+    (tmp_path / "samples").mkdir()
+    image_grid.save_png(tmp_path / "samples" / "step_00000000.png", np.zeros((8, 8, 1), np.uint8))
+    for step in range(1, 1000):
+        (tmp_path / "samples" / f"step_{step:08d}.png").hardlink_to(tmp_path / "samples" / "step_00000000.png")
+    read, load = [], image_grid.load_png
+    monkeypatch.setattr(image_grid, "load_png", lambda path: read.append(path.name) or load(path))
+    write_animation(tmp_path)
+    assert len(read) == image_grid.MAX_GIF_FRAMES
+    assert {read[0], read[-1]} == {"step_00000000.png", "step_00000999.png"}
+    assert (tmp_path / "samples" / "animation.gif").is_file()

@@ -1,0 +1,234 @@
+"""From configuration to game: what a flag builds, and what is refused."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.losses import RELATIVISTIC
+from gan_jax.optimizers import OPTIMIZERS
+from gan_jax.trainer.build.gan import build, build_game, model_options
+from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer
+from gan_jax.trainer.config import (
+    Config,
+    ConfigError,
+    InputConfig,
+    LossConfig,
+    ModelConfig,
+    PenaltyConfig,
+    StrategyConfig,
+    TturConfig,
+    check,
+)
+from gan_jax.typing import Players
+
+POINTS = Config(model=ModelConfig(name="points", latent_dim=2), batch_size=16, steps=100)
+
+
+def with_groups(config, **groups):
+    return dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **fields) for name, fields in groups.items()})
+
+
+def one_step(config, shape=(2,)):
+    """The shapes of one step's results."""
+    experiment = build(check(config), shape, 0)
+    params, state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    batch = {"image": jax.ShapeDtypeStruct((config.batch_size * experiment.strategy.rounds, *shape), jnp.float32)}
+    return jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(2))
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"loss": {"name": name}}
+        for name in ("minimax", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic", "relativistic_average")
+    ]
+    + [
+        {"loss": {"real_target": (0.7, 1.2), "fake_target": (0.0, 0.3), "flip_probability": 0.1}},
+        {"loss": {"name": "least_squares", "generator_target": 0.5, "halve": True}},
+        {"loss": {"feature_matching": 1.0}},
+        {"loss": {"top_k": 0.5}},
+        {"penalty": {"wgan_gp": 10.0, "r1": 1.0, "r2": 1.0, "zero_centered": 1.0, "dragan": 1.0, "interval": 4}},
+        {"penalty": {"orthogonal": 1e-4, "spectral": 1e-2, "lecam": 0.3, "latent_consistency": 5.0}},
+        {"transform": {"spectral_norm": "both"}},
+        {"transform": {"weight_norm": "discriminator"}},
+        {"transform": {"weight_norm": "both", "spectral_norm": "both"}},
+        {"transform": {"weight_norm": "both"}, "penalty": {"spectral": 1e-2, "orthogonal": 1e-4}},
+        {"inputs": {"instance_noise": 0.1}},
+        {"inputs": {"pack": 2}},
+        {"inputs": {"replay_size": 64}},
+        {"ttur": {"generator": "sgd", "discriminator": "rmsprop", "clip_weights": 0.01, "historical_averaging": 1e-3}},
+        {"ttur": {"clip_gradients": 1.0, "adaptive_clip": 0.1, "schedule": "cosine", "target_discriminator": True}},
+        {"ttur": {"generator": "optimistic_adam", "discriminator": "optimistic_adam"}},
+        {"strategy": {"discriminator_steps": 3, "generator_steps": 2, "order": "generator_first"}},
+        {"strategy": {"pool_size": 2, "pool_interval": 20, "pool_duration": 5}},
+        {"strategy": {"freeze_generator": 5, "micro_batches": 2}},
+    ],
+    ids=str,
+)
+def test_every_switch_makes_a_step(groups):
+    params, _, metrics = one_step(with_groups(POINTS, **groups))
+    assert isinstance(params, Players)
+    assert {"discriminator_loss", "generator_loss", "learning_rate/generator"} <= set(metrics)
+    assert all(value.shape == () for value in metrics.values())
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"loss": {"name": "best"}}, "--loss.name best: must be one of"),
+        ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "hinge has no labels"),
+        ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "--loss.real-target None takes the recipe's labels away"),
+        ({"loss": {"name": "hinge", "generator_target": 0.5}}, "--loss.generator-target"),
+        ({"loss": {"name": "minimax", "generator_target": 0.5}}, "--loss.generator-target: minimax gives G no label"),
+        ({"loss": {"kl": 1.0}}, None),
+        ({"model": {"conditional": True}}, "has no labels"),
+        ({"model": {"width": 8}}, "--model.width: the model points has no such option"),
+        ({"model": {"options": {"depth": 3}}}, "--model.options depth"),
+        ({"ttur": {"generator": "best"}}, "--ttur.generator best: must be one of"),
+        ({"inputs": {"ada": 0.6}, "loss": {"name": "wasserstein"}}, "--inputs.ada"),
+        *(({"inputs": {"ada": 0.6}, "loss": {"name": name}}, "--inputs.ada: .* a decision at logit 0") for name in sorted(RELATIVISTIC)),
+        (
+            {"strategy": {"name": "loss_balanced"}, "ttur": {"schedule": "cosine"}},
+            "--ttur.schedule cosine: .* take --ttur.schedule constant",
+        ),
+        ({"strategy": {"name": "unrolled"}, "ttur": {"adaptive_clip": 0.1}}, "--ttur.adaptive-clip"),
+        ({"inputs": {"replay_size": 64}, "penalty": {"latent_consistency": 1.0}}, "--inputs.replay-size: --penalty.latent-consistency"),
+        ({"strategy": {"name": "simultaneous", "pool_size": 2}}, "--strategy.pool-size"),
+        ({"strategy": {"name": "simultaneous", "generator_steps": 2}}, "--strategy.generator-steps"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(groups, message):
+    with pytest.raises(ConfigError, match=message):
+        one_step(with_groups(POINTS, **groups))
+
+
+def of_images(name, **groups):
+    model = {"name": name, "latent_dim": 4, "width": 4, "options": {"blocks": 1} if name == "stacked" else {}}
+    return with_groups(Config(batch_size=4), model=model, **groups)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "inpaint", "stacked"])
+def test_what_would_part_an_image_from_its_pair_is_refused(name):
+    """D sees a map, a mask or a small image of each image: what moves the one alone tells D nothing of how they fit."""
+    for groups, message in [
+        ({"inputs": {"pack": 2}}, f"--inputs.pack: packed samples of {name}"),
+        ({"inputs": {"replay_size": 64}}, f"--inputs.replay-size: a past fake of {name}"),
+        ({"inputs": {"ada": 0.6}}, "--inputs.ada 0.6: moves the images"),
+        ({"inputs": {"diff_augment": "color,translation"}}, "--inputs.diff-augment color,translation: moves the images"),
+        ({"penalty": {"consistency": 10.0}}, "--penalty.consistency 10.0: moves the images"),
+        ({"penalty": {"balanced_consistency": 10.0}}, "--penalty.balanced-consistency 10.0: moves the images"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            build_game(of_images(name, **groups), (16, 16, 1), 0)
+    for policy in ("color", "color,cutout"):
+        build_game(of_images(name, inputs={"diff_augment": policy}), (16, 16, 1), 0)
+
+
+@pytest.mark.parametrize(
+    "groups", [*({"loss": {"name": name}} for name in sorted(RELATIVISTIC)), {"penalty": {"balanced_consistency": 10.0}}], ids=str
+)
+def test_two_fakes_for_each_real_are_compared_with_it(groups):
+    """A VAE-GAN's: what it drew, and what it reconstructed."""
+    _, _, metrics = one_step(of_images("vaegan", **groups), (8, 8, 1))
+    assert metrics["generator_loss"].shape == ()
+
+
+@pytest.mark.parametrize(("pack", "examples"), [(1, 48), (2, 48), (5, 50), (64, 64)])
+def test_the_examples_of_the_beginning_can_be_packed(pack, examples):
+    config = dataclasses.replace(with_groups(POINTS, inputs={"pack": pack}), batch_size=2 * pack)
+    assert build_game(config, (2,), 0).example_batch == examples
+    one_step(config)
+
+
+def unrolled_with(rule):
+    return with_groups(POINTS, ttur={"discriminator": rule, "ema_decay": 0.0}, strategy={"name": "unrolled", "unroll_steps": 2})
+
+
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+def test_every_rule_has_a_derivative_where_the_gradient_is_zero(rule):
+    optimizer, params = build_optimizer(unrolled_with(rule)), Players({"w": jnp.ones(2)}, {"w": jnp.ones(2)})
+
+    def moved(gradient):
+        answered, state = params, optimizer.init(params)
+        for _ in range(2):
+            updates, state = optimizer.update(Players(None, {"w": gradient}), state, answered)
+            answered = Players(params.generator, {"w": answered.discriminator["w"] + updates.discriminator["w"]})
+        return answered.discriminator["w"].sum()
+
+    assert bool(jnp.isfinite(jax.grad(moved)(jnp.array([0.0, 0.3]))).all())
+
+
+def test_unrolling_stays_finite_where_a_unit_is_dead():
+    options = {"generator_hidden": "4", "discriminator_hidden": "4", "activation": "relu"}
+    config = with_groups(unrolled_with("adamw"), model={"options": options})
+    gan = build(check(config), (2,), 0).gan
+    params, state = gan.init(jax.random.key(0))
+    # A bias so low that no point reaches the first unit of D.
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf.at[0].set(-1e3) if leaf.shape == (4,) and "discriminator" in jax.tree_util.keystr(path) else leaf, params
+    )
+    params, _, metrics = jax.jit(gan.train_step)(params, state, {"image": jnp.ones((16, 2))}, jax.random.key(1))
+    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((params, metrics)))
+
+
+def test_schedules_span_the_run_whatever_the_number_of_updates():
+    config = with_groups(
+        POINTS, ttur={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, strategy={"discriminator_steps": 5}
+    )
+    rates = build_learning_rates(config)
+    np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/discriminator"], 0.5)
+    np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/generator"], 1.0)
+    # And the optimiser agrees: after 250 updates of D, half of a plain step is left.
+    optimizer = build_optimizer(with_groups(config, ttur={"discriminator": "sgd", "ema_decay": 0.0}))
+    params = Players({"w": jnp.zeros(())}, {"w": jnp.zeros(())})
+    state = optimizer.init(params)
+
+    def body(state, _):
+        updates, state = optimizer.update(Players(None, {"w": jnp.ones(())}), state, params)
+        return state, updates.discriminator["w"]
+
+    _, updates = jax.lax.scan(body, state, length=251)
+    np.testing.assert_allclose(updates[jnp.array([0, 250])], [-1.0, -0.5], rtol=1e-5)
+
+
+def test_model_options_come_from_data_and_flags():
+    config = Config(model=ModelConfig(name="dcgan", width=8, options={"noise_std": 0.1}))
+    options = model_options(config, (64, 64, 3), 0)
+    assert (options["image_size"], options["channels"], options["width"], options["noise_std"]) == (64, 3, 8, 0.1)
+    with pytest.raises(ConfigError, match=r"does not make data of shape \(2,\)"):
+        model_options(config, (2,), 0)
+
+
+def test_ranges_are_checked():
+    for config, message in [
+        (Config(steps=-1), "--steps -1: must be at least 0"),
+        (Config(ttur=TturConfig(b1=1.0)), r"--ttur.b1 1.0: must be in \[0, 1\)"),
+        (Config(penalty=PenaltyConfig(r1=-1.0)), "--penalty.r1 -1.0: must be at least 0"),
+        (Config(loss=LossConfig(real_target=(1.0, 0.5))), "--loss.real-target"),
+        (Config(inputs=InputConfig(pack=3)), "--batch-size 64: must be a multiple of 3"),
+        (Config(strategy=StrategyConfig(pool_size=1, pool_interval=5, pool_duration=5)), "--strategy.pool-duration"),
+        (Config(ttur=TturConfig(generator_lr=float("nan"))), "--ttur.generator-lr nan"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            check(config)
+
+
+def test_codes_are_drawn_and_the_labels_of_the_data_are_not_looked_at():
+    config = Config(model=ModelConfig(width=4, latent_dim=4, auxiliary=True, condition="none", codes=3))
+    game = build(config, (8, 8, 1), num_classes=10).game
+    assert game.num_classes == 3
+    batch = {"image": jnp.zeros((64, 8, 8, 1), jnp.uint8), "label": jnp.full(64, 9)}
+    labels = game.deal(batch, jax.random.key(0)).labels
+    assert set(np.asarray(labels).tolist()) == {0, 1, 2}
+    assert (game.deal(batch, jax.random.key(1)).labels != labels).any()
+
+
+@pytest.mark.parametrize("wrong", [{"condition": "channels"}, {"condition": None}, {"auxiliary": False}, {"conditional": True}])
+def test_codes_that_the_discriminator_could_see_are_refused(wrong):
+    model = {"width": 4, "latent_dim": 4, "auxiliary": True, "condition": "none", "codes": 3} | wrong
+    with pytest.raises(ConfigError, match=r"--model\.codes"):
+        build(Config(model=ModelConfig(**model)), (8, 8, 1), num_classes=10)

@@ -1,0 +1,249 @@
+"""What is measured and counted, against which images, with which features, and what is refused."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gan_jax import metrics
+from gan_jax.data import Source, load_source
+from gan_jax.trainer.build.gan import Experiment
+from gan_jax.trainer.config import Config, ConfigError, EvaluationConfig, check
+from gan_jax.trainer.evaluate import count_modes, evaluate, extractor_of, metric_values, mode_records, sample_images, table
+from gan_jax.typing import GAN
+
+
+def evaluating(**fields):
+    return Config(evaluation=EvaluationConfig(**fields))
+
+
+def test_modes_of_a_mixture_are_counted():
+    source = load_source("ring")
+    on_three = np.repeat(np.asarray(source.centers)[:3], 100, axis=0)
+    found = count_modes(np.concatenate([on_three, np.zeros((100, 2))]), source, None)
+    assert found["modes"][0] == 3
+    assert found["high_quality"][0] == 0.75
+    records = mode_records(on_three, source, evaluating(), 0, True)
+    assert [record["metric"] for record in records] == ["modes", "high_quality", "reverse_kl"]
+    assert records[0]["real"] == 8
+    assert "modes" in str(table(records).columns[0]._cells)
+
+
+def test_real_digits_cover_all_classes():
+    source = load_source("mnist5k")
+    found = count_modes(source.held_out.images, source, None)
+    assert found["classes_covered"][0] == 10
+    assert found["rarest_class_share"][0] > 0.08
+    assert found["confident_share"][0] > 0.9
+    one_class = count_modes(source.images[source.labels == 3][:100], source, None)
+    assert one_class["rarest_class_share"][0] == 0
+
+
+def test_features_are_chosen_by_name():
+    digits, small = load_source("mnist5k"), load_source("mnist5k", image_size=8)
+    assert extractor_of(evaluating(), digits) == "digit_classifier"
+    assert extractor_of(evaluating(), small) is None
+    assert extractor_of(evaluating(extractor="pixels"), digits) is None
+    assert count_modes(small.images[:10], small, None) == {}
+    with pytest.raises(ConfigError, match=r"--evaluation\.extractor best: must be one of auto"):
+        extractor_of(evaluating(extractor="best"), digits)
+    for name, script in (("vgg16", "convert_vgg.py"), ("inception_v3", "convert_inception.py")):
+        with pytest.raises(ConfigError, match=script):
+            extractor_of(evaluating(extractor=name), digits)
+
+
+def test_stacked_digits_are_counted_by_their_three_classes():
+    digits = load_source("mnist5k")
+    source = dataclasses.replace(digits, name="stacked_mnist")
+    zero, one = (digits.images[digits.labels == label][0] for label in (0, 1))
+    stack = np.stack([np.concatenate(channels, axis=-1) for channels in [(zero, zero, one), (one, zero, zero), (zero, zero, one)]])
+    assert count_modes(stack, source, None)["modes"] == (2.0, {"of": 1000})
+
+
+def test_distances_are_named_for_their_features():
+    assert metric_values([{"metric": "classifier_fd", "value": 3.0}]) == {"classifier_fd": 3.0, "frechet_distance": 3.0, "auto": 3.0}
+    assert metric_values([{"metric": "modes", "value": 7}, {"metric": "reverse_kl", "value": 0.5}])["auto"] == 0.5
+    assert metric_values([{"metric": "precision", "value": 0.5}]) == {"precision": 0.5}
+
+
+CLASSES = 3
+
+
+class Stub:
+    """A game whose samples are given: image n of `images` (float in [-1, 1]) for sample n of a batch; notes what it was asked."""
+
+    def __init__(self, images, num_classes=CLASSES, context=False, sample_labels=None):
+        self.images, self.num_classes, self.image_shape = images, num_classes, images.shape[1:]
+        self.sample_labels = sample_labels
+        self.asked = []
+        self.context = (lambda rng, real: real * 0.5) if context else (lambda rng, real: None)
+
+    def sample(self, params, opt_state, rng, count, labels=None, context=None, **options):
+        self.asked.append((count, None if labels is None else labels.shape, options))
+        return params[:count] if context is None else context
+
+    def experiment(self):
+        return Experiment(self, None, GAN(None, None, self.sample))
+
+
+def evaluated(stub, source, count, names, **options):
+    """`evaluate` by digit features, as metric -> record."""
+    config = evaluating(extractor="digit_classifier", samples=count)
+    records = evaluate(config, stub.experiment(), source, stub.images, None, names=names, **options)
+    return {record["metric"]: record for record in records}
+
+
+def as_float(images):
+    return images.astype(np.float32) / 127.5 - 1
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Zeros, ones and twos, labels in turn in the order that `evaluate` takes them in: 240 to train on, 60 held out."""
+    whole = load_source("mnist5k")
+    by_class = [whole.images[whole.labels == label] for label in range(CLASSES)]
+
+    def part(name, first, count, held_out):
+        order = np.random.default_rng(0).permutation(count)
+        images, labels = np.empty((count, 32, 32, 1), np.uint8), np.empty(count, np.int32)
+        labels[order] = np.arange(count) % CLASSES
+        images[order] = np.stack([by_class[n % CLASSES][first + n // CLASSES] for n in range(count)])
+        return Source("three_digits", images, labels, CLASSES, name, "for a test", held_out)
+
+    return part("train", 0, 240, part("test", 100, 60, None))
+
+
+def in_turn(source):
+    """The images of a source in the order that `evaluate` takes them in, and their labels."""
+    order = np.random.default_rng(0).permutation(len(source))
+    return source.images[order], source.labels[order]
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    """Nothing is left in the home of who runs the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "gan_jax" / "statistics"
+
+
+def test_samples_come_in_batches_with_the_classes_in_turn():
+    images = np.linspace(-1, 1, 300 * 4, dtype=np.float32).reshape(300, 2, 2, 1)
+    stub = Stub(images)
+    samples, labels = sample_images(stub.experiment(), images, None, 300, seed=0, ema=False, truncation=0.5)
+    np.testing.assert_array_equal(labels, np.arange(300) % CLASSES)
+    np.testing.assert_array_equal(samples[:256], np.rint((images[:256] + 1) * 127.5).astype(np.uint8))
+    np.testing.assert_array_equal(samples[256:], samples[:44])  # the second batch, cut
+    assert stub.asked == [(256, (256,), {"ema": False, "truncation": 0.5})]  # traced once
+    _, chosen = sample_images(stub.experiment(), images, None, 4, seed=0, labels=np.array([2, 2, 0, 1]))
+    np.testing.assert_array_equal(chosen, [2, 2, 0, 1])
+    assert sample_images(Stub(images, num_classes=0).experiment(), images, None, 4, seed=0)[1] is None
+
+
+def test_a_conditioned_generator_sees_the_images_of_the_source(digits):
+    stub = Stub(as_float(digits.images), context=True)
+    samples, _ = sample_images(stub.experiment(), stub.images, None, 5, seed=0, source=digits)
+    np.testing.assert_array_equal(samples, np.rint((as_float(digits.images[:5]) * 0.5 + 1) * 127.5).astype(np.uint8))
+
+
+def test_a_generator_of_held_out_images_is_as_good_as_they_are(digits, cache):
+    names = ["frechet_distance", "kernel_distance", "precision_recall", "sliced_wasserstein"]
+    records = evaluated(Stub(as_float(in_turn(digits.held_out)[0])), digits, 60, names, seed=3)
+    assert list(records) == ["classifier_fd", "kernel_distance", "precision", "recall", "sliced_wasserstein"]
+    for record in records.values():
+        assert record["value"] == pytest.approx(record["real"], rel=1e-9)
+        assert (record["samples"], record["reference"], record["reference_samples"]) == (60, "three_digits/train", 240)
+        assert (record["seed"], record["ema"]) == (3, True)
+    assert len(list(cache.iterdir())) == 2  # features and moments of the reals
+
+
+def test_fakes_and_reals_are_not_swapped(digits):
+    one = np.broadcast_to(as_float(digits.images[:1]), (60, 32, 32, 1))
+    records = evaluated(Stub(one), digits, 60, ["precision_recall"])
+    assert records["precision"]["value"] == 1  # it is among the reals, and
+    assert records["recall"]["value"] == 1 / 240  # of them only itself is among its copies
+    assert 0.5 < records["recall"]["real"] <= 1
+    # More held-out images than samples: equally many of both.
+    assert evaluated(Stub(one), digits, 30, ["precision_recall"])["recall"]["samples"] == 30
+
+
+def test_the_classification_accuracy_score_is_tested_on_held_out_images(digits, monkeypatch):
+    monkeypatch.setattr(metrics.protocol.accuracy.classification_accuracy_score, "__kwdefaults__", {"fit": metrics.fit_linear})
+    name = "classification_accuracy_score"
+    held, train = in_turn(digits.held_out), in_turn(digits)
+
+    def score(images, labels):
+        return metrics.classification_accuracy_score(images, labels, *held, fit=metrics.fit_linear).value
+
+    few = train[0][np.arange(60) % CLASSES]  # one image of a class
+    records = evaluated(Stub(as_float(few)), digits, 60, [name, "spectrum_distance", "intra_class_frechet_distance"])
+    assert list(records) == ["spectrum_distance", "intra_class_frechet_distance", name]
+    record = records[name]
+    assert record["value"] == score(few, np.arange(60) % CLASSES) < record["real"]  # swapped, it would be 1
+    assert record["real"] == score(train[0][:60], train[1][:60])
+    assert (record["samples"], record["reference"], record["reference_samples"]) == (60, "three_digits/test", 60)
+    assert records["spectrum_distance"]["reference"] == "three_digits/train"
+    of_train = evaluated(Stub(as_float(train[0][:60])), digits, 60, [name])[name]
+    assert of_train["value"] == of_train["real"]
+
+
+def test_the_classification_accuracy_score_needs_held_out_images(digits):
+    alone = dataclasses.replace(digits, held_out=None)
+    stub = Stub(as_float(digits.images))
+    with pytest.raises(
+        ConfigError, match=r"--metrics classification_accuracy_score: needs held-out images.*three_digits/train leaves none"
+    ):
+        evaluated(stub, alone, 60, ["classification_accuracy_score"])
+    assert not stub.asked  # refused before anything is drawn
+    assert evaluated(stub, alone, 60, ["frechet_distance"])["classifier_fd"]["real"] is None
+
+
+def test_what_held_out_images_do_not_allow_is_refused_in_one_line(digits):
+    held_out = dataclasses.replace(digits.held_out, labels=np.append(np.zeros(59, np.int32), 1))
+    source = dataclasses.replace(digits, held_out=held_out)
+    with pytest.raises(
+        ConfigError, match=r"^--metrics intra_class\S+ ms_ssim: of the real images beside.*class 1 needs at least 2 images; got 1$"
+    ):
+        evaluated(Stub(as_float(digits.images)), source, 60, ["intra_class_frechet_distance", "ms_ssim"])
+
+
+def test_codes_are_no_classes(digits):
+    """A generator of codes that were drawn for it is not measured by class; diversity is that of the whole."""
+    stub = Stub(as_float(digits.images), sample_labels=lambda rng, shape: None)
+    with pytest.raises(ConfigError, match="needs fake_labels and real_labels"):
+        evaluated(stub, digits, 60, ["intra_class_frechet_distance"])
+    codes, plain = (evaluated(each, digits, 60, ["ms_ssim"])["ms_ssim"] for each in (stub, Stub(stub.images, num_classes=0)))
+    assert codes == plain
+
+
+def test_a_home_that_is_not_there_costs_no_metrics(digits, monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert np.isfinite(evaluated(Stub(as_float(digits.images)), digits, 60, ["frechet_distance"])["classifier_fd"]["value"])
+
+
+def test_features_that_do_not_fit_the_images_are_refused(tmp_path):
+    colour, small = load_source("mnist5k", channels=3), load_source("mnist5k", image_size=8)
+    takes = "--evaluation.extractor digit_classifier: takes 28x28x1 or 32x32x1 images; the data are "
+    for source, shape in ((colour, "32x32x3"), (small, "8x8x1")):
+        with pytest.raises(ConfigError, match=f"^{takes}{shape}$"):
+            extractor_of(evaluating(extractor="digit_classifier"), source)
+    with pytest.raises(ConfigError, match="vgg16: takes images of at least 16 pixels a side; the data are 8x8x1"):
+        extractor_of(evaluating(extractor="vgg16", weights=tmp_path), small)
+    assert extractor_of(evaluating(extractor="inception_v3", weights=tmp_path), small) == "inception_v3"
+
+
+def test_numbers_of_samples_that_have_no_spread_are_refused():
+    for config, line in (
+        (Config(sample_grid=1), "--sample-grid 1: must be at least 2"),
+        (evaluating(samples=1), "--evaluation.samples 1: must be at least 2, or 0 for no evaluation"),
+        (evaluating(samples=0, every=5), "--evaluation.samples 0: must be at least 2 with --evaluation.every 5"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            check(config)
+        assert str(error.value) == line
+    for config in (Config(sample_grid=2), evaluating(samples=0), evaluating(samples=2, every=5)):
+        assert check(config) is config

@@ -1,0 +1,170 @@
+"""The monitor beside a run: findings that a resumed run finds again, runs that end or go back where they fail."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from gan_jax.data import load
+from gan_jax.trainer.build.gan import build
+from gan_jax.trainer.config import (
+    Config,
+    ModelConfig,
+    MonitorConfig,
+    PenaltyConfig,
+    TturConfig,
+    check,
+    load_config,
+)
+from gan_jax.trainer.failure_policy import describe_setting
+from gan_jax.trainer.loop import train
+from gan_jax.trainer.probes import Probes, critic_slope, ema_progress
+from support.small_runs import SMALL
+
+# Steps as large as the weights.
+WILD = dataclasses.replace(SMALL, ttur=TturConfig(generator_lr=0.5, discriminator_lr=0.5))
+
+
+def quiet():
+    return Console(quiet=True)
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(config, name, **keywords):
+        return train(dataclasses.replace(config, out=tmp_path / name), console=quiet(), **keywords)
+
+    return run
+
+
+def test_a_resumed_run_finds_what_an_uninterrupted_one_does(run, tmp_path):
+    run(WILD, "whole")
+    run(dataclasses.replace(WILD, steps=12), "parts")
+    run(WILD, "parts", resume=tmp_path / "parts")
+    for name in ("metrics.jsonl", "findings.jsonl"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    findings = read(tmp_path / "whole" / "findings.jsonl")
+    assert "updates_too_large" in [finding["id"] for finding in findings]
+    assert {"id", "what", "since_step", "evidence", "confidence", "causes", "advice", "trick"} <= set(findings[0])
+    assert [record for record in read(tmp_path / "whole" / "metrics.jsonl") if "samples/pairwise_distance" in record]
+
+
+def test_the_monitor_leaves_the_weights_alone(run, tmp_path):
+    run(SMALL, "watched")
+    run(dataclasses.replace(SMALL, monitor=MonitorConfig(enabled=False)), "alone")
+    for player in sorted((tmp_path / "watched" / "checkpoints" / "step_00000024").glob("*.safetensors")):
+        assert player.read_bytes() == (tmp_path / "alone" / "checkpoints" / "step_00000024" / player.name).read_bytes()
+    assert not (tmp_path / "alone" / "findings.jsonl").exists() or not read(tmp_path / "alone" / "findings.jsonl")
+
+
+def test_stop_ends_the_run_and_keeps_the_checkpoint_from_before(run, tmp_path):
+    trained = run(dataclasses.replace(WILD, monitor=MonitorConfig(on_failure="stop"), checkpoint_every=2), "run")
+    assert trained.failure.id == "updates_too_large"
+    assert trained.step < 24
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["status"] == "stopped"
+    assert max(int(path.name[5:]) for path in (tmp_path / "run" / "checkpoints").glob("step_*")) < trained.failure.step
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_rollback_halves_the_learning_rates_and_says_so(run, tmp_path):
+    config = dataclasses.replace(WILD, monitor=MonitorConfig(on_failure="rollback", rollbacks=2))
+    trained = run(config, "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [entry["changed"]["ttur.generator_lr"] for entry in record["rollbacks"]] == [0.25, 0.125]
+    assert all(entry["finding"] == "updates_too_large" for entry in record["rollbacks"])
+    assert load_config(tmp_path / "run" / "config.yaml").ttur.discriminator_lr == 0.125
+    # Two were allowed; the third failure ends the run.
+    assert trained.failure is not None
+    assert record["status"] == "stopped"
+    steps = [entry["step"] for entry in read(tmp_path / "run" / "metrics.jsonl")]
+    assert steps == sorted(steps)
+    assert steps.count(0) == 1
+
+
+def test_rollback_goes_to_the_newest_checkpoint_before_the_failure(run, tmp_path, monkeypatch):
+    """The failure begins at step 11: the checkpoint of step 6 is the last one from before."""
+    from gan_jax import monitor
+
+    def late(history, setting):
+        return monitor.Seen(11, 0.9, {}) if history.step >= 16 and not (tmp_path / "healed").exists() else None
+
+    monkeypatch.setitem(monitor.DETECTORS, "updates_too_large", late)
+    monkeypatch.setattr("gan_jax.trainer.loop.roll_back", lambda *args: ((tmp_path / "healed").touch(), roll_back(*args))[1])
+    from gan_jax.trainer.rollback import roll_back
+
+    trained = run(dataclasses.replace(SMALL, monitor=MonitorConfig(on_failure="rollback"), keep_checkpoints=3), "run")
+    assert (trained.step, trained.failure) == (24, None)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert [(entry["at_step"], entry["to_step"]) for entry in record["rollbacks"]] == [(16, 6)]
+    assert record["status"] == "finished"
+
+
+def test_slope_of_a_linear_critic_is_its_weights_norm():
+    config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="wasserstein"), penalty=PenaltyConfig(wgan_gp=10.0))
+    source = load(config)
+    experiment = build(config, source.shape)
+    from gan_jax.typing import DiscriminatorOutput, Network
+
+    weights = jnp.array([3.0, 4.0])
+    linear = Network(lambda *args: ({}, {}), lambda params, state, images, *args, **keywords: (DiscriminatorOutput(images @ weights), {}))
+    params, opt_state = experiment.gan.init(jax.random.key(0))
+    game = dataclasses.replace(experiment.game, discriminator=linear)
+    value = critic_slope(experiment._replace(game=game))(params, opt_state, jnp.ones((5, 2)), jnp.zeros((5, 2)))
+    np.testing.assert_allclose(value, 5.0, rtol=1e-6)
+    setting = describe_setting(config, experiment, params, opt_state, 24)
+    assert (setting.lipschitz, setting.slope, setting.chance, setting.is_images) == ("penalty", 1.0, None, False)
+    figures = Probes(config, experiment, source, params.generator)(np.random.default_rng(0).normal(size=(9, 2)), params, opt_state)
+    assert figures["samples/critic_slope"] > 0
+    assert "samples/ema_progress" not in figures  # nothing has moved yet
+
+
+def test_advice_that_would_be_refused_is_not_accepted():
+    pytest.importorskip("tyro")
+    config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="least_squares"))
+    experiment = build(config, (2,))
+    setting = describe_setting(config, experiment, *jax.eval_shape(experiment.gan.init, jax.random.key(0)), 24)
+    lines = ("--penalty.r1 1", "--inputs.ada 0.6", "--model.up nearest", "--ttur.b1 0", "--inputs.diff-augment color", "--data.missing 1")
+    assert [line for line in lines if setting.accepts(line)] == ["--penalty.r1 1", "--ttur.b1 0"]
+
+
+def test_progress_of_an_average():
+    # The average has gone 1 of 4 steps of the way.
+    assert float(ema_progress({"a": jnp.array([1.0, 1.0])}, {"a": jnp.array([1.0, 4.0])}, {"a": jnp.array([1.0, 0.0])})) == 0.25
+
+
+@pytest.mark.parametrize(("targets", "chance"), [({}, 0.25), ({"real_target": (1.0, 1.0), "fake_target": (-1.0, -1.0)}, 1.0)])
+def test_chance_of_least_squares_lies_between_its_targets(targets, chance):
+    # In the middle between a and b each half of the loss is ((a - b) / 2)^2 / 2.
+    config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="least_squares", **targets))
+    experiment = build(config, (2,))
+    state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    assert describe_setting(config, experiment, *state, 24).chance == chance
+
+
+def test_the_classes_of_the_probes_are_those_of_the_grid():
+    """A generator whose class 7 is one image, drawn by the run's own sampler."""
+    from gan_jax.trainer.writers.samples import sampler
+
+    config = check(Config(sample_grid=8, model=ModelConfig(name="mlp", conditional=True, options={"generator_hidden": "8"})))
+    source = load(config)
+    experiment = build(config, source.shape, source.num_classes)
+    params, opt_state = jax.jit(experiment.gan.init)(jax.random.key(0))
+    collapsed = experiment.gan._replace(
+        sample=lambda params, opt_state, rng, count, labels, context: jnp.where(
+            (labels == 7)[:, None, None, None], 0.0, jax.random.uniform(rng, (count, *source.shape), minval=-1)
+        )
+    )
+    samples = sampler(config, experiment._replace(gan=collapsed), source)(params, opt_state)
+    figures = Probes(config, experiment, source, None)(samples, params, opt_state)
+    assert figures["samples/least_varied_class"] == 7
+    assert figures["samples/least_class_spread"] == 0
+    assert figures["samples/class_spread"] > 0.5
