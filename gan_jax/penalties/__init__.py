@@ -1,8 +1,14 @@
-"""Penalties: of gradients, of weights, of consistency. Pure functions of a `critic`, one value per example; of weights, one per tree.
+"""Penalties on gradients, weights and consistency, as pure functions.
 
-`PENALTIES[name]` gives every penalty of D on a pair of batches the one form `(critic, real, fake, rng)`. Those that need more than that
-are functions only: `lecam_penalty` (carried anchors), `latent_consistency_penalty` (fakes of perturbed latents), the
-penalties of weights, `top_k_weights`.
+Penalties on a `critic` return one value per example. Penalties on weights return one value per parameter tree.
+
+`PENALTIES[name]` gives every penalty of D on a batch of reals and a batch of fakes the same signature
+`(critic, real, fake, rng)`. The following need other arguments and are available as functions only:
+
+- `lecam_penalty` (needs the anchors in its state)
+- `latent_consistency_penalty` (needs fakes of perturbed latents)
+- the penalties on weights
+- `top_k_weights`
 """
 
 from collections.abc import Callable
@@ -65,7 +71,7 @@ def _consistency(critic: Callable, real: Array, fake: Array, rng: Array) -> Arra
 
 
 def _balanced_consistency(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
-    # The same flips and shifts for reals and fakes: neither kind can be told by its augmentation.
+    # Reals and fakes get the same flips and shifts, so that D cannot tell them apart by their augmentation.
     return balanced_consistency_penalty(critic, real, fake, random_flip_shift(rng, real), random_flip_shift(rng, fake))
 
 
@@ -79,7 +85,7 @@ PENALTIES: dict[str, Callable[..., Array]] = {
     "consistency": _consistency,
     "balanced_consistency": _balanced_consistency,
 }
-# Rows whose value for one example depends on the others of the batch: DRAGAN through the batch's standard deviation.
+# Rows whose value for one example depends on the other examples. DRAGAN uses the standard deviation of the batch.
 COUPLES_EXAMPLES = frozenset({"dragan"})
 
 __all__ = [
