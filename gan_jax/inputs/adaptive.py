@@ -136,7 +136,7 @@ def adaptive_augment(
     - geometry: isotropic scaling, rotation before and after anisotropic scaling, fractional translation.
     - color: brightness, contrast, luma flip, and for three channels hue and saturation.
 
-    Blits move whole pixels exactly. The geometric operations are combined to one warp at twice the resolution with the paper's
+    Blits move whole pixels exactly. The geometric operations are combined into one warp at twice the resolution with the paper's
     filter, and images are mirrored beyond their border. At p = 0 images are returned bit for bit unchanged. All operations are
     differentiable in the images.
 
