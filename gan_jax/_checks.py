@@ -1,4 +1,4 @@
-"""Checks of arguments at trace time: what was expected, what came, under the names the caller knows."""
+"""Checks of arguments at trace time. The messages say what was expected and what was received, with the caller's names."""
 
 import math
 
@@ -8,14 +8,14 @@ from gan_jax.typing import Array
 
 
 def check_same_shape(**arrays: Array) -> None:
-    """Raises ValueError unless all the named arrays have one shape."""
+    """Raises ValueError unless all named arrays have the same shape."""
     shapes = {name: jnp.shape(array) for name, array in arrays.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"{' and '.join(shapes)} must have one shape; got {' and '.join(map(str, shapes.values()))}")
 
 
 def check_float(**arrays: Array) -> None:
-    """Raises TypeError unless all the named arrays are of a floating-point type."""
+    """Raises TypeError unless all named arrays have a floating-point type."""
     for name, array in arrays.items():
         dtype = jnp.result_type(array)
         if not jnp.issubdtype(dtype, jnp.floating):
@@ -30,14 +30,14 @@ def check_not_empty(**arrays: Array) -> None:
 
 
 def check_rank(rank: int, **arrays: Array) -> None:
-    """Raises ValueError unless all the named arrays have `rank` dimensions."""
+    """Raises ValueError unless all named arrays have `rank` dimensions."""
     for name, array in arrays.items():
         if jnp.ndim(array) != rank:
             raise ValueError(f"{name} must have {rank} dimensions; got shape {jnp.shape(array)}")
 
 
 def check_interval(low: float, high: float, **values: float) -> None:
-    """Raises ValueError unless all the named Python numbers lie in [low, high]; traced values pass."""
+    """Raises ValueError unless all named Python numbers lie in [low, high]. Traced values are not checked."""
     for name, value in values.items():
         if isinstance(value, int | float) and not low <= value <= high:
             raise ValueError(f"{name} must be in [{low}, {high}]; got {value}")

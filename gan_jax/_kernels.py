@@ -1,4 +1,4 @@
-"""Kernels as matrices: which leaves of a parameter tree are kernels, how one becomes a matrix, and its largest singular value."""
+"""Kernels as matrices: selects the kernels of a parameter tree, reshapes them, and computes their largest singular value."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -12,33 +12,34 @@ LeafPredicate: TypeAlias = Callable[[str, Array], bool]
 
 
 def is_kernel(path: str, leaf: Array) -> bool:
-    """Whether a leaf is a weight that multiplies features: named "kernel", with two dimensions or more.
+    """Whether a leaf is a weight that multiplies features, i.e. it is named "kernel" and has at least two dimensions.
 
-    Biases, gains of norms and embeddings are not. (`path` may end in "kernel/value", as in the state of an NNX model.)
+    Biases, gains of norms and embeddings are excluded. `path` may end in "kernel/value", as in the state of an NNX model.
 
     Args:
-        path: names from the root, joined by "/", e.g. "Dense_0/kernel".
-        leaf: the parameter.
+        path: Names from the root, joined by "/", e.g. "Dense_0/kernel".
+        leaf: The parameter.
 
     Returns:
-        The answer.
+        True if the leaf is a kernel.
     """
     names = [name for name in path.split("/") if name != "value"]
     return bool(names) and names[-1] == "kernel" and jnp.ndim(leaf) >= 2
 
 
 def select(params: PyTree, predicate: LeafPredicate) -> dict[str, Array]:
-    """The leaves of a tree that a predicate chooses, by path.
+    """Returns the leaves of a tree that a predicate selects, by path.
 
     Args:
-        params: any pytree of arrays.
-        predicate: `(path, leaf) -> bool`, see `is_kernel`.
+        params: Pytree of arrays.
+        predicate: Function `(path, leaf) -> bool`. See `is_kernel`.
 
     Returns:
-        Path -> leaf, in the tree's order.
+        Path -> leaf, in the order of the tree.
 
     Raises:
-        ValueError: no leaf is chosen (a normalisation that does nothing must not pass for one), or one has fewer than two dimensions.
+        ValueError: No leaf is selected, or a selected leaf has fewer than two dimensions. An empty selection is an error,
+            because the normalisation would have no effect.
     """
     leaves = {_join(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
     chosen = {path: leaf for path, leaf in leaves.items() if predicate(path, leaf)}
@@ -51,11 +52,11 @@ def select(params: PyTree, predicate: LeafPredicate) -> dict[str, Array]:
 
 
 def replace(params: PyTree, leaves: dict[str, Array]) -> PyTree:
-    """The tree with some leaves exchanged.
+    """Returns a copy of the tree in which some leaves are replaced.
 
     Args:
-        params: any pytree of arrays.
-        leaves: path -> new leaf, paths as `select` gives them.
+        params: Pytree of arrays.
+        leaves: Path -> new leaf, with paths as returned by `select`.
 
     Returns:
         A tree of the same structure.
@@ -64,38 +65,39 @@ def replace(params: PyTree, leaves: dict[str, Array]) -> PyTree:
 
 
 def as_matrix(kernel: Array, *, output_axis: int = -1) -> Array:
-    """A kernel as the matrix [product of all other axes, output features], in at least float32.
+    """Reshapes a kernel to the matrix [product of all other axes, output features], in at least float32.
 
     Args:
-        kernel: Flax layout [..., output features]: [in, out] of a dense layer, [height, width, in, out] of a convolution. For a
-            transposed convolution of `flax.linen.ConvTranspose` it is [height, width, in, out] too (with `transpose_kernel=True`
-            the last two axes change places: give `output_axis=-2`).
-        output_axis: the axis of output features; 0 for the layout of PyTorch and Equinox.
+        kernel: Kernel in Flax layout [..., output features]. This is [in, out] for a dense layer and [height, width, in, out]
+            for a convolution. For `flax.linen.ConvTranspose` it is [height, width, in, out] too. With `transpose_kernel=True`
+            the last two axes are exchanged, so pass `output_axis=-2`.
+        output_axis: Axis of the output features. Use 0 for the layout of PyTorch and Equinox.
 
     Returns:
-        Float [rest, out]: the transpose of the matrix [out, rest] of Miyato et al., 2018, with the same singular values.
+        Float [rest, out]. It is the transpose of the matrix [out, rest] of Miyato et al., 2018, with the same singular values.
     """
     kernel = kernel.astype(jnp.promote_types(kernel.dtype, jnp.float32))
     return jnp.moveaxis(kernel, output_axis, -1).reshape(-1, kernel.shape[output_axis])
 
 
 def power_iteration(matrix: Array, vector: Array, *, n_steps: int, eps: float) -> tuple[Array, Array, Array]:
-    """Largest singular value by power iteration from a right singular vector; differentiable in the matrix only.
+    """Largest singular value by power iteration from a right singular vector. It is differentiable only in the matrix.
 
-    n_steps times: left = normalise(M v), v = normalise(M^T left); then sigma = left^T M v, whose gradient, with the vectors held
-    constant, is left v^T: that of the exact largest singular value, once the vectors have converged.
+    Each of the n_steps computes left = normalise(M v), then v = normalise(M^T left). The result is sigma = left^T M v. Its
+    gradient with constant vectors is left v^T. After the vectors have converged, this is the gradient of the exact largest
+    singular value.
 
-    A matrix that is zero (a layer initialised with zeros) keeps the vector it is given: a vector overwritten by zeros would never
-    see the matrix again.
+    If the matrix is zero (a layer initialised with zeros), the vector is returned unchanged. A vector overwritten by zeros would
+    stay zero in all later calls.
 
     Args:
-        matrix: float [rows, columns].
-        vector: float [columns], of norm 1.
-        n_steps: iterations; 0 uses the vector as it is.
-        eps: norms below it count as zero.
+        matrix: Float [rows, columns].
+        vector: Float [columns], with norm 1.
+        n_steps: Number of iterations. With 0 the vector is used unchanged.
+        eps: Norms at or below this value count as zero.
 
     Returns:
-        `(sigma [], left [rows], vector [columns])`, the last two without gradient.
+        `(sigma [], left [rows], vector [columns])`. The last two carry no gradient.
     """
     constant = jax.lax.stop_gradient(matrix)
 
@@ -113,10 +115,10 @@ def power_iteration(matrix: Array, vector: Array, *, n_steps: int, eps: float) -
 
 
 def exact_norm(matrix: Array) -> Array:
-    """Largest singular value by a full decomposition, with the gradient of the power iteration: left v^T.
+    """Largest singular value from a full decomposition, with the same gradient as the power iteration: left v^T.
 
     Args:
-        matrix: float [rows, columns].
+        matrix: Float [rows, columns].
 
     Returns:
         sigma, float [].
@@ -126,14 +128,14 @@ def exact_norm(matrix: Array) -> Array:
 
 
 def random_unit_vectors(rng: Array, sizes: dict[str, int]) -> dict[str, Array]:
-    """A float32 vector of norm 1 for every name, each from its own key.
+    """Samples one float32 vector of norm 1 for every name, each with its own key.
 
     Args:
-        rng: typed key.
-        sizes: name -> length.
+        rng: Typed JAX random key.
+        sizes: Name -> length of the vector.
 
     Returns:
-        Name -> [length].
+        Name -> float32 [length].
     """
     draws = {name: jax.random.normal(jax.random.fold_in(rng, index), (size,)) for index, (name, size) in enumerate(sizes.items())}
     return {name: draw / jnp.linalg.norm(draw) for name, draw in draws.items()}

@@ -1,6 +1,6 @@
-"""What a conditioned game is conditioned on, made from the reals of the batch: one pure function a kind, one table.
+"""Contexts of a conditional GAN, computed from the real images of the batch: one pure function per kind, and a table.
 
-Each has the form `(rng, real) -> context` with `real` float [batch, height, width, channels] in [-1, 1].
+Each function has the form `(rng, real) -> context`, where `real` is float [batch, height, width, channels] in [-1, 1].
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from gan_jax.typing import Array
 
 
 def edges(rng: Array, real: Array) -> Array:
-    """The edge map of each image: the magnitude of Sobel's gradient of the mean over the channels.
+    """Edge map of each image: the magnitude of the Sobel gradient of the mean over the channels.
 
         e = 2 min(1, 2 |grad|) - 1
 
-    with the kernels [1 2 1] x [1 0 -1] / 8, and the image continued at its border.
+    The kernels are [1 2 1] x [1 0 -1] / 8. Border pixels are repeated outwards.
 
     Returns:
-        float [batch, height, width, 1] in [-1, 1]; -1 where the image is flat.
+        Float [batch, height, width, 1] in [-1, 1]. The value is -1 if the image is flat.
     """
     grey = real.mean(axis=-1)
     padded = jnp.pad(grey, ((0, 0), (1, 1), (1, 1)), mode="edge")
@@ -27,16 +27,18 @@ def edges(rng: Array, real: Array) -> Array:
     columns = padded[:, :, :-2] + 2 * padded[:, :, 1:-1] + padded[:, :, 2:]
     across = (rows[:, :, 2:] - rows[:, :, :-2]) / 8
     down = (columns[:, 2:] - columns[:, :-2]) / 8
-    # The magnitude is not differentiated; no guard of the root is needed.
+    # The magnitude is not differentiated, so the square root needs no guard at zero.
     magnitude = jnp.sqrt(across**2 + down**2)
     return (2 * jnp.minimum(1.0, 2 * magnitude) - 1)[..., None]
 
 
 def masked(rng: Array, real: Array) -> Array:
-    """Each image with a missing square of half its side at a random place, and the mask as a last channel.
+    """Each image with a missing square at a random place, and the mask as the last channel.
+
+    The side of the square is half the side of the image.
 
     Returns:
-        float [batch, height, width, channels + 1]: the image with 0 in the hole; the mask is 1 in the hole, 0 outside.
+        Float [batch, height, width, channels + 1]. The image is 0 in the hole. The mask is 1 in the hole and 0 outside.
     """
     batch, height, width, _ = real.shape
     top_key, left_key = jax.random.split(rng)
@@ -49,18 +51,18 @@ def masked(rng: Array, real: Array) -> Array:
 
 
 def small(rng: Array, real: Array) -> Array:
-    """Each image averaged down to a quarter of its side; [batch, height / 4, width / 4, channels]."""
+    """Each image, averaged down to a quarter of its height and width: float [batch, height / 4, width / 4, channels]."""
     batch, height, width, channels = real.shape
     return real.reshape(batch, height // 4, 4, width // 4, 4, channels).mean(axis=(2, 4))
 
 
 def real_images(rng: Array, real: Array) -> Array:
-    """The reals themselves, for a generator with an encoder."""
+    """The real images themselves, for a generator with an encoder."""
     return real
 
 
 def nothing(rng: Array, real: Array) -> None:
-    """No context."""
+    """Returns None, for a GAN without a context."""
     return None
 
 

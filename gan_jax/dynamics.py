@@ -1,8 +1,8 @@
-"""Two-player games as vector fields on any two losses: their gradients, consensus, and update rules as pure functions.
+"""Training dynamics of two losses as a gradient vector field, with update rules and local convergence analysis.
 
-A field maps `Players` of parameters to `Players` of gradients, what each player descends. A step made from it maps
-`(players, opt_state)` to the next ones, so it scans, jits and differentiates: `spectral_radius` of a step at an equilibrium
-tells whether the game converges there, and how fast.
+A field maps `Players` of parameters to `Players` of gradients, along whose negative each player moves. A step maps
+`(players, opt_state)` to the next ones, so it can be scanned, jitted and differentiated. The `spectral_radius` of a step at
+an equilibrium tells whether training converges there, and how fast.
 """
 
 from collections.abc import Callable
@@ -22,19 +22,19 @@ Step: TypeAlias = Callable[[Players, Any], tuple[Players, Any]]
 
 
 def game_gradients(generator_loss: Callable[[Players], Array], discriminator_loss: Callable[[Players], Array]) -> Field:
-    """The field of a game: each player's gradient of its own loss, the other held fixed.
+    """Makes the gradient vector field of two losses: each player's gradient of its own loss, with the other player fixed.
 
     g(theta, psi) = (d L_G / d theta, d L_D / d psi).
 
     Args:
-        generator_loss: `Players -> float []`, what the generator minimises.
-        discriminator_loss: `Players -> float []`, what the discriminator minimises.
+        generator_loss: `Players -> float []`. The generator minimises it.
+        discriminator_loss: `Players -> float []`. The discriminator minimises it.
 
     Returns:
-        `Players -> Players`; positive gradients, so the players move along minus the field.
+        Field `Players -> Players`. It holds positive gradients, so the players move along the negative field.
 
     References:
-        Mescheder et al., "The Numerics of GANs", 2017 (their v is minus this).
+        Mescheder et al., "The Numerics of GANs", 2017. Their v is the negative of this field.
     """
 
     def field(players: Players) -> Players:
@@ -48,16 +48,16 @@ def game_gradients(generator_loss: Callable[[Players], Array], discriminator_los
 
 
 def consensus_field(field: Field, *, weight: float) -> Field:
-    """Consensus optimisation: both players also descend half the squared norm of the field, g + weight * grad(|g|^2 / 2).
+    """Consensus optimisation: adds the gradient of half the squared norm of the field, g + weight * grad(|g|^2 / 2).
 
-    The gradient is J^T g with J the Jacobian of g, taken by reverse mode over reverse mode.
+    The added gradient is J^T g, where J is the Jacobian of g. It is computed by reverse mode over reverse mode.
 
     Args:
-        field: the game's gradients.
-        weight: not negative; gamma in the paper, 10 there.
+        field: Gradient vector field, e.g. from `game_gradients`.
+        weight: Weight of the added gradient, not negative. It is gamma in the paper, which uses 10.
 
     Returns:
-        `Players -> Players`.
+        Field `Players -> Players`.
 
     Raises:
         ValueError: `weight` is negative.
@@ -77,14 +77,14 @@ def consensus_field(field: Field, *, weight: float) -> Field:
 
 
 def simultaneous_step(field: Field, optimizer: optax.GradientTransformation) -> Step:
-    """Both players move at once, by the field where they both stand.
+    """Makes a step that updates both players at once, with the field at their current parameters.
 
     Args:
-        field: the game's gradients.
-        optimizer: over `Players`, see `gan_jax.optimizers.per_player` and `ttur`.
+        field: Gradient vector field, e.g. from `game_gradients`.
+        optimizer: Optimiser over `Players`. See `gan_jax.optimizers.per_player` and `ttur`.
 
     Returns:
-        `(players, opt_state) -> (players, opt_state)`.
+        Step `(players, opt_state) -> (players, opt_state)`.
     """
 
     def step(players: Players, opt_state: Any) -> tuple[Players, Any]:
@@ -95,15 +95,16 @@ def simultaneous_step(field: Field, optimizer: optax.GradientTransformation) -> 
 
 
 def alternating_step(field: Field, optimizer: optax.GradientTransformation, *, first: str = "generator") -> Step:
-    """One player moves, then the other, by the field where the first now stands.
+    """Makes a step that updates one player, then the other with the field at the new parameters of the first.
 
     Args:
-        field: the game's gradients.
-        optimizer: over `Players`, leaving a player whose gradients are None untouched, as `per_player` and `ttur` do.
+        field: Gradient vector field, e.g. from `game_gradients`.
+        optimizer: Optimiser over `Players`. It must leave a player unchanged if its gradients are None, as `per_player` and
+            `ttur` do.
         first: "generator" or "discriminator".
 
     Returns:
-        `(players, opt_state) -> (players, opt_state)`.
+        Step `(players, opt_state) -> (players, opt_state)`.
 
     Raises:
         ValueError: `first` is neither player.
@@ -123,20 +124,20 @@ def alternating_step(field: Field, optimizer: optax.GradientTransformation, *, f
 
 
 def extragradient_step(field: Field, optimizer: optax.GradientTransformation) -> Step:
-    """Both players look one step ahead, and move from where they are by the field they find there.
+    """Makes a step that updates both players from their current parameters with the field one step ahead.
 
-    The step ahead uses the optimiser too, but its state is dropped.
+    The step ahead uses the optimiser too, but its optimiser state is discarded.
 
     Args:
-        field: the game's gradients.
-        optimizer: over `Players`.
+        field: Gradient vector field, e.g. from `game_gradients`.
+        optimizer: Optimiser over `Players`.
 
     Returns:
-        `(players, opt_state) -> (players, opt_state)`.
+        Step `(players, opt_state) -> (players, opt_state)`.
 
     References:
-        Korpelevich, "The extragradient method for finding saddle points", 1976; Gidel et al., "A Variational Inequality Perspective on
-        Generative Adversarial Networks", 2019.
+        Korpelevich, "The extragradient method for finding saddle points", 1976.
+        Gidel et al., "A Variational Inequality Perspective on Generative Adversarial Networks", 2019.
     """
     ahead = simultaneous_step(field, optimizer)
 
@@ -149,15 +150,18 @@ def extragradient_step(field: Field, optimizer: optax.GradientTransformation) ->
 
 
 def step_eigenvalues(step: Step, players: Players, opt_state: Any) -> np.ndarray:
-    """Eigenvalues of the Jacobian of one step with respect to the parameters; all inside the unit circle means local convergence.
+    """Eigenvalues of the Jacobian of one step with respect to the parameters.
+
+    If all of them are inside the unit circle, training converges locally. The Jacobian is dense, so use it for small models
+    only. The function cannot be traced.
 
     Args:
-        step: an update rule whose optimiser state does not feed back (plain gradient descent).
-        players: where, normally an equilibrium: `step` leaves it as it is.
-        opt_state: the optimiser's state there, held constant.
+        step: Update rule. The updates must not depend on the optimiser state, as in plain gradient descent.
+        players: Parameters at which to linearise, normally an equilibrium, i.e. a fixed point of `step`.
+        opt_state: Optimiser state at this point. It is held constant.
 
     Returns:
-        complex [parameters]; small games only, the Jacobian is dense. Not traceable.
+        Complex [parameters].
 
     References:
         Bertsekas, "Nonlinear Programming", 1999, proposition 4.4.1, as used by Mescheder et al., 2017 and 2018.
@@ -167,12 +171,12 @@ def step_eigenvalues(step: Step, players: Players, opt_state: Any) -> np.ndarray
 
 
 def spectral_radius(step: Step, players: Players, opt_state: Any) -> float:
-    """Largest modulus of `step_eigenvalues`: the factor by which the distance to the equilibrium shrinks (or grows) per step.
+    """Largest modulus of `step_eigenvalues`: the factor by which the distance to the equilibrium shrinks or grows per step.
 
     Args:
-        step: see `step_eigenvalues`.
-        players: likewise.
-        opt_state: likewise.
+        step: Update rule, as in `step_eigenvalues`.
+        players: Parameters, as in `step_eigenvalues`.
+        opt_state: Optimiser state, as in `step_eigenvalues`.
 
     Returns:
         Python float.
@@ -181,16 +185,16 @@ def spectral_radius(step: Step, players: Players, opt_state: Any) -> float:
 
 
 def trajectory(step: Step, players: Players, opt_state: Any, *, steps: int) -> Players:
-    """The path of both players under a rule.
+    """Parameters of both players over `steps` applications of an update rule.
 
     Args:
-        step: the rule.
-        players: start.
-        opt_state: the optimiser's state there.
-        steps: how many.
+        step: Update rule.
+        players: Initial parameters.
+        opt_state: Initial optimiser state.
+        steps: Number of steps.
 
     Returns:
-        `Players` of the same trees with a leading axis [steps + 1]; the first entry is the start.
+        `Players` of the same trees with a leading axis [steps + 1]. The first entry is the initial parameters.
     """
 
     def advance(carry: tuple[Players, Any], _: None) -> tuple[tuple[Players, Any], Players]:

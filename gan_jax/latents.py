@@ -1,4 +1,4 @@
-"""Latents: where the generator's inputs come from, and paths and grids through their space."""
+"""Latent distributions for the generator, and interpolation paths and grids in latent space."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,24 +10,28 @@ import numpy as np
 from gan_jax._checks import check_float, check_not_empty, check_rank, check_same_shape
 from gan_jax.typing import Array
 
-# Below this length of the difference (or the sum) of two unit vectors they count as equal (or opposite): some
-# tens of float32 roundings, far below any angle that two random latents make.
+# Two unit vectors count as equal if the length of their difference is below this value, and as opposite if the length
+# of their sum is. The value is some tens of float32 roundings, far below the angle between any two random latents.
 _DEGENERATE = 1e-5
 
 
 def normal(rng: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-    """Standard normal latents, z ~ N(0, I): the default.
+    """Standard normal latents, z ~ N(0, I). This is the default distribution.
 
     Args:
-        rng: typed key.
+        rng: Typed JAX random key.
         shape: `(count, dim)`, as in `jax.random`.
-        dtype: floating-point type.
+        dtype: Floating-point type.
 
     Returns:
         Float, `shape`.
 
+    Raises:
+        ValueError: The shape has fewer than two axes, or an axis of size 0.
+
     References:
-        Goodfellow et al., "Generative Adversarial Nets", 2014, used a cube; White, "Sampling Generative Networks", 2016, argues for this.
+        Goodfellow et al., "Generative Adversarial Nets", 2014, samples from a cube.
+        White, "Sampling Generative Networks", 2016, argues for normal latents.
     """
     return jax.random.normal(rng, _checked(shape), dtype)
 
@@ -35,16 +39,19 @@ def normal(rng: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
 def spherical(rng: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
     """Latents uniform on the sphere of radius sqrt(dim): z = sqrt(dim) x / |x|, x ~ N(0, I).
 
-    The radius gives every coordinate variance 1, as `normal` has, so that one can be exchanged for the other without
-    rescaling the network's first layer. Divide by sqrt(dim) for the unit sphere.
+    With this radius every coordinate has variance 1, as with `normal`. The two distributions can therefore be exchanged
+    without rescaling the first layer of the network. Divide by sqrt(dim) to get the unit sphere.
 
     Args:
-        rng: typed key.
-        shape: `(count, dim)`; the last axis is the one that is normalised.
-        dtype: floating-point type.
+        rng: Typed JAX random key.
+        shape: `(count, dim)`. The last axis is normalised.
+        dtype: Floating-point type.
 
     Returns:
-        Float, `shape`; every row has norm sqrt(dim).
+        Float, `shape`. Every row has norm sqrt(dim).
+
+    Raises:
+        ValueError: The shape has fewer than two axes, or an axis of size 0.
 
     References:
         Karras et al., "Progressive Growing of GANs", 2018 (latents on the hypersphere).
@@ -55,15 +62,20 @@ def spherical(rng: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Arr
 
 
 def uniform(rng: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
-    """Latents uniform in the cube, z ~ U[-1, 1)^dim; for comparison, practitioners advise against it.
+    """Latents uniform in the cube, z ~ U[-1, 1)^dim.
+
+    It is provided for comparison. Practitioners advise against it.
 
     Args:
-        rng: typed key.
+        rng: Typed JAX random key.
         shape: `(count, dim)`.
-        dtype: floating-point type.
+        dtype: Floating-point type.
 
     Returns:
-        Float, `shape`; coordinates have variance 1/3.
+        Float, `shape`. Every coordinate has variance 1/3.
+
+    Raises:
+        ValueError: The shape has fewer than two axes, or an axis of size 0.
 
     References:
         Radford et al., "Unsupervised Representation Learning with DCGANs", 2016.
@@ -74,24 +86,26 @@ def uniform(rng: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array
 def truncated_normal(rng: Array, shape: Sequence[int], dtype: Any = jnp.float32, *, threshold: float = 2.0) -> Array:
     """Normal latents conditioned on |z_i| <= threshold in every coordinate: the truncation trick.
 
-    Use it for sampling from a generator trained on `normal` latents: a smaller threshold trades variety for fidelity.
+    Use it to sample from a generator that was trained with `normal` latents. A smaller threshold increases fidelity and
+    reduces variety.
 
     Args:
-        rng: typed key.
+        rng: Typed JAX random key.
         shape: `(count, dim)`.
-        dtype: floating-point type.
-        threshold: largest magnitude of a coordinate, positive.
+        dtype: Floating-point type.
+        threshold: Largest magnitude of a coordinate, positive.
 
     Returns:
         Float, `shape`.
 
     Raises:
-        ValueError: `threshold` is not positive.
+        ValueError: `threshold` is not positive, or the shape has fewer than two axes or an axis of size 0.
 
     References:
-        Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis" (BigGAN), 2019, section 3.1. Their
-        resampling of the coordinates out of range has the same distribution as this inverse-CDF draw. (Their released samplers draw at
-        threshold 2 and then multiply by the truncation value; this is the paper's text.)
+        Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis" (BigGAN), 2019, section 3.1. The
+        paper resamples coordinates that are out of range, which gives the same distribution as the inverse CDF used here.
+        Deviation: the samplers that the authors released truncate at 2 and then multiply by the truncation value. This
+        function follows the text of the paper.
     """
     if isinstance(threshold, int | float) and not threshold > 0:
         raise ValueError(f"threshold must be positive; got {threshold}")
@@ -109,29 +123,33 @@ LATENTS: dict[str, Callable[..., Array]] = {
 def slerp(a: Array, b: Array, t: Array | float) -> Array:
     """Spherical linear interpolation: sin((1 - t) w) / sin(w) a + sin(t w) / sin(w) b, with w the angle between a and b.
 
-    Vectors of one norm stay at that norm, so that the points in between look like samples; a straight line between two
-    high-dimensional Gaussian samples passes through a region without any.
+    If both vectors have the same norm, all points between them have this norm too, so they are typical samples. A straight
+    line between two high-dimensional Gaussian samples passes through a region without samples.
 
-    Defined everywhere, with finite gradients:
-        equal directions, or a or b zero: the straight line (1 - t) a + t b, the formula's limit;
-        opposite directions: half a great circle, through the direction perpendicular to `a` nearest to the coordinate axis
-        where |a| is smallest, the norm going linearly from |a| to |b|; in one dimension, the straight line.
+    The result is defined for all inputs and has finite gradients:
+
+    - If a and b have the same direction, or one of them is zero, the result is the straight line (1 - t) a + t b. This is the
+      limit of the formula.
+    - If a and b have opposite directions, the result is half a great circle. It passes through the direction perpendicular to
+      `a` that is nearest to the coordinate axis where |a| is smallest. The norm changes linearly from |a| to |b|. In one
+      dimension the result is the straight line.
 
     Args:
-        a: float [..., dim].
-        b: float, same shape.
-        t: 0 gives a, 1 gives b; outside [0, 1] it goes on along the circle. A scalar, or an array that broadcasts with the
-            batch shape `a.shape[:-1]`: [batch] for one t per vector, [steps, 1] for all steps of every vector of a batch.
+        a: Float [..., dim].
+        b: Float, same shape.
+        t: 0 gives a and 1 gives b. Values outside [0, 1] continue along the circle. A scalar, or an array that broadcasts with
+            the batch shape `a.shape[:-1]`. Use [batch] for one t per vector, and [steps, 1] for all steps of every vector.
 
     Returns:
-        Float [..., dim]; the leading shape is the broadcast of `t.shape` and `a.shape[:-1]`.
+        Float [..., dim]. The leading shape is the broadcast of `t.shape` and `a.shape[:-1]`.
 
     Raises:
-        ValueError: the shapes of a and b differ, they are empty or scalars, or t does not broadcast.
+        ValueError: The shapes of a and b differ, a and b are empty or scalars, or t does not broadcast.
         TypeError: a or b is not floating point.
 
     References:
-        Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling Generative Networks", 2016.
+        Shoemake, "Animating rotation with quaternion curves", 1985.
+        White, "Sampling Generative Networks", 2016.
     """
     check_same_shape(a=a, b=b)
     check_float(a=a, b=b)
@@ -148,18 +166,18 @@ def slerp(a: Array, b: Array, t: Array | float) -> Array:
 
 
 def great_circle_strip(start: Array, end: Array, *, steps: int) -> Array:
-    """Strips of latents along great circles: `slerp` at `steps` equally spaced values of t from 0 to 1, both ends included.
+    """Interpolates along great circles: `slerp` at `steps` equally spaced values of t from 0 to 1, both ends included.
 
     Args:
-        start: float [batch, dim].
-        end: float, same shape.
-        steps: number of latents in a strip, at least 2.
+        start: Float [batch, dim].
+        end: Float, same shape.
+        steps: Number of latents in a strip, at least 2.
 
     Returns:
-        Float [batch, steps, dim]; row i goes from start[i] to end[i]. Flatten the first two axes to generate an image grid.
+        Float [batch, steps, dim]. Row i goes from start[i] to end[i]. Flatten the first two axes to generate an image grid.
 
     Raises:
-        ValueError: shapes differ, are not [batch, dim], or `steps` is below 2.
+        ValueError: The shapes differ or are not [batch, dim], or `steps` is below 2.
 
     References:
         White, "Sampling Generative Networks", 2016, section 2.1.
@@ -174,21 +192,21 @@ def great_circle_strip(start: Array, end: Array, *, steps: int) -> Array:
 def j_diagram(source: Array, right: Array, down: Array, *, rows: int, columns: int) -> Array:
     """White's J-diagram: the analogy source : right :: down : ?, as a grid of interpolated latents.
 
-    Corners: `source` top left, `right` top right, `down` bottom left, and bottom right the analogy right + down - source.
-    The left and right edges are great circles from top to bottom, every row a great circle between the edges.
+    The corners are `source` (top left), `right` (top right), `down` (bottom left) and the analogy right + down - source (bottom
+    right). The left and right edges are great circles from top to bottom. Every row is a great circle between the edges.
 
     Args:
-        source: float [dim].
-        right: float [dim].
-        down: float [dim].
-        rows: height of the grid, at least 2.
-        columns: width of the grid, at least 2.
+        source: Float [dim].
+        right: Float [dim].
+        down: Float [dim].
+        rows: Height of the grid, at least 2.
+        columns: Width of the grid, at least 2.
 
     Returns:
         Float [rows, columns, dim].
 
     Raises:
-        ValueError: the shapes differ or are not [dim], or the grid is smaller than 2 x 2.
+        ValueError: The shapes differ or are not [dim], or the grid is smaller than 2 x 2.
 
     References:
         White, "Sampling Generative Networks", 2016, section 2.2. The analogy is that of Mikolov et al., 2013.
@@ -202,21 +220,21 @@ def j_diagram(source: Array, right: Array, down: Array, *, rows: int, columns: i
 
 
 def mine_grid(anchors: Array, *, spacing: int) -> Array:
-    """White's MINE grid: anchors placed on a coarse grid, great circles filling the cells between them.
+    """White's MINE grid: anchors on a coarse grid, with great circles between neighbouring anchors.
 
-    Output [i * spacing, j * spacing] is anchor [i, j]. The rows with anchors are interpolated first, then every column between them.
-    In the paper neighbouring anchors are encodings of similar images ("manifold interpolated neighbor embedding"): see
-    `neighbor_layout` for a placement.
+    Output [i * spacing, j * spacing] is anchor [i, j]. The rows with anchors are interpolated first, then every column between
+    them. In the paper neighbouring anchors are encodings of similar images ("manifold interpolated neighbor embedding").
+    Use `neighbor_layout` to place similar latents next to each other.
 
     Args:
-        anchors: float [anchor_rows, anchor_columns, dim], at least 2 x 2.
-        spacing: grid steps from one anchor to the next, at least 1.
+        anchors: Float [anchor_rows, anchor_columns, dim], at least 2 x 2.
+        spacing: Number of grid steps from one anchor to the next, at least 1.
 
     Returns:
         Float [(anchor_rows - 1) * spacing + 1, (anchor_columns - 1) * spacing + 1, dim].
 
     Raises:
-        ValueError: not three dimensions, fewer than 2 x 2 anchors, or `spacing` below 1.
+        ValueError: The anchors do not have three dimensions, are fewer than 2 x 2, or `spacing` is below 1.
 
     References:
         White, "Sampling Generative Networks", 2016, section 2.3.
@@ -230,27 +248,27 @@ def mine_grid(anchors: Array, *, spacing: int) -> Array:
 
 
 def neighbor_layout(latents: Array, *, rows: int, columns: int) -> Array:
-    """Places latents on a grid so that similar ones are neighbours: the anchors of a MINE grid.
+    """Places latents on a grid so that similar latents are neighbours. The result can be used as the anchors of `mine_grid`.
 
-    Their first two principal components are matched to the cells of the grid, at least total squared distance (Jonker-Volgenant). Runs
-    in NumPy on the host; not traceable.
+    The first two principal components of the latents are assigned to the grid cells with the smallest total squared distance
+    (Jonker-Volgenant). The function runs in NumPy on the host and cannot be traced.
 
     Args:
-        latents: float [rows * columns, dim], e.g. encodings of images, or the nearest neighbours of one.
-        rows: height of the grid.
-        columns: width of the grid.
+        latents: Float [rows * columns, dim], e.g. encodings of images, or the nearest neighbours of one encoding.
+        rows: Height of the grid.
+        columns: Width of the grid.
 
     Returns:
         Float [rows, columns, dim]: the same latents, each in one cell.
 
     Raises:
-        ValueError: not [rows * columns, dim], or dim below 2.
+        ValueError: The latents are not [rows * columns, dim], or dim is below 2.
 
     References:
-        White, "Sampling Generative Networks", 2016, section 2.3. Deviation: principal components instead of t-SNE, so that the
-        result depends on nothing random.
+        White, "Sampling Generative Networks", 2016, section 2.3. Deviation: principal components are used instead of t-SNE, so
+        that the result is deterministic.
     """
-    from scipy.optimize import linear_sum_assignment  # JAX brings SciPy; only this function needs it
+    from scipy.optimize import linear_sum_assignment  # SciPy is a dependency of JAX, and only this function needs it.
 
     check_rank(2, latents=latents)
     if latents.shape[0] != rows * columns or latents.shape[1] < 2:
@@ -260,14 +278,14 @@ def neighbor_layout(latents: Array, *, rows: int, columns: int) -> Array:
     axes = np.linalg.svd(centered, full_matrices=False)[2][:2]
     plane = np.stack([_ranks(centered @ axis) for axis in axes], axis=1)
     grid = np.stack(np.meshgrid(np.linspace(0, 1, rows), np.linspace(0, 1, columns), indexing="ij"), axis=-1).reshape(-1, 2)
-    # The component that varies most runs along the longer side.
+    # The component with the largest variance is placed along the longer side of the grid.
     order = [1, 0] if columns >= rows else [0, 1]
     cost = np.square(grid[:, None, :] - plane[None, :, order]).sum(axis=-1)
     return jnp.asarray(latents)[linear_sum_assignment(cost)[1]].reshape(rows, columns, -1)
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 0 to 1: spread evenly, as the cells are."""
+    """Ranks of the values, scaled to [0, 1]. They are evenly spaced, like the grid cells."""
     return np.argsort(np.argsort(values, kind="stable"), kind="stable") / max(len(values) - 1, 1)
 
 
@@ -278,14 +296,14 @@ def _fill(grid: Array, spacing: int) -> Array:
     return jnp.concatenate([cells.reshape(grid.shape[0], -1, grid.shape[-1]), grid[:, -1:]], axis=1)
 
 
-# Jitted, for interactive use: fifty small operations would each be compiled for every new shape.
+# Jitted for interactive use. Otherwise about fifty small operations would each be compiled for every new shape.
 @jax.jit
 def _slerp(a: Array, b: Array, t: Array) -> Array:
     t = t[..., None]
     norm_a, norm_b = _norm(a), _norm(b)
     unit_a, unit_b = (x / jnp.where(norm > 0, norm, 1.0) for x, norm in ((a, norm_a), (b, norm_b)))
     difference, total = _norm(unit_a - unit_b), _norm(unit_a + unit_b)
-    # Kahan's angle: exact for nearly equal and nearly opposite vectors, where arccos loses half the digits.
+    # Kahan's formula for the angle is accurate for nearly equal and nearly opposite vectors, where arccos loses half the digits.
     angle = 2 * jnp.arctan2(difference, total)
     straight = (difference < _DEGENERATE) | (norm_a == 0) | (norm_b == 0)
     opposite = (total < _DEGENERATE) & ~straight
@@ -303,7 +321,7 @@ def _slerp(a: Array, b: Array, t: Array) -> Array:
 
 
 def _norm(x: Array) -> Array:
-    """Norm over the last axis, kept; its gradient at zero is 0."""
+    """Norm over the last axis, which is kept. The gradient at zero is 0."""
     square = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 

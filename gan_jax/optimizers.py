@@ -1,4 +1,4 @@
-"""Optimisers of two players: optax links (EMA, clipping, historical averaging) and chains (TTUR), and tables by name."""
+"""Optimisers for two players: optax transformations (EMA, clipping, historical averaging), chains (TTUR), and tables by name."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -13,14 +13,14 @@ LearningRate: TypeAlias = float | Array | optax.Schedule
 
 
 class EmaState(NamedTuple):
-    """Exponential moving average of the parameters; same tree, shapes and dtypes as the parameters."""
+    """Exponential moving average of the parameters, with the same tree, shapes and dtypes as the parameters."""
 
     params: PyTree
     step: Array  # int32 []
 
 
 class HistoricalAverageState(NamedTuple):
-    """Mean of all parameters seen so far; same tree, shapes and dtypes as the parameters."""
+    """Mean of all parameters so far, with the same tree, shapes and dtypes as the parameters."""
 
     average: PyTree
     count: Array  # int32 []
@@ -29,19 +29,19 @@ class HistoricalAverageState(NamedTuple):
 def per_player(
     generator: optax.GradientTransformation, discriminator: optax.GradientTransformation
 ) -> optax.GradientTransformationExtraArgs:
-    """One optimiser for both players: each updates its own half of `Players`, or nothing where its gradients are None.
+    """Combines two optimisers into one for `Players`. Each optimiser updates its own half.
 
-    A player whose gradients are None is untouched: its update is None and its state is returned as it came, not
-    advanced, which is how alternating updates and k discriminator steps per generator step are played.
-    Apply the updates with `apply_updates` of this module; `optax.apply_updates` does where neither half is None.
+    A player whose gradients are None is skipped. Its update is None, and its optimiser state is returned unchanged. Use this
+    for alternating updates and for k discriminator updates per generator update. Apply the updates with `apply_updates` of
+    this module. `optax.apply_updates` works only if neither half is None.
 
     Args:
-        generator: optimiser of `Players.generator`.
-        discriminator: optimiser of `Players.discriminator`.
+        generator: Optimiser of `Players.generator`.
+        discriminator: Optimiser of `Players.discriminator`.
 
     Returns:
-        Gradient transformation with `init(Players)` and `update(Players, state, Players)`; the state is
-        `Players` of the two states.
+        Gradient transformation with `init(Players)` and `update(Players, state, Players)`. The state is `Players` of the two
+        optimiser states.
     """
     optimizers = Players(*(optax.with_extra_args_support(player) for player in (generator, discriminator)))
 
@@ -60,39 +60,40 @@ def per_player(
 
 
 def apply_updates(params: Players, updates: Players) -> Players:
-    """Adds each player's update to its parameters; a player whose update is None is returned as it came.
+    """Adds each player's update to its parameters. If a player's update is None, its parameters are returned unchanged.
 
     Args:
-        params: parameters of both players.
-        updates: what the `update` of `per_player` or `ttur` returned.
+        params: Parameters of both players.
+        updates: Updates returned by the `update` of `per_player` or `ttur`.
 
     Returns:
-        New parameters, same trees and dtypes.
+        New parameters, with the same trees and dtypes.
     """
     return Players(*(half if update is None else optax.apply_updates(half, update) for half, update in zip(params, updates, strict=True)))
 
 
 def track_ema(decay: float = 0.999, *, start_step: int = 0, warmup: bool = False) -> optax.GradientTransformation:
-    """Follows the parameters with an exponential moving average; put it last in the chain.
+    """Tracks an exponential moving average (EMA) of the parameters. Put it last in the chain.
 
-    ema <- d ema + (1 - d) (params + updates), with d = decay; the updates pass through unchanged. It starts as a copy of the
-    parameters (a copy, because donating one buffer twice fails), so there is no bias to correct.
+    ema <- d ema + (1 - d) (params + updates), with d = decay. The updates are returned unchanged. The average is initialised
+    with a copy of the parameters, so no bias correction is needed. It must be a copy, because a buffer cannot be donated twice.
 
     Args:
-        decay: in [0, 1). Half of the weight lies on the last ln 2 / (1 - decay) steps: 693 for 0.999.
-        start_step: for this many updates the average is just the newest parameters.
-        warmup: use d = min(decay, (1 + n) / (10 + n)) after n averaged steps, so that early averages forget the initialisation.
+        decay: Decay d, in [0, 1). Half of the weight lies on the last ln 2 / (1 - decay) steps, which is 693 for 0.999.
+        start_step: For this many updates the average equals the newest parameters.
+        warmup: If True, use d = min(decay, (1 + n) / (10 + n)) after n averaged steps, so that early averages forget the
+            initialisation.
 
     Returns:
-        Gradient transformation; its `update` needs `params`. State: `EmaState`, found with `ema_params`.
+        Gradient transformation with an `EmaState`. Its `update` needs `params`. Read the average with `ema_params`.
 
     Raises:
-        ValueError: `decay` outside [0, 1), or a negative `start_step`.
+        ValueError: `decay` is outside [0, 1), or `start_step` is negative.
 
     References:
-        Yazıcı et al., "The Unusual Effectiveness of Averaging in GAN Training", 2019; used by PGGAN (2018) and its successors.
+        Yazıcı et al., "The Unusual Effectiveness of Averaging in GAN Training", 2019. PGGAN (2018) and its successors use it.
         The warm-up is that of TensorFlow's `ExponentialMovingAverage(num_updates)`. Averages of half-precision parameters are
-        computed in float32 but stored in their dtype.
+        computed in float32 and stored in the dtype of the parameters.
     """
     _check_decay(decay=decay)
     if start_step < 0:
@@ -113,18 +114,18 @@ def track_ema(decay: float = 0.999, *, start_step: int = 0, warmup: bool = False
 
 
 def ema_params(opt_state: PyTree, *, player: str = "generator") -> PyTree:
-    """The averaged parameters, wherever in a tree of states `track_ema` keeps them.
+    """Returns the averaged parameters that `track_ema` keeps anywhere in a tree of states.
 
     Args:
-        opt_state: any pytree that holds an `EmaState`: an optax state, a `Players` of them, a whole training state.
-        player: "generator" or "discriminator": whose average, where both are tracked. One tracked outside any `Players`
-            belongs to either.
+        opt_state: Pytree that contains an `EmaState`, e.g. an optax state, `Players` of optax states, or a whole train state.
+        player: "generator" or "discriminator". It selects the average if both players are tracked. An average that is outside
+            any `Players` matches both names.
 
     Returns:
-        The parameters' tree.
+        The averaged parameters.
 
     Raises:
-        ValueError: no average of this player is tracked, or several are.
+        ValueError: `player` is unknown, no average of this player is tracked, or several are.
     """
     if player not in Players._fields:
         raise ValueError(f"player must be one of {', '.join(Players._fields)}; got {player!r}")
@@ -139,20 +140,21 @@ def ema_params(opt_state: PyTree, *, player: str = "generator") -> PyTree:
 
 
 def average_gradients(axis_name: str | tuple[str, ...]) -> optax.GradientTransformation:
-    """Averages the updates over the devices of a mapped axis; put it first in the chain of a step inside `shard_map` or `pmap`.
+    """Averages the gradients over the devices of a mapped axis. Put it first in the chain inside `shard_map` or `pmap`.
 
         g <- (1 / n) sum_d g_d
 
-    With equal shares of the batch and losses that are means, that is the gradient of the whole batch. Where a layer shares its
-    statistics over the axis (batch norm with an `axis_name`), it is so too: what the examples of one device do to the losses of the
-    others flows back through the collectives.
+    If all devices have equal shares of the batch and the losses are means, the result is the gradient of the whole batch. This
+    also holds if a layer shares its statistics over the axis (batch norm with an `axis_name`), because gradients flow back
+    through the collectives to all devices.
 
     Args:
-        axis_name: of the enclosing `shard_map` with `check_vma=False`, `pmap`, or `vmap`. Not for `check_vma=True`, under which
-            gradients of replicated parameters arrive summed: divide them by the number of devices there.
+        axis_name: Axis of the enclosing `shard_map` with `check_vma=False`, `pmap`, or `vmap`. Do not use this function with
+            `check_vma=True`. There the gradients of replicated parameters are already summed, so divide them by the number of
+            devices instead.
 
     Returns:
-        Gradient transformation without a state. Leaves that are not floating point pass unchanged, as does None.
+        Gradient transformation without a state. None and leaves that are not floating point are returned unchanged.
 
     References:
         Goyal et al., "Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour", 2017, section 3.
@@ -169,45 +171,48 @@ def average_gradients(axis_name: str | tuple[str, ...]) -> optax.GradientTransfo
 
 
 def polyak_target(target: PyTree, params: PyTree, *, decay: float) -> PyTree:
-    """One step of a target network: decay * target + (1 - decay) * params.
+    """Updates a target network: decay * target + (1 - decay) * params.
+
+    The optax transformation `track_ema` computes the same average.
 
     Args:
-        target: parameters of the slow network.
-        params: parameters it follows, same tree.
-        decay: in [0, 1).
+        target: Parameters of the target network.
+        params: Parameters of the network that the target follows, same tree.
+        decay: Decay of the average, in [0, 1).
 
     Returns:
-        New target, same tree, shapes and dtypes.
+        New target parameters, with the same tree, shapes and dtypes.
 
     Raises:
-        ValueError: `decay` outside [0, 1).
+        ValueError: `decay` is outside [0, 1).
 
     References:
-        Lillicrap et al., "Continuous control with deep reinforcement learning", 2016; for GANs the stability trick of actor-critic
-        learning in Pfau and Vinyals, "Connecting Generative Adversarial Networks and Actor-Critic Methods", 2016. There
-        tau = 1 - decay. As a link of a chain the same average is `track_ema`.
+        Lillicrap et al., "Continuous control with deep reinforcement learning", 2016, with tau = 1 - decay.
+        Pfau and Vinyals, "Connecting Generative Adversarial Networks and Actor-Critic Methods", 2016, list target networks as
+        an actor-critic method for stabilising GANs.
     """
     _check_decay(decay=decay)
     return jax.tree.map(lambda old, new: _blend(old, new, decay), target, params)
 
 
 def clip_weights(bound: float) -> optax.GradientTransformation:
-    """Keeps every parameter in [-bound, bound] after the update; put it last in the critic's chain (before `track_ema`).
+    """Keeps every parameter in [-bound, bound] after the update. Put it last in the critic's chain, before `track_ema`.
 
-    The link changes the update u to clip(params + u, -bound, bound) - params. Rounding included, no |params + u| exceeds the bound.
+    It changes the update u to clip(params + u, -bound, bound) - params. The result is corrected for rounding, so |params + u|
+    never exceeds the bound.
 
     Args:
-        bound: positive; 0.01 in the paper. In half precision it is first rounded to the parameters' dtype.
+        bound: Positive bound, 0.01 in the paper. It is first rounded to the dtype of the parameters.
 
     Returns:
-        Gradient transformation; its `update` needs `params`. No state.
+        Gradient transformation without a state. Its `update` needs `params`.
 
     Raises:
         ValueError: `bound` is not positive.
 
     References:
-        Arjovsky et al., "Wasserstein GAN", 2017, algorithm 1. As in the authors' code all parameters are clipped, gains of norms
-        and biases too; exempt some with `optax.masked`.
+        Arjovsky et al., "Wasserstein GAN", 2017, algorithm 1. All parameters are clipped, including biases and the gains of
+        norms, as in the authors' code. Use `optax.masked` to exclude some.
     """
     if isinstance(bound, int | float) and not bound > 0:
         raise ValueError(f"bound must be positive; got {bound}")
@@ -215,7 +220,7 @@ def clip_weights(bound: float) -> optax.GradientTransformation:
     def clip(update: Array, param: Array) -> Array:
         limit = jnp.asarray(bound, param.dtype)
         clipped = jnp.clip(param + update, -limit, limit) - param
-        # Adding the difference back may round to just beyond the bound, by a unit in the last place of the larger of the two.
+        # The rounded sum param + clipped may exceed the bound by a unit in the last place of the larger of the two.
         correction = 2 * jnp.finfo(param.dtype).eps * (jnp.abs(param) + limit)
         reached = param + clipped
         return jnp.where(jnp.abs(reached) > limit, clipped - jnp.sign(reached) * correction, clipped)
@@ -227,23 +232,23 @@ def clip_weights(bound: float) -> optax.GradientTransformation:
 
 
 def historical_averaging(weight: float) -> optax.GradientTransformation:
-    """Pulls the parameters towards the mean of their past: adds the gradient of weight * |params - average|^2; put it first in the chain.
+    """Adds the gradient of weight * |params - average|^2 to the updates. Put it first in the chain.
 
-    average = mean of the parameters at every update so far, the current ones included and held constant in the gradient
-    2 * weight * (params - average).
+    It pulls the parameters towards their mean over all updates so far. The mean includes the current parameters and is held
+    constant in the gradient, which is 2 * weight * (params - average).
 
     Args:
-        weight: not negative.
+        weight: Weight of the penalty, not negative.
 
     Returns:
-        Gradient transformation; its `update` needs `params`. State: `HistoricalAverageState`.
+        Gradient transformation with a `HistoricalAverageState`. Its `update` needs `params`.
 
     Raises:
         ValueError: `weight` is negative.
 
     References:
         Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.3. The paper gives no weight. Deviation: the
-        average is a constant; differentiating the 1/t share of the current parameters in it too would scale the term by 1 - 1/t.
+        average is a constant. Differentiating through the 1/t share of the current parameters would scale the term by 1 - 1/t.
     """
     if isinstance(weight, int | float) and weight < 0:
         raise ValueError(f"weight must not be negative; got {weight}")
@@ -263,7 +268,7 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-# Each row: (learning_rate, *, b1, b2) -> gradient transformation; rows without such a moment ignore it.
+# Each row is a function (learning_rate, *, b1, b2) -> gradient transformation. A row without such a moment ignores it.
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": lambda learning_rate, *, b1, b2: optax.adam(learning_rate, b1=b1, b2=b2),
     "adamw": lambda learning_rate, *, b1, b2: optax.adamw(learning_rate, b1=b1, b2=b2),
@@ -273,7 +278,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     # Daskalakis et al., 2018: the step is 2 r_t - r_{t-1} of Adam's direction r.
     "optimistic_adam": lambda learning_rate, *, b1, b2: optax.optimistic_adam_v2(learning_rate, b1=b1, b2=b2, nesterov=False),
     "optimistic_gradient": lambda learning_rate, *, b1, b2: optax.optimistic_gradient_descent(learning_rate),
-    # The decay of PyTorch's RMSprop, which the WGAN paper's experiments ran on.
+    # This is the decay of PyTorch's RMSprop, which the experiments of the WGAN paper used.
     "rmsprop": lambda learning_rate, *, b1, b2: optax.rmsprop(learning_rate, decay=0.99),
     "sgd": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate),
     "momentum": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate, momentum=b1),
@@ -295,30 +300,32 @@ def ttur(
     ema_start_step: int = 0,
     ema_warmup: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """Two time-scale update rule: one optimiser for both players, each with its own learning rate (and rule).
+    """Two time-scale update rule (TTUR): one optimiser for both players, each with its own learning rate and algorithm.
 
-    A player's chain is: global-norm clipping, historical averaging, the rule, weight clipping (D), moving average (G); those
-    not asked for are left out. With two equal rates it is the ordinary optimiser of a GAN.
+    A player's chain is global-norm clipping, historical averaging, the algorithm, weight clipping (D only), and the moving
+    average (G only). Links that are not requested are omitted. With two equal learning rates this is the ordinary optimiser
+    of a GAN.
 
     Args:
-        generator_lr: learning rate or optax schedule (over that player's own steps) of the generator.
-        discriminator_lr: the same of the discriminator. The paper's is the larger.
-        b1: decay of the first moment, or the momentum of the rule "momentum".
-        b2: decay of the second moment.
-        generator: row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
-        discriminator: the same.
-        clip_norm: largest global norm of a player's gradient.
-        historical_weight: weight of `historical_averaging`, for both players.
-        discriminator_bound: bound of `clip_weights`, for D.
-        ema_decay: decay of `track_ema`, for G; None tracks nothing.
-        ema_start_step: see `track_ema`.
-        ema_warmup: see `track_ema`.
+        generator_lr: Learning rate of G, or an optax schedule over G's own steps.
+        discriminator_lr: Learning rate of D, or an optax schedule over D's own steps. In the paper it is the larger one.
+        b1: Decay of the first moment, or the momentum of the algorithm "momentum".
+        b2: Decay of the second moment.
+        generator: Algorithm of G. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
+        discriminator: Algorithm of D. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
+        clip_norm: Largest global norm of a player's gradient. None disables clipping.
+        historical_weight: Weight of `historical_averaging` for both players. 0 disables it.
+        discriminator_bound: Bound of `clip_weights` for D. None disables it.
+        ema_decay: Decay of `track_ema` for G. None disables it.
+        ema_start_step: Argument `start_step` of `track_ema`.
+        ema_warmup: Argument `warmup` of `track_ema`.
 
     Returns:
-        Gradient transformation over `Players`; see `per_player` and `apply_updates`.
+        Gradient transformation over `Players`. See `per_player` and `apply_updates`.
 
     Raises:
-        ValueError: a negative rate, an unknown rule, a decay outside [0, 1), a `clip_norm` or bound that is not positive.
+        ValueError: A learning rate is negative, an algorithm is unknown, a decay is outside [0, 1), `clip_norm` or
+            `discriminator_bound` is not positive, or `historical_weight` or `ema_start_step` is negative.
 
     References:
         Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", 2017.
@@ -340,9 +347,9 @@ def ttur(
     return per_player(optax.chain(*generator_chain), optax.chain(*discriminator_chain))
 
 
-# Each row: (learning_rate, *, steps, end_fraction, warmup_steps) -> schedule. `end_fraction` is the share of the
-# learning rate left after `steps` (an exponential never reaches 0: there 0 stands for 0.01); rows without a warm-up
-# or a decay ignore those.
+# Each row is a function (learning_rate, *, steps, end_fraction, warmup_steps) -> schedule. `end_fraction` is the share of
+# the learning rate that is left after `steps`. An exponential decay never reaches 0, so its row replaces 0 by 0.01. A row
+# without a warm-up or a decay ignores the arguments that belong to it.
 SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
     "constant": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: optax.constant_schedule(learning_rate),
     "linear": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: optax.linear_schedule(
@@ -387,7 +394,7 @@ def _copy(tree: PyTree) -> PyTree:
 
 
 def _blend(old: Array, new: Array, keep: Array | float) -> Array:
-    """keep * old + (1 - keep) * new in at least float32; leaves that are not floating point take the new value."""
+    """keep * old + (1 - keep) * new, in at least float32. Leaves that are not floating point take the new value."""
     if not jnp.issubdtype(new.dtype, jnp.inexact):
         return new
     wide = jnp.promote_types(new.dtype, jnp.float32)

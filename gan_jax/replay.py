@@ -1,8 +1,10 @@
-"""Memories of the past: a buffer of past fakes for the discriminator, and a pool of past players as opponents.
+"""A replay buffer of past fakes for the discriminator, and a pool of past players as opponents.
 
-Both are pairs of pure functions with an explicit state of arrays, of fixed size, on the device: it checkpoints, shards and vmaps
-like everything else. `mode` says which part of the past is kept: "reservoir", a uniform sample of everything ever pushed
-(Vitter 1985, algorithm R), or "fifo", the newest.
+Both consist of pure functions and an explicit state. The state is a pytree of arrays of fixed size on the device, so it
+can be checkpointed, sharded and used under vmap. The argument `mode` selects what is kept:
+
+- "reservoir": a uniform sample of everything that was ever pushed (Vitter 1985, algorithm R).
+- "fifo": the newest items.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,16 +20,16 @@ from gan_jax.typing import Array, Players, PyTree
 
 Mode = Literal["reservoir", "fifo"]
 
-# Counters stay below this, far from the end of int32; reached after a billion images.
+# Counters are kept at or below this value, so that int32 does not overflow. It is reached after about a billion images.
 _COUNT_LIMIT = 2**30
 
 
 class ReplayState(NamedTuple):
-    """Past fakes.
+    """State of a replay buffer.
 
     Attributes:
-        images: [capacity, ...]; zeros where nothing has been stored yet.
-        count: int32 [], how many images were pushed so far; `min(count, capacity)` are stored.
+        images: Stored images, [capacity, ...]. Empty places hold zeros.
+        count: Number of images pushed so far, int32 []. The buffer holds `min(count, capacity)` images.
     """
 
     images: Array
@@ -35,11 +37,11 @@ class ReplayState(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A replay buffer with its settings bound; see `replay_buffer`.
+    """A replay buffer as two pure functions. Make it with `replay_buffer`.
 
     Attributes:
         init: `shape -> state`, for images of that shape (without the batch axis).
-        apply: `(state, fakes, rng) -> (fakes, state)`: past fakes mixed in, the new ones remembered.
+        apply: `(state, fakes, rng) -> (fakes, state)`. Mixes past fakes into the batch and stores the new fakes.
     """
 
     init: Callable[[Sequence[int]], ReplayState]
@@ -49,10 +51,10 @@ class Replay(NamedTuple):
 def init(capacity: int, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> ReplayState:
     """Makes an empty buffer for `capacity` images of `shape` (without the batch axis) in `dtype`.
 
-    A narrower `dtype` (bfloat16) halves the memory and rounds the images.
+    bfloat16 halves the memory and rounds the images.
 
     Raises:
-        ValueError: capacity below 1.
+        ValueError: `capacity` is below 1.
     """
     if capacity < 1:
         raise ValueError(f"capacity must be at least 1; got {capacity}")
@@ -60,29 +62,30 @@ def init(capacity: int, shape: Sequence[int], dtype: DTypeLike = jnp.float32) ->
 
 
 def push(state: ReplayState, images: Array, rng: Array, *, mode: Mode = "reservoir") -> ReplayState:
-    """Remembers a batch of images, one after the other.
+    """Stores a batch of images in the buffer, one after the other.
 
-    "reservoir": image number n (from 0) is stored if n < capacity, else with probability capacity / (n + 1), in
-    place of a random one; at any time the buffer is a uniform sample of all images so far. "fifo": the newest
-    `capacity` images are stored.
+    In mode "reservoir", image number n (from 0) is stored if n < capacity. A later image is stored with probability
+    capacity / (n + 1) and replaces a random image. The buffer is then always a uniform sample of all images so far. In mode
+    "fifo" the newest `capacity` images are stored.
 
     Args:
-        state: the buffer.
-        images: float [batch, ...]; kept in the buffer's type, with no gradient.
-        rng: key; unused by "fifo".
+        state: The buffer.
+        images: Float [batch, ...]. They are stored in the buffer's type, without gradient.
+        rng: JAX random key. The mode "fifo" does not use it.
         mode: "reservoir" or "fifo".
 
     Returns:
         The buffer with the images in it.
 
     Raises:
-        TypeError: images that are not floating point.
-        ValueError: another image shape than the buffer's, an empty batch, an unknown mode.
+        TypeError: The images are not floating point.
+        ValueError: The image shape differs from the buffer's, the batch is empty, or the mode is unknown.
 
     References:
         Vitter, "Random sampling with a reservoir", 1985, algorithm R.
         Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training", 2017,
-        section 2.3, which replaces random places of the buffer: old images die out exponentially there.
+        section 2.3. Deviation: that paper replaces random places of the buffer, so the share of old images decays
+        exponentially.
     """
     check_float(images=images)
     check_not_empty(images=images)
@@ -94,28 +97,28 @@ def push(state: ReplayState, images: Array, rng: Array, *, mode: Mode = "reservo
 
 
 def mix(state: ReplayState, fakes: Array, rng: Array, *, share: float) -> Array:
-    """Replaces a share of a batch of fakes, at random places, by past ones drawn from the buffer with replacement.
+    """Replaces a share of a batch of fakes, at random places, by past fakes sampled from the buffer with replacement.
 
-    `round(share * batch)` images are replaced; none while the buffer is empty, and none, to the byte, at share 0.
-    Past images carry no gradient. Labels do not travel along: a conditional game should not mix.
+    `round(share * batch)` images are replaced. If the buffer is empty or the share is 0, the batch is returned bit for bit
+    unchanged. Past images carry no gradient. The buffer stores no labels, so do not use it for a conditional GAN.
 
     Args:
-        state: the buffer.
-        fakes: float [batch, ...], the newest fakes.
-        rng: key.
-        share: of the batch to replace, in [0, 1].
+        state: The buffer.
+        fakes: The newest fakes, float [batch, ...].
+        rng: JAX random key.
+        share: Share of the batch to replace, in [0, 1].
 
     Returns:
-        The mixed batch, shape and type of `fakes`.
+        The mixed batch, with the shape and type of `fakes`.
 
     Raises:
-        TypeError: fakes that are not floating point.
-        ValueError: another image shape than the buffer's, an empty batch, a share outside [0, 1].
+        TypeError: The fakes are not floating point.
+        ValueError: The image shape differs from the buffer's, the batch is empty, or the share is outside [0, 1].
 
     References:
         Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training", 2017,
-        section 2.3 (half of each batch from the buffer). CycleGAN (Zhu 2017) keeps 50 images and replaces each fake
-        with probability 1/2; there the new image takes the place of the one that was drawn.
+        section 2.3 (half of each batch is taken from the buffer). CycleGAN (Zhu 2017) differs: it keeps 50 images and
+        replaces each fake with probability 1/2, and the new image then replaces the stored image that was used.
     """
     check_float(fakes=fakes)
     check_not_empty(fakes=fakes)
@@ -130,19 +133,19 @@ def mix(state: ReplayState, fakes: Array, rng: Array, *, share: float) -> Array:
 
 
 def replay_buffer(*, capacity: int = 50, share: float = 0.5, mode: Mode = "reservoir", dtype: DTypeLike = jnp.float32) -> Replay:
-    """Makes a replay buffer for a training step: past fakes are mixed in first, then the new ones are remembered.
+    """Makes a replay buffer for the train step. It mixes past fakes into the batch first, then stores the new fakes.
 
     Args:
-        capacity: number of images; CycleGAN has 50.
-        share: of each batch that is replaced by past fakes, in [0, 1].
-        mode: "reservoir" (a sample of all the past) or "fifo" (the newest).
-        dtype: of the stored images.
+        capacity: Number of images. CycleGAN uses 50.
+        share: Share of each batch that is replaced by past fakes, in [0, 1].
+        mode: "reservoir" (a sample of all past fakes) or "fifo" (the newest).
+        dtype: Type of the stored images.
 
     Returns:
         `Replay(init, apply)`.
 
     Raises:
-        ValueError: capacity below 1, a share outside [0, 1], an unknown mode.
+        ValueError: `capacity` is below 1, the share is outside [0, 1], or the mode is unknown.
 
     References:
         Shrivastava et al., "Learning from Simulated and Unsupervised Images through Adversarial Training", 2017.
@@ -160,12 +163,12 @@ def replay_buffer(*, capacity: int = 50, share: float = 0.5, mode: Mode = "reser
 
 
 class PlayerPoolState(NamedTuple):
-    """Past players.
+    """State of a pool of past players.
 
     Attributes:
-        players: the tree that was given to `init`, each leaf with a leading axis `[capacity, ...]`.
-        count: int32 [], how many copies were stored so far; `min(count, capacity)` are there.
-        chosen: int32 [], which one plays in this window; -1 for none.
+        players: The tree that was passed to `init`. Each leaf has an additional leading axis, `[capacity, ...]`.
+        count: Number of copies stored so far, int32 []. The pool holds `min(count, capacity)` copies.
+        chosen: Index of the copy that is used in this window, int32 []. -1 means none.
     """
 
     players: PyTree
@@ -174,13 +177,14 @@ class PlayerPoolState(NamedTuple):
 
 
 class PlayerPool(NamedTuple):
-    """A pool of past players with its settings bound; see `player_pool`.
+    """A pool of past players as three pure functions. Make it with `player_pool`.
 
     Attributes:
         init: `params -> state`, for `Players` of parameters or any other tree of arrays.
-        push: `(state, params, step, rng) -> state`, once per step, first thing: chooses and stores when it is time.
-        opponents: `(state, params, step, rng=None) -> params`: past ones inside a window, else `params` as given.
-            Nothing is drawn here, `rng` only completes the form.
+        push: `(state, params, step, rng) -> state`. Call it once at the start of every step. It selects a copy at the
+            beginning of a window and stores one at the end.
+        opponents: `(state, params, step, rng=None) -> params`. Returns past parameters inside a window, and `params` otherwise.
+            `rng` is not used. It exists so that the functions share one signature.
     """
 
     init: Callable[[PyTree], PlayerPoolState]
@@ -189,30 +193,30 @@ class PlayerPool(NamedTuple):
 
 
 def player_pool(*, capacity: int, interval: int = 500, duration: int = 10, mode: Mode = "fifo") -> PlayerPool:
-    """Makes a pool of past players: now and then each player meets an opponent from the past for a few steps.
+    """Makes a pool of past players, so that each player is trained against an opponent from the past for a few steps.
 
-    At every `interval`-th step one stored copy is chosen uniformly at random, and for `duration` steps from there it
-    is the opponent; while nothing is stored the players meet each other. When such a window closes, the present
-    parameters are stored; for the first time in the second window (at step `interval + duration`), because the
-    players of the first steps have learned nothing. A copy is therefore never overwritten while it plays.
+    A window opens at every `interval`-th step. One stored copy is then selected uniformly at random, and it is the opponent for
+    `duration` steps. If no copy is stored, the current players are used. At the end of a window the current parameters are
+    stored. The first copy is stored in the second window (at step `interval + duration`), because the players have learned
+    nothing in the first one. A copy is therefore never overwritten while it is in use.
 
-    Memory: `capacity` copies of the parameters.
+    The pool needs memory for `capacity` copies of the parameters.
 
     Args:
-        capacity: number of copies kept, at least 1.
-        interval: steps from one window to the next, and from one copy to the next.
-        duration: steps for which the chosen copy plays, from 1 to `interval - 1`.
-        mode: "fifo" (the newest copies) or "reservoir" (a sample of all).
+        capacity: Number of copies to keep, at least 1.
+        interval: Number of steps from one window to the next, and from one stored copy to the next.
+        duration: Number of steps for which the selected copy is used, from 1 to `interval - 1`.
+        mode: "fifo" (the newest copies) or "reservoir" (a sample of all copies).
 
     Returns:
         `PlayerPool(init, push, opponents)`.
 
     Raises:
-        ValueError: a capacity below 1, a duration outside [1, interval - 1], an unknown mode.
+        ValueError: `capacity` is below 1, `duration` is outside [1, interval - 1], or the mode is unknown.
 
     References:
-        Chintala et al., "How to Train a GAN?", NIPS 2016 workshop talk, trick 7 (past checkpoints of G and D swapped
-        in for a few iterations; no numbers are given there).
+        Chintala et al., "How to Train a GAN?", NIPS 2016 workshop talk, trick 7. Past checkpoints of G and D are used there for
+        a few iterations. The talk gives no numbers.
     """
     if capacity < 1:
         raise ValueError(f"capacity must be at least 1; got {capacity}")
@@ -231,7 +235,7 @@ def player_pool(*, capacity: int, interval: int = 500, duration: int = 10, mode:
         chosen = jnp.where(step % interval == 0, draw, state.chosen)
         due = (step % interval == duration) & (step >= interval)
         (slot,) = _slots(slot_rng, state.count, 1, capacity, mode)
-        slot = jnp.where(due, slot, capacity)  # out of bounds: dropped
+        slot = jnp.where(due, slot, capacity)  # mode="drop" ignores an index that is out of bounds.
         players = jax.tree.map(lambda past, leaf: past.at[slot].set(jax.lax.stop_gradient(leaf), mode="drop"), state.players, params)
         count = jnp.where(due, _advance(state.count, 1, capacity, mode), state.count)
         return PlayerPoolState(players=players, count=count, chosen=chosen)
@@ -246,10 +250,10 @@ def player_pool(*, capacity: int, interval: int = 500, duration: int = 10, mode:
 
 
 def _slots(rng: Array, count: Array, batch: int, capacity: int, mode: Mode) -> Array:
-    """Where each of the next `batch` items goes, int32 [batch]; `capacity` (out of bounds) for those not kept.
+    """Slot of each of the next `batch` items, int32 [batch]. `capacity` (out of bounds) marks items that are not kept.
 
-    Where two items of the batch fall into one slot, only the last keeps it, as if they had come one by one: a
-    scatter with repeated indices would be undefined.
+    If two items of the batch have the same slot, only the last one keeps it, as if they were pushed one by one. A scatter with
+    repeated indices would be undefined.
     """
     _check_mode(mode)
     order = jnp.arange(batch, dtype=jnp.int32)
@@ -264,7 +268,7 @@ def _slots(rng: Array, count: Array, batch: int, capacity: int, mode: Mode) -> A
 
 
 def _advance(count: Array, batch: int, capacity: int, mode: Mode) -> Array:
-    """The count after `batch` more items; held below the limit so that it cannot overflow, at the same place of the ring."""
+    """The count after `batch` more items. It is kept below the limit to avoid overflow, without moving its place in the ring."""
     count = count + batch
     if mode == "fifo":
         return jnp.where(count >= _COUNT_LIMIT, count - (_COUNT_LIMIT // (2 * capacity)) * capacity, count)

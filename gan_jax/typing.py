@@ -1,4 +1,4 @@
-"""The few types that the rooms of the house share: data only, no behaviour."""
+"""Types shared by several modules of the library. They hold data and have no behaviour."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -11,18 +11,18 @@ Metrics: TypeAlias = dict[str, Array]
 
 
 class Players(NamedTuple):
-    """One thing for each of the two players: parameters, gradients, optimisers, states ..."""
+    """A pair with one value for each player, e.g. parameters, gradients, optimisers or states."""
 
     generator: Any
     discriminator: Any
 
 
 class AdversarialLoss(NamedTuple):
-    """The two halves of an adversarial loss; one value per logit, not reduced.
+    """An adversarial loss as two functions. Both return one value per logit, not reduced.
 
     Attributes:
         discriminator: `(real_logits, fake_logits) -> values`.
-        generator: `(fake_logits, real_logits=None) -> values`; only relativistic losses need the second.
+        generator: `(fake_logits, real_logits=None) -> values`. Only relativistic losses need `real_logits`.
     """
 
     discriminator: Callable[..., Array]
@@ -30,14 +30,14 @@ class AdversarialLoss(NamedTuple):
 
 
 class ParamTransform(NamedTuple):
-    """A transformation of a parameter tree applied before the network sees it, e.g. spectral normalisation.
+    """A transformation of a parameter tree that is applied before the network uses it, e.g. spectral normalisation.
 
     Attributes:
         init: `(rng, params) -> state`.
-        apply: `(params, state) -> (effective_params, state)`; differentiable in `params`. Not called with
-            the intention to advance in evaluation: drop the returned state there.
-        prepare: `params -> params`, run once after initialisation; adds trainable leaves where a
-            reparametrisation needs them (the gain of weight normalisation). The identity for most.
+        apply: `(params, state) -> (effective_params, state)`, differentiable in `params`. In evaluation, discard the returned
+            state.
+        prepare: `params -> params`, called once after initialisation. A reparametrisation uses it to add trainable leaves, e.g.
+            the gain of weight normalisation. The default is the identity.
     """
 
     init: Callable[[Array, PyTree], PyTree]
@@ -46,13 +46,13 @@ class ParamTransform(NamedTuple):
 
 
 class InputTransform(NamedTuple):
-    """A transformation of the images that D sees, real and fake alike, e.g. noise, augmentation, packing.
+    """A transformation of the images that D receives, real and fake alike, e.g. noise, augmentation or packing.
 
     Attributes:
-        init: `() -> state`; a pytree of arrays, `()` where nothing is carried.
-        apply: `(images, state, rng, step) -> images`; pure and differentiable in `images`;
-            `step` is the int32 scalar step of training. The same function sees reals and fakes.
-        update: `(state, real_logits, fake_logits) -> state`, once per D step (ADA's controller).
+        init: `() -> state`. The state is a pytree of arrays, or `()` if the transformation is stateless.
+        apply: `(images, state, rng, step) -> images`, pure and differentiable in `images`. `step` is the training step, an int32
+            scalar. The same function is applied to reals and fakes.
+        update: `(state, real_logits, fake_logits) -> state`, called once per D step. ADA adjusts its probability here.
     """
 
     init: Callable[[], PyTree]
@@ -61,11 +61,11 @@ class InputTransform(NamedTuple):
 
 
 class GeneratorOutput(NamedTuple):
-    """What a generator returns.
+    """The output of a generator.
 
     Attributes:
-        images: float [batch, height, width, channels] in [-1, 1] (or [batch, dim] points).
-        extras: further arrays that loss terms of this model read (posterior mean, coarse image ...).
+        images: Float [batch, height, width, channels] in [-1, 1], or points [batch, dim].
+        extras: Other arrays that loss terms of this model use, e.g. the posterior mean or a coarse image.
     """
 
     images: Array
@@ -73,12 +73,12 @@ class GeneratorOutput(NamedTuple):
 
 
 class DiscriminatorOutput(NamedTuple):
-    """What a discriminator returns.
+    """The output of a discriminator.
 
     Attributes:
-        logits: float [batch], or a patch map [batch, h, w], or a tuple of such (one per scale).
-        features: intermediate activations, name -> array, for feature matching.
-        class_logits: float [batch, classes] of an auxiliary classifier, or None.
+        logits: Float [batch], a patch map [batch, h, w], or a tuple of such with one entry per scale.
+        features: Intermediate activations for feature matching, name -> array.
+        class_logits: Logits of an auxiliary classifier, float [batch, classes], or None.
     """
 
     logits: Any
@@ -87,15 +87,15 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A network as two pure functions; what the game sees of a model, whatever framework made it.
+    """A network as two pure functions. This is the interface between the train step and a model of any framework.
 
     Attributes:
-        init: `(rng, inputs, labels=None, context=None) -> (params, state)`; `state` holds what evolves
-            without gradients (batch statistics), `{}` where there is none.
-        apply: `(params, state, inputs, labels=None, context=None, *, rng=None, train=True)
-            -> (output, state)`; a `GeneratorOutput` or a `DiscriminatorOutput`. `inputs` are latents
-            [batch, dim] for a generator, images for a discriminator; `labels` int32 [batch];
-            `context` what both are conditioned on (edges, a masked image, a smaller image).
+        init: `(rng, inputs, labels=None, context=None) -> (params, state)`. `state` holds what changes without gradients, e.g.
+            batch statistics, or `{}`.
+        apply: `(params, state, inputs, labels=None, context=None, *, rng=None, train=True) -> (output, state)`. The output is a
+            `GeneratorOutput` or a `DiscriminatorOutput`. `inputs` are latents [batch, dim] for a generator and images for a
+            discriminator. `labels` are int32 [batch]. `context` is what both networks are conditioned on, e.g. edges, a masked
+            image or a smaller image.
     """
 
     init: Callable[..., tuple[PyTree, PyTree]]
@@ -103,13 +103,13 @@ class Network(NamedTuple):
 
 
 class GAN(NamedTuple):
-    """A game, ready to be played.
+    """A GAN as three pure functions.
 
     Attributes:
-        init: `rng -> (params, opt_state)`; `params` are `Players`.
-        train_step: `(params, opt_state, batch, rng) -> (params, opt_state, metrics)`, pure, not jitted.
-        sample: `(params, opt_state, rng, count, labels=None, context=None) -> images`, from the EMA
-            weights where they are tracked.
+        init: `rng -> (params, opt_state)`. `params` are `Players`.
+        train_step: `(params, opt_state, batch, rng) -> (params, opt_state, metrics)`, not jitted.
+        sample: `(params, opt_state, rng, count, labels=None, context=None) -> images`. It uses the EMA weights if they are
+            tracked.
     """
 
     init: Callable[..., tuple[Players, PyTree]]

@@ -1,8 +1,8 @@
-"""What the discriminator sees in place of the plain images, reals and fakes alike: noise, augmentations, packs.
+"""Transformations of the images that D receives, real and fake alike: noise, augmentation, packing.
 
-Every factory returns an `InputTransform(init, apply, update)`; `INPUT_TRANSFORMS[name]` is the factory of that name.
-`diff_augment` and `adaptive_augment` take images `[batch, height, width, channels]`; `instance_noise` and `pack` take
-points `[batch, dim]` as well.
+Every factory returns an `InputTransform(init, apply, update)`. `INPUT_TRANSFORMS[name]` is the factory of that name.
+`diff_augment` and `adaptive_augment` accept images `[batch, height, width, channels]`. `instance_noise` and `pack` also
+accept points `[batch, dim]`.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation: augment as strongly as the discriminator overfits, and no more."""
+"""Adaptive discriminator augmentation (ADA): the strength of the augmentation follows the discriminator's overfitting."""
 
 from collections.abc import Collection
 from functools import partial
@@ -17,14 +17,14 @@ OPERATIONS = ("blit", "geometry", "color")
 
 
 class AdaptiveState(NamedTuple):
-    """What the controller remembers.
+    """State of the controller.
 
     Attributes:
-        probability: float32 [], p, with which each augmentation is applied to each example.
-        overfitting: float32 [], r_t = E[sign D(x)] at the last adjustment; 0 before the first.
-        sign_sum: float32 [], sum over updates since the last adjustment of the mean sign of D's real logits.
-        image_count: float32 [], reals seen since the last adjustment.
-        updates: int32 [], updates since the last adjustment.
+        probability: Probability p of each augmentation for each example, float32 [].
+        overfitting: r_t = E[sign D(x)] at the last adjustment, float32 []. It is 0 before the first adjustment.
+        sign_sum: Mean sign of D's real logits, summed over the updates since the last adjustment, float32 [].
+        image_count: Number of real images since the last adjustment, float32 [].
+        updates: Number of updates since the last adjustment, int32 [].
     """
 
     probability: Array
@@ -35,20 +35,20 @@ class AdaptiveState(NamedTuple):
 
 
 def augment(images: Array, probability: ArrayLike, rng: Array, *, operations: Collection[str] = OPERATIONS) -> Array:
-    """Augments each example with draws of its own, each augmentation with `probability`; see `adaptive_augment`.
+    """Augments each example independently, with each augmentation applied with `probability`. See `adaptive_augment`.
 
     Args:
-        images: float [batch, height, width, channels]; with colour, 1 or 3 channels.
-        probability: p in [0, 1]; at 0 the images come back bit for bit.
-        rng: key.
-        operations: any of `OPERATIONS`; they are applied in that order.
+        images: Float [batch, height, width, channels]. With colour there must be 1 or 3 channels.
+        probability: Probability p, in [0, 1]. At 0 the images are returned bit for bit unchanged.
+        rng: JAX random key.
+        operations: Any of `OPERATIONS`. They are applied in the order of `OPERATIONS`.
 
     Returns:
         Images, same shape and type.
 
     Raises:
-        TypeError: images that are not floating point.
-        ValueError: not four axes, an empty batch, with colour other than 1 or 3 channels.
+        TypeError: The images are not floating point.
+        ValueError: The images do not have four axes, the batch is empty, or colour is used with channels other than 1 or 3.
 
     References:
         Karras et al., "Training Generative Adversarial Networks with Limited Data", 2020, appendix B.
@@ -77,9 +77,10 @@ def control(
     max_probability: float,
     axis_name: str | tuple[str, ...] | None = None,
 ) -> AdaptiveState:
-    """Counts the signs of D's real logits, and every `interval` updates moves p towards the target by one step.
+    """Accumulates the signs of D's real logits, and adjusts p by one step towards the target every `interval` updates.
 
-    p <- clip(p + sign(r_t - target) n / images_to_full, 0, max_probability), n the reals since the last adjustment.
+    p <- clip(p + sign(r_t - target) n / images_to_full, 0, max_probability), where n is the number of reals since the last
+    adjustment. The arguments are those of `adaptive_augment`.
     """
     check_not_empty(real_logits=real_logits)
     mean_sign = jnp.mean(jnp.sign(real_logits).astype(jnp.float32))
@@ -100,7 +101,7 @@ def control(
 
 
 def _initial_state(probability: float) -> AdaptiveState:
-    # Separate arrays: a donated state must not hold one buffer twice.
+    # The arrays are separate, because a donated state must not contain the same buffer twice.
     return AdaptiveState(
         probability=jnp.full((), probability, jnp.float32),
         overfitting=jnp.zeros((), jnp.float32),
@@ -120,48 +121,52 @@ def adaptive_augment(
     max_probability: float = 1.0,
     axis_name: str | tuple[str, ...] | None = None,
 ) -> InputTransform:
-    """Augments what D sees with a probability p that follows its overfitting: p += sign(r_t - target) images / images_to_full.
+    """Augments D's inputs with a probability p that follows D's overfitting: p += sign(r_t - target) images / images_to_full.
 
-    r_t = E[sign D(x)] over the reals of the last `interval` updates: 0 for a discriminator that cannot tell its reals, 1 for
-    one that knows them by heart. Logits must be positive where D says "real", which holds for every loss whose
-    discriminator has its threshold at 0: not for least squares with targets 1 and 0, nor for a Wasserstein critic, nor for
-    relativistic losses, which a constant added to all logits leaves as they are, so that the sign of one says nothing.
+    r_t = E[sign D(x)] over the reals of the last `interval` updates. It is 0 if the discriminator cannot recognise reals, and 1
+    if it has memorised them.
 
-    Each example draws each of these with probability p:
+    The logits must be positive if D classifies an example as real. This holds for losses whose decision threshold is 0. It does
+    not hold for least squares with targets 1 and 0, for a Wasserstein critic, or for relativistic losses. Relativistic losses
+    are unchanged by a constant added to all logits, so the sign of a single logit has no meaning.
 
-    - blit: x-flip, quarter turns, translation by whole pixels up to an eighth of the size;
-    - geometry: isotropic scaling, rotation before and after anisotropic scaling, fractional translation;
+    Each of these augmentations is applied to each example with probability p:
+
+    - blit: x-flip, quarter turns, translation by whole pixels up to an eighth of the size.
+    - geometry: isotropic scaling, rotation before and after anisotropic scaling, fractional translation.
     - color: brightness, contrast, luma flip, and for three channels hue and saturation.
 
-    Blits move pixels exactly; the geometric operations are one warp at twice the resolution with the paper's filter, mirrored
-    beyond the border. At p = 0 images come back bit for bit. Everything is differentiable in the images.
-
-    Left out: image-space filtering, additive noise and cutout, which the paper found harmful or useless and which its
-    recommended pipeline ("bgc", this one) leaves out too. The paper resamples the blits with the warp; here they are exact.
+    Blits move whole pixels exactly. The geometric operations are combined into one warp at twice the resolution with the paper's
+    filter, and images are mirrored beyond their border. At p = 0 images are returned bit for bit unchanged. All operations are
+    differentiable in the images.
 
     Args:
-        target: of r_t; 0.6 in the paper.
-        operations: names of `OPERATIONS` joined by commas; their order is fixed.
-        interval: updates between adjustments of p; 4 in the paper.
-        images_to_full: reals over which p can rise from 0 to 1; 500,000 in the paper. Counted from the real logits' batch.
-        initial_probability: p at the start.
-        max_probability: upper bound of p; 1 in the paper, above which it means nothing.
-        axis_name: mapped axes over which r_t and the count of images are gathered, inside `shard_map` or `pmap`.
+        target: Target of r_t, 0.6 in the paper.
+        operations: Names of `OPERATIONS` joined by commas. They are always applied in the order of `OPERATIONS`.
+        interval: Number of updates between adjustments of p, 4 in the paper.
+        images_to_full: Number of reals over which p can rise from 0 to 1, 500,000 in the paper. The reals are counted by the
+            batch size of the real logits.
+        initial_probability: Initial value of p.
+        max_probability: Upper bound of p, at most 1. The paper uses 1.
+        axis_name: Mapped axes over which r_t is averaged and images are counted, inside `shard_map` or `pmap`.
 
     Returns:
-        An `InputTransform` with an `AdaptiveState`. Its `apply` raises ValueError for anything but non-empty
-        [batch, height, width, channels] (with colour: 1 or 3 channels), TypeError for integers.
+        An `InputTransform` with an `AdaptiveState`. Its `apply` raises TypeError for integers, and ValueError unless the images
+        are a non-empty [batch, height, width, channels] (with colour, 1 or 3 channels).
 
     Raises:
-        ValueError: an unknown operation, a target outside [-1, 1], a probability outside [0, 1], an interval below 1, a
-            count that is not positive.
+        ValueError: An operation is unknown, the target is outside [-1, 1], a probability is outside [0, 1], the interval is
+            below 1, or `images_to_full` is not positive.
 
     References:
         Karras et al., "Training Generative Adversarial Networks with Limited Data", 2020, section 3 and appendix B.
+        Deviations: blits are exact, while the paper resamples them together with the warp. Image-space filtering, additive
+        noise and cutout are omitted. The paper found them harmful or useless, and its recommended pipeline ("bgc", the one
+        implemented here) omits them too.
     """
     names = {name.strip() for name in operations.split(",") if name.strip()}
     if not names or not names <= set(OPERATIONS):
-        raise ValueError(f"operations must name any of {', '.join(OPERATIONS)}, joined by commas; got {operations!r}")
+        raise ValueError(f"operations must list names from {', '.join(OPERATIONS)}, joined by commas; got {operations!r}")
     check_interval(-1, 1, target=target)
     check_interval(0, 1, initial_probability=initial_probability, max_probability=max_probability)
     if interval < 1 or images_to_full <= 0:

@@ -10,8 +10,8 @@ from gan_jax.typing import Array
 
 # Ranges of Karras et al. (2020), appendix B.
 BRIGHTNESS_STD = 0.2
-CONTRAST_STD = 0.5  # of log2
-SATURATION_STD = 1.0  # of log2
+CONTRAST_STD = 0.5  # standard deviation of log2 of the factor
+SATURATION_STD = 1.0  # standard deviation of log2 of the factor
 
 # The grey axis of the colour space, in homogeneous coordinates (red, green, blue, 1).
 _LUMA = np.array([1, 1, 1, 0]) / np.sqrt(3)
@@ -24,17 +24,20 @@ def brightness_matrices(shift: ArrayLike) -> Array:
 
 
 def contrast_matrices(factor: ArrayLike) -> Array:
-    """Multiplies all channels by `factor`, about the grey 0."""
+    """Multiplies all channels by `factor`. Mid-grey (0) stays unchanged."""
     return matrices([[factor, 0, 0, 0], [0, factor, 0, 0], [0, 0, factor, 0], [0, 0, 0, 1]])
 
 
 def luma_flip_matrices(flip: Array) -> Array:
-    """Reflects colours at the plane through 0 across the grey axis where `flip` [batch] is 1, keeping the hue differences."""
+    """If `flip` [batch] is 1, reflects colours at the plane through 0 that is perpendicular to the grey axis.
+
+    The reflection keeps the hue differences.
+    """
     return jnp.eye(4) - 2 * flip[:, None, None] * _ALONG_LUMA
 
 
 def hue_matrices(angle: Array) -> Array:
-    """Rotates colours about the grey axis by `angle` [batch] in radians; 2 pi / 3 takes red to green."""
+    """Rotates colours about the grey axis by `angle` [batch] in radians. An angle of 2 pi / 3 maps red to green."""
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
     same = (1 - cosine) / 3 + cosine
     behind, ahead = (1 - cosine) / 3 - sine / np.sqrt(3), (1 - cosine) / 3 + sine / np.sqrt(3)
@@ -42,15 +45,19 @@ def hue_matrices(angle: Array) -> Array:
 
 
 def saturation_matrices(factor: Array) -> Array:
-    """Scales colours away from the grey axis by `factor` [batch]; 0 leaves grey."""
+    """Scales the distance of colours from the grey axis by `factor` [batch]. With factor 0 the result is grey."""
     linear = _ALONG_LUMA + (np.diag([1, 1, 1, 0]) - _ALONG_LUMA) * factor[:, None, None]
     return linear + np.diag([0, 0, 0, 1])
 
 
 def draw_color(rng: Array, batch: int, probability: ArrayLike) -> Array:
-    """Draws brightness, contrast, luma flip, hue and saturation, in this order, each with `probability`; [batch, 4, 4].
+    """Samples brightness, contrast, luma flip, hue and saturation, in this order, each with `probability`.
 
-    A gated luma flip is drawn from {no, yes}, as in the paper, so that half of the gated examples stay as they are.
+    If a luma flip is selected, it is then sampled from {no, yes}, as in the paper. Half of the selected examples are therefore
+    not flipped.
+
+    Returns:
+        Colour matrices, [batch, 4, 4].
     """
     keys = jax.random.split(rng, 10)
     normal = {number: jax.random.normal(keys[number], (batch,)) for number in (1, 3, 9)}
@@ -65,17 +72,17 @@ def draw_color(rng: Array, batch: int, probability: ArrayLike) -> Array:
 
 
 def recolor(images: Array, transforms: Array) -> Array:
-    """Applies colour matrices to images; of grey images, their mean effect over the three channels.
+    """Applies colour matrices to images. A grey image is changed by their mean effect over the three channels.
 
     Args:
-        images: float [batch, height, width, 3 or 1].
-        transforms: [batch, 4, 4].
+        images: Float [batch, height, width, 3 or 1].
+        transforms: Colour matrices, [batch, 4, 4].
 
     Returns:
-        Images, same shape and type; bit for bit the input where the matrix is the identity.
+        Images, same shape and type. If the matrix is the identity, the image is returned bit for bit unchanged.
 
     Raises:
-        ValueError: neither one nor three channels.
+        ValueError: The images have neither one nor three channels.
     """
     if images.shape[3] not in (1, 3):
         raise ValueError(f"images must have 1 or 3 channels for colour augmentation; got shape {images.shape}")

@@ -1,7 +1,8 @@
-"""DiffAugment: simple differentiable augmentations of both reals and fakes, whenever the discriminator looks.
+"""DiffAugment: simple differentiable augmentations of D's inputs, applied to reals and fakes.
 
-Each operation is a pure function of images and explicit draws; `diff_augment` draws for each example and applies them in turn.
-Images are float [batch, height, width, channels] in [-1, 1]; nothing is clipped afterwards, as in the reference code.
+Each operation is a pure function of images and explicit random values. `diff_augment` samples these values for each example
+and applies the operations one after the other. Images are float [batch, height, width, channels] in [-1, 1]. The results
+are not clipped, as in the reference code.
 """
 
 from collections.abc import Callable
@@ -13,18 +14,18 @@ from gan_jax._checks import check_float, check_not_empty, check_rank
 from gan_jax.typing import Array, InputTransform
 
 POLICIES = ("color", "translation", "cutout")
-# Of the height and the width.
+# Both are fractions of the height and of the width.
 TRANSLATION_RATIO = 0.125
 CUTOUT_RATIO = 0.5
 
 
 def _share(extent: int, ratio: float) -> int:
-    """A share of an extent in whole pixels, as the authors' code rounds it: to the nearest, halves upwards."""
+    """A fraction of an extent in whole pixels. It is rounded as in the authors' code, to the nearest integer, halves upwards."""
     return int(extent * ratio + 0.5)
 
 
 def _reach(images: Array) -> tuple[int, int]:
-    """The farthest translation along the height and the width."""
+    """Largest translation along the height and the width, in pixels."""
     return _share(images.shape[1], TRANSLATION_RATIO), _share(images.shape[2], TRANSLATION_RATIO)
 
 
@@ -50,17 +51,17 @@ def contrast(images: Array, factor: Array) -> Array:
 
 
 def translation(images: Array, offsets: Array) -> Array:
-    """Shows pixel (i + dy, j + dx) at (i, j), zero outside; `offsets` int [batch, 2] are (dy, dx).
+    """Moves pixel (i + dy, j + dx) to (i, j) and fills with zeros. `offsets` are (dy, dx), int [batch, 2].
 
-    Offsets are at most an eighth of the height and width, rounded (4 pixels of 28), either way; larger ones are clamped there.
+    Offsets are clamped to an eighth of the height and width in both directions, rounded (4 pixels for 28).
     """
     height, width = images.shape[1:3]
     reach = _reach(images)
     padded = jnp.pad(images, ((0, 0), (reach[0],) * 2, (reach[1],) * 2, (0, 0)))
-    # A slice that begins below 0 would be counted from the end.
+    # A negative start would be counted from the end of the axis.
     starts = jnp.clip(offsets + jnp.array(reach), 0, 2 * jnp.array(reach))
 
-    # One window per example: XLA copies (and in the gradient adds) whole windows, not single pixels.
+    # With one window per example, XLA copies (and in the gradient adds) whole windows instead of single pixels.
     def window(image: Array, start: Array) -> Array:
         return jax.lax.dynamic_slice(image, (start[0], start[1], 0), (height, width, image.shape[2]))
 
@@ -68,10 +69,10 @@ def translation(images: Array, offsets: Array) -> Array:
 
 
 def cutout(images: Array, centers: Array) -> Array:
-    """Sets to zero a rectangle of half the height and half the width; `centers` int [batch, 2] are (y, x).
+    """Sets a rectangle of half the height and half the width to zero. `centers` are (y, x), int [batch, 2].
 
-    The rectangle covers the rows y - h // 2, ..., y - h // 2 + h - 1 with h half the height, rounded up; columns likewise.
-    Parts outside the image are lost.
+    The rectangle covers the rows y - h // 2, ..., y - h // 2 + h - 1, where h is half the height, rounded up. The same holds for
+    the columns. Parts of the rectangle outside the image are ignored.
     """
     inside = []
     for axis in (0, 1):
@@ -96,7 +97,7 @@ def _draw_translation(images: Array, rng: Array) -> Array:
 
 
 def _draw_cutout(images: Array, rng: Array) -> Array:
-    # With an even size the centre may lie on the far edge too, so that both borders are cut equally often.
+    # If the size is even, the centre may also lie on the far edge, so that both borders are cut equally often.
     limits = jnp.array([extent + (1 - _share(extent, CUTOUT_RATIO) % 2) for extent in images.shape[1:3]])
     return cutout(images, jax.random.randint(rng, (images.shape[0], 2), 0, limits))
 
@@ -109,35 +110,35 @@ _OPERATIONS: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def diff_augment(policy: str = "color,translation,cutout") -> InputTransform:
-    """Augments every example that D sees, differentiably, with draws of its own: T(x) and T(G(z)).
+    """Augments every example that D receives, differentiably and independently: T(x) and T(G(z)).
 
     The operations run in the order of the policy:
 
-    - color: brightness + U(-0.5, 0.5), then saturation x U(0, 2), then contrast x U(0.5, 1.5);
-    - translation: by up to an eighth of the height and width, zeros move in;
+    - color: brightness + U(-0.5, 0.5), then saturation x U(0, 2), then contrast x U(0.5, 1.5).
+    - translation: by up to an eighth of the height and width. Zeros fill the border.
     - cutout: a rectangle of half the height and width becomes zero.
 
-    The generator's gradient flows through all of them. Reals and fakes must both pass through, in the steps of both
-    players: augmenting the reals alone teaches G to make augmented images.
+    The generator's gradient flows through all of them. Augment both reals and fakes, in the updates of both players. If only
+    the reals are augmented, G learns to generate augmented images.
 
     Args:
-        policy: names of `POLICIES` joined by commas, in order; "" is the identity.
+        policy: Names of `POLICIES` joined by commas, in order. "" is the identity.
 
     Returns:
-        An `InputTransform` without state. Its `apply` raises ValueError for anything but non-empty
-        [batch, height, width, channels], TypeError for integers.
+        An `InputTransform` without state. Its `apply` raises TypeError for integers, and ValueError unless the images are a
+        non-empty [batch, height, width, channels].
 
     Raises:
-        ValueError: an unknown name in the policy.
+        ValueError: The policy contains an unknown name.
 
     References:
         Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020. The arithmetic is that of the
-        authors' code, the random numbers are JAX's.
+        authors' code. The random numbers are JAX's.
     """
     names = [name.strip() for name in policy.split(",") if name.strip()]
     for name in names:
         if name not in _OPERATIONS:
-            raise ValueError(f"policy must name any of {', '.join(POLICIES)}, joined by commas; got {name!r} in {policy!r}")
+            raise ValueError(f"policy must list names from {', '.join(POLICIES)}, joined by commas; got {name!r} in {policy!r}")
 
     def apply(images: Array, state: tuple, rng: Array, step: Array) -> Array:
         del state, step

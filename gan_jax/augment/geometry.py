@@ -1,7 +1,8 @@
-"""Geometric augmentation: random 2-D matrices, exact moves of whole pixels, and a warp that does not alias.
+"""Geometric augmentation: random 2-D matrices, exact moves of whole pixels, and an antialiased warp.
 
-A matrix [3, 3] maps a pixel of the *output* to the place in the input where its value is read, in pixels from the centre,
-x to the right and y down, as homogeneous coordinates (x, y, 1). Beyond its border an image continues as in a mirror.
+A matrix [3, 3] maps the position of an *output* pixel to the position in the input at which its value is read. Positions
+are homogeneous coordinates (x, y, 1) in pixels from the centre, with x to the right and y down. Images are mirrored beyond
+their border.
 """
 
 import jax
@@ -12,12 +13,12 @@ from jax.typing import ArrayLike
 from gan_jax.typing import Array
 
 # Ranges of Karras et al. (2020), appendix B.
-INTEGER_TRANSLATION_MAX = 0.125  # of the image's size
-SCALE_STD = 0.2  # of log2
-ANISOTROPY_STD = 0.2  # of log2
-TRANSLATION_STD = 0.125  # of the image's size
+INTEGER_TRANSLATION_MAX = 0.125  # fraction of the image size
+SCALE_STD = 0.2  # standard deviation of log2 of the scale
+ANISOTROPY_STD = 0.2  # standard deviation of log2 of the stretch
+TRANSLATION_STD = 0.125  # fraction of the image size
 
-# Symlet with six vanishing moments: the orthonormal low-pass filter with which the paper resamples.
+# Symlet with six vanishing moments. It is the orthonormal low-pass filter that the paper uses for resampling.
 SYM6 = (
     0.015404109327027373,
     0.0034907120842174702,
@@ -41,36 +42,39 @@ def matrices(rows: list[list[ArrayLike]]) -> Array:
 
 
 def scale_matrices(x: ArrayLike, y: ArrayLike) -> Array:
-    """Reads x times and y times as far from the centre."""
+    """Multiplies the position that is read by x and y, measured from the centre."""
     return matrices([[x, 0, 0], [0, y, 0], [0, 0, 1]])
 
 
 def translation_matrices(x: ArrayLike, y: ArrayLike) -> Array:
-    """Reads x pixels further right and y pixels further down."""
+    """Moves the position that is read by x pixels to the right and y pixels down."""
     return matrices([[1, 0, x], [0, 1, y], [0, 0, 1]])
 
 
 def rotation_matrices(cosine: ArrayLike, sine: ArrayLike) -> Array:
-    """Reads at the place turned by the angle with this cosine and sine, from the x axis towards the y axis."""
+    """Rotates the position that is read by the angle with this cosine and sine, from the x axis towards the y axis."""
     return matrices([[cosine, -jnp.asarray(sine), 0], [sine, cosine, 0], [0, 0, 1]])
 
 
 def gate(rng: Array, probability: ArrayLike, values: Array, neutral: ArrayLike) -> Array:
-    """Keeps each example's value [batch, ...] with `probability`, else `neutral`."""
+    """Keeps each example's value [batch, ...] with `probability`, and replaces it by `neutral` otherwise."""
     chosen = jax.random.bernoulli(rng, probability, values.shape[:1])
     return jnp.where(chosen.reshape((-1,) + (1,) * (values.ndim - 1)), values, neutral)
 
 
 def compose(left: Array, right: Array) -> Array:
-    """Product of batches of small matrices, in full float32 on every device."""
+    """Product of two batches of small matrices, in full float32 on every device."""
     return jnp.einsum("bij,bjk->bik", left, right, precision=jax.lax.Precision.HIGHEST)
 
 
 def draw_blit(rng: Array, batch: int, height: int, width: int, probability: ArrayLike) -> Array:
-    """Draws x-flips, quarter turns and whole-pixel translations, each with `probability`; matrices [batch, 3, 3].
+    """Samples x-flips, quarter turns and whole-pixel translations, each with `probability`.
 
-    A gated flip is drawn from {no, yes} and a gated turn from {0, 90, 180, 270} degrees, as in the paper, so that half, and a
-    quarter, of the gated examples stay as they are.
+    A selected flip is then sampled from {no, yes}, and a selected turn from {0, 90, 180, 270} degrees, as in the paper.
+    Therefore half of the examples selected for a flip, and a quarter of those selected for a turn, are not changed.
+
+    Returns:
+        Matrices, [batch, 3, 3].
     """
     keys = jax.random.split(rng, 6)
     flip = gate(keys[0], probability, jax.random.randint(keys[1], (batch,), 0, 2), 0)
@@ -84,9 +88,13 @@ def draw_blit(rng: Array, batch: int, height: int, width: int, probability: Arra
 
 
 def draw_geometry(rng: Array, batch: int, height: int, width: int, probability: ArrayLike) -> Array:
-    """Draws scaling, rotation, anisotropic scaling, rotation, and fractional translation; matrices [batch, 3, 3].
+    """Samples scaling, rotation, anisotropic scaling, another rotation, and fractional translation. Scalings are log-normal.
 
-    Each has `probability`, the two rotations together: each of them 1 - sqrt(1 - p). Scalings are log-normal.
+    Each operation is applied with `probability` p. Each of the two rotations is applied with 1 - sqrt(1 - p), so that an example
+    is rotated with probability p in total.
+
+    Returns:
+        Matrices, [batch, 3, 3].
     """
     keys = jax.random.split(rng, 10)
     scale = jnp.exp2(-SCALE_STD * gate(keys[0], probability, jax.random.normal(keys[1], (batch,)), 0.0))
@@ -106,7 +114,10 @@ def draw_geometry(rng: Array, batch: int, height: int, width: int, probability: 
 
 
 def _read_positions(transforms: Array, columns: Array, rows: Array, height: int, width: int) -> tuple[Array, Array]:
-    """Where pixels at `rows` x `columns` (from the centre) are read: y and x [batch, rows, columns], from the first pixel."""
+    """Positions y and x at which output pixels are read, [batch, rows, columns], in pixels from the first pixel.
+
+    `rows` and `columns` are the positions of the output pixels from the centre.
+    """
     at = transforms[:, :2, :, None, None]
     x = at[:, 0, 0] * columns + at[:, 0, 1] * rows[:, None] + at[:, 0, 2]
     y = at[:, 1, 0] * columns + at[:, 1, 1] * rows[:, None] + at[:, 1, 2]
@@ -114,18 +125,18 @@ def _read_positions(transforms: Array, columns: Array, rows: Array, height: int,
 
 
 def mirror(index: Array, extent: int) -> Array:
-    """Folds whole pixel indices into [0, extent - 1] by reflections at the first and the last pixel."""
+    """Maps whole pixel indices into [0, extent - 1] by reflection at the first and the last pixel."""
     last = extent - 1
     return last - jnp.abs(jnp.mod(index, 2 * last) - last) if last else jnp.zeros_like(index)
 
 
 def blit(images: Array, transforms: Array) -> Array:
-    """Moves whole pixels by matrices of `draw_blit`: exact, nothing is interpolated.
+    """Moves whole pixels by matrices of `draw_blit`, exactly and without interpolation.
 
     Args:
-        images: float [batch, height, width, channels].
-        transforms: [batch, 3, 3]. A quarter turn of an image whose height and width differ by an odd number falls
-            between the pixels and takes the nearest.
+        images: Float [batch, height, width, channels].
+        transforms: Matrices, [batch, 3, 3]. If height and width differ by an odd number, a quarter turn falls between the pixels,
+            and the nearest pixel is used.
 
     Returns:
         Images, same shape and type.
@@ -138,11 +149,11 @@ def blit(images: Array, transforms: Array) -> Array:
 
 
 def double(images: Array, axis: int) -> Array:
-    """Resamples an axis of the mirrored image to twice the resolution; sample k lies at k / 2 of the input.
+    """Resamples an axis of the mirrored image to twice the resolution. Sample k lies at k / 2 of the input.
 
-    The result is one period of the infinite mirror image, `4 (extent - 1)` samples (2 for a single pixel). With
-    h = `SYM6`, whose centre of mass is its tap 5: out[k] = sqrt(2) sum_n h[k + 5 - 2 n] x[n], as two sums of six slices,
-    for even and for odd k.
+    The result is one period of the infinite mirrored image, `4 (extent - 1)` samples (2 for a single pixel). It is
+    out[k] = sqrt(2) sum_n h[k + 5 - 2 n] x[n], where h = `SYM6`, whose centre of mass is tap 5. The code computes it as two sums
+    of six slices, one for even and one for odd k.
     """
     extent = images.shape[axis]
     back = jnp.flip(jax.lax.slice_in_dim(images, 1, max(extent - 1, 1), axis=axis), axis)
@@ -158,7 +169,7 @@ def double(images: Array, axis: int) -> Array:
 
 
 def halve(samples: Array, axis: int) -> Array:
-    """Resamples an axis to half its length less five: out[m] = sum_j h[j] u[2 m + j] / sqrt(2), h = `SYM6`."""
+    """Resamples an axis to half its length minus five: out[m] = sum_j h[j] u[2 m + j] / sqrt(2), with h = `SYM6`."""
     extent = samples.shape[axis] // 2 - 5
     pairs = samples.reshape(*samples.shape[:axis], extent + 5, 2, *samples.shape[axis + 1 :])
     total = 0.0
@@ -169,7 +180,10 @@ def halve(samples: Array, axis: int) -> Array:
 
 
 def bilinear(image: Array, y: Array, x: Array) -> Array:
-    """Reads a periodic image [height, width, channels] at any positions y, x (of one shape, in pixels from the first)."""
+    """Reads a periodic image [height, width, channels] at positions y and x by bilinear interpolation.
+
+    y and x have the same shape and are in pixels from the first pixel.
+    """
     height, width, _ = image.shape
     top, left = jnp.floor(y), jnp.floor(x)
     down, right = (y - top)[..., None], (x - left)[..., None]
@@ -181,22 +195,22 @@ def bilinear(image: Array, y: Array, x: Array) -> Array:
 
 
 def warp(images: Array, transforms: Array) -> Array:
-    """Warps images by matrices of `draw_geometry`: twice the resolution, bilinear reading there, and back.
+    """Warps images by matrices of `draw_geometry`: upsamples by two, reads with bilinear interpolation, and downsamples.
 
     Args:
-        images: float [batch, height, width, channels].
-        transforms: [batch, 3, 3].
+        images: Float [batch, height, width, channels].
+        transforms: Matrices, [batch, 3, 3].
 
     Returns:
-        Images, same shape and type; bit for bit the input where the matrix is the identity.
+        Images, same shape and type. If the matrix is the identity, the image is returned bit for bit unchanged.
 
     References:
-        Karras et al., "Training Generative Adversarial Networks with Limited Data", 2020, appendix B. There the image
-        is mirrored once on each side and ends in zeros beyond; here it goes on for ever.
+        Karras et al., "Training Generative Adversarial Networks with Limited Data", 2020, appendix B. Deviation: the paper
+        mirrors the image once on each side and continues with zeros. Here the mirrored image repeats without end.
     """
     _, height, width, _ = images.shape
     fine = double(double(images.astype(jnp.float32), 1), 2)
-    # Five further samples on each side, which `halve` consumes.
+    # `halve` removes these five additional samples on each side.
     rows = jnp.arange(-5, 2 * height + 5) / 2 - (height - 1) / 2
     columns = jnp.arange(-5, 2 * width + 5) / 2 - (width - 1) / 2
     y, x = _read_positions(transforms, columns, rows, height, width)

@@ -1,4 +1,4 @@
-"""Instance noise: Gaussian noise on what the discriminator sees, fading as training goes on."""
+"""Instance noise: Gaussian noise on the inputs of the discriminator, which decays during training."""
 
 from typing import Literal
 
@@ -11,12 +11,12 @@ from gan_jax.typing import Array, InputTransform
 
 Schedule = Literal["linear", "cosine", "exponential", "constant"]
 
-# The exponential schedule reaches this share of its start after `decay_steps`; it never reaches 0.
+# The exponential schedule reaches this fraction of its initial value after `decay_steps`. It never reaches 0.
 _EXPONENTIAL_END = 0.01
 
 
 def noise_schedule(std: float, decay_steps: int | None, schedule: Schedule) -> optax.Schedule:
-    """Returns the deviation of the noise as a function of the step; see `instance_noise`."""
+    """Returns the standard deviation of the noise as a function of the step. See `instance_noise`."""
     if std < 0:
         raise ValueError(f"std must not be negative; got {std}")
     if schedule != "constant" and (decay_steps is None or decay_steps < 1):
@@ -33,27 +33,27 @@ def noise_schedule(std: float, decay_steps: int | None, schedule: Schedule) -> o
 
 
 def instance_noise(std: float = 0.1, decay_steps: int | None = None, schedule: Schedule = "linear") -> InputTransform:
-    """Adds Gaussian noise to every example: x + s(t) n, with n ~ N(0, I) and a deviation s(t) that fades.
+    """Adds Gaussian noise to every example: x + s(t) n, with n ~ N(0, I) and a standard deviation s(t) that decays.
 
-    It makes the supports of reals and fakes overlap, which a perfect discriminator would otherwise tell apart
-    without a useful gradient. With T = `decay_steps`:
+    The noise makes the supports of reals and fakes overlap. Without overlap, a perfect discriminator separates them and gives
+    no useful gradient. With T = `decay_steps` the schedules are:
 
     - linear: s(t) = std max(0, 1 - t / T)
     - cosine: s(t) = std (1 + cos(pi min(t / T, 1))) / 2
-    - exponential: s(t) = std 0.01^(t / T); it never reaches 0
-    - constant: s(t) = std; `decay_steps` is not needed
+    - exponential: s(t) = std 0.01^(t / T), which never reaches 0
+    - constant: s(t) = std, without `decay_steps`
 
     Args:
-        std: deviation at step 0, in units of the images, whose range is 2.
-        decay_steps: T, in steps of training.
+        std: Standard deviation at step 0, in the units of the images, whose range is 2.
+        decay_steps: T, in training steps.
         schedule: "linear", "cosine", "exponential" or "constant".
 
     Returns:
-        An `InputTransform` without state, for images or points of any shape. Its `apply` raises TypeError for integers,
+        An `InputTransform` without state, for images or points of any shape. Its `apply` raises TypeError for integers and
         ValueError for an empty batch.
 
     Raises:
-        ValueError: a negative std, no positive decay_steps where one is needed, an unknown schedule.
+        ValueError: `std` is negative, the schedule is unknown, or it needs `decay_steps` and this is None or below 1.
 
     References:
         Sønderby et al., "Amortised MAP Inference for Image Super-resolution", 2017, section 4 (annealed linearly).

@@ -1,4 +1,4 @@
-"""Packing: the discriminator judges m samples at once, so that a lack of variety shows."""
+"""Packing: the discriminator receives m samples at once, so that it can detect a lack of variety."""
 
 import jax.numpy as jnp
 
@@ -9,18 +9,18 @@ from gan_jax.typing import Array, InputTransform
 def pack(m: int = 2) -> InputTransform:
     """Joins m neighbouring examples of the batch along the last axis: [b m, h, w, c] -> [b, h, w, c m].
 
-    Pack i holds the examples i m, ..., i m + m - 1, in that order of channels. The batch of logits is m times smaller,
-    and the discriminator has m times as many input channels. Points [b m, d] become [b, d m]. m = 1 is the identity.
+    Pack i holds the examples i m, ..., i m + m - 1, in that order of channels. The batch of logits is m times smaller, and the
+    discriminator has m times as many input channels. Points [b m, d] become [b, d m]. With m = 1 the result is unchanged.
 
     Args:
-        m: samples in a pack, at least 1; the paper's "packing degree", 2 to 4 there.
+        m: Number of samples in a pack, at least 1. The paper calls it "packing degree" and uses 2 to 4.
 
     Returns:
-        An `InputTransform` without state or randomness. Its `apply` raises ValueError for a batch that is not a
-        multiple of m or has no axis beside the batch, TypeError for integers.
+        An `InputTransform` without state or randomness. Its `apply` raises TypeError for integers. It raises ValueError if the
+        batch size is not a positive multiple of m, or if there is no axis besides the batch.
 
     Raises:
-        ValueError: m below 1.
+        ValueError: `m` is below 1.
 
     References:
         Lin et al., "PacGAN: The power of two samples in generative adversarial networks", 2018.

@@ -1,11 +1,14 @@
-"""Losses as pure functions, one value per logit or per example, and the table of the adversarial ones.
+"""Loss functions for GAN training, and the table `ADVERSARIAL` of adversarial losses.
 
-`ADVERSARIAL[name]` is an `AdversarialLoss(discriminator, generator)`. Some rows need more than the common form:
+All losses are pure functions. They return one value per logit or per example, and the caller reduces them. The exception is
+`feature_matching_loss`, which returns one value per batch.
 
-- `TAKES_TARGETS`: both halves take `real_target` and `fake_target` (soft and flipped labels); what G aims at is its `real_target`,
-  but in the minimax game, whose G looks at `fake_target` alone.
-- `RELATIVISTIC`: the generator's half needs the logits of reals too.
-- `COUPLES_EXAMPLES`: a value depends on the whole batch; these halves take `axis_name` under `shard_map`.
+`ADVERSARIAL[name]` is an `AdversarialLoss(discriminator, generator)`. Three sets declare what some rows need in addition:
+
+- `TAKES_TARGETS`: Both functions accept `real_target` and `fake_target`, for soft and flipped labels. G's loss uses
+  `real_target` as the label that it wants for its fakes. Only the minimax loss of G uses `fake_target` instead.
+- `RELATIVISTIC`: G's loss also needs the logits of the reals.
+- `COUPLES_EXAMPLES`: Each value depends on the whole batch. Both functions accept `axis_name` for use inside `shard_map`.
 """
 
 from functools import partial

@@ -1,12 +1,14 @@
-"""Adversarial losses whose terms look at one logit each: minimax, non-saturating, least squares, Wasserstein, hinge.
+"""Adversarial losses that treat each logit separately: minimax, non-saturating, least squares, Wasserstein, hinge.
 
-Every loss is a pair of pure functions, `NAME_discriminator_loss(real_logits, fake_logits)` and
-`NAME_generator_loss(fake_logits, real_logits=None)`; both return one value per logit, to be minimised.
-The discriminator's value is the sum of its real and its fake term: TF-GAN, StudioGAN and the papers add them too.
-The older habit of (real + fake) / 2, which slows the discriminator (pix2pix), is a choice of reduction:
-`0.5 * NAME_discriminator_loss(...)`; the training step has an option for it.
+Every loss is a pair of pure functions to minimise, `NAME_discriminator_loss(real_logits, fake_logits)` and
+`NAME_generator_loss(fake_logits, real_logits=None)`. Both return one value per logit.
 
-Logits narrower than float32 are computed in, and returned as, float32: a squared logit of 1e4 overflows float16.
+The discriminator loss is the sum of a real term and a fake term, as in the papers, TF-GAN and StudioGAN. Older code
+uses (real + fake) / 2, which slows the discriminator (pix2pix). For that, multiply the loss by 0.5. The train step has
+an option for it.
+
+Logits narrower than float32 are converted to float32, and the loss is returned in float32. A squared logit of 1e4
+overflows float16.
 """
 
 import jax
@@ -24,28 +26,32 @@ def minimax_discriminator_loss(
     """Cross-entropy of the discriminator: -log D(x) - log(1 - D(G(z))), with D = sigmoid(logits).
 
     With targets r and f: -r log D(x) - (1 - r) log(1 - D(x)) - f log D(G(z)) - (1 - f) log(1 - D(G(z))).
-    A target outside [0, 1] (soft labels up to 1.2) makes the loss unbounded below, linear in the logit.
+    A target outside [0, 1] (soft labels up to 1.2) makes the loss unbounded below, because it is then linear in the logit.
 
-    Conventions: one-sided smoothing to 0.9 is `real_target=0.9` here and `label_smoothing=0.1` in Keras-style
-    code that scales by 1 - s; TF-GAN's `label_smoothing=0.25` smooths the reals only, to 0.875
-    (`tf.compat.v1.losses.sigmoid_cross_entropy` has (1 - s) t + s / 2); Keras'
-    `BinaryCrossentropy(label_smoothing=0.25)` smooths both sides, to 0.875 and 0.125. `torch.nn.BCELoss`
-    takes probabilities, clamps their logarithm at -100 and refuses targets outside [0, 1].
+    Other libraries express label smoothing differently:
+
+    - One-sided smoothing to 0.9 is `real_target=0.9` here. Keras-style code that scales by 1 - s calls it
+      `label_smoothing=0.1`.
+    - TF-GAN's `label_smoothing=0.25` smooths only the reals, to 0.875, because
+      `tf.compat.v1.losses.sigmoid_cross_entropy` uses (1 - s) t + s / 2.
+    - Keras' `BinaryCrossentropy(label_smoothing=0.25)` smooths both sides, to 0.875 and 0.125.
+    - `torch.nn.BCELoss` takes probabilities, clamps their logarithm at -100 and rejects targets outside [0, 1].
 
     Args:
-        real_logits: D's logits of real examples, float, any shape; a patch map is as good as a vector.
-        fake_logits: D's logits of generated examples, same shape.
-        real_target: what D should say of reals; a scalar, or an array matching the leading axes of the logits.
-        fake_target: what D should say of fakes, likewise.
-        weights: factors per example, a scalar or an array matching the leading axes; a tuple weighs
-            `(real, fake)` apart, like TF-GAN's `real_weights` and `generated_weights`. Not normalised.
+        real_logits: Logits of real examples. Float, any shape, for example a vector or a patch map.
+        fake_logits: Logits of generated examples, same shape.
+        real_target: Target r of the reals. A scalar, or an array that matches the leading axes of the logits.
+        fake_target: Target f of the fakes. A scalar, or an array that matches the leading axes of the logits.
+        weights: Weight per example. A scalar, an array that matches the leading axes of the logits, or a tuple
+            `(real_weights, fake_weights)` like TF-GAN's `real_weights` and `generated_weights`. The weights are not
+            normalised.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: shapes that differ, an empty batch, targets or weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, or the targets or weights do not fit the logits.
 
     References:
         Goodfellow et al., "Generative Adversarial Nets", 2014, section 3.
@@ -64,24 +70,24 @@ def minimax_generator_loss(
     fake_target: ArrayLike = 0.0,
     weights: ArrayLike | None = None,
 ) -> Array:
-    """Saturating loss of the generator: log(1 - D(G(z))), the negated fake term of the discriminator.
+    """Saturating loss of the generator: log(1 - D(G(z))), the negated fake term of the discriminator loss.
 
-    Its gradient vanishes where the discriminator is sure that a fake is fake; see `non_saturating_generator_loss`.
-    Negative everywhere; unbounded below.
+    The gradient vanishes if the discriminator is confident that a fake is fake. Use `non_saturating_generator_loss` to avoid
+    this. The loss is always negative and unbounded below.
 
     Args:
-        fake_logits: D's logits of generated examples, float, any shape.
-        real_logits: unused; the same call serves relativistic losses.
-        real_target: unused: it enters only the real term, which is constant in the generator.
-        fake_target: D's target f for fakes; the value is f log D(G(z)) + (1 - f) log(1 - D(G(z))).
-        weights: a factor per example, as in TF-GAN; a scalar or an array matching the leading axes.
+        fake_logits: Logits of generated examples. Float, any shape.
+        real_logits: Unused. It exists so that all generator losses share one signature.
+        real_target: Unused. It affects only the real term, which is constant with respect to G.
+        fake_target: Target f that D uses for fakes. The value is f log D(G(z)) + (1 - f) log(1 - D(G(z))).
+        weights: Weight per example, as in TF-GAN. A scalar, or an array that matches the leading axes of the logits.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: an empty batch, a target or weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The batch is empty, or the target or the weights do not fit the logits.
 
     References:
         Goodfellow et al., "Generative Adversarial Nets", 2014, equation 1.
@@ -93,23 +99,23 @@ def minimax_generator_loss(
 def non_saturating_discriminator_loss(
     real_logits: Array, fake_logits: Array, *, real_target: ArrayLike = 1.0, fake_target: ArrayLike = 0.0, weights: Weights = None
 ) -> Array:
-    """Cross-entropy of the discriminator: -log D(x) - log(1 - D(G(z))); the same as in the minimax game.
+    """Cross-entropy of the discriminator: -log D(x) - log(1 - D(G(z))), the same as `minimax_discriminator_loss`.
 
-    Only the generator's loss differs between the two games. TF-GAN calls this pair "modified".
+    The minimax and the non-saturating pair differ only in the generator loss. TF-GAN calls this pair "modified".
 
     Args:
-        real_logits: D's logits of real examples, float, any shape.
-        fake_logits: D's logits of generated examples, same shape.
-        real_target: what D should say of reals; a scalar, or an array matching the leading axes of the logits.
-        fake_target: what D should say of fakes, likewise.
-        weights: factors per example; a tuple weighs `(real, fake)` apart.
+        real_logits: Logits of real examples. Float, any shape.
+        fake_logits: Logits of generated examples, same shape.
+        real_target: Target of the reals. A scalar, or an array that matches the leading axes of the logits.
+        fake_target: Target of the fakes. A scalar, or an array that matches the leading axes of the logits.
+        weights: Weight per example, or a tuple `(real_weights, fake_weights)`.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: shapes that differ, an empty batch, targets or weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, or the targets or weights do not fit the logits.
 
     References:
         Goodfellow et al., "Generative Adversarial Nets", 2014, section 3.
@@ -125,24 +131,24 @@ def non_saturating_generator_loss(
     fake_target: ArrayLike = 0.0,
     weights: ArrayLike | None = None,
 ) -> Array:
-    """Non-saturating loss of the generator: -log D(G(z)), the cross-entropy of fakes labelled real.
+    """Non-saturating loss of the generator: -log D(G(z)), the cross-entropy of fakes labelled as real.
 
-    This *is* "flip the labels when training G": the discriminator's own cross-entropy with real = fake and
-    fake = real, less its term of the reals, which is constant in the generator.
+    This is the advice "flip the labels when training G". It equals the discriminator's cross-entropy with the labels of
+    reals and fakes exchanged, without the term of the reals, which is constant with respect to G.
 
     Args:
-        fake_logits: D's logits of generated examples, float, any shape.
-        real_logits: unused; the same call serves relativistic losses.
-        real_target: the label r that G wants for its fakes; the value is -r log D(G(z)) - (1 - r) log(1 - D(G(z))).
-        fake_target: unused: with flipped labels it enters only the real term, which is constant in the generator.
-        weights: a factor per example, as in TF-GAN; a scalar or an array matching the leading axes.
+        fake_logits: Logits of generated examples. Float, any shape.
+        real_logits: Unused. It exists so that all generator losses share one signature.
+        real_target: Label r that G wants for its fakes. The value is -r log D(G(z)) - (1 - r) log(1 - D(G(z))).
+        fake_target: Unused. With flipped labels it affects only the real term, which is constant with respect to G.
+        weights: Weight per example, as in TF-GAN. A scalar, or an array that matches the leading axes of the logits.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: an empty batch, a target or weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The batch is empty, or the target or the weights do not fit the logits.
 
     References:
         Goodfellow et al., "Generative Adversarial Nets", 2014, section 3, last paragraph.
@@ -156,24 +162,24 @@ def least_squares_discriminator_loss(
 ) -> Array:
     """Least-squares loss of the discriminator: (D(x) - b)^2 / 2 + (D(G(z)) - a)^2 / 2, on raw logits.
 
-    b is `real_target`, a is `fake_target`. With the generator's target c, the pair minimises the Pearson
-    chi-squared divergence where b - c = 1 and b - a = 2: `real_target=1, fake_target=-1` and c = 0.
+    b is `real_target` and a is `fake_target`. Let c be the generator's target. If b - c = 1 and b - a = 2, then the pair of
+    losses minimises the Pearson chi-squared divergence. An example is b = 1, a = -1 and c = 0.
 
-    Conventions: the factor 1/2 is the paper's and TF-GAN's; pix2pix, CycleGAN and StudioGAN leave it out.
+    The factor 1/2 is used by the paper and TF-GAN. pix2pix, CycleGAN and StudioGAN omit it.
 
     Args:
-        real_logits: D(x), float, any shape; no sigmoid.
+        real_logits: D(x), without a sigmoid. Float, any shape.
         fake_logits: D(G(z)), same shape.
-        real_target: the paper's b; a scalar, or an array matching the leading axes of the logits.
-        fake_target: the paper's a, likewise.
-        weights: factors per example; a tuple weighs `(real, fake)` apart.
+        real_target: The paper's b. A scalar, or an array that matches the leading axes of the logits.
+        fake_target: The paper's a. A scalar, or an array that matches the leading axes of the logits.
+        weights: Weight per example, or a tuple `(real_weights, fake_weights)`.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: shapes that differ, an empty batch, targets or weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, or the targets or weights do not fit the logits.
 
     References:
         Mao et al., "Least Squares Generative Adversarial Networks", 2017, equation 2.
@@ -195,18 +201,18 @@ def least_squares_generator_loss(
     """Least-squares loss of the generator: (D(G(z)) - c)^2 / 2, on raw logits.
 
     Args:
-        fake_logits: D(G(z)), float, any shape; no sigmoid.
-        real_logits: unused; the same call serves relativistic losses.
-        real_target: the paper's c, what G wants D to say of its fakes; often D's own real target.
-        fake_target: unused: with flipped labels it enters only the real term, which is constant in the generator.
-        weights: a factor per example, as in TF-GAN; a scalar or an array matching the leading axes.
+        fake_logits: D(G(z)), without a sigmoid. Float, any shape.
+        real_logits: Unused. It exists so that all generator losses share one signature.
+        real_target: The paper's c, the logit that G wants for its fakes. It often equals D's target of the reals.
+        fake_target: Unused. With flipped labels it affects only the real term, which is constant with respect to G.
+        weights: Weight per example, as in TF-GAN. A scalar, or an array that matches the leading axes of the logits.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: an empty batch, a target or weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The batch is empty, or the target or the weights do not fit the logits.
 
     References:
         Mao et al., "Least Squares Generative Adversarial Networks", 2017, equation 2.
@@ -216,25 +222,25 @@ def least_squares_generator_loss(
 
 
 def wasserstein_discriminator_loss(real_logits: Array, fake_logits: Array, *, weights: Weights = None) -> Array:
-    """Wasserstein loss of the critic: D(G(z)) - D(x), the negated estimate of the distance.
+    """Wasserstein loss of the critic: D(G(z)) - D(x), the negated estimate of the Wasserstein-1 distance.
 
-    Means something only while the critic is Lipschitz: clip its weights, penalise its gradient, or normalise it.
-    A watcher of training wants the negative of it: the estimated Wasserstein-1 distance times the Lipschitz constant.
+    It requires a Lipschitz critic, so clip the critic's weights, penalise its gradient, or normalise its weights. To monitor
+    training, log the negative of this loss. It estimates the Wasserstein-1 distance times the Lipschitz constant.
 
     Args:
-        real_logits: D(x), float, any shape.
+        real_logits: D(x). Float, any shape.
         fake_logits: D(G(z)), same shape.
-        weights: factors per example; a tuple weighs `(real, fake)` apart.
+        weights: Weight per example, or a tuple `(real_weights, fake_weights)`.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: shapes that differ, an empty batch, weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, or the weights do not fit the logits.
 
     References:
-        Arjovsky et al., "Wasserstein GAN", 2017, algorithm 1 (which ascends the negative of this).
+        Arjovsky et al., "Wasserstein GAN", 2017, algorithm 1 (which ascends the negative of this loss).
     """
     real_logits, fake_logits = check_logits(real_logits=real_logits, fake_logits=fake_logits)
     return weigh_pair(-real_logits, fake_logits, weights)
@@ -244,16 +250,16 @@ def wasserstein_generator_loss(fake_logits: Array, real_logits: Array | None = N
     """Wasserstein loss of the generator: -D(G(z)).
 
     Args:
-        fake_logits: D(G(z)), float, any shape.
-        real_logits: unused; the same call serves relativistic losses.
-        weights: a factor per example, as in TF-GAN; a scalar or an array matching the leading axes.
+        fake_logits: D(G(z)). Float, any shape.
+        real_logits: Unused. It exists so that all generator losses share one signature.
+        weights: Weight per example, as in TF-GAN. A scalar, or an array that matches the leading axes of the logits.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: an empty batch, weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The batch is empty, or the weights do not fit the logits.
 
     References:
         Arjovsky et al., "Wasserstein GAN", 2017, algorithm 1.
@@ -265,44 +271,45 @@ def wasserstein_generator_loss(fake_logits: Array, real_logits: Array | None = N
 def hinge_discriminator_loss(real_logits: Array, fake_logits: Array, *, weights: Weights = None) -> Array:
     """Hinge loss of the discriminator: max(0, 1 - D(x)) + max(0, 1 + D(G(z))).
 
-    Flat, with zero gradient, wherever a real logit is above 1 and its fake logit below -1; inside the margin it
-    is the Wasserstein loss plus 2. At the kink itself the derivative is taken as 0.
+    The real term has zero gradient if the real logit is at least 1. The fake term has zero gradient if the fake logit is at
+    most -1. If both logits are inside the margin, the loss is the Wasserstein loss plus 2.
 
     Args:
-        real_logits: D(x), float, any shape; a patch map is as good as a vector.
+        real_logits: D(x). Float, any shape, for example a vector or a patch map.
         fake_logits: D(G(z)), same shape.
-        weights: factors per example; a tuple weighs `(real, fake)` apart.
+        weights: Weight per example, or a tuple `(real_weights, fake_weights)`.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: shapes that differ, an empty batch, weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, or the weights do not fit the logits.
 
     References:
-        Lim and Ye, "Geometric GAN", 2017; used by SAGAN (Zhang 2018) and BigGAN (Brock 2019).
+        Lim and Ye, "Geometric GAN", 2017. SAGAN (Zhang 2018) and BigGAN (Brock 2019) use this loss.
     """
     real_logits, fake_logits = check_logits(real_logits=real_logits, fake_logits=fake_logits)
     return weigh_pair(jax.nn.relu(1 - real_logits), jax.nn.relu(1 + fake_logits), weights)
 
 
 def hinge_generator_loss(fake_logits: Array, real_logits: Array | None = None, *, weights: ArrayLike | None = None) -> Array:
-    """Loss of the generator in the hinge game: -D(G(z)); the margin is the discriminator's alone.
+    """Generator loss that is paired with the hinge loss of the discriminator: -D(G(z)), without a margin.
 
     Args:
-        fake_logits: D(G(z)), float, any shape.
-        real_logits: unused; the same call serves relativistic losses.
-        weights: a factor per example, as in TF-GAN; a scalar or an array matching the leading axes.
+        fake_logits: D(G(z)). Float, any shape.
+        real_logits: Unused. It exists so that all generator losses share one signature.
+        weights: Weight per example, as in TF-GAN. A scalar, or an array that matches the leading axes of the logits.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: an empty batch, weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The batch is empty, or the weights do not fit the logits.
 
     References:
-        Lim and Ye, "Geometric GAN", 2017, equation 8; SAGAN (Zhang 2018), equation 4.
+        Lim and Ye, "Geometric GAN", 2017, equation 8.
+        Zhang et al., SAGAN, 2018, equation 4.
     """
     return wasserstein_generator_loss(fake_logits, weights=weights)

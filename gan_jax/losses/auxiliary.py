@@ -1,4 +1,4 @@
-"""Losses beside the adversarial one that read the discriminator: its classifier and its features."""
+"""Auxiliary losses computed from the discriminator's class logits and features."""
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +13,23 @@ from gan_jax.typing import Array, PyTree
 def auxiliary_classifier_loss(logits: Array, labels: Array, *, label_smoothing: float = 0.0, weights: ArrayLike | None = None) -> Array:
     """Cross-entropy of the discriminator's classifier: -log softmax(logits)[label].
 
-    In AC-GAN both players minimise it, D on reals and fakes, G on fakes; StudioGAN's D takes reals alone.
-    With smoothing s the target is (1 - s) one_hot(label) + s / classes.
+    In AC-GAN both players minimise it. D uses reals and fakes, and G uses fakes. In StudioGAN D uses only reals.
+    With label smoothing s the target is (1 - s) one_hot(label) + s / classes.
 
     Args:
-        logits: class logits, float [batch, classes].
-        labels: int [batch], in [0, classes).
-        label_smoothing: s in [0, 1].
-        weights: a factor per example; 0 leaves an example out, whatever its label: -1 for those without one.
+        logits: Class logits, float [batch, classes].
+        labels: Class labels, int [batch], in [0, classes).
+        label_smoothing: Label smoothing s, in [0, 1].
+        weights: Weight per example. Weight 0 excludes an example whatever its label, for example unlabelled ones (-1).
 
     Returns:
-        One value per example, [batch], float32 or wider. NaN where a label is not in [0, classes), unless its weight is 0: a
-        silent clip to the last class would train on wrong labels. Labels are data, so no error can be raised under `jit`.
+        One value per example, [batch], float32 or wider. The value is NaN if a label is outside [0, classes) and its weight
+        is not 0. Labels are data, so no error can be raised under `jit`, and clipping the label to the last class would
+        silently train on wrong labels.
 
     Raises:
-        TypeError: logits that are not floating point, labels that are not integers.
-        ValueError: other ranks, different batch sizes, an empty batch, smoothing outside [0, 1].
+        TypeError: The logits are not floating point, or the labels are not integers.
+        ValueError: The ranks are wrong, the batch sizes differ, the batch is empty, or the smoothing is outside [0, 1].
 
     References:
         Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs", 2016.
@@ -48,32 +49,34 @@ def auxiliary_classifier_loss(logits: Array, labels: Array, *, label_smoothing: 
     known = (labels >= 0) & (labels < logits.shape[1])
     values = jnp.where(known, values, jnp.nan)
     if weights is not None:
-        # NaN times 0 is NaN.
+        # Select with `where`, because NaN times 0 is NaN.
         values = jnp.where(per_example("weights", weights, values) == 0, 0.0, values)
     return weigh(values, weights)
 
 
 def feature_matching_loss(real_features: PyTree, fake_features: PyTree, *, axis_name: str | tuple[str, ...] | None = None) -> Array:
-    """Squared distance between the mean features of reals and of fakes: || E f(x) - E f(G(z)) ||^2.
+    """Squared distance between the mean features of reals and fakes: || E f(x) - E f(G(z)) ||^2.
 
-    E is the mean over the batch, the norm runs over all other axes, and several feature maps add up. The only
-    loss of this package with one value for the whole batch: a mean over the batch has no value per example.
-    The generator minimises it in place of, or beside, its adversarial loss.
+    E is the mean over the batch. The norm covers all other axes, and the values of several feature maps are summed. The
+    generator minimises this loss instead of its adversarial loss, or in addition to it.
 
-    Conventions: the sum over features is the paper's norm; many codebases take a mean (`mse_loss`), smaller by the
-    number of features. pix2pixHD's loss of this name compares example by example, with L1: see `l1_loss`.
+    The result is one value for the whole batch, because a batch mean has no value per example. All other losses of this
+    package return one value per logit or per example.
+
+    The sum over features is the paper's norm. Many codebases use a mean (`mse_loss`), which is smaller by the number of
+    features. The loss of the same name in pix2pixHD compares example by example with L1. Use `l1_loss` for that.
 
     Args:
-        real_features: float [batch, ...], or a pytree of such, e.g. `DiscriminatorOutput.features`.
-        fake_features: the same structure and shapes; only the batch sizes may differ.
-        axis_name: mapped axes to average the features over as well, inside `shard_map`, `pmap` or `vmap`.
+        real_features: Features of reals, float [batch, ...], or a pytree of such, e.g. `DiscriminatorOutput.features`.
+        fake_features: Features of fakes with the same structure and shapes. Only the batch sizes may differ.
+        axis_name: Mapped axes over which the features are also averaged, inside `shard_map`, `pmap` or `vmap`.
 
     Returns:
         One value, [], float32 or wider.
 
     Raises:
-        TypeError: features that are not floating point.
-        ValueError: structures or shapes that differ, no features, an empty batch.
+        TypeError: The features are not floating point.
+        ValueError: The structures or shapes differ, there are no features, or the batch is empty.
 
     References:
         Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.1.

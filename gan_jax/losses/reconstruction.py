@@ -1,7 +1,7 @@
-"""Losses of images against images, and of latents against their prior: pixels, features, style, smoothness, KL.
+"""Losses that compare images with target images or regularise them, and the KL divergence of latents from their prior.
 
-Each returns one value per example. "Real" is the target, "fake" what the generator made of it. A feature extractor is the
-caller's: apply it to both and pass the activations; gradients flow into whichever side needs them.
+Each loss returns one value per example. "Real" arguments are the targets, and "fake" arguments are made by the generator.
+The caller applies the feature extractor to both and passes the activations. Gradients flow to both arguments.
 """
 
 import jax
@@ -24,20 +24,20 @@ def _example_mean(values: Array) -> Array:
 
 
 def l1_loss(real_images: Array, fake_images: Array) -> Array:
-    """Mean absolute difference per example: mean |x - y| over all axes but the batch.
+    """Mean absolute difference per example: mean |x - y| over all axes except the batch axis.
 
-    Its derivative at x = y is taken as 0. pix2pix weighs it by 100 against the adversarial loss.
+    The derivative at x = y is 0. pix2pix gives this loss the weight 100 relative to the adversarial loss.
 
     Args:
-        real_images: targets, float [batch, ...].
-        fake_images: what the generator made, same shape.
+        real_images: Target images, float [batch, ...].
+        fake_images: Generated images, same shape.
 
     Returns:
         [batch], float32 or wider, in the units of the images.
 
     Raises:
-        TypeError: images that are not floating point.
-        ValueError: shapes that differ, an empty batch, no batch axis.
+        TypeError: The images are not floating point.
+        ValueError: The shapes differ, the batch is empty, or there is no batch axis.
 
     References:
         Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017, equation 3.
@@ -47,20 +47,20 @@ def l1_loss(real_images: Array, fake_images: Array) -> Array:
 
 
 def l2_loss(real_images: Array, fake_images: Array) -> Array:
-    """Mean squared difference per example: mean (x - y)^2 over all axes but the batch; no factor 1/2.
+    """Mean squared difference per example: mean (x - y)^2 over all axes except the batch axis, without a factor 1/2.
 
-    `optax.l2_loss` carries the factor 1/2 and does not reduce.
+    `optax.l2_loss` has the factor 1/2 and does not reduce.
 
     Args:
-        real_images: targets, float [batch, ...].
-        fake_images: what the generator made, same shape.
+        real_images: Target images, float [batch, ...].
+        fake_images: Generated images, same shape.
 
     Returns:
         [batch], float32 or wider, in squared units of the images.
 
     Raises:
-        TypeError: images that are not floating point.
-        ValueError: shapes that differ, an empty batch, no batch axis.
+        TypeError: The images are not floating point.
+        ValueError: The shapes differ, the batch is empty, or there is no batch axis.
 
     References:
         Pathak et al., "Context Encoders: Feature Learning by Inpainting", 2016, equation 1.
@@ -72,18 +72,18 @@ def l2_loss(real_images: Array, fake_images: Array) -> Array:
 def total_variation_loss(images: Array) -> Array:
     """Anisotropic total variation: sum |x[i+1, j] - x[i, j]| + sum |x[i, j+1] - x[i, j]|, over pixels and channels.
 
-    Conventions: a sum over pixels with absolute differences, as `tf.image.total_variation` and Kornia; several
-    style-transfer codebases square the differences, or divide by the number of pixels.
+    The loss sums absolute differences over pixels, like `tf.image.total_variation` and Kornia. Several style-transfer
+    codebases square the differences or divide by the number of pixels.
 
     Args:
-        images: float [batch, height, width, channels].
+        images: Float [batch, height, width, channels].
 
     Returns:
-        [batch], float32 or wider; 0 for constant images.
+        [batch], float32 or wider. The value is 0 for constant images.
 
     Raises:
-        TypeError: images that are not floating point.
-        ValueError: not four axes, an empty batch.
+        TypeError: The images are not floating point.
+        ValueError: The images do not have four axes, or the batch is empty.
 
     References:
         Rudin et al., "Nonlinear total variation based noise removal algorithms", 1992.
@@ -97,19 +97,19 @@ def total_variation_loss(images: Array) -> Array:
 
 
 def gram_matrix(features: Array) -> Array:
-    """Correlations of channels over all positions: G[c, d] = sum_hw F[h, w, c] F[h, w, d] / (height width channels).
+    """Gram matrix of the channels: G[c, d] = sum_hw F[h, w, c] F[h, w, d] / (height width channels).
 
-    Conventions: the divisor is Johnson's; Gatys et al. (2015) do not divide here.
+    The divisor is that of Johnson et al. Gatys et al. (2015) do not divide at this point.
 
     Args:
-        features: float [batch, height, width, channels].
+        features: Float [batch, height, width, channels].
 
     Returns:
-        [batch, channels, channels], float32 or wider; symmetric, positive semi-definite.
+        [batch, channels, channels], float32 or wider. Each matrix is symmetric and positive semi-definite.
 
     Raises:
-        TypeError: features that are not floating point.
-        ValueError: not four axes, an empty batch.
+        TypeError: The features are not floating point.
+        ValueError: The features do not have four axes, or the batch is empty.
 
     References:
         Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", 2016, equation 3.
@@ -123,7 +123,7 @@ def gram_matrix(features: Array) -> Array:
 
 
 def _same_maps(real_features: PyTree, fake_features: PyTree, layer_weights: PyTree | None) -> list[tuple[Array, Array, float]]:
-    """Returns `(real, fake, weight)` for every feature map of two trees of one structure and one shape each."""
+    """Returns `(real, fake, weight)` for each feature map. Both trees must have the same structure and the same shapes."""
     pairs = paired_leaves(real_features, fake_features)
     for name, real, fake in pairs:
         check_same_shape(**{f"real_features{name}": real, f"fake_features{name}": fake})
@@ -136,22 +136,22 @@ def _same_maps(real_features: PyTree, fake_features: PyTree, layer_weights: PyTr
 
 
 def perceptual_loss(real_features: PyTree, fake_features: PyTree, *, layer_weights: PyTree | None = None) -> Array:
-    """Feature reconstruction: sum over layers of || F(x) - F(y) ||^2 / (height width channels), per example.
+    """Feature reconstruction loss: sum over layers of || F(x) - F(y) ||^2 / (height width channels), per example.
 
-    With activations of VGG it is Johnson's loss; with activations of the discriminator it is the learned
-    similarity of VAE-GAN (Larsen's is half the unnormalised square).
+    With VGG activations this is the loss of Johnson et al. With activations of the discriminator it is the learned similarity
+    of VAE-GAN, except that Larsen et al. use half the unnormalised square.
 
     Args:
-        real_features: activations of the targets, float [batch, ...], or a pytree of such, one leaf per layer.
-        fake_features: activations of what the generator made, the same structure and shapes.
-        layer_weights: one number per layer, in the features' structure; 1 by default.
+        real_features: Activations of the targets, float [batch, ...], or a pytree of such, one leaf per layer.
+        fake_features: Activations of the generated images, with the same structure and shapes.
+        layer_weights: One number per layer, in the structure of the features. The default is 1 for every layer.
 
     Returns:
         [batch], float32 or wider.
 
     Raises:
-        TypeError: features that are not floating point.
-        ValueError: structures or shapes that differ, no features, an empty batch.
+        TypeError: The features are not floating point.
+        ValueError: The structures or shapes differ, there are no features, or the batch is empty.
 
     References:
         Johnson et al., "Perceptual Losses for Real-Time Style Transfer and Super-Resolution", 2016, equation 2.
@@ -162,23 +162,22 @@ def perceptual_loss(real_features: PyTree, fake_features: PyTree, *, layer_weigh
 
 
 def style_loss(real_features: PyTree, fake_features: PyTree, *, layer_weights: PyTree | None = None) -> Array:
-    """Style reconstruction: sum over layers of the squared Frobenius distance of Gram matrices, per example.
+    """Style reconstruction loss: sum over layers of || G(F(x)) - G(F(y)) ||_F^2, per example, with G from `gram_matrix`.
 
-    || G(F(x)) - G(F(y)) ||_F^2 with Johnson's Gram matrix. It knows which channels fire together, not where.
-    Heights and widths of the two sides may differ; many codebases take the mean over the matrix, smaller by
-    channels squared.
+    It measures which channels are active together and ignores where. The heights and widths of the two sides may differ.
+    Many codebases use the mean over the matrix, which is smaller by the squared number of channels.
 
     Args:
-        real_features: activations of the style targets, float [batch, height, width, channels], or a pytree of such.
-        fake_features: activations of what the generator made, the same structure, batch and channels.
-        layer_weights: one number per layer, in the features' structure; 1 by default.
+        real_features: Activations of the style targets, float [batch, height, width, channels], or a pytree of such.
+        fake_features: Activations of the generated images, with the same structure, batch size and channels.
+        layer_weights: One number per layer, in the structure of the features. The default is 1 for every layer.
 
     Returns:
         [batch], float32 or wider.
 
     Raises:
-        TypeError: features that are not floating point.
-        ValueError: structures, batches or channels that differ, no features, an empty batch.
+        TypeError: The features are not floating point.
+        ValueError: The structures, batch sizes or channels differ, there are no features, or the batch is empty.
 
     References:
         Gatys et al., "A Neural Algorithm of Artistic Style", 2015.
@@ -193,27 +192,27 @@ def style_loss(real_features: PyTree, fake_features: PyTree, *, layer_weights: P
 
 
 def kl_divergence(mean: Array, log_variance: Array) -> Array:
-    """Divergence of a diagonal Gaussian from the standard normal: KL(N(m, v) || N(0, 1)), in nats.
+    """KL divergence of a diagonal Gaussian from the standard normal distribution: KL(N(m, v) || N(0, 1)), in nats.
 
-    (1/2) sum (m^2 + v - 1 - log v) over all axes but the batch, v = exp(log_variance). The prior term of a VAE,
-    and of VAE-GAN and KL + GAN hybrids.
+    The value is (1/2) sum (m^2 + v - 1 - log v) over all axes except the batch axis, with v = exp(log_variance). It is the
+    prior term of a VAE, of VAE-GAN, and of hybrids of KL and adversarial losses.
 
     Args:
-        mean: float [batch, ...].
-        log_variance: natural logarithm of the variance, same shape. (A logarithm of the deviation is half of it.)
+        mean: Mean m, float [batch, ...].
+        log_variance: Natural logarithm of the variance, same shape. It is twice the logarithm of the standard deviation.
 
     Returns:
-        [batch], float32 or wider; 0 only where mean and log variance are 0.
+        [batch], float32 or wider. The value is 0 only if mean and log variance are 0.
 
     Raises:
-        TypeError: arguments that are not floating point.
-        ValueError: shapes that differ, an empty batch, no batch axis.
+        TypeError: The arguments are not floating point.
+        ValueError: The shapes differ, the batch is empty, or there is no batch axis.
 
     References:
         Kingma and Welling, "Auto-Encoding Variational Bayes", 2014, appendix B.
         Larsen et al., "Autoencoding beyond pixels using a learned similarity metric", 2016.
     """
     mean, log_variance = _check_batches(mean=mean, log_variance=log_variance)
-    # expm1 keeps the digits of v - 1 - log v near v = 1, where plain exp would cancel.
+    # expm1 keeps v - 1 - log v accurate near v = 1, where the difference of plain exp and 1 would lose digits.
     values = mean**2 + jnp.expm1(log_variance) - log_variance
     return 0.5 * jnp.sum(values, axis=tuple(range(1, values.ndim)))

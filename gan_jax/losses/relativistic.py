@@ -1,9 +1,11 @@
-"""Relativistic adversarial losses: how much more real than a fake does a real look, and the other way round.
+"""Relativistic adversarial losses: they compare the logit of a real with the logit of a fake.
 
-`relativistic_*` pairs each real with one fake (RpGAN); `relativistic_average_*` compares each with the mean of the
-other kind (RaGAN). Both players' losses read both kinds of logits, and adding a constant to all logits changes nothing.
-Under data parallelism by `shard_map` or `pmap`, `axis_name` averages over all devices; under `jit` with sharded
-arrays the mean is global already.
+`relativistic_*` compares each real with one fake (RpGAN). `relativistic_average_*` compares each example with the mean
+logit of the other kind (RaGAN). The losses of D and of G both need the logits of reals and fakes. Adding a constant to all
+logits leaves the losses unchanged.
+
+Inside `shard_map` or `pmap`, pass `axis_name` to average over all devices. Under `jit` with sharded arrays the mean is
+already global.
 """
 
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from gan_jax.typing import Array
 
 Base = Literal["logistic", "least_squares", "hinge"]
 
-# What a real should say, as a function of the relativistic logit y; what a fake should say is the same function of -y.
+# The loss f(y) of a real example as a function of its relativistic logit y. A fake example has the loss f(-y).
 _BASES: dict[str, Callable[[Array], Array]] = {
     "logistic": lambda y: softplus(-y),
     "least_squares": lambda y: 0.5 * (y - 1) ** 2,
@@ -48,21 +50,21 @@ def relativistic_discriminator_loss(
 ) -> Array:
     """Paired relativistic loss of the discriminator: f(D(x) - D(G(z))), with f(y) = log(1 + exp(-y)).
 
-    Each real is compared with the fake at its place in the batch. Other bases: least squares f(y) = (y - 1)^2 / 2,
-    hinge f(y) = max(0, 1 - y).
+    Each real is compared with the fake at the same position of the batch. The base "least_squares" uses
+    f(y) = (y - 1)^2 / 2, and "hinge" uses f(y) = max(0, 1 - y).
 
     Args:
-        real_logits: D(x), float, any shape; a patch map is as good as a vector.
+        real_logits: D(x). Float, any shape, for example a vector or a patch map.
         fake_logits: D(G(z)), same shape.
         base: "logistic" (RpGAN, R3GAN), "least_squares" or "hinge".
-        weights: a factor per pair, a scalar or an array matching the leading axes.
+        weights: Weight per pair. A scalar, or an array that matches the leading axes of the logits.
 
     Returns:
         One value per pair, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: shapes that differ, an empty batch, an unknown base, weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, the base is unknown, or the weights do not fit the logits.
 
     References:
         Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN", 2018.
@@ -75,20 +77,21 @@ def relativistic_discriminator_loss(
 def relativistic_generator_loss(
     fake_logits: Array, real_logits: Array | None = None, *, base: Base = "logistic", weights: ArrayLike | None = None
 ) -> Array:
-    """Paired relativistic loss of the generator: f(D(G(z)) - D(x)), the discriminator's with the two exchanged.
+    """Paired relativistic loss of the generator: f(D(G(z)) - D(x)), the discriminator loss with real and fake exchanged.
 
     Args:
-        fake_logits: D(G(z)), float, any shape.
-        real_logits: D(x), same shape; needed in spite of its default, which the common signature asks for.
-        base: "logistic" (RpGAN, R3GAN), "least_squares" or "hinge".
-        weights: a factor per pair, a scalar or an array matching the leading axes.
+        fake_logits: D(G(z)). Float, any shape.
+        real_logits: D(x), same shape. Required: the default None exists so that all generator losses share one signature.
+        base: "logistic" (RpGAN, R3GAN), "least_squares" or "hinge". See `relativistic_discriminator_loss` for f.
+        weights: Weight per pair. A scalar, or an array that matches the leading axes of the logits.
 
     Returns:
         One value per pair, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: no real_logits, shapes that differ, an empty batch, an unknown base, weights that do not fit.
+        TypeError: The logits are not floating point.
+        ValueError: `real_logits` is missing, the shapes differ, the batch is empty, the base is unknown, or the weights do
+            not fit the logits.
 
     References:
         Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN", 2018.
@@ -107,26 +110,26 @@ def relativistic_average_discriminator_loss(
 ) -> Array:
     """Relativistic average loss of the discriminator: f(D(x) - E D(G(z))) + f(E D(x) - D(G(z))).
 
-    f(y) is log(1 + exp(-y)) for "logistic" (RaSGAN), (y - 1)^2 / 2 for "least_squares" (RaLSGAN) and
-    max(0, 1 - y) for "hinge" (RaHinge). E is the mean over the batch, and over the patches of a patch map, each
-    of which counts as an example; gradients flow through it. Examples therefore influence each other's value.
+    f(y) is log(1 + exp(-y)) for "logistic" (RaSGAN), (y - 1)^2 / 2 for "least_squares" (RaLSGAN) and max(0, 1 - y) for
+    "hinge" (RaHinge). E is the mean over the batch. For a patch map it is also the mean over the patches, each of which counts
+    as an example. Gradients flow through the mean, so the value of an example depends on the others.
 
-    Conventions: the paper's two terms are added, as here; the author's code halves the sum. The factor 1/2 of
-    "least_squares" is this library's, as in `least_squares_discriminator_loss`; the paper's RaLSGAN has none.
+    The two terms are added, as in the paper, while the author's code halves the sum. The factor 1/2 of "least_squares" agrees
+    with `least_squares_discriminator_loss`, while the paper's RaLSGAN omits it.
 
     Args:
-        real_logits: D(x), float, any shape.
+        real_logits: D(x). Float, any shape.
         fake_logits: D(G(z)), same shape.
         base: "logistic", "least_squares" or "hinge".
-        weights: factors per example; a tuple weighs `(real, fake)` apart. The means stay unweighted.
-        axis_name: mapped axes to average over as well, inside `shard_map`, `pmap` or `vmap`.
+        weights: Weight per example, or a tuple `(real_weights, fake_weights)`. The means are unweighted.
+        axis_name: Mapped axes over which the mean is also taken, inside `shard_map`, `pmap` or `vmap`.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: shapes that differ, an empty batch, an unknown base, weights that do not fit the logits.
+        TypeError: The logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, the base is unknown, or the weights do not fit the logits.
 
     References:
         Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN", 2018.
@@ -147,21 +150,23 @@ def relativistic_average_generator_loss(
 ) -> Array:
     """Relativistic average loss of the generator: f(D(G(z)) - E D(x)) + f(E D(G(z)) - D(x)).
 
-    The discriminator's loss with real and fake exchanged; see there for f, E and the conventions.
+    This is the discriminator loss with real and fake exchanged. `relativistic_average_discriminator_loss` defines f and E
+    and lists how the paper differs.
 
     Args:
-        fake_logits: D(G(z)), float, any shape.
-        real_logits: D(x), same shape; needed in spite of its default, which the common signature asks for.
+        fake_logits: D(G(z)). Float, any shape.
+        real_logits: D(x), same shape. Required: the default None exists so that all generator losses share one signature.
         base: "logistic", "least_squares" or "hinge".
-        weights: factors per example; a tuple weighs `(real, fake)` apart. The means stay unweighted.
-        axis_name: mapped axes to average over as well, inside `shard_map`, `pmap` or `vmap`.
+        weights: Weight per example, or a tuple `(real_weights, fake_weights)`. The means are unweighted.
+        axis_name: Mapped axes over which the mean is also taken, inside `shard_map`, `pmap` or `vmap`.
 
     Returns:
         One value per logit, same shape, float32 or wider.
 
     Raises:
-        TypeError: logits that are not floating point.
-        ValueError: no real_logits, shapes that differ, an empty batch, an unknown base, weights that do not fit.
+        TypeError: The logits are not floating point.
+        ValueError: `real_logits` is missing, the shapes differ, the batch is empty, the base is unknown, or the weights do
+            not fit the logits.
 
     References:
         Jolicoeur-Martineau, "The relativistic discriminator: a key element missing from standard GAN", 2018.

@@ -1,6 +1,6 @@
-"""Targets of the discriminator that are not plain 1 and 0: soft labels, one-sided smoothing, flipped labels.
+"""Soft and flipped labels: targets of the discriminator other than 1 and 0.
 
-They feed `real_target` and `fake_target` of the cross-entropy and least-squares losses.
+Pass them as `real_target` and `fake_target` to the cross-entropy and least-squares losses.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ from gan_jax.typing import Array
 
 
 def soft_targets(rng: Array, shape: Sequence[int], low: float, high: float, *, dtype: DTypeLike = jnp.float32) -> Array:
-    """Draws targets uniformly from [low, high): t ~ U(low, high), one per example.
+    """Samples one target per example uniformly: t ~ U[low, high).
 
-    Soft labels draw reals from [0.7, 1.2] and fakes from [0.0, 0.3]; one-sided smoothing draws reals from
-    [0.9, 1.1] (or takes the constant 0.9) and leaves the fakes at 0. A constant is `low == high`.
+    For soft labels use [0.7, 1.2] for reals and [0.0, 0.3] for fakes. For one-sided smoothing use [0.9, 1.1] or the constant
+    0.9 for reals, and 0 for fakes. Set `low == high` for a constant.
 
     Args:
-        rng: key.
-        shape: shape of the result, usually `(batch,)`, or the logits' shape for a draw per patch.
-        low: lower end, included.
-        high: upper end, not included.
-        dtype: floating-point type of the result.
+        rng: JAX random key.
+        shape: Shape of the result. Usually `(batch,)`, or the shape of the logits for one target per patch.
+        low: Lower end, included.
+        high: Upper end, excluded.
+        dtype: Floating-point type of the result.
 
     Returns:
-        Targets, `shape`, `dtype`.
+        Targets with the given shape and dtype.
 
     Raises:
-        ValueError: low above high.
+        ValueError: `low` is above `high`.
 
     References:
         Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.4 (a constant, one-sided).
-        Chintala et al., "How to Train a GAN?", NIPS 2016 workshop talk, trick 6 (drawn at random).
+        Chintala et al., "How to Train a GAN?", NIPS 2016 workshop talk, trick 6 (sampled at random).
     """
     if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
         raise ValueError(f"low must not be above high; got low={low} and high={high}")
@@ -46,23 +46,23 @@ def flip_targets(
 ) -> tuple[Array, Array]:
     """Labels each real as fake, and each fake as real, with a small probability: (r, f) -> (f, r).
 
-    Every example has a draw of its own, reals and fakes independently: example i's real target becomes
-    `fake_target[i]` with `probability`, and its fake target becomes `real_target[i]` with `probability`.
-    With probability 1 the two are exchanged; with 0 they come back unchanged.
+    The real target of example i becomes `fake_target[i]` with `probability`, and its fake target becomes `real_target[i]`
+    with `probability`. Flips are sampled independently for each example, and independently for reals and fakes. With
+    probability 1 the targets are exchanged, and with 0 they are unchanged.
 
     Args:
-        rng: key.
-        real_target: targets of the reals, a scalar or `[batch]`.
-        fake_target: targets of the fakes, likewise.
-        probability: of a flip, in [0, 1].
-        shape: shape to draw for, needed to give scalars a draw per example: `(batch,)`.
-            By default the targets' common shape, so that two scalars flip together for the whole batch.
+        rng: JAX random key.
+        real_target: Targets of the reals, a scalar or `[batch]`.
+        fake_target: Targets of the fakes, a scalar or `[batch]`.
+        probability: Probability of a flip, in [0, 1].
+        shape: Shape of the result. Pass `(batch,)` to flip scalar targets separately for each example. The default is the
+            common shape of the targets. Two scalars then have one flip each for the whole batch.
 
     Returns:
-        `(real_target, fake_target)`, floating point, both of `shape`.
+        `(real_target, fake_target)`, floating point, both with the given shape.
 
     Raises:
-        ValueError: probability outside [0, 1]; targets that do not broadcast to `shape`.
+        ValueError: The probability is outside [0, 1], or the targets do not broadcast to `shape`.
 
     References:
         Chintala et al., "How to Train a GAN?", NIPS 2016 workshop talk, trick 6.

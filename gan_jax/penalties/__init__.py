@@ -1,8 +1,14 @@
-"""Penalties: of gradients, of weights, of consistency. Pure functions of a `critic`, one value per example; of weights, one per tree.
+"""Penalties on gradients, weights and consistency, as pure functions.
 
-`PENALTIES[name]` gives every penalty of D on a pair of batches the one form `(critic, real, fake, rng)`. Those that need more than that
-are functions only: `lecam_penalty` (carried anchors), `latent_consistency_penalty` (fakes of perturbed latents), the
-penalties of weights, `top_k_weights`.
+Penalties on a `critic` return one value per example. Penalties on weights return one value per parameter tree.
+
+`PENALTIES[name]` gives every penalty of D on a batch of reals and a batch of fakes the same signature
+`(critic, real, fake, rng)`. The following need other arguments and are available as functions only:
+
+- `lecam_penalty` (needs the anchors in its state)
+- `latent_consistency_penalty` (needs fakes of perturbed latents)
+- the penalties on weights
+- `top_k_weights`
 """
 
 from gan_jax.penalties.consistency import (

@@ -1,4 +1,4 @@
-"""Penalties on how much the critic's answer changes: under augmentation (CR, bCR), under latent noise (zCR), over time (LeCam)."""
+"""Penalties on changes of D's logits: under augmentation (CR, bCR), under latent noise (zCR), and over time (LeCam)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,23 +11,23 @@ from gan_jax.typing import Array, DiscriminatorOutput
 
 
 def consistency_penalty(critic: Callable[[Array], Any], images: Array, augmented: Array) -> Array:
-    """Consistency regularisation, CR: the squared distance |D(x) - D(T(x))|^2 between the logits of an image and of its augmented copy.
+    """Consistency regularisation (CR): |D(x) - D(T(x))|^2, the squared distance between logits of an image and its augmented copy.
 
-    Both branches carry gradient. The paper applies it to real images, on the last layer, with weight 10. T must keep what makes an
-    image real: flips and small shifts, see `random_flip_shift`.
+    Both terms carry gradient. The paper applies the penalty to the logits of real images, with weight 10. The augmentation T
+    must keep images realistic, so use flips and small shifts (see `random_flip_shift`).
 
     Args:
-        critic: maps inputs to logits: [batch], a patch map (summed over each example), or a tuple of such. It is called on each
-            of the two batches by itself, so batch norm does not mix them.
-        images: float [batch, ...].
-        augmented: float, same shape: T(images).
+        critic: Maps inputs to logits [batch], to a patch map (summed over each example), or to a tuple of such. It is called
+            separately on each of the two batches, so batch norm does not mix them.
+        images: Float [batch, ...].
+        augmented: Augmented images T(images), float, same shape.
 
     Returns:
         One value per example, [batch], at least float32.
 
     Raises:
-        ValueError: shapes differ, the batch is empty, or the critic reduces over the batch.
-        TypeError: inputs or logits are not floating point, or the critic returns a `DiscriminatorOutput`.
+        ValueError: The shapes differ, the batch is empty, or the critic reduces over the batch.
+        TypeError: The inputs or logits are not floating point, or the critic returns a `DiscriminatorOutput`.
 
     References:
         Zhang et al., "Consistency Regularization for Generative Adversarial Networks", 2020.
@@ -47,24 +47,24 @@ def balanced_consistency_penalty(
     *,
     fake_weight: float = 1.0,
 ) -> Array:
-    """Balanced consistency regularisation, bCR: |D(x) - D(T(x))|^2 + fake_weight * |D(G(z)) - D(T(G(z)))|^2.
+    """Balanced consistency regularisation (bCR): |D(x) - D(T(x))|^2 + fake_weight * |D(G(z)) - D(T(G(z)))|^2.
 
-    Without the second term the augmentation's artefacts leak into the fakes. The paper's weights are 10 and 10.
+    Without the second term, artefacts of the augmentation appear in the fakes. The paper's weights are 10 and 10.
 
     Args:
-        critic: as in `consistency_penalty`; called four times.
-        real: float [batch, ...].
-        fake: float, same shape; detach it (`stop_gradient`) unless the penalty is to train G as well.
+        critic: As in `consistency_penalty`. It is called four times.
+        real: Real images, float [batch, ...].
+        fake: Fakes, float, same shape. Apply `stop_gradient` to them unless the penalty should also train G.
         augmented_real: T(real), same shape.
         augmented_fake: T(fake), same shape.
-        fake_weight: weight of the second term relative to the first.
+        fake_weight: Weight of the second term relative to the first.
 
     Returns:
         One value per pair of a real and a fake example, [batch], at least float32.
 
     Raises:
-        ValueError: shapes differ, the batch is empty, or the critic reduces over the batch.
-        TypeError: inputs or logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, or the critic reduces over the batch.
+        TypeError: The inputs or logits are not floating point, or the critic returns a `DiscriminatorOutput`.
 
     References:
         Zhao et al., "Improved Consistency Regularization for GANs", 2020, algorithm 1.
@@ -74,12 +74,12 @@ def balanced_consistency_penalty(
 
 
 def perturb_latents(rng: Array, latents: Array, *, std: float = 0.03) -> Array:
-    """Latents with a little noise, T(z) = z + e, e ~ N(0, std^2): the augmentation of zCR.
+    """Adds a small amount of noise to latents: T(z) = z + e, e ~ N(0, std^2). This is the augmentation of zCR.
 
     Args:
-        rng: typed key.
-        latents: float [batch, dim].
-        std: standard deviation of the noise, not negative.
+        rng: Typed JAX random key.
+        latents: Float [batch, dim].
+        std: Standard deviation of the noise, not negative.
 
     Returns:
         Float, same shape and dtype.
@@ -96,19 +96,19 @@ def perturb_latents(rng: Array, latents: Array, *, std: float = 0.03) -> Array:
 
 
 def latent_consistency_penalty(critic: Callable[[Array], Any], fake: Array, perturbed_fake: Array) -> Array:
-    """Latent consistency regularisation, zCR, the discriminator's half: |D(G(z)) - D(G(T(z)))|^2.
+    """Latent consistency regularisation (zCR), discriminator term: |D(G(z)) - D(G(T(z)))|^2.
 
     Args:
-        critic: as in `consistency_penalty`.
-        fake: G(z), float [batch, ...]; detach both (`stop_gradient`), the term is D's.
-        perturbed_fake: G(T(z)), same shape, see `perturb_latents`.
+        critic: As in `consistency_penalty`.
+        fake: G(z), float [batch, ...]. Apply `stop_gradient` to both batches of fakes, because this term trains only D.
+        perturbed_fake: G(T(z)), same shape. See `perturb_latents` for T.
 
     Returns:
-        One value per example, [batch], at least float32. The paper's weight is 5 for DCGAN and SNGAN, 20 for BigGAN.
+        One value per example, [batch], at least float32. The paper's weight is 5 for DCGAN and SNGAN, and 20 for BigGAN.
 
     Raises:
-        ValueError: shapes differ, the batch is empty, or the critic reduces over the batch.
-        TypeError: inputs or logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, or the critic reduces over the batch.
+        TypeError: The inputs or logits are not floating point, or the critic returns a `DiscriminatorOutput`.
 
     References:
         Zhao et al., "Improved Consistency Regularization for GANs", 2020, algorithm 2.
@@ -118,24 +118,25 @@ def latent_consistency_penalty(critic: Callable[[Array], Any], fake: Array, pert
 
 
 def latent_diversity_loss(fake: Array, perturbed_fake: Array) -> Array:
-    """Latent consistency regularisation, zCR, the generator's half: minus the mean squared difference of G(z) and G(T(z)).
+    """Latent consistency regularisation (zCR), generator term: the negative mean squared difference of G(z) and G(T(z)).
 
-    It rewards a generator whose images change with the latents, against the collapse that D's half alone invites.
+    It rewards a generator whose images change with the latents. This counteracts the mode collapse that D's term encourages.
 
     Args:
         fake: G(z), float [batch, ...].
         perturbed_fake: G(T(z)), same shape.
 
     Returns:
-        One value per example, [batch], not positive, at least float32. The paper's weight is 0.5.
+        One value per example, [batch], zero or negative, at least float32. The paper's weight is 0.5.
 
     Raises:
-        ValueError: the shapes differ or the batch is empty.
-        TypeError: not floating point.
+        ValueError: The shapes differ, or the batch is empty.
+        TypeError: The images are not floating point.
 
     References:
-        Zhao et al., "Improved Consistency Regularization for GANs", 2020, algorithm 2. Deviation: the paper writes the squared norm;
-        the mean over an example's elements (as in StudioGAN) does not grow with the resolution. Multiply by their number for the norm.
+        Zhao et al., "Improved Consistency Regularization for GANs", 2020, algorithm 2. Deviation: the paper uses the squared
+        norm. This function uses the mean over an example's elements, as StudioGAN does, so that it does not grow with the
+        resolution. Multiply by the number of elements to get the norm.
     """
     check_same_shape(fake=fake, perturbed_fake=perturbed_fake)
     check_not_empty(fake=fake)
@@ -144,12 +145,12 @@ def latent_diversity_loss(fake: Array, perturbed_fake: Array) -> Array:
 
 
 class LecamState(NamedTuple):
-    """Moving averages of D's answers, biased towards 0 until divided by 1 - decay^count.
+    """Exponential moving averages of D's logits. They start at 0, so divide them by `weight` to remove the bias.
 
     Attributes:
-        real: float32 [], of logits of real images.
-        fake: float32 [], of logits of fakes.
-        weight: float32 [], 1 - decay^count: the share that is not the initial 0.
+        real: Average of D's logits of real images, float32 [].
+        fake: Average of D's logits of fakes, float32 [].
+        weight: 1 - decay^count after `count` updates, float32 []. It is the share of the average that comes from logits.
     """
 
     real: Array
@@ -158,29 +159,31 @@ class LecamState(NamedTuple):
 
 
 def init_lecam() -> LecamState:
-    """State of the LeCam anchors before any logits.
+    """Returns the initial state of the LeCam anchors.
 
     Returns:
-        Zeros.
+        A state of zeros.
     """
     return LecamState(jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
 
 
 def update_lecam(state: LecamState, real_logits: Array, fake_logits: Array, *, decay: float = 0.99) -> LecamState:
-    """Takes the logits of one D step into the LeCam anchors; call it before `lecam_penalty`, once per D step.
+    """Updates the LeCam anchors with the logits of one D step: average <- decay * average + (1 - decay) * mean(logits).
+
+    Call it once per D step, before `lecam_penalty`. Inside `shard_map`, average the returned anchors over the devices.
 
     Args:
-        state: the anchors.
-        real_logits: D(x), float, any shape; not differentiated.
-        fake_logits: D(G(z)), float, any shape; not differentiated.
-        decay: in [0, 1).
+        state: The anchors.
+        real_logits: D(x), float, any shape. Gradients are stopped.
+        fake_logits: D(G(z)), float, any shape. Gradients are stopped.
+        decay: Decay of the moving averages, in [0, 1).
 
     Returns:
-        The new anchors. Inside `shard_map`, average them over the devices.
+        The updated anchors.
 
     Raises:
-        ValueError: `decay` outside [0, 1), or no logits.
-        TypeError: logits are not floating point.
+        ValueError: `decay` is outside [0, 1), or there are no logits.
+        TypeError: The logits are not floating point.
 
     References:
         Tseng et al., "Regularizing Generative Adversarial Networks under Limited Data", 2021.
@@ -198,23 +201,26 @@ def update_lecam(state: LecamState, real_logits: Array, fake_logits: Array, *, d
 
 
 def lecam_penalty(real_logits: Array, fake_logits: Array, state: LecamState, *, one_sided: bool = False) -> Array:
-    """LeCam regularisation: (D(x) - a_F)^2 + (D(G(z)) - a_R)^2, with a_F and a_R the averages of D on fakes and on reals.
+    """LeCam regularisation: (D(x) - a_F)^2 + (D(G(z)) - a_R)^2, where a_F and a_R are moving averages of D on fakes and on reals.
 
-    It keeps D's answers for either kind near its past answers for the other. One-sided: max(0, D(x) - a_F)^2 + max(0, a_R - D(G(z)))^2,
-    free where D already confuses them.
+    It keeps D's logits of reals near its past logits of fakes, and its logits of fakes near its past logits of reals.
+
+    The one-sided form is max(0, D(x) - a_F)^2 + max(0, a_R - D(G(z)))^2. It is zero if D(x) is at most a_F and D(G(z)) is at
+    least a_R.
 
     Args:
         real_logits: D(x), float, any shape.
         fake_logits: D(G(z)), same shape.
-        state: the anchors, from `update_lecam`; constants in the gradient, debiased here.
-        one_sided: the form of the authors' StyleGAN2 code; the default is the paper's equation.
+        state: The anchors from `update_lecam`. They are treated as constants, and this function removes their bias.
+        one_sided: If True, use the form of the authors' StyleGAN2 code. The default is the paper's equation.
 
     Returns:
-        One value per pair of logits, same shape, at least float32. The paper's weights are 0.3 (CIFAR, BigGAN) and 3e-7 (StyleGAN2).
+        One value per pair of logits, same shape, at least float32. The paper's weights are 0.3 (CIFAR, BigGAN) and 3e-7
+        (StyleGAN2).
 
     Raises:
-        ValueError: the shapes differ or are empty.
-        TypeError: logits are not floating point.
+        ValueError: The shapes differ, or there are no logits.
+        TypeError: The logits are not floating point.
 
     References:
         Tseng et al., "Regularizing Generative Adversarial Networks under Limited Data", 2021.
@@ -231,19 +237,22 @@ def lecam_penalty(real_logits: Array, fake_logits: Array, state: LecamState, *, 
 
 
 def random_flip_shift(rng: Array, images: Array, *, max_shift: int | None = None, flip: bool = True) -> Array:
-    """The augmentation of the CR paper: mirror left to right with probability 1/2, and shift by a few whole pixels.
+    """Augmentation of the CR paper: flips an image left to right with probability 1/2, and shifts it by a few whole pixels.
+
+    Each image has its own random flip and shift. The result is differentiable with respect to the images.
 
     Args:
-        rng: typed key.
-        images: float [batch, height, width, channels]; differentiable.
-        max_shift: largest shift in pixels in either direction, by default an eighth of the height; border pixels repeat outwards.
-        flip: whether to mirror; not for digits and letters.
+        rng: Typed JAX random key.
+        images: Float [batch, height, width, channels].
+        max_shift: Largest shift in pixels in each direction. The default is an eighth of the height. Border pixels are
+            repeated outwards.
+        flip: Whether to flip images. Set it to False for digits and letters.
 
     Returns:
-        Float, same shape and dtype; every image has its own flip and shift.
+        Float, same shape and dtype.
 
     Raises:
-        ValueError: not four dimensions, empty, or a negative `max_shift`.
+        ValueError: The images do not have four dimensions, the batch is empty, or `max_shift` is negative.
 
     References:
         Zhang et al., "Consistency Regularization for Generative Adversarial Networks", 2020, section 3.3.
@@ -265,7 +274,7 @@ def random_flip_shift(rng: Array, images: Array, *, max_shift: int | None = None
 
 
 def _squared_distance(first: Any, second: Any, batch: int) -> Array:
-    """Sum over all logits of an example of the squared difference, [batch]."""
+    """Squared difference of two sets of logits, summed over all logits of an example, [batch]."""
     if isinstance(first, DiscriminatorOutput):
         raise TypeError("critic must return logits; got a DiscriminatorOutput: pass `lambda x: discriminator(x).logits`")
     total = jnp.zeros((batch,))

@@ -13,30 +13,30 @@ Critic: TypeAlias = Callable[[Array], Any]
 
 
 def value_and_input_gradient(critic: Critic, inputs: Array) -> tuple[Any, Array]:
-    """The critic's logits and the gradient of each example's logits with respect to that example, in one pass.
+    """Computes the critic's logits, and the gradient of each example's logits with respect to that example, in one pass.
 
-    gradient[i] = d (sum of the logits of example i) / d inputs[i]. The logits are the primal output of the same
-    reverse pass, so a step that needs both D(real) and R1 pays for one forward, not two:
+    gradient[i] = d (sum of the logits of example i) / d inputs[i]. The forward pass is shared, so a train step that needs
+    both D(real) and R1 runs it once:
 
         logits, gradient = value_and_input_gradient(critic, real)
         loss = softplus(-logits).mean() + 0.5 * gamma * squared_norm(gradient).mean()
 
-    Only reverse mode is used, and the result may be differentiated again (reverse over reverse).
+    The function uses reverse mode only, and the result can be differentiated again (reverse over reverse).
 
     Args:
-        critic: maps inputs to logits: [batch], a patch map [batch, h, w], or a tuple of such. A patch map's
-            logits are summed, not averaged, over each example. Labels and parameters are bound in.
-        inputs: float [batch, ...].
+        critic: Maps inputs to logits [batch], to a patch map [batch, h, w], or to a tuple of such. The logits of a patch map
+            are summed, not averaged, over each example. The critic is a closure over its parameters and labels.
+        inputs: Float [batch, ...].
 
     Returns:
-        `(logits, gradient)`: what the critic returned, and the gradient with the shape and dtype of `inputs`.
-        Where the critic couples examples (batch norm, minibatch statistics, packing), row i of the gradient is that
-        of the logits of the *whole* batch with respect to example i: what every implementation that calls
-        autodiff on the sum computes, but no longer a property of D at one point.
+        `(logits, gradient)`: the output of the critic, and the gradient with the shape and dtype of `inputs`. If the critic
+        couples examples (batch norm, minibatch statistics, packing), row i is the gradient of the logits of the *whole* batch
+        with respect to example i. Every implementation that differentiates the sum of the logits computes this. It is then
+        no longer a property of D at one point.
 
     Raises:
         TypeError: `inputs` or the logits are not floating point, or the critic returns a `DiscriminatorOutput`.
-        ValueError: `inputs` are empty, or the critic has reduced its logits over the batch.
+        ValueError: `inputs` are empty, or the critic reduces its logits over the batch.
     """
     check_not_empty(inputs=inputs)
     check_float(inputs=inputs)
@@ -49,7 +49,7 @@ def value_and_input_gradient(critic: Critic, inputs: Array) -> tuple[Any, Array]
         leaves = jax.tree.leaves(logits)
         for leaf in leaves:
             check_float(logits=leaf)
-            # A divisor of the batch is fine: a critic may see packs of several examples (PacGAN).
+            # The number of rows may be a divisor of the batch size, because a critic may receive packs of examples (PacGAN).
             if jnp.ndim(leaf) == 0 or jnp.shape(leaf)[0] == 0 or batch % jnp.shape(leaf)[0]:
                 raise ValueError(
                     f"critic must return one row of logits per example (or per pack of examples), {batch} for inputs of shape "
@@ -57,53 +57,53 @@ def value_and_input_gradient(critic: Critic, inputs: Array) -> tuple[Any, Array]
                 )
         return sum((_at_least_float32(leaf).sum() for leaf in leaves), start=jnp.zeros(())), logits
 
-    # value_and_grad rather than vjp with a cotangent of ones: it also types the cotangent correctly inside shard_map.
+    # Unlike vjp with a cotangent of ones, value_and_grad gives the cotangent the correct type inside shard_map.
     (_, logits), gradient = jax.value_and_grad(total, has_aux=True)(inputs)
     return logits, gradient
 
 
 def squared_norm(gradient: Array) -> Array:
-    """Squared Euclidean norm of each example, sum over all axes but the first of gradient^2, in at least float32.
+    """Squared Euclidean norm of each example: the sum of gradient^2 over all axes except the first, in at least float32.
 
     Args:
-        gradient: float [batch, ...].
+        gradient: Float [batch, ...].
 
     Returns:
-        [batch], float32, or float64 for float64; a bfloat16 sum of thousands of squares would keep two digits.
+        [batch], float32, or float64 for float64. A bfloat16 sum of thousands of squares would keep only two digits.
     """
     flat = _at_least_float32(gradient).reshape(gradient.shape[0], -1)
     return jnp.sum(jnp.square(flat), axis=1)
 
 
 def guarded_norm(gradient: Array) -> Array:
-    """Euclidean norm of each example; its gradient, and every higher derivative, is 0 where the norm is 0.
+    """Euclidean norm of each example. If the norm is 0, its gradient and every higher derivative are 0.
 
     Args:
-        gradient: float [batch, ...].
+        gradient: Float [batch, ...].
 
     Returns:
         [batch], in at least float32.
     """
     square = squared_norm(gradient)
-    # Both branches of a `where` are differentiated: the root must not see the zero at all.
+    # Both branches of a `where` are differentiated, so the square root must not receive the zero.
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
 
 
 def random_interpolates(rng: Array, real: Array, fake: Array) -> Array:
-    """Points drawn uniformly on the segments between paired examples: e real + (1 - e) fake, e ~ U[0, 1).
+    """Samples points uniformly on the segments between paired examples: e real + (1 - e) fake, e ~ U[0, 1).
 
     Args:
-        rng: typed key.
-        real: float [batch, ...].
-        fake: float, same shape; example i is paired with real example i.
+        rng: Typed JAX random key.
+        real: Float [batch, ...].
+        fake: Float, same shape. Example i is paired with real example i.
 
     Returns:
-        Float, same shape; one e per example.
+        Float, same shape. Each example has its own e.
 
     Raises:
-        ValueError: the shapes differ or the batch is empty.
-        TypeError: not floating point.
+        ValueError: The shapes differ, or the batch is empty.
+        TypeError: The inputs are not floating point.
 
     References:
         Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, algorithm 1.
@@ -119,28 +119,30 @@ def random_interpolates(rng: Array, real: Array, fake: Array) -> Array:
 def gradient_penalty(critic: Critic, real: Array, fake: Array, rng: Array, *, target: float = 1.0, one_sided: bool = False) -> Array:
     """Gradient penalty of WGAN-GP, two-sided: (|grad D(x)| - target)^2 at a random point x between real and fake.
 
-    One-sided (WGAN-LP): max(0, |grad D(x)| - target)^2. The paper adds it to the critic's loss with weight 10.
+    The one-sided form (WGAN-LP) is max(0, |grad D(x)| - target)^2. The paper adds the penalty to the critic's loss with
+    weight 10.
 
     Args:
-        critic: maps inputs to logits [batch], a patch map (summed over each example), or a tuple of such. It should
-            not couple examples: the paper replaces batch norm by layer norm for this reason.
-        real: float [batch, ...].
-        fake: float, same shape; detach it (`stop_gradient`) unless the penalty is to train G as well.
-        rng: typed key, for the points.
-        target: the norm aimed at, not negative.
-        one_sided: penalise only norms above the target.
+        critic: Maps inputs to logits [batch], to a patch map (summed over each example), or to a tuple of such. It should not
+            couple examples. The paper replaces batch norm by layer norm for this reason.
+        real: Float [batch, ...].
+        fake: Float, same shape. Apply `stop_gradient` to it unless the penalty should also train G.
+        rng: Typed JAX random key for sampling the points.
+        target: Target of the gradient norm, not negative.
+        one_sided: If True, penalise only norms above the target.
 
     Returns:
-        One value per example, [batch], at least float32. Its gradient is finite, and 0, where grad D(x) = 0.
+        One value per example, [batch], at least float32. If grad D(x) = 0, the gradient of the penalty is 0.
 
     Raises:
-        ValueError: shapes differ, the batch is empty, `target` is negative, or the critic reduces over the batch.
-        TypeError: inputs or logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, `target` is negative, or the critic reduces over the batch.
+        TypeError: The inputs or logits are not floating point, or the critic returns a `DiscriminatorOutput`.
 
     References:
-        Gulrajani et al., "Improved Training of Wasserstein GANs", 2017; one-sided: Petzka et al., "On the
-        regularization of Wasserstein GANs", 2018. Deviation: for zero gradients the papers' norm has no derivative; ours is 0.
-        Many codes add 1e-12 or so under the root instead.
+        Gulrajani et al., "Improved Training of Wasserstein GANs", 2017.
+        Petzka et al., "On the regularization of Wasserstein GANs", 2018 (one-sided).
+        Deviation: at a zero gradient the papers' norm has no derivative. Here the derivative is 0. Many codebases instead add
+        a constant such as 1e-12 under the square root.
     """
     if isinstance(target, int | float) and target < 0:
         raise ValueError(f"target must not be negative; got {target}")
@@ -152,19 +154,21 @@ def gradient_penalty(critic: Critic, real: Array, fake: Array, rng: Array, *, ta
 def r1_penalty(critic: Critic, real: Array) -> Array:
     """R1: the squared norm of the critic's gradient on real data, |grad D(x)|^2.
 
-    Plain, without the paper's factor: Mescheder et al. add gamma/2 times this, as do StyleGAN and its successors (gamma = 10 in
-    the paper); StudioGAN and several ports add gamma times it. To take the paper's gamma, weigh this by gamma/2.
+    The paper's factor is not included. To use gamma as in the paper, give this penalty the weight gamma/2. Mescheder et al.,
+    StyleGAN and its successors add gamma/2 times this value (gamma = 10 in the paper). StudioGAN and several ports add gamma
+    times this value.
 
     Args:
-        critic: maps inputs to logits (not to probabilities) [batch], a patch map (summed over each example), or a tuple of such.
-        real: float [batch, ...].
+        critic: Maps inputs to logits (not to probabilities) [batch], to a patch map (summed over each example), or to a tuple
+            of such.
+        real: Float [batch, ...].
 
     Returns:
         One value per example, [batch], at least float32.
 
     Raises:
-        ValueError: the batch is empty, or the critic reduces over the batch.
-        TypeError: inputs or logits are not floating point.
+        ValueError: The batch is empty, or the critic reduces over the batch.
+        TypeError: The inputs or logits are not floating point, or the critic returns a `DiscriminatorOutput`.
 
     References:
         Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, section 4.1.
@@ -175,18 +179,18 @@ def r1_penalty(critic: Critic, real: Array) -> Array:
 def r2_penalty(critic: Critic, fake: Array) -> Array:
     """R2: the squared norm of the critic's gradient on fakes, |grad D(G(z))|^2.
 
-    Plain, without the paper's factor: Mescheder et al. and R3GAN add gamma/2 times this.
+    The paper's factor is not included. Mescheder et al. and R3GAN add gamma/2 times this value.
 
     Args:
-        critic: maps inputs to logits [batch], a patch map (summed over each example), or a tuple of such.
-        fake: float [batch, ...]; detach it (`stop_gradient`) unless the penalty is to train G as well.
+        critic: Maps inputs to logits [batch], to a patch map (summed over each example), or to a tuple of such.
+        fake: Float [batch, ...]. Apply `stop_gradient` to it unless the penalty should also train G.
 
     Returns:
         One value per example, [batch], at least float32.
 
     Raises:
-        ValueError: the batch is empty, or the critic reduces over the batch.
-        TypeError: inputs or logits are not floating point.
+        ValueError: The batch is empty, or the critic reduces over the batch.
+        TypeError: The inputs or logits are not floating point, or the critic returns a `DiscriminatorOutput`.
 
     References:
         Mescheder et al., "Which Training Methods for GANs do actually Converge?", 2018, section 4.1.
@@ -195,54 +199,56 @@ def r2_penalty(critic: Critic, fake: Array) -> Array:
 
 
 def zero_centered_gradient_penalty(critic: Critic, real: Array, fake: Array, rng: Array) -> Array:
-    """0-GP: |grad D(x)|^2 at a random point x between real and fake.
+    """Zero-centred gradient penalty (0-GP): |grad D(x)|^2 at a random point x between real and fake.
 
     Args:
-        critic: maps inputs to logits [batch], a patch map (summed over each example), or a tuple of such.
-        real: float [batch, ...].
-        fake: float, same shape; detach it (`stop_gradient`) unless the penalty is to train G as well.
-        rng: typed key, for the points.
+        critic: Maps inputs to logits [batch], to a patch map (summed over each example), or to a tuple of such.
+        real: Float [batch, ...].
+        fake: Float, same shape. Apply `stop_gradient` to it unless the penalty should also train G.
+        rng: Typed JAX random key for sampling the points.
 
     Returns:
         One value per example, [batch], at least float32.
 
     Raises:
-        ValueError: shapes differ, the batch is empty, or the critic reduces over the batch.
-        TypeError: inputs or logits are not floating point.
+        ValueError: The shapes differ, the batch is empty, or the critic reduces over the batch.
+        TypeError: The inputs or logits are not floating point, or the critic returns a `DiscriminatorOutput`.
 
     References:
         Thanh-Tung et al., "Improving Generalization and Stability of Generative Adversarial Networks", 2019, weight 100 on MNIST.
-        Deviation: taken on the logit, as for R1, where the paper writes D.
+        Deviation: the gradient is that of the logit, as in R1, where the paper writes D.
     """
     return squared_norm(value_and_input_gradient(critic, random_interpolates(rng, real, fake))[1])
 
 
 def dragan_penalty(critic: Critic, real: Array, rng: Array, *, target: float = 1.0, scale: float = 0.5, std: float | None = None) -> Array:
-    """DRAGAN: (|grad D(x)| - target)^2 at random points x near real data only.
+    """DRAGAN: (|grad D(x)| - target)^2 at random points x near real data.
 
-    x = real + e * scale * std * u, with e ~ U[0, 1) one per example and u ~ U[0, 1) one per element.
+    x = real + e * scale * std * u, with one e ~ U[0, 1) per example and one u ~ U[0, 1) per element.
 
-    With `std=None` the deviation is that of the whole batch (all axes), so an example influences, through that one number, the others'
-    points; give the data set's own deviation to keep examples apart (and inside `shard_map`, to have one on all devices).
+    If `std` is None, the standard deviation of the whole batch (all axes) is used. An example then influences the points of
+    the others through this number. Pass the standard deviation of the data set to keep examples independent. Inside
+    `shard_map`, this also gives all devices the same value.
 
     Args:
-        critic: maps inputs to logits [batch], a patch map (summed over each example), or a tuple of such.
-        real: float [batch, ...].
-        rng: typed key, for the points.
-        target: the norm aimed at, not negative.
-        scale: size of the neighbourhood, in deviations.
-        std: standard deviation of the data, in the units of `real`.
+        critic: Maps inputs to logits [batch], to a patch map (summed over each example), or to a tuple of such.
+        real: Float [batch, ...].
+        rng: Typed JAX random key for sampling the points.
+        target: Target of the gradient norm, not negative.
+        scale: Size of the neighbourhood, in standard deviations.
+        std: Standard deviation of the data, in the units of `real`.
 
     Returns:
-        One value per example, [batch], at least float32. Its gradient is finite, and 0, where grad D(x) = 0.
+        One value per example, [batch], at least float32. If grad D(x) = 0, the gradient of the penalty is 0.
 
     Raises:
-        ValueError: the batch is empty, `target` or `scale` is negative, or the critic reduces over the batch.
-        TypeError: inputs or logits are not floating point.
+        ValueError: The batch is empty, `target` or `scale` is negative, or the critic reduces over the batch.
+        TypeError: The inputs or logits are not floating point, or the critic returns a `DiscriminatorOutput`.
 
     References:
-        Kodali et al., "On Convergence and Stability of GANs", 2017. As in the authors' code: uniform noise of half the batch's
-        deviation and a point on the segment to it; the paper's text has Gaussian noise. Weight 10.
+        Kodali et al., "On Convergence and Stability of GANs", 2017, weight 10. Deviation: the noise follows the authors' code,
+        not the paper's text. The noise is uniform on [0, 1) times half the standard deviation of the batch, and x is a random
+        point on the segment from the real example to its noisy copy. The paper's text uses Gaussian noise.
     """
     check_not_empty(real=real)
     check_float(real=real)

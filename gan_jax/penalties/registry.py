@@ -28,7 +28,7 @@ def _consistency(critic: Callable, real: Array, fake: Array, rng: Array) -> Arra
 
 
 def _balanced_consistency(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
-    # The same flips and shifts for reals and fakes: neither kind can be told by its augmentation.
+    # Reals and fakes get the same flips and shifts, so that D cannot tell them apart by their augmentation.
     return balanced_consistency_penalty(critic, real, fake, random_flip_shift(rng, real), random_flip_shift(rng, fake))
 
 
@@ -42,5 +42,5 @@ PENALTIES: dict[str, Callable[..., Array]] = {
     "consistency": _consistency,
     "balanced_consistency": _balanced_consistency,
 }
-# Rows whose value for one example depends on the others of the batch: DRAGAN through the batch's standard deviation.
+# Rows whose value for one example depends on the other examples. DRAGAN uses the standard deviation of the batch.
 COUPLES_EXAMPLES = frozenset({"dragan"})

@@ -1,4 +1,4 @@
-"""Top-k training: the generator learns only from its best fakes."""
+"""Top-k training: the generator learns only from the fakes with the highest logits."""
 
 import math
 
@@ -9,21 +9,23 @@ from gan_jax.typing import Array
 
 
 def top_k_weights(fake_logits: Array, k: Array | int) -> Array:
-    """Per-example weights that make the mean over a batch the mean over its k best-rated fakes: batch / k for those, else 0.
+    """Returns weights per example that turn a batch mean into the mean over the k fakes with the highest logits.
 
-    Multiply G's loss values by them, then average. Examples are ranked by the sum of their logits, ties in order of
-    index, so exactly k are kept; no gradient flows through the ranking.
+    The weight is batch / k for these k fakes and 0 for the others. Multiply G's loss values by the weights, then average.
+    Examples are ranked by the sum of their logits. Ties are broken by index, so exactly k are kept. Gradients do not flow
+    through the ranking.
 
     Args:
         fake_logits: D(G(z)), float [batch] or a patch map [batch, h, w].
-        k: how many to keep, an int from 1 to the batch size, or an int32 [] (traced values are clipped to that range).
+        k: Number of fakes to keep, an int from 1 to the batch size, or an int32 []. A traced value is clipped to that range.
 
     Returns:
-        Float, [batch] for a vector, [batch, 1, 1] for a map: it broadcasts against the values of the loss. At least float32.
+        Float, at least float32. The shape is [batch] for a vector and [batch, 1, 1] for a map, so that the weights broadcast
+        against the loss values.
 
     Raises:
-        ValueError: no logits, or k out of range.
-        TypeError: logits are not floating point.
+        ValueError: There are no logits, or k is out of range.
+        TypeError: The logits are not floating point.
 
     References:
         Sinha et al., "Top-k Training of GANs: Improving GAN Performance by Throwing Away Bad Samples", 2020, algorithm 1.
@@ -42,23 +44,25 @@ def top_k_weights(fake_logits: Array, k: Array | int) -> Array:
 
 
 def top_k_count(step: Array | int, *, batch_size: int, decay: float = 0.99, every: int = 1, minimum: float = 0.5) -> Array:
-    """How many fakes to keep at a step: max(minimum * batch, batch * decay^floor(step / every)), rounded down, at least 1.
+    """Number of fakes to keep at a step: max(minimum * batch, batch * decay^floor(step / every)), rounded down, at least 1.
+
+    D rates samples poorly early in training, so k starts at the whole batch.
 
     Args:
-        step: int [], steps of G so far.
-        batch_size: fakes in a batch.
-        decay: factor per `every` steps, in (0, 1]; 0.99 per epoch in the paper.
-        every: steps from one decay to the next: those of an epoch.
-        minimum: the share that is always kept, in (0, 1]; the paper's nu is 0.5 (0.75 for some models).
+        step: Number of G steps so far, int [].
+        batch_size: Number of fakes in a batch.
+        decay: Factor applied once every `every` steps, in (0, 1]. The paper uses 0.99 per epoch.
+        every: Number of steps between two decays. The paper uses the steps of one epoch.
+        minimum: Share that is always kept, in (0, 1]. The paper's nu is 0.5 (0.75 for some models).
 
     Returns:
         int32 [].
 
     Raises:
-        ValueError: a hyperparameter out of its range.
+        ValueError: A hyperparameter is out of its range.
 
     References:
-        Sinha et al., 2020, section 3.1: D is a bad judge early on, so k starts at the whole batch.
+        Sinha et al., "Top-k Training of GANs: Improving GAN Performance by Throwing Away Bad Samples", 2020, section 3.1.
     """
     for name, value in {"decay": decay, "minimum": minimum}.items():
         if not 0 < value <= 1:

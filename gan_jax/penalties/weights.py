@@ -1,4 +1,4 @@
-"""Penalties on the weights themselves: orthogonality, spectral norm, distance from the past. One scalar per parameter tree."""
+"""Penalties on the weights: orthogonality, spectral norm, historical averaging, L2. Each returns one scalar per parameter tree."""
 
 from typing import NamedTuple
 
@@ -12,26 +12,26 @@ from gan_jax.typing import Array, PyTree
 def orthogonal_penalty(params: PyTree, *, off_diagonal: bool = True, predicate: LeafPredicate = is_kernel, output_axis: int = -1) -> Array:
     """Orthogonal regularisation: the sum over kernels of |(W^T W) * (1 - I)|^2, or of |W^T W - I|^2.
 
-    W is the matrix [rest, output features], so W^T W holds the inner products of the features' filters. The first form
-    (BigGAN) only asks filters to be orthogonal, the second also to have norm 1.
+    W is the matrix [rest, output features], so W^T W holds the inner products of the filters. The first form (BigGAN)
+    penalises filters that are not orthogonal. The second form also penalises norms other than 1.
 
     Args:
-        params: any pytree of arrays.
-        off_diagonal: BigGAN's form; False gives the original one.
-        predicate: `(path, leaf) -> bool`, which leaves; by default those named "kernel" with at least two dimensions. (BigGAN's code
-            exempts the shared class embedding of G.)
-        output_axis: axis of output features; 0 for kernels in the layout of PyTorch or Equinox.
+        params: Pytree of arrays.
+        off_diagonal: If True, use BigGAN's form. If False, use the original form.
+        predicate: Function `(path, leaf) -> bool` that selects the leaves. The default selects leaves named "kernel" with at
+            least two dimensions. BigGAN's code excludes the shared class embedding of G.
+        output_axis: Axis of the output features. Use 0 for kernels in the layout of PyTorch or Equinox.
 
     Returns:
         float [], in at least float32. The paper's weight is 1e-4.
 
     Raises:
-        ValueError: no leaf is chosen, or one is no matrix.
+        ValueError: No leaf is selected, or a selected leaf has fewer than two dimensions.
 
     References:
-        Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", 2019, section 3.2; the original:
-        Brock et al., "Neural Photo Editing with Introspective Adversarial Networks", 2017. Deviation: that paper writes the sum of
-        |W W^T - I|; the squared norm here is BigGAN's statement of it.
+        Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", 2019, section 3.2.
+        Brock et al., "Neural Photo Editing with Introspective Adversarial Networks", 2017 (the original form). Deviation: that
+        paper writes the sum of |W W^T - I|. The squared norm used here is BigGAN's statement of it.
     """
     total = jnp.zeros(())
     for kernel in select(params, predicate).values():
@@ -43,7 +43,7 @@ def orthogonal_penalty(params: PyTree, *, off_diagonal: bool = True, predicate: 
 
 
 class SpectralPenaltyState(NamedTuple):
-    """Power-iteration vectors: path of a kernel -> float32 [output features], norm 1."""
+    """Power-iteration vectors: the path of each kernel -> float32 [output features], with norm 1."""
 
     vectors: dict[str, Array]
 
@@ -51,19 +51,19 @@ class SpectralPenaltyState(NamedTuple):
 def init_spectral_norm_penalty(
     rng: Array, params: PyTree, *, predicate: LeafPredicate = is_kernel, output_axis: int = -1
 ) -> SpectralPenaltyState:
-    """State of `spectral_norm_penalty`: one random unit vector per kernel.
+    """Initialises the state of `spectral_norm_penalty` with one random unit vector per kernel.
 
     Args:
-        rng: typed key.
-        params: any pytree of arrays.
-        predicate: which leaves, as there.
-        output_axis: as there.
+        rng: Typed JAX random key.
+        params: Pytree of arrays.
+        predicate: Function that selects the leaves, as in `spectral_norm_penalty`.
+        output_axis: Axis of the output features, as in `spectral_norm_penalty`.
 
     Returns:
-        The state.
+        The initial state.
 
     Raises:
-        ValueError: no leaf is chosen, or one is no matrix.
+        ValueError: No leaf is selected, or a selected leaf has fewer than two dimensions.
     """
     kernels = select(params, predicate)
     return SpectralPenaltyState(random_unit_vectors(rng, {path: jnp.shape(kernel)[output_axis] for path, kernel in kernels.items()}))
@@ -78,24 +78,26 @@ def spectral_norm_penalty(
     output_axis: int = -1,
     eps: float = 1e-12,
 ) -> tuple[Array, SpectralPenaltyState | None]:
-    """Spectral norm regularisation: the sum over kernels of sigma(W)^2, sigma the largest singular value.
+    """Spectral norm regularisation: the sum over kernels of sigma(W)^2, where sigma is the largest singular value.
 
-    Plain: the paper adds lambda/2 times this, lambda = 0.01. The gradient through one kernel's term is 2 sigma u v^T, the vectors
-    held constant. Unlike spectral normalisation it leaves the network's weights as they are and only pulls at them.
+    The paper's factor is not included. The paper adds lambda/2 times this value, with lambda = 0.01. The singular vectors are
+    held constant, so the gradient of one kernel's term is 2 sigma u v^T. Unlike spectral normalisation, this penalty does not
+    change the weights that the network uses.
 
     Args:
-        params: any pytree of arrays.
-        state: power-iteration vectors from `init_spectral_norm_penalty`; None computes exact singular values (slow).
-        n_steps: power iterations per call.
-        predicate: `(path, leaf) -> bool`, which leaves; by default those named "kernel" with at least two dimensions.
-        output_axis: axis of output features; 0 for kernels in the layout of PyTorch or Equinox.
-        eps: norms below it count as zero.
+        params: Pytree of arrays.
+        state: Power-iteration vectors from `init_spectral_norm_penalty`. None computes exact singular values, which is slow.
+        n_steps: Number of power iterations per call.
+        predicate: Function `(path, leaf) -> bool` that selects the leaves. The default selects leaves named "kernel" with at
+            least two dimensions.
+        output_axis: Axis of the output features. Use 0 for kernels in the layout of PyTorch or Equinox.
+        eps: Norms at or below this value count as zero.
 
     Returns:
-        `(penalty, state)`: float [] in at least float32, and the vectors for the next call (None if there were none).
+        `(penalty, state)`: float [] in at least float32, and the vectors for the next call (None if `state` was None).
 
     Raises:
-        ValueError: no leaf is chosen, or one is no matrix.
+        ValueError: No leaf is selected, or a selected leaf has fewer than two dimensions.
 
     References:
         Yoshida and Miyato, "Spectral Norm Regularization for Improving the Generalizability of Deep Learning", 2017, algorithm 1.
@@ -114,11 +116,11 @@ def spectral_norm_penalty(
 
 
 class HistoricalAverage(NamedTuple):
-    """Mean of the parameters so far.
+    """Mean of the parameters over all steps so far.
 
     Attributes:
-        average: same tree, shapes and dtypes as the parameters.
-        count: how many are in it, int32 [].
+        average: Mean parameters, with the same tree, shapes and dtypes as the parameters.
+        count: Number of parameter trees in the mean, int32 [].
     """
 
     average: PyTree
@@ -126,29 +128,30 @@ class HistoricalAverage(NamedTuple):
 
 
 def init_historical_average(params: PyTree) -> HistoricalAverage:
-    """State of `historical_averaging_penalty`: an empty average.
+    """Initialises the state of `historical_averaging_penalty` with an empty average.
 
     Args:
-        params: any pytree of arrays.
+        params: Pytree of arrays.
 
     Returns:
-        The state; its `average` is a copy of `params` that the first update replaces.
+        The initial state. Its `average` is a copy of `params`, which the first update replaces.
     """
     return HistoricalAverage(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params), jnp.zeros((), jnp.int32))
 
 
 def historical_averaging_penalty(params: PyTree, state: HistoricalAverage) -> tuple[Array, HistoricalAverage]:
-    """Historical averaging: the squared distance |params - average|^2 of the parameters from the mean of all so far.
+    """Historical averaging: |params - average|^2, the squared distance of the parameters from their mean over all steps so far.
 
-    The average takes in the current parameters first, (1/t) sum over i = 1..t of params[i], and is held constant in the gradient. So the
-    first value is 0. As a link of an optimiser's chain this is `gan_jax.optimizers.historical_averaging`.
+    The current parameters are first added to the average, (1/t) sum over i = 1..t of params[i]. The first value is therefore
+    0. The average is held constant in the gradient. `gan_jax.optimizers.historical_averaging` is the same penalty as an optax
+    transformation.
 
     Args:
-        params: any pytree of float arrays, the parameters of this step.
-        state: from `init_historical_average`, or the last call.
+        params: Parameters of this step, a pytree of float arrays.
+        state: State from `init_historical_average` or from the previous call.
 
     Returns:
-        `(penalty, state)`: float [], at least float32, and the average with these parameters in it.
+        `(penalty, state)`: float [] in at least float32, and the average that includes these parameters.
 
     References:
         Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.3.
@@ -166,17 +169,20 @@ def historical_averaging_penalty(params: PyTree, state: HistoricalAverage) -> tu
 
 
 def weight_decay_penalty(params: PyTree, *, predicate: LeafPredicate = is_kernel) -> Array:
-    """L2 regularisation: the sum of squares of the chosen weights, without a factor 1/2.
+    """L2 regularisation: the sum of squares of the selected weights, without a factor 1/2.
+
+    With Adam this differs from decoupled weight decay. Use `optax.adamw` for that.
 
     Args:
-        params: any pytree of arrays.
-        predicate: `(path, leaf) -> bool`, which leaves; by default those named "kernel" with at least two dimensions.
+        params: Pytree of arrays.
+        predicate: Function `(path, leaf) -> bool` that selects the leaves. The default selects leaves named "kernel" with at
+            least two dimensions.
 
     Returns:
-        float [], in at least float32. Under Adam this is not decoupled weight decay: use `optax.adamw` for that.
+        float [], in at least float32.
 
     Raises:
-        ValueError: no leaf is chosen, or one is no matrix.
+        ValueError: No leaf is selected, or a selected leaf has fewer than two dimensions.
 
     References:
         Krogh and Hertz, "A Simple Weight Decay Can Improve Generalization", 1991.

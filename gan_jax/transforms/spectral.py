@@ -10,11 +10,12 @@ from gan_jax.typing import Array, ParamTransform, PyTree
 
 
 class SpectralNormState(NamedTuple):
-    """What the power iteration remembers from step to step.
+    """State of the power iteration, carried from step to step.
 
     Attributes:
-        vectors: path of a kernel -> its right singular vector in the making, float32 [output features], norm 1.
-        sigma: path of a kernel -> largest singular value found last, float32 []; 0 before the first call. To watch.
+        vectors: Path of each kernel -> current estimate of its right singular vector, float32 [output features], norm 1.
+        sigma: Path of each kernel -> last estimate of its largest singular value, float32 []. It is 0 before the first call.
+            Use it for monitoring.
     """
 
     vectors: dict[str, Array]
@@ -29,39 +30,42 @@ def spectral_norm(
     eps: float = 1e-12,
     output_axis: int = -1,
 ) -> ParamTransform:
-    """Spectral normalisation: every chosen kernel W becomes W / sigma(W), sigma its largest singular value.
+    """Spectral normalisation: every selected kernel W becomes W / sigma(W), where sigma is its largest singular value.
 
-    sigma = u^T W v, where u and v come from `n_steps` of power iteration, started at each call from the vector of the last one,
-    and carry no gradient. With u and v at the singular vectors, the gradient is the paper's:
+    sigma = u^T W v. The vectors u and v come from `n_steps` of power iteration, which starts at the vector of the previous
+    call. They carry no gradient. If u and v are the singular vectors, the gradient is the paper's:
     dL/dW = (G - <G, W / sigma> u v^T) / sigma for G = dL/d(W / sigma).
 
-    A convolution's kernel is taken as the matrix [height * width * in, out], as in the paper: sigma of that matrix is not the
-    norm of the convolution itself, which lies between sigma and sigma * sqrt(height * width). A transposed
-    convolution's, in Flax's layout, likewise (see `gan_jax._kernels.as_matrix`).
+    The kernel of a convolution is treated as the matrix [height * width * in, out], as in the paper. The sigma of this matrix
+    differs from the norm of the convolution itself, which lies between sigma and sigma * sqrt(height * width). The kernel of a
+    transposed convolution in Flax's layout is treated the same way (see `gan_jax._kernels.as_matrix`).
 
-    Works on any pytree: parameters of Flax, an Equinox module, a dict. Evaluation: call `apply` and drop the state it returns.
-    Nothing but that state ever changes, and the stored parameters stay as they are.
+    The function works on any pytree, e.g. Flax parameters, an Equinox module or a dict. The stored parameters are not changed.
+    For evaluation, call `apply` and discard the returned state.
 
     Args:
-        n_steps: power iterations per call; the paper's 1 suffices because weights change slowly. 0 never moves the vectors.
-        predicate: `(path, leaf) -> bool`, which leaves; paths like "Dense_0/kernel". By default those named "kernel" with at least two
-            dimensions. Projection discriminators normalise their embedding too:
+        n_steps: Number of power iterations per call. The paper uses 1, which suffices because weights change slowly. With 0 the
+            vectors are never updated.
+        predicate: Function `(path, leaf) -> bool` that selects the leaves, with paths such as "Dense_0/kernel". The default
+            selects leaves named "kernel" with at least two dimensions. A projection discriminator also normalises its embedding:
             `lambda path, leaf: is_kernel(path, leaf) or path.endswith("embedding")`.
-        exact: compute sigma by a singular value decomposition; slow, for tests.
-        eps: a kernel with sigma at or below it is left as it is (layers initialised with zeros).
-        output_axis: axis of output features; 0 for kernels in the layout of PyTorch or Equinox.
+        exact: If True, compute sigma with a singular value decomposition. This is slow and meant for tests.
+        eps: A kernel with sigma at or below this value is left unchanged. This concerns layers initialised with zeros.
+        output_axis: Axis of the output features. Use 0 for kernels in the layout of PyTorch or Equinox.
 
     Returns:
-        `ParamTransform`: `init(rng, params) -> SpectralNormState`, `apply(params, state) -> (params, state)`.
-        Kernels keep their dtype; sigma is computed in at least float32.
+        `ParamTransform` with `init(rng, params) -> SpectralNormState` and `apply(params, state) -> (params, state)`.
+        Kernels keep their dtype. sigma is computed in at least float32.
 
     Raises:
-        ValueError: `n_steps` or `eps` is negative; at `init` and `apply`, no leaf is chosen or one is no matrix.
+        ValueError: `n_steps` or `eps` is negative. `init` and `apply` raise it if no leaf is selected, or if a selected leaf has
+            fewer than two dimensions.
 
     References:
-        Miyato et al., "Spectral Normalization for Generative Adversarial Networks", 2018; in G too: Zhang et al., SAGAN, 2019.
-        Deviations: zero kernels are handled; in PyTorch (`torch.nn.utils.spectral_norm`) evaluation reuses the training's u and v, here
-        it makes one more iteration from the last u.
+        Miyato et al., "Spectral Normalization for Generative Adversarial Networks", 2018.
+        Zhang et al., SAGAN, 2019 (spectral normalisation in G too).
+        Deviations: zero kernels are handled. In evaluation PyTorch (`torch.nn.utils.spectral_norm`) reuses u and v of the
+        training, while this function makes one more iteration from the last vector.
     """
     if n_steps < 0 or eps < 0:
         raise ValueError(f"n_steps and eps must not be negative; got {n_steps} and {eps}")

@@ -1,4 +1,4 @@
-"""Weight normalisation as a transformation of a parameter tree: the direction and the gain of each feature are trained apart."""
+"""Weight normalisation as a transformation of a parameter tree: direction and gain of each feature are trained separately."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from gan_jax.typing import Array, ParamTransform, PyTree
 
 
 class WeightNormParams(NamedTuple):
-    """Parameters under weight normalisation: what the optimiser sees.
+    """Parameters under weight normalisation, as the optimiser receives them.
 
     Attributes:
-        direction: the original tree; of its chosen kernels only the direction of each feature's weights counts.
-        gain: path of a kernel -> norm of each feature's weights, float [output features].
+        direction: The original tree. Only the direction of each feature's weights matters in its selected kernels.
+        gain: Path of each kernel -> norm of each feature's weights, float [output features].
     """
 
     direction: PyTree
@@ -21,26 +21,29 @@ class WeightNormParams(NamedTuple):
 
 
 def weight_norm(*, predicate: LeafPredicate = is_kernel, eps: float = 1e-12, output_axis: int = -1) -> ParamTransform:
-    """Weight normalisation: the weights of each output feature become w = g v / |v|, with g and v trained.
+    """Weight normalisation: the weights of each output feature become w = g v / |v|, where g and v are trained.
 
-    `prepare` turns a tree into `WeightNormParams(direction=tree, gain=norms)`, at which the effective weights equal the
-    tree's; `apply` turns that back into a tree of the original structure for the network. No state: `()`.
+    `prepare` converts a tree to `WeightNormParams(direction=tree, gain=norms)`. The effective weights then equal the tree's.
+    `apply` converts the parameters back to a tree of the original structure for the network. The state is empty, `()`.
 
     Args:
-        predicate: `(path, leaf) -> bool`, which leaves; by default those named "kernel" with at least two dimensions.
-        eps: a feature whose |v| is at or below it gets weights 0, with finite gradients.
-        output_axis: axis of output features; 0 for kernels in the layout of PyTorch or Equinox.
+        predicate: Function `(path, leaf) -> bool` that selects the leaves. The default selects leaves named "kernel" with at
+            least two dimensions.
+        eps: A feature with |v| at or below this value gets weights 0, with finite gradients.
+        output_axis: Axis of the output features. Use 0 for kernels in the layout of PyTorch or Equinox.
 
     Returns:
         `ParamTransform` with `init`, `apply` and `prepare`.
 
     Raises:
-        ValueError: `eps` is negative; at `prepare` and `apply`, no leaf is chosen or one is no matrix.
-        TypeError: at `init` and `apply`, the parameters have not been through `prepare`.
+        ValueError: `eps` is negative. `prepare` and `apply` raise it if no leaf is selected, or if a selected leaf has fewer
+            than two dimensions.
+        TypeError: `init` and `apply` raise it if the parameters were not converted by `prepare`.
 
     References:
-        Salimans and Kingma, "Weight Normalization", 2016; in GANs: Xiang and Li, "On the Effects of Batch and Weight Normalization in
-        Generative Adversarial Networks", 2017. Deviation: no data-dependent initialisation; the gain starts at the norm.
+        Salimans and Kingma, "Weight Normalization", 2016.
+        Xiang and Li, "On the Effects of Batch and Weight Normalization in Generative Adversarial Networks", 2017 (in GANs).
+        Deviation: there is no data-dependent initialisation. The gain is initialised with the norm of the weights.
     """
     if eps < 0:
         raise ValueError(f"eps must not be negative; got {eps}")

@@ -80,7 +80,7 @@ def test_each_operation_alone_and_the_share_of_touched_examples():
 @pytest.mark.parametrize(
     ("message", "settings"),
     [
-        ("operations must name any of blit, geometry, color", {"operations": "blit,noise"}),
+        ("operations must list names from blit, geometry, color", {"operations": "blit,noise"}),
         (r"target must be in \[-1, 1\]; got 2", {"target": 2.0}),
         (r"initial_probability must be in \[0, 1\]; got -0.1", {"initial_probability": -0.1}),
         ("interval must be at least 1", {"interval": 0}),

@@ -198,7 +198,7 @@ def test_gradient_reaches_only_what_is_seen():
 
 
 def test_unknown_policy_is_refused():
-    with pytest.raises(ValueError, match=r"policy must name any of color, translation, cutout.*got 'colour'"):
+    with pytest.raises(ValueError, match=r"policy must list names from color, translation, cutout.*got 'colour'"):
         diff_augment("translation,colour")
 
 
