@@ -1,4 +1,4 @@
-"""Arrays kept between runs, e.g. the features of a reference set: read where they are whole, written where the disk lets."""
+"""Cache of arrays between runs, e.g. of the features of a reference set."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ import numpy as np
 
 
 def cache_folder() -> Path | None:
-    """The user's folder for what this library can make again: `$XDG_CACHE_HOME/gan_jax`, by default `~/.cache/gan_jax`.
+    """Returns the user's cache folder of this library: `$XDG_CACHE_HOME/gan_jax`, by default `~/.cache/gan_jax`.
 
     Returns:
-        Its path, whether or not there is such a folder yet; None where the user has no home.
+        The path of the folder, which may not exist yet. None if the user has no home directory.
     """
     chosen = os.environ.get("XDG_CACHE_HOME")
     try:
@@ -23,20 +23,20 @@ def cache_folder() -> Path | None:
 
 
 def cached(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Reads arrays from a file, or computes and keeps them.
+    """Reads arrays from a file, or computes and writes them if the file is missing or damaged.
 
-    A damaged file is made again. Where the file cannot be written (a folder that may only be read, a full disk), the arrays are
-    computed every time: a cache saves time, and must not cost its caller the result.
+    If the file cannot be written, e.g. because the folder is read-only or the disk is full, the arrays are computed on every call and
+    no error is raised.
 
     Args:
-        path: an npz file; its folder is made if need be.
-        compute: makes the arrays, by name.
+        path: Path of the npz file. Its folder is created if necessary.
+        compute: Computes the arrays. Returns a dict from names to arrays.
 
     Returns:
         The arrays by name.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:  # a damaged file fails its checksum
+        with np.load(path, allow_pickle=False) as file:  # A damaged file fails its checksum.
             return {name: file[name] for name in file.files}
     except Exception:
         pass
@@ -48,7 +48,7 @@ def cached(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes an npz file that is there whole or not at all, and nothing beside it."""
+    """Writes an npz file atomically and leaves no temporary file."""
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
         partial = Path(file.name)
     try:
