@@ -141,7 +141,7 @@ def test_objects_in_an_npz_are_not_unpickled(tmp_path):
 
     path = tmp_path / "trap.npz"
     np.savez(path, images=np.array([Trap()], dtype=object), labels=np.zeros(1, np.uint8))
-    with pytest.raises(DataError, match=r"trap.npz: images holds Python objects, which are not read"):
+    with pytest.raises(DataError, match=r"trap.npz: images holds Python objects, which are not allowed"):
         read_npz(path, ("images", "labels"))
 
 
