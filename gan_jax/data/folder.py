@@ -59,7 +59,7 @@ def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") 
             if pixels > most:
                 raise DataError(f"{path}: has {picture.width}x{picture.height} pixels; at most {most} are supported")
             with _one_large_at_a_time if pixels > MANY_PIXELS else contextlib.nullcontext():
-                picture.draft("RGB" if channels == 3 else "L", (2 * size, 2 * size))  # Decodes a JPEG file at a reduced size.
+                picture.draft("RGB" if channels == 3 else "L", (2 * size, 2 * size))  # Lets a JPEG file decode at a reduced size.
                 picture.load()
                 fitted = fit(_plain(ImageOps.exif_transpose(picture), channels), size, resize)
     except DataError:
