@@ -37,7 +37,7 @@ def init(rng: Array) -> dict[str, Array]:
         rng: Typed key.
 
     Returns:
-        A flat dict from names to float32 arrays, with 220,000 parameters. The same key gives the same parameters.
+        A flat dict from names to float32 arrays, with about 220,000 parameters. The same key gives the same parameters.
 
     References:
         He et al., "Delving deep into rectifiers", 2015.
