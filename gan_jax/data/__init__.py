@@ -1,4 +1,4 @@
-"""Data: sources of images and points, and the batches of each step."""
+"""Data: sources of images and points, and the batches of each train step."""
 
 from gan_jax.data.batches import Batches
 from gan_jax.data.errors import DataError, DataWarning

@@ -1,4 +1,4 @@
-"""Which examples make up the batch of a step: a pure function of (seed, step), asked for directly."""
+"""Which examples make up the batch of a step. The batch is a pure function of (seed, step), so any step can be requested directly."""
 
 import functools
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from gan_jax.data.errors import DataError
 from gan_jax.data.source import Source
 
-_FLIPS = 2**63  # the second word of a key: epochs count up from 0, the mirrorings of steps from here
+_FLIPS = 2**63  # Offset in the second word of a Philox key. Orders of epochs use streams from 0, flips of steps use streams from here.
 
 
 def _draws(seed: int, stream: int, count: int) -> np.ndarray:
@@ -17,18 +17,18 @@ def _draws(seed: int, stream: int, count: int) -> np.ndarray:
 
 
 def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order of an epoch: a pure function of (seed, epoch), uniform over all orders.
+    """The order of the examples in an epoch: a pure function of (seed, epoch), uniform over all orders.
 
-    Sorts raw draws of the counter-based generator Philox, whose stream NumPy keeps from version to version (that of
-    `Generator.permutation` it does not promise to keep).
+    It sorts raw outputs of the counter-based generator Philox, because NumPy guarantees that this stream is the same in all versions.
+    It gives no such guarantee for `Generator.permutation`.
 
     Args:
-        seed: any integer.
-        epoch: from 0.
-        count: of the examples.
+        seed: Any integer.
+        epoch: Number of the epoch, from 0.
+        count: Number of examples.
 
     Returns:
-        int64 [count], each of 0 to count - 1 once.
+        int64 [count], a permutation of 0 to count - 1.
 
     References:
         Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.
@@ -38,12 +38,12 @@ def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def check_batch_size(batch_size: int, source: Source, turns: int = 1) -> None:
-    """Raises DataError unless the batch of a step can be as large.
+    """Raises DataError if the batch size is below 1 or larger than the data set.
 
     Args:
-        batch_size: examples of a step.
-        source: where they come from.
-        turns: of the discriminator that share them; for the message.
+        batch_size: Number of examples in a train step.
+        source: Source of the examples.
+        turns: Number of discriminator updates in a train step. Used in the error message only.
     """
     if batch_size < 1:
         raise DataError(f"--batch-size {batch_size}: must be at least 1")
@@ -52,26 +52,26 @@ def check_batch_size(batch_size: int, source: Source, turns: int = 1) -> None:
 
 
 def _flags(batch_size: int, turns: int) -> str:
-    """The flags that a batch of a step comes from, with the values that were given to them."""
+    """The flags that determine the batch size of a train step, with their values."""
     return f"--batch-size {batch_size}" if turns == 1 else f"--batch-size {batch_size // turns} x --strategy.discriminator-steps {turns}"
 
 
 class Batches:
-    """The batches of a run, each at hand by its step.
+    """The batches of a run, accessible by step.
 
-    The examples are taken epoch after epoch, each epoch in an order of its own, without replacement; a batch may reach from one
-    epoch into the next, so that every example is used exactly once an epoch, whatever the batch size. The same
-    (seed, step) gives the same batch, in any process, however one came there.
+    Examples are taken epoch by epoch without replacement. Each epoch has its own order. A batch can span two epochs, so every example
+    is used exactly once per epoch for any batch size. A batch is determined by (seed, step) alone, so resuming needs no loader
+    state, and all processes agree on the batch.
 
     Args:
-        source: where the examples come from.
-        batch_size: examples of a step, over all processes.
-        seed: of the order.
-        flip: whether to mirror each image with probability 1/2.
-        turns: of the discriminator that share the examples of a step; only what an error says of the batch size depends on it.
+        source: Source of the examples.
+        batch_size: Number of examples in a train step, over all processes.
+        seed: Random seed of the order.
+        flip: Whether to mirror each image horizontally with probability 1/2.
+        turns: Number of discriminator updates in a train step that share these examples. Used in error messages only.
 
     Raises:
-        DataError: the batch is larger than the data set.
+        DataError: If the batch size is below 1 or larger than the data set, or if `flip` is set for points.
     """
 
     def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False, turns: int = 1):
@@ -83,14 +83,17 @@ class Batches:
         self.seed = seed
         self.flip = flip
         self.turns = turns
-        # A batch lies in at most two epochs, so two orders are enough to walk on without computing any twice.
+        # A batch spans at most two epochs, so a cache of two orders avoids computing any order twice in consecutive steps.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, seed, count=len(source)))
 
     def indices_at(self, step: int, count: int = 1) -> np.ndarray:
-        """The examples of `count` steps from `step` on.
+        """Indices of the examples of `count` steps, starting at `step`.
 
         Returns:
             int32 [count, batch_size].
+
+        Raises:
+            ValueError: If the step is negative.
         """
         if step < 0:
             raise ValueError(f"step must not be negative; got {step}")
@@ -105,10 +108,10 @@ class Batches:
         return indices.astype(np.int32).reshape(count, self.batch_size)
 
     def flips_at(self, step: int, count: int = 1) -> np.ndarray:
-        """Which examples of `count` steps from `step` on are mirrored.
+        """Whether each example of `count` steps, starting at `step`, is mirrored.
 
         Returns:
-            bool [count, batch_size]; all False where mirroring is off.
+            bool [count, batch_size]. All False if `flip` is off.
         """
         flips = np.zeros((count, self.batch_size), bool)
         if self.flip:
@@ -118,19 +121,21 @@ class Batches:
         return flips
 
     def at(self, step: int, process_index: int = 0, process_count: int = 1) -> dict[str, np.ndarray]:
-        """The batch of a step, or this process's part of it.
+        """The batch of a step, or the part of it that belongs to one process.
 
         Args:
-            step: from 0.
-            process_index: of this process.
-            process_count: of the processes that share the batch; the parts, put together in their order, are the whole batch.
+            step: Number of the step, from 0.
+            process_index: Index of this process.
+            process_count: Number of processes that share the batch. The parts, concatenated in the order of the processes, are the whole
+                batch.
 
         Returns:
-            `image`, uint8 [batch, height, width, channels] (points: float32 [batch, dim]), and, where the source has labels,
-            `label`, int32 [batch]; batch is batch_size / process_count.
+            A dict with `image`, uint8 [batch, height, width, channels] (for points float32 [batch, dim]), and, if the source has labels,
+            `label`, int32 [batch]. Here batch is batch_size / process_count.
 
         Raises:
-            DataError: the processes cannot share the batch evenly; or a file cannot be read.
+            DataError: If the processes cannot share the batch evenly, or if a file cannot be read.
+            ValueError: If the step is negative, or if process_index is not in [0, process_count).
         """
         part = self.share(process_index, process_count)
         indices = self.indices_at(step)[0, part]
@@ -142,10 +147,11 @@ class Batches:
         return {"image": images} | ({} if labels is None else {"label": labels})
 
     def share(self, process_index: int, process_count: int) -> slice:
-        """The part of each batch that belongs to a process.
+        """The part of each batch that belongs to a process, as a slice.
 
         Raises:
-            DataError: the batch cannot be shared evenly.
+            DataError: If the processes cannot share the batch evenly.
+            ValueError: If process_index is not in [0, process_count).
         """
         if not 0 <= process_index < process_count:
             raise ValueError(f"process_index must be from 0 to {process_count - 1}; got {process_index}")
@@ -157,5 +163,5 @@ class Batches:
 
 
 def stack(batches: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Batches of several steps as one, with a leading axis of steps."""
+    """Stacks the batches of several steps along a new leading axis."""
     return {name: np.stack([batch[name] for batch in batches]) for name in batches[0]}

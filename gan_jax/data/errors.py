@@ -1,14 +1,14 @@
-"""What goes wrong with data: one line for a person, naming the file or the flag and what to do."""
+"""Errors and warnings about data. Each message is one line that names the file or the setting and what to do."""
 
 
 class DataError(ValueError):
-    """Data that cannot be used: a missing, corrupt or unsuitable file, or a request that the data cannot meet."""
+    """The data cannot be used: a file is missing, corrupt or unsuitable, or a request is incompatible with the data."""
 
 
 class DataWarning(UserWarning):
-    """Data that were passed over: an image that could not be read or that is gone, a folder that is listed already."""
+    """Some data were skipped, e.g. an image that is unreadable or missing, or a folder that is already listed."""
 
 
 def one_line(error: Exception) -> str:
-    """What a library says of a file, for a message of ours: one line of at most 200 characters; its kind where it says nothing."""
+    """The message of an exception from another library as one line of at most 200 characters. If it is empty, the exception's type name."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,4 +1,7 @@
-"""Batches on their way to the device: gathered there from the whole data set, or streamed to it ahead of time."""
+"""Brings batches to the device.
+
+The whole data set is either kept on the device and batches are gathered there, or batches are streamed to the device ahead of time.
+"""
 
 import concurrent.futures
 from collections.abc import Callable, Iterator
@@ -14,18 +17,18 @@ from gan_jax.data.errors import DataError
 from gan_jax.data.source import Source
 from gan_jax.typing import Array
 
-MEMORY_LIMIT = 2**30  # bytes; a larger data set is streamed unless asked otherwise
+MEMORY_LIMIT = 2**30  # Bytes. With the pipeline "auto", a larger data set is streamed.
 
 
 def put(arrays: dict[str, np.ndarray], sharding: NamedSharding | None) -> dict[str, Array]:
-    """Host arrays on the default device; or this process's part of global arrays, on the devices of a sharding."""
+    """Puts host arrays on the default device. With a sharding, puts this process's part of global arrays on the sharding's devices."""
     if sharding is None:
         return jax.device_put(arrays)
     return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in arrays.items()}
 
 
 def put_whole(arrays: dict[str, np.ndarray], sharding: NamedSharding | None) -> dict[str, Array]:
-    """Host arrays, the same in every process, on the default device; or whole on each device of a sharding's mesh."""
+    """Puts host arrays, equal in all processes, on the default device. With a sharding, replicates them on all devices of its mesh."""
     if sharding is None:
         return jax.device_put(arrays)
     everywhere = NamedSharding(sharding.mesh, PartitionSpec())
@@ -33,14 +36,14 @@ def put_whole(arrays: dict[str, np.ndarray], sharding: NamedSharding | None) -> 
 
 
 def gather_batches(data: dict[str, Array]) -> dict[str, Array]:
-    """Gathers batches out of the whole data set; pure, for use inside a jitted program.
+    """Gathers batches from the whole data set. The function is pure, for use inside a jitted program.
 
     Args:
-        data: `images` [n, ...], `labels` int32 [n] where there are labels, `indices` int32 [steps, batch], and
-            `flips` bool [steps, batch] where images are mirrored.
+        data: A dict with `images` [n, ...], `indices` int32 [steps, batch], `labels` int32 [n] if the data have labels, and `flips`
+            bool [steps, batch] if images are mirrored.
 
     Returns:
-        `image` [steps, batch, ...] and, with labels, `label` int32 [steps, batch].
+        A dict with `image` [steps, batch, ...] and, if the data have labels, `label` int32 [steps, batch].
     """
     images = data["images"][data["indices"]]
     if "flips" in data:
@@ -49,14 +52,14 @@ def gather_batches(data: dict[str, Array]) -> dict[str, Array]:
 
 
 class DeviceBatches:
-    """The whole data set on the device, and each step's indices from the host; the same batches as `Batches`.
+    """Keeps the whole data set on the device, and sends the indices of each step from the host. The batches are those of `Batches`.
 
     Args:
-        batches: which examples make up which step.
-        sharding: where the batches [steps, batch, ...] lie; the data set is then whole on each of its devices. The default device
-            by default.
-        process_index: of this process.
-        process_count: of the processes that share each batch.
+        batches: The batches of the run.
+        sharding: Sharding of the batches [steps, batch, ...]. The data set is then replicated on each of its devices. None means the
+            default device.
+        process_index: Index of this process.
+        process_count: Number of processes that share each batch.
     """
 
     def __init__(self, batches: Batches, *, sharding: NamedSharding | None = None, process_index: int = 0, process_count: int = 1):
@@ -70,23 +73,23 @@ class DeviceBatches:
         self._data = put_whole(data, sharding)
 
     def chunk(self, step: int, count: int) -> dict[str, Any]:
-        """What a program made by `gathering` takes for `count` steps from `step` on."""
+        """The input of a program that `gathering` made, for `count` steps starting at `step`."""
         chosen = {"indices": self.batches.indices_at(step, count)[:, self.part]}
         if self.batches.flip:
             chosen["flips"] = self.batches.flips_at(step, count)[:, self.part]
         return self._data | (chosen if self.sharding is None else put(chosen, self.sharding))
 
     def gathering(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        """`program(params, opt_state, batches, rng)` as one of `(params, opt_state, chunk, rng)`; jit the result."""
+        """Turns `program(params, opt_state, batches, rng)` into a function of `(params, opt_state, chunk, rng)`. Jit the result."""
         return lambda params, opt_state, data, rng: program(params, opt_state, gather_batches(data), rng)
 
     def close(self) -> None:
-        """Lets go of the data set on the device."""
+        """Releases the data set on the device."""
         self._data = {}
 
 
 class _StepReader:
-    """The batches of steps as a random-access source, which is what grain reads from."""
+    """The batches of steps as a random-access source, for grain."""
 
     def __init__(self, batches: Batches, process_index: int, process_count: int):
         self.batches = batches
@@ -100,19 +103,19 @@ class _StepReader:
 
 
 class StreamBatches:
-    """Batches read by grain's worker threads and put on the device ahead of time; the same batches as `Batches`.
+    """Reads batches with grain's worker threads and puts them on the device ahead of time. The batches are those of `Batches`.
 
-    While the device works on one chunk of steps, a thread gathers the next and copies it over.
+    While the device works on one chunk of steps, a thread reads the next chunk and copies it to the device.
 
     Args:
-        batches: which examples make up which step.
-        workers: threads that read and decode; 0 reads in the thread that copies.
-        sharding: where the batches [steps, batch, ...] lie; the default device by default.
-        process_index: of this process.
-        process_count: of the processes that share each batch.
+        batches: The batches of the run.
+        workers: Number of threads that read and decode. With 0, the thread that copies also reads.
+        sharding: Sharding of the batches [steps, batch, ...]. None means the default device.
+        process_index: Index of this process.
+        process_count: Number of processes that share each batch.
 
     Raises:
-        DataError: grain is not installed.
+        DataError: If grain is not installed, or if the processes cannot share the batch evenly.
     """
 
     def __init__(
@@ -135,14 +138,14 @@ class StreamBatches:
         self._dataset = grain.MapDataset.source(_StepReader(batches, process_index, process_count))
         batches.share(process_index, process_count)
         self._iterator: Iterator[dict[str, np.ndarray]] | None = None
-        self._step = -1  # that the iterator gives next
+        self._step = -1  # The next step of the iterator.
         self._thread = concurrent.futures.ThreadPoolExecutor(1, "batches-to-device")
         self._ahead: tuple[tuple[int, int], concurrent.futures.Future[dict[str, Any]]] | None = None
 
     def chunk(self, step: int, count: int) -> dict[str, Any]:
-        """The batches of `count` steps from `step` on, on the device, [count, batch, ...].
+        """The batches of `count` steps starting at `step`, on the device, [count, batch, ...].
 
-        Quick where the steps follow each other by equal counts; right for any.
+        Any steps can be requested. Consecutive steps in chunks of equal size are fast, because the next chunk is read ahead.
         """
         if self._ahead is not None and self._ahead[0] == (step, count):
             future = self._ahead[1]
@@ -152,11 +155,11 @@ class StreamBatches:
         return future.result()
 
     def gathering(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        """The program itself: its batches come gathered."""
+        """Returns the program unchanged, because its batches are already gathered."""
         return program
 
     def close(self) -> None:
-        """Ends the threads."""
+        """Stops the threads."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._iterator = self._ahead = None
 
@@ -173,22 +176,25 @@ class StreamBatches:
 
 
 class Feed:
-    """The data as the loop wants them: `program = jit(feed.gathering(step))`, then `program(..., feed.chunk(step, count), ...)`.
+    """Supplies the data to the training loop: `program = jit(feed.gathering(step))`, then `program(..., feed.chunk(step, count), ...)`.
 
     Args:
-        source: where the examples come from.
-        batch_size: examples of a step, over all processes.
-        seed: of the order of the examples.
-        pipeline: memory: the whole data set on the device; stream: read as needed; auto: memory up to 1 GiB.
-        workers: threads that read and decode, where the data are streamed.
-        flip: whether to mirror each image with probability 1/2.
-        turns: of the discriminator that share the examples of a step; for the errors, which name the batch size of one turn.
-        sharding: where the batches [steps, batch, ...] lie, over the devices of all processes; the default device by default.
-        process_index: of this process.
-        process_count: of the processes that share each batch; each holds a block of it, in their order.
+        source: Source of the examples.
+        batch_size: Number of examples in a train step, over all processes.
+        seed: Random seed of the order of the examples.
+        pipeline: "memory" keeps the whole data set on the device. "stream" reads batches as needed. "auto" means "memory" up to 1 GiB
+            and "stream" above.
+        workers: Number of threads that read and decode if the data are streamed.
+        flip: Whether to mirror each image horizontally with probability 1/2.
+        turns: Number of discriminator updates in a train step that share its examples. Used in error messages only, which name the batch
+            size of one update.
+        sharding: Sharding of the batches [steps, batch, ...] over the devices of all processes. None means the default device.
+        process_index: Index of this process.
+        process_count: Number of processes that share each batch. Each process holds one block, in the order of the processes.
 
     Raises:
-        DataError: the batch is larger than the data set or cannot be shared; grain is wanted but not installed.
+        DataError: If the batch is larger than the data set or cannot be shared evenly, if the pipeline is unknown, or if the data are
+            streamed and grain is not installed.
     """
 
     def __init__(
@@ -213,15 +219,15 @@ class Feed:
         self._form = DeviceBatches(self.batches, **where) if self.in_memory else StreamBatches(self.batches, workers=workers, **where)
 
     def chunk(self, step: int, count: int) -> dict[str, Any]:
-        """What a program made by `gathering` takes for `count` steps from `step` on."""
+        """The input of a program that `gathering` made, for `count` steps starting at `step`."""
         return self._form.chunk(step, count)
 
     def gathering(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        """`program(params, opt_state, batches, rng)`, batches [count, batch, ...], as one of `(params, opt_state, chunk, rng)`."""
+        """Turns `program(params, opt_state, batches, rng)`, with batches [count, batch, ...], into `(params, opt_state, chunk, rng)`."""
         return self._form.gathering(program)
 
     def close(self) -> None:
-        """Ends the threads and lets go of the data on the device."""
+        """Stops the threads and releases the data on the device."""
         self._form.close()
 
     def __enter__(self) -> "Feed":

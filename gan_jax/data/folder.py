@@ -1,4 +1,7 @@
-"""A tree of PNG and JPEG files as a data set; files that cannot be read are skipped, counted and named, or stop the run."""
+"""A directory tree of PNG and JPEG files as a data set.
+
+Files that cannot be read are skipped, counted and named, or they stop the run.
+"""
 
 import bisect
 import collections
@@ -20,30 +23,32 @@ from gan_jax.data.images import check_channels, check_image_size, check_resize, 
 from gan_jax.data.source import LazyImages, Source, choose_split
 
 ENDINGS = (".png", ".jpg", ".jpeg")
-MOST_PIXELS = {"PNG": 2**25, "JPEG": 2**26}  # of one file: at 16 bytes a pixel at the worst, and a JPEG decoded smaller, under 1 GiB
-MANY_PIXELS = 2**22  # larger files are decoded one at a time
-MEMORY_SIZE = 2**30  # trees whose images take up to this many bytes are decoded once and kept
+# Maximum number of pixels of a file. Decoding takes at most 16 bytes per pixel, and a JPEG file is decoded at a reduced size, so a
+# file takes less than 1 GiB.
+MOST_PIXELS = {"PNG": 2**25, "JPEG": 2**26}
+MANY_PIXELS = 2**22  # Files with more pixels are decoded one at a time.
+MEMORY_SIZE = 2**30  # If all images take at most this many bytes, they are decoded once and kept in memory.
 HELD_OUT_EVERY = 10
 _one_large_at_a_time = threading.Lock()
 PARTS = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
 
 
 def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") -> np.ndarray:
-    """Reads one picture.
+    """Reads one image file.
 
-    The orientation that a camera recorded is applied; transparent parts become white; 16-bit grey keeps its upper 8 bits.
+    The orientation that a camera recorded is applied. Transparent parts become white. 16-bit grey images keep their upper 8 bits.
 
     Args:
-        path: of a PNG or JPEG file, whatever its name says.
-        size: of a side, in pixels.
+        path: Path of a PNG or JPEG file. The name of the file does not matter.
+        size: Side of the result in pixels.
         channels: 1 or 3.
-        resize: crop, pad or stretch, as `gan_jax.data.images.fit`.
+        resize: "crop", "pad" or "stretch", see `gan_jax.data.images.fit`.
 
     Returns:
         uint8 [size, size, channels].
 
     Raises:
-        DataError: the file is missing, is no PNG or JPEG picture, is damaged, or has too many pixels (33 million for PNG,
+        DataError: If the file is missing, is not a PNG or JPEG image, is damaged, or has too many pixels (more than 33 million for PNG,
             67 million for JPEG).
     """
     try:
@@ -52,9 +57,9 @@ def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") 
         with Image.open(path, formats=("PNG", "JPEG")) as picture:
             pixels, most = picture.width * picture.height, MOST_PIXELS.get(picture.format, 0)
             if pixels > most:
-                raise DataError(f"{path}: {picture.width}x{picture.height} pixels; at most {most} are read")
+                raise DataError(f"{path}: has {picture.width}x{picture.height} pixels; at most {most} are supported")
             with _one_large_at_a_time if pixels > MANY_PIXELS else contextlib.nullcontext():
-                picture.draft("RGB" if channels == 3 else "L", (2 * size, 2 * size))  # lets a JPEG decode at a fraction of its size
+                picture.draft("RGB" if channels == 3 else "L", (2 * size, 2 * size))  # Lets a JPEG file decode at a reduced size.
                 picture.load()
                 fitted = fit(_plain(ImageOps.exif_transpose(picture), channels), size, resize)
     except DataError:
@@ -62,16 +67,16 @@ def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") 
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except UnidentifiedImageError:
-        raise DataError(f"{path}: not a readable PNG or JPEG picture, whatever its name says; replace or delete it") from None
+        raise DataError(f"{path}: not a readable PNG or JPEG picture; replace or delete it") from None
     except MemoryError:
-        raise DataError(f"{path}: takes too much memory") from None
-    except Exception as error:  # Pillow's decoders raise nearly every kind on damaged files
+        raise DataError(f"{path}: decoding it takes too much memory") from None
+    except Exception as error:  # Pillow's decoders can raise almost any exception on damaged files.
         raise DataError(f"{path}: not a readable PNG or JPEG picture ({one_line(error)}); replace or delete it") from None
     return np.asarray(fitted, np.uint8).reshape(size, size, channels)
 
 
 def _plain(picture: Image.Image, channels: int) -> Image.Image:
-    """The picture in mode L or RGB."""
+    """Converts the image to mode L or RGB."""
     mode = "RGB" if channels == 3 else "L"
     if picture.mode.startswith("I"):
         picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
@@ -83,24 +88,24 @@ def _plain(picture: Image.Image, channels: int) -> Image.Image:
 
 
 class FolderImages(LazyImages):
-    """The pictures of a list of files, read when they are asked for.
+    """The images of a list of files, read on access.
 
-    A file that cannot be read, or is gone since the list was made, is named once; under "skip" the next readable file of its class takes
-    its place (where there is none, the next of the list), so that a step always has the same number of images, and the same ones for the
-    same files.
+    A file that cannot be read, or that was removed after listing, is reported once. If `on_corrupt` is "skip", the next readable file of
+    its class replaces it. If the class has no readable file, the next readable file of the list replaces it. A step therefore always has
+    the same number of images, and the same files give the same images.
 
     Args:
-        root: of the tree.
-        names: of the files, relative to it.
-        classes: of the files; by default they are all of one.
-        size: of a side, in pixels.
+        root: Root of the directory tree.
+        names: Names of the files relative to the root.
+        classes: Class of each file. By default all files have the same class.
+        size: Side of the images in pixels.
         channels: 1 or 3.
-        resize: crop, pad or stretch.
-        on_corrupt: skip or stop.
+        resize: "crop", "pad" or "stretch".
+        on_corrupt: "skip" or "stop".
 
     Attributes:
-        problems: what is wrong with the files that could not be read, by name.
-        gone: the names of those among them that are no longer there.
+        problems: Maps the names of the files that could not be read to the reason.
+        gone: Names of those files that no longer exist.
     """
 
     def __init__(
@@ -116,7 +121,7 @@ class FolderImages(LazyImages):
     ):
         self.root = root
         self.names = tuple(names)
-        self._numbers: dict[str, list[int]] = {}  # of the files of a class
+        self._numbers: dict[str, list[int]] = {}  # Maps each class to the indices of its files.
         self._classes = tuple(classes or [""] * len(self.names))
         for number, kind in enumerate(self._classes):
             self._numbers.setdefault(kind, []).append(number)
@@ -128,7 +133,10 @@ class FolderImages(LazyImages):
         self._lock = threading.Lock()
 
     def try_read(self, index: int, *, warn: bool = False) -> np.ndarray | DataError:
-        """The image of this number, or why there is none; the first time, that is noted (and said, with `warn`)."""
+        """Reads the image with this index. Returns a DataError if it cannot be read.
+
+        The first failure of a file is recorded, and with `warn` a warning is issued.
+        """
         name = self.names[index]
         if name in self.problems:
             return DataError(self.problems[name])
@@ -145,10 +153,11 @@ class FolderImages(LazyImages):
             return error
 
     def read(self, index: int) -> np.ndarray:
-        """The image of this number, or under "skip" that of the file that takes its place.
+        """Reads the image with this index. If it cannot be read and `on_corrupt` is "skip", reads the file that replaces it.
 
         Raises:
-            DataError: it cannot be read, under "stop"; no file can; or more than a tenth of the files are gone since they were listed.
+            DataError: If the file cannot be read and `on_corrupt` is "stop", if no file can be read, or if more than a tenth of the files
+                were removed after listing.
         """
         for number in self._candidates(index):
             result = self.try_read(number, warn=self.on_corrupt == "skip")
@@ -163,17 +172,17 @@ class FolderImages(LazyImages):
         raise DataError(f"{self.root}: none of the {len(self)} files can be read")
 
     def stand_ins(self, indices: np.ndarray) -> np.ndarray:
-        """The numbers of the files whose images `read` gave for these numbers, int64 [count]: their own where they could be read."""
+        """Indices of the files that `read` used for these indices, int64 [count]. They differ only for files that could not be read."""
         readable = (next(number for number in self._candidates(int(index)) if self.names[number] not in self.problems) for index in indices)
         return np.fromiter(readable, np.int64, len(indices))
 
     def contents(self) -> Iterator[Any]:
-        """What stands for the pictures in a fingerprint: the names and sizes of their files; a size of -1 where one is gone."""
+        """What the fingerprint hashes instead of the images: names and sizes of the files. The size of a missing file is -1."""
         yield repr(self.names).encode()
         yield np.fromiter((_size(self.root / name) for name in self.names), np.int64, len(self))
 
     def _candidates(self, index: int) -> Iterator[int]:
-        """The files to try for one: itself, those after it in its class and then in the list, each in a circle."""
+        """Files to try for an index: the file itself, then the rest of its class, then the rest of the list, each cyclically."""
         yield index
         for numbers in (self._numbers[self._classes[index]], range(len(self))):
             after = bisect.bisect_right(numbers, index)
@@ -189,17 +198,20 @@ def _size(path: Path) -> int:
 
 
 def list_images(root: Path) -> list[str]:
-    """The PNG and JPEG files under a directory, by their names, relative to it and sorted; hidden ones are left out.
+    """The PNG and JPEG files below a directory, identified by their names, relative to the directory and sorted. Hidden files are skipped.
 
-    Links to folders are followed, after all that lies in the tree itself. A folder is listed once: where a link leads to one again, e.g.
-    in a circle, a `DataWarning` names the place that is left out.
+    Links to folders are followed after all folders of the tree itself. Each folder is listed once. If a link leads to a folder that is
+    already listed, e.g. in a cycle, the link is skipped and a `DataWarning` names it.
+
+    Raises:
+        DataError: If a folder cannot be listed.
     """
     names, listed, tops = list[str](), set[str](), collections.deque([str(root)])
     while tops:
         for place, folders, files in os.walk(tops.popleft(), onerror=_refuse):
             real = os.path.realpath(place)
             if real in listed:
-                warnings.warn(f"{place}: leads to {real}, which is listed already; left out", DataWarning, stacklevel=2)
+                warnings.warn(f"{place}: leads to {real}, which is already listed; skipped", DataWarning, stacklevel=2)
                 folders.clear()
                 continue
             listed.add(real)
@@ -212,18 +224,20 @@ def list_images(root: Path) -> list[str]:
 
 
 def _refuse(error: OSError) -> None:
-    raise DataError(f"{error.filename}: cannot be listed ({error.strerror})")
+    raise DataError(f"{error.filename}: the directory cannot be listed ({error.strerror})")
 
 
 def split_names(names: list[str]) -> tuple[dict[str, list[str]], bool]:
-    """Divides the files into train and test.
+    """Splits the files into train and test.
+
+    If the tree has top-level folders for train (train, training) and test (test, val, valid, validation), only the files in these are
+    used. Otherwise every tenth file of the list belongs to test.
 
     Args:
-        names: of the files, sorted, relative to the root of their tree.
+        names: Names of the files, sorted, relative to the root of the tree.
 
     Returns:
-        The names of train and of test, and whether they are so by folders: where the tree has folders train and test (or val,
-        validation) at its top, these, and nothing else; if not, every tenth file of the list is test.
+        A dict with the names of train and of test, and whether the split follows the folders.
     """
     tops = {name.split("/")[0] for name in names if "/" in name}
     for train in PARTS["train"]:
@@ -238,31 +252,31 @@ def split_names(names: list[str]) -> tuple[dict[str, list[str]], bool]:
 
 
 def class_of(name: str, by_folders: bool) -> str:
-    """The class of a file: its top folder, or the one below where the top folders are train and test; "" where there is none."""
+    """The class of a file: its top-level folder, or the folder below train or test. "" if the file is in no such folder."""
     folders = name.split("/")[:-1]
     return "".join(folders[1:2] if by_folders else folders[:1])
 
 
 def channels_of(root: Path, names: list[str]) -> int:
-    """1 where the first readable file is grey, else 3."""
+    """1 if the first readable file is a grey image, otherwise 3."""
     for name in names:
         try:
             with Image.open(root / name, formats=("PNG", "JPEG")) as picture:
                 return 1 if picture.mode in ("1", "L", "LA") or picture.mode.startswith("I") else 3
-        except Exception:  # what is wrong with it is said when it is read
+        except Exception:  # The problem is reported when the file is read.
             continue
     return 3
 
 
 def decode_all(images: FolderImages) -> tuple[Any, list[int], tuple[str, ...]]:
-    """Decodes every file into memory, where they fit.
+    """Decodes every file into memory, if the images take at most 1 GiB.
 
     Returns:
-        The readable images, uint8 [n, height, width, channels] (or `images` itself where they take more than 1 GiB); the numbers of their
-        files; and what was wrong with the others.
+        The readable images, uint8 [n, height, width, channels], the indices of their files, and the reasons why the other files could
+        not be read. If the images take more than 1 GiB, `images` itself is returned with all indices and no reasons.
 
     Raises:
-        DataError: none can be read; or one cannot, under "stop".
+        DataError: If no file can be read, or if one cannot be read and `on_corrupt` is "stop".
     """
     if np.prod(images.shape, dtype=np.int64) > MEMORY_SIZE:
         return images, list(range(len(images))), ()
@@ -293,22 +307,25 @@ def load_image_folder(
     resize: str = "crop",
     on_corrupt: str = "skip",
 ) -> Source:
-    """Loads a tree of PNG and JPEG files; the names of its top folders are the classes.
+    """Loads a directory tree of PNG and JPEG files. The names of its top-level folders are the classes.
 
     Args:
-        data_dir: the root of the tree.
-        split: train, test or all; by the folders train and test where there are such, else every tenth file is test.
-        image_size: side in pixels.
-        channels: 1 or 3; by default those of the first readable file.
-        resize: crop (scale the shorter side, keep the centre), pad (scale the longer side, surround with black) or stretch.
-        on_corrupt: skip: leave out a file that cannot be read, with a warning that names it; stop: raise.
+        data_dir: Root of the tree.
+        split: "train", "test" or "all". If the tree has top-level folders train and test, they are the split. Otherwise every tenth
+            file belongs to test.
+        image_size: Side of the images in pixels.
+        channels: 1 or 3. By default the channels of the first readable file.
+        resize: "crop" scales the shorter side and keeps the centre. "pad" scales the longer side and pads with black. "stretch"
+            scales both sides.
+        on_corrupt: "skip" leaves out files that cannot be read, with a warning that names them. "stop" raises an error.
 
     Returns:
-        A `Source`, decoded where all of it takes up to 1 GiB (without the skipped files), else read as needed; no labels where the files
-        lie in no folders.
+        A `Source`. If all images take at most 1 GiB, they are decoded at once, without the skipped files. Otherwise they are read as
+        needed. There are no labels if the files are in no folders.
 
     Raises:
-        DataError: no such directory, no images in it, none readable, or one unreadable under "stop".
+        DataError: If the directory does not exist, holds no images or no readable ones, or holds an unreadable one and `on_corrupt` is
+            "stop". Also if an option has an unknown value.
     """
     if data_dir is None:
         raise DataError("--data.directory: image_folder needs the directory of the images")

@@ -1,4 +1,4 @@
-"""Any image data set of TensorFlow Datasets, read by random access, without TensorFlow."""
+"""Image data sets of TensorFlow Datasets, with random access and without TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ from gan_jax.data.errors import DataError
 from gan_jax.data.images import check_channels, check_image_size, check_resize, fit, to_channels
 from gan_jax.data.source import LazyImages, Source
 
-MEMORY_SIZE = 2**28  # up to this many bytes the images are decoded once and kept
+MEMORY_SIZE = 2**28  # If all images take at most this many bytes, they are decoded once and kept in memory.
 HELD_OUT = ("test", "validation")
 
 
 class TfdsImages(LazyImages):
-    """The images of a TFDS data source, brought to one size when they are asked for."""
+    """The images of a TFDS data source, resized to one size on access."""
 
     def __init__(self, records: Any, feature: str, *, size: int, channels: int, resize: str):
         self.records = records
@@ -24,7 +24,7 @@ class TfdsImages(LazyImages):
         self.shape = (len(records), size, size, channels)
 
     def read(self, index: int) -> np.ndarray:
-        """The image of this number."""
+        """The image with this index."""
         return self.image_of(self.records[index])
 
     def image_of(self, record: dict[str, Any]) -> np.ndarray:
@@ -56,19 +56,19 @@ def load_tfds(
     """Loads an image data set of TensorFlow Datasets through `tfds.data_source`.
 
     Args:
-        name: as TFDS calls it, e.g. cifar10 or imagenet_resized/64x64.
-        split: as TFDS calls it, e.g. train or train[:90%].
-        data_dir: where TFDS keeps its data; by default where TFDS would look. What is not there is downloaded and prepared.
-        image_size: side in pixels; by default that of the data set where all its images are square and of one size. 28x28 images are
-            surrounded with zeros to become 32x32.
-        channels: 1 or 3; by default those of the data set.
-        resize: crop, pad or stretch, as `gan_jax.data.images.fit`.
+        name: TFDS name of the data set, e.g. cifar10 or imagenet_resized/64x64.
+        split: TFDS name of the split, e.g. train or train[:90%].
+        data_dir: Directory of the TFDS data. None means TFDS's default directory. Missing data are downloaded and prepared.
+        image_size: Side in pixels. By default the side of the data set's images, if all are square and of the same size. 28x28 images
+            are padded with zeros to 32x32.
+        channels: 1 or 3. By default the channels of the data set.
+        resize: "crop", "pad" or "stretch", see `gan_jax.data.images.fit`.
 
     Returns:
-        A `Source`; the split test (or validation) held out, unless it is the one asked for.
+        A `Source`. The split test (or validation) is held out, unless it is the requested one.
 
     Raises:
-        DataError: TFDS is not installed, has no such data set or split, or the data set has no images.
+        DataError: If TFDS is not installed, if it has no such data set or split, or if the data set has no images.
     """
     try:
         import tensorflow_datasets as tfds
@@ -82,13 +82,13 @@ def load_tfds(
         features = tfds.builder(name, data_dir=data_dir, file_format="array_record").info.features
         image, label = _features(tfds, features, name)
         records = {split: tfds.data_source(name, split=split, **where)}
-        info = tfds.builder(name, data_dir=data_dir, file_format="array_record").info  # again: now it knows the splits
+        info = tfds.builder(name, data_dir=data_dir, file_format="array_record").info  # Read again, because now it knows the splits.
         held_out = next((part for part in HELD_OUT if part in info.splits and not split.startswith(part)), None)
         if held_out is not None:
             records[held_out] = tfds.data_source(name, split=held_out, **where)
     except DataError:
         raise
-    except Exception as error:  # TFDS raises a kind of its own for each of its parts
+    except Exception as error:  # Each part of TFDS raises its own type of exception.
         raise DataError(f"--data.source tfds:{name}: {(str(error) or type(error).__name__).splitlines()[0][:200]}") from None
     height, width, depth = features[image].shape
     size = image_size or (32 if (height, width) == (28, 28) else height)
@@ -116,7 +116,7 @@ def load_tfds(
 
 
 def _features(tfds: Any, features: Any, name: str) -> tuple[str, str | None]:
-    """The names of the image and of the label among a data set's features."""
+    """The names of the image feature and of the label feature of a data set. The label is None if there is no such feature."""
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     if not images:
         raise DataError(f"--data.source tfds:{name}: the data set has no images; its features are {', '.join(features)}")

@@ -1,4 +1,4 @@
-"""IDX files, the format of MNIST and its relatives; gzip or not."""
+"""IDX files, the format of MNIST and related data sets, with or without gzip compression."""
 
 import gzip
 import math
@@ -21,26 +21,26 @@ PROVENANCE = {
     "mnist": "MNIST (LeCun, Cortes and Burges, 1998)",
     "fashion_mnist": "Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017)",
 }
-INSTALLED = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}  # where Debian's dataset-fashion-mnist puts it
-MEMORY_LIMIT = 2**30  # bytes that one file may take when decompressed
+INSTALLED = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}  # Installed by Debian's dataset-fashion-mnist.
+MEMORY_LIMIT = 2**30  # Maximum number of bytes of one file after decompression.
 PREFIXES = {"train": "train", "test": "t10k"}
 
 
 def read_idx(path: Path, rank: int) -> np.ndarray:
     """Reads an IDX file of bytes.
 
-    The header is four bytes (0, 0, 8 for unsigned bytes, the number of dimensions) and one big-endian uint32 a dimension; then
-    the data, the last dimension fastest. No more memory is taken than the file can fill, and at most 1 GiB.
+    The header has four bytes (0, 0, 8 for unsigned bytes, the number of dimensions) and one big-endian uint32 per dimension. The data
+    follow in row-major order. The function allocates at most 1 GiB, and never more than the file can fill.
 
     Args:
-        path: of the file; compressed by gzip or not, which its first two bytes tell.
-        rank: the number of dimensions expected: 3 for images, 1 for labels.
+        path: Path of the file. gzip compression is detected from the first two bytes.
+        rank: Expected number of dimensions: 3 for images, 1 for labels.
 
     Returns:
-        uint8, of the shape that the header gives.
+        uint8 with the shape from the header.
 
     Raises:
-        DataError: the file is missing, truncated, too long, no gzip stream, of another kind, or larger than 1 GiB.
+        DataError: If the file is missing, truncated, too long, larger than 1 GiB, not a valid gzip stream, or of another type.
 
     References:
         LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
@@ -55,7 +55,7 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise DataError(f"{path}: a directory, where an IDX file was expected") from None
+        raise DataError(f"{path}: is a directory; expected an IDX file") from None
     except EOFError:
         raise DataError(f"{path}: truncated gzip file; copy or download it again") from None
     except (zlib.error, OSError) as error:
@@ -67,7 +67,7 @@ def _read_open(file, path: Path, rank: int, most: int) -> np.ndarray:
     expected = bytes([0, 0, 8, rank])
     if header[:4] != expected:
         kind = "image" if rank == 3 else "label"
-        raise DataError(f"{path}: no IDX {kind} file: it begins with 0x{header[:4].hex()}, expected 0x{expected.hex()}")
+        raise DataError(f"{path}: not an IDX {kind} file: it begins with 0x{header[:4].hex()}, expected 0x{expected.hex()}")
     if len(header) < 4 + 4 * rank:
         raise DataError(f"{path}: truncated in its header; copy or download it again")
     shape = struct.unpack(f">{rank}I", header[4:])
@@ -75,8 +75,8 @@ def _read_open(file, path: Path, rank: int, most: int) -> np.ndarray:
     if size + len(header) > most:
         raise DataError(f"{path}: its header claims {size} bytes of shape {shape}, more than the file holds; copy or download it again")
     if size > MEMORY_LIMIT:
-        raise DataError(f"{path}: holds {size} bytes of shape {shape}; at most {MEMORY_LIMIT} (1 GiB) are read")
-    data = np.empty(size, np.uint8)  # takes memory only as far as it is filled
+        raise DataError(f"{path}: holds {size} bytes of shape {shape}; at most {MEMORY_LIMIT} (1 GiB) are supported")
+    data = np.empty(size, np.uint8)  # The operating system allocates memory only for the part that is filled.
     filled = 0
     while filled < size and (count := file.readinto(data[filled : filled + 2**20])):
         filled += count
@@ -91,12 +91,12 @@ def find_idx(name: str, data_dir: Path | None) -> Path:
     """The directory that holds the four IDX files of a data set.
 
     Args:
-        name: mnist or fashion_mnist.
-        data_dir: where to look; also looked at are its sub-directories as other tools lay them out (NAME, MNIST/raw, FashionMNIST/raw).
-            None means where the operating system's package installs them.
+        name: "mnist" or "fashion_mnist".
+        data_dir: Directory to search. Its sub-directories in the layouts of other tools are searched too (NAME, MNIST/raw,
+            FashionMNIST/raw, raw). None means the directory of the operating system's package.
 
     Raises:
-        DataError: they are not there.
+        DataError: If the files are not there.
     """
     if data_dir is None:
         if name not in INSTALLED:
@@ -131,7 +131,7 @@ def _read_part(directory: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     paths = {kind: _find(directory, part, kind) for kind in ("images", "labels")}
     for kind, rank in (("images", 3), ("labels", 1)):
         if paths[kind] is None:
-            raise DataError(f"{directory}/{PREFIXES[part]}-{kind}-idx{rank}-ubyte.gz: no such file; the data set has four")
+            raise DataError(f"{directory}/{PREFIXES[part]}-{kind}-idx{rank}-ubyte.gz: no such file; the data set has four files")
     images, labels = read_idx(paths["images"], 3), read_idx(paths["labels"], 1)
     if len(images) != len(labels):
         raise DataError(
@@ -140,7 +140,7 @@ def _read_part(directory: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
     if images.size == 0:
         raise DataError(f"{paths['images']}: holds no images")
     if max(images.shape[1:]) > 4096:
-        raise DataError(f"{paths['images']}: images of {images.shape[1]}x{images.shape[2]} pixels; at most 4096x4096 are read")
+        raise DataError(f"{paths['images']}: images of {images.shape[1]}x{images.shape[2]} pixels; at most 4096x4096 are supported")
     if labels.max() > 9:
         raise DataError(f"{paths['labels']}: a label is {labels.max()}; the classes are 0 to 9")
     return images[..., None], labels.astype(np.int32)
@@ -152,17 +152,17 @@ def load_idx(
     """Loads MNIST or Fashion-MNIST from the directory of its IDX files.
 
     Args:
-        name: mnist or fashion_mnist.
-        split: train (60,000 images), test (10,000), or all.
-        data_dir: that holds them; fashion_mnist finds Debian's by itself.
-        image_size: side in pixels; 32 by default, which surrounds the 28x28 images with zeros.
-        channels: 1 by default.
+        name: "mnist" or "fashion_mnist".
+        split: "train" (60,000 images), "test" (10,000 images), or "all".
+        data_dir: Directory of the files. For fashion_mnist, None means the directory of Debian's package.
+        image_size: Side in pixels. The default is 32, which pads the 28x28 images with zeros.
+        channels: 1 or 3. The default is 1.
 
     Returns:
-        A `Source` of 10 classes, the other part held out.
+        A `Source` of 10 classes. train and test hold each other out.
 
     Raises:
-        DataError: a file is missing, corrupt, or does not belong to the others.
+        DataError: If a file is missing or corrupt, or does not match the others.
     """
     directory = find_idx(name, data_dir)
     parts = {}
@@ -173,12 +173,12 @@ def load_idx(
 
 
 def load_mnist(*, split: str = "train", data_dir: Path | None = None, image_size: int | None = None, channels: int | None = None) -> Source:
-    """MNIST from a directory of IDX files; the arguments are those of `load_idx`."""
+    """Loads MNIST from a directory of IDX files. The arguments are those of `load_idx`."""
     return load_idx("mnist", split=split, data_dir=data_dir, image_size=image_size, channels=channels)
 
 
 def load_fashion_mnist(
     *, split: str = "train", data_dir: Path | None = None, image_size: int | None = None, channels: int | None = None
 ) -> Source:
-    """Fashion-MNIST from a directory of IDX files, or from Debian's; the arguments are those of `load_idx`."""
+    """Loads Fashion-MNIST from a directory of IDX files, or from Debian's package. The arguments are those of `load_idx`."""
     return load_idx("fashion_mnist", split=split, data_dir=data_dir, image_size=image_size, channels=channels)

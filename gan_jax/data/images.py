@@ -1,4 +1,4 @@
-"""Images brought to one size and one number of channels; uint8 in, uint8 out."""
+"""Brings images to one size and one number of channels. Inputs and outputs are uint8."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,38 +11,42 @@ from gan_jax.data.source import LazyImages, contents_of
 
 SMALLEST = 8
 RESIZES = ("crop", "pad", "stretch")
-MEMORY_SIZE = 2**28  # lazily resized images of up to this many bytes are computed once and kept
+MEMORY_SIZE = 2**28  # If all resized images take at most this many bytes, they are computed once and kept in memory.
 
 
 def check_image_size(image_size: int | None) -> None:
-    """Raises DataError unless the side of the images, in pixels, is one that can be made."""
+    """Raises DataError if the image size, the side in pixels, is out of range."""
     if image_size is not None and not SMALLEST <= image_size <= 4096:
         raise DataError(f"--data.image-size {image_size}: must be between {SMALLEST} and 4096 pixels")
 
 
 def check_channels(channels: int | None) -> None:
-    """Raises DataError unless there are 1 or 3 channels, or the choice is left to the data."""
+    """Raises DataError if the number of channels is not 1, 3 or None. None leaves the choice to the data."""
     if channels not in (None, 1, 3):
         raise DataError(f"--data.channels {channels}: must be 1 (grey) or 3 (red, green, blue)")
 
 
 def check_resize(resize: str) -> None:
-    """Raises DataError unless there is such a way to bring pictures to one size."""
+    """Raises DataError if the resize method is unknown."""
     if resize not in RESIZES:
         raise DataError(f"--data.resize {resize}: must be one of {', '.join(RESIZES)}")
 
 
 def fit(image: Image.Image, size: int, resize: str = "crop") -> Image.Image:
-    """Brings a picture to size x size pixels.
+    """Resizes an image to size x size pixels.
 
     Args:
-        image: of mode L or RGB.
-        size: of a side, in pixels.
-        resize: crop: scale the shorter side to `size` and keep the centre; pad: scale the longer side to `size` and
-            surround with black; stretch: scale both sides, whatever the proportions.
+        image: Image of mode L or RGB.
+        size: Side of the result in pixels.
+        resize: "crop" scales the shorter side to `size` and keeps the centre. "pad" scales the longer side to `size` and pads with
+            black. "stretch" scales both sides and ignores the proportions.
 
     Returns:
-        A picture of the same mode. Scaled by Lanczos's filter with antialiasing; untouched where it fits already.
+        An image of the same mode, scaled by Lanczos's filter with antialiasing. An image that already has this size is returned
+        unchanged.
+
+    Raises:
+        DataError: If the resize method is unknown.
     """
     check_resize(resize)
     width, height = image.size
@@ -53,7 +57,7 @@ def fit(image: Image.Image, size: int, resize: str = "crop") -> Image.Image:
     scale = size / (min(width, height) if resize == "crop" else max(width, height))
     scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
     if resize == "crop":
-        # The part that is kept is scaled at once: a very long picture never becomes a huge one.
+        # Cropping and scaling happen in one step, so that a very long image never becomes a huge one.
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
@@ -63,7 +67,7 @@ def fit(image: Image.Image, size: int, resize: str = "crop") -> Image.Image:
 
 
 def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    """Grey images as colour, or colour images as grey (ITU-R 601 luma, as Pillow rounds it).
+    """Converts grey images to colour, or colour images to grey (ITU-R 601 luma, rounded as in Pillow).
 
     Args:
         images: uint8 [..., 1 or 3].
@@ -81,11 +85,11 @@ def to_channels(images: np.ndarray, channels: int) -> np.ndarray:
 
 
 def pad_images(images: np.ndarray, size: int) -> np.ndarray:
-    """Surrounds images with a border of zeros.
+    """Pads images with zeros to a square.
 
     Args:
         images: uint8 [n, height, width, channels].
-        size: the side afterwards; as many zeros on either side, one more below and right where it is odd.
+        size: Side of the result in pixels. Both sides get the same padding. If it is odd, bottom and right get one pixel more.
 
     Returns:
         uint8 [n, size, size, channels].
@@ -96,18 +100,18 @@ def pad_images(images: np.ndarray, size: int) -> np.ndarray:
 
 
 class ResizedImages(LazyImages):
-    """Images brought to another size when they are asked for."""
+    """Images that are resized on access."""
 
     def __init__(self, images: Any, size: int):
         self.images = images
         self.shape = (len(images), size, size, images.shape[-1])
 
     def contents(self) -> Iterable[Any]:
-        """Those of the images before."""
+        """The contents of the original images."""
         return contents_of(self.images)
 
     def read(self, index: int) -> np.ndarray:
-        """The image of this number at the new size."""
+        """The image with this index at the new size."""
         image = np.asarray(self.images[index])
         grey = image.shape[-1] == 1
         fitted = fit(Image.fromarray(image[..., 0] if grey else image), self.shape[1])
@@ -115,15 +119,19 @@ class ResizedImages(LazyImages):
 
 
 def digits_at(images: np.ndarray, image_size: int | None, channels: int | None) -> Any:
-    """Brings 28x28 images to the size asked for.
+    """Brings images of digits to the requested size.
 
     Args:
         images: uint8 [n, height, width, 1].
-        image_size: None or 32: padded with zeros to 32x32; the images' own size: as they are; else padded and scaled.
-        channels: 1, 3, or None for 1.
+        image_size: Side of the result in pixels. None or 32 pads 28x28 images with zeros to 32x32. The images' own size leaves square
+            images unchanged. Any other size pads and scales them.
+        channels: 1 or 3. None means 1.
 
     Returns:
-        uint8 [n, image_size, image_size, channels]; `ResizedImages` where that would take much memory.
+        uint8 [n, image_size, image_size, channels]. Scaled images that take more than 256 MiB are resized on access.
+
+    Raises:
+        DataError: If the image size or the number of channels is not supported.
     """
     check_image_size(image_size)
     check_channels(channels)
@@ -138,16 +146,16 @@ def digits_at(images: np.ndarray, image_size: int | None, channels: int | None) 
 
 
 class GreyAsColor(LazyImages):
-    """Grey images with their one channel three times."""
+    """Grey images with their channel repeated three times."""
 
     def __init__(self, images: Any):
         self.images = images
         self.shape = (*images.shape[:-1], 3)
 
     def contents(self) -> Iterable[Any]:
-        """Those of the grey images."""
+        """The contents of the grey images."""
         return contents_of(self.images)
 
     def read_many(self, indices: np.ndarray) -> np.ndarray:
-        """The images of these numbers, in three equal channels."""
+        """The images with these indices, with three equal channels."""
         return to_channels(self.images[indices], 3)

@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the house: images, labels, where they come from, and what was held out."""
+"""The type of a data set: images or points, labels, provenance, and the held-out part."""
 
 import dataclasses
 import hashlib
@@ -9,11 +9,11 @@ import numpy as np
 
 from gan_jax.data.errors import DataError
 
-NAMED = 20  # files passed over that the record of a run names
+NAMED = 20  # Maximum number of skipped files that the record of a run names.
 
 
 class Images(Protocol):
-    """What can be indexed like an array of images without being in memory; a NumPy array is one."""
+    """Images that can be indexed like an array without being in memory. A NumPy array also satisfies this protocol."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -21,34 +21,34 @@ class Images(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """The type of a pixel: uint8."""
+        """The type of a pixel, uint8."""
 
     def __len__(self) -> int:
         """The number of images."""
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """One image for a number, an array of them for a slice or an array of numbers."""
+        """One image for an integer, an array of images for a slice or an array of integers."""
 
 
 class LazyImages:
-    """Base of images made or read when they are asked for; a subclass gives `shape` and `read(index)`."""
+    """Base class of images that are computed or read on access. A subclass defines `shape` and `read(index)`."""
 
     shape: tuple[int, ...]
     dtype = np.dtype(np.uint8)
 
     def read(self, index: int) -> np.ndarray:
-        """The image of this number, uint8 [height, width, channels]; numbers are from 0 to len - 1."""
-        raise TypeError(f"{type(self).__name__} reads no images")
+        """The image with this index, uint8 [height, width, channels]. The index is from 0 to len - 1."""
+        raise TypeError(f"{type(self).__name__} must implement read(index)")
 
     def read_many(self, indices: np.ndarray) -> np.ndarray:
-        """The images of these numbers, uint8 [count, height, width, channels]."""
+        """The images with these indices, uint8 [count, height, width, channels]."""
         images = np.empty((len(indices), *self.shape[1:]), self.dtype)
         for position, index in enumerate(indices):
             images[position] = self.read(int(index))
         return images
 
     def contents(self) -> Iterable[Any]:
-        """What stands for the images in a fingerprint: arrays or bytes; by default 256 of the images, evenly spaced."""
+        """Arrays or bytes that the fingerprint hashes instead of all images. By default 256 evenly spaced images."""
         return [self[evenly_spaced(len(self))]]
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class LazyImages:
             return self.read_many(np.arange(len(self))[index])
         indices = np.asarray(index)
         if indices.dtype == bool or not np.issubdtype(indices.dtype, np.integer):
-            raise IndexError(f"images are indexed by integers; got {indices.dtype}")
+            raise IndexError(f"images must be indexed by integers; got {indices.dtype}")
         if indices.size and not (-len(self) <= indices.min() and indices.max() < len(self)):
             raise IndexError(f"index out of range: there are {len(self)} images")
         images = self.read_many(indices.reshape(-1) % max(len(self), 1))
@@ -70,31 +70,31 @@ class LazyImages:
 
 
 def contents_of(images: Any) -> Iterable[Any]:
-    """What stands for images in a fingerprint: an array itself, or what `LazyImages` say."""
+    """What the fingerprint hashes for images: an array itself, or the `contents` of `LazyImages`."""
     return images.contents() if isinstance(images, LazyImages) else [np.asarray(images)]
 
 
 def evenly_spaced(count: int) -> np.ndarray:
-    """Up to 256 of the numbers from 0 to count - 1, int64."""
+    """Up to 256 evenly spaced integers from 0 to count - 1, int64."""
     return np.unique(np.linspace(0, count - 1, 256).astype(np.int64))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """A data set, or the part of it that was asked for.
+    """A data set, or one split of it.
 
     Attributes:
-        name: as in `SOURCES`.
-        images: uint8 [n, height, width, channels]; a NumPy array, or `LazyImages`. Points: float32 [n, dim].
+        name: Key of `SOURCES`, or `tfds:NAME`.
+        images: uint8 [n, height, width, channels], a NumPy array or `LazyImages`. For points float32 [n, dim].
         labels: int32 [n] from 0 to num_classes - 1, or None.
-        num_classes: 0 where there are no labels.
-        split: which part this is: train, test, all, or what a TFDS data set calls it.
-        provenance: where the data come from, in one line.
-        held_out: the part to measure against, or None.
-        class_names: of the labels, in their order; empty where they have only numbers.
-        centers: float32 [modes, dim] of a mixture of Gaussians, else None.
-        std: standard deviation of each of its components.
-        skipped: the files passed over because they could not be read, with the reason.
+        num_classes: Number of classes. 0 if there are no labels.
+        split: Name of the split: "train", "test", "all", or a TFDS split.
+        provenance: Origin of the data, in one line.
+        held_out: The split to evaluate against, or None.
+        class_names: Names of the classes, in the order of the labels. Empty if the classes have only numbers.
+        centers: float32 [modes, dim] of a mixture of Gaussians, otherwise None.
+        std: Standard deviation of each component of the mixture, otherwise None.
+        skipped: One line for each file that was skipped because it could not be read, with the reason.
     """
 
     name: str
@@ -120,21 +120,21 @@ class Source:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one example: (height, width, channels) of an image, (dim,) of a point."""
+        """Shape of one example: (height, width, channels) of an image, (dim,) of a point."""
         return tuple(int(size) for size in self.images.shape[1:])
 
     @property
     def is_images(self) -> bool:
-        """Whether the examples are images; else they are points."""
+        """Whether the examples are images. Otherwise they are points."""
         return len(self.images.shape) == 4
 
     @property
     def nbytes(self) -> int:
-        """The bytes that all the examples take in memory."""
+        """Number of bytes that all examples take in memory."""
         return int(np.prod(self.images.shape, dtype=np.int64)) * np.dtype(self.images.dtype).itemsize
 
     def describe(self) -> dict[str, Any]:
-        """What a run records of its data, as plain values: enough to notice that they changed."""
+        """The record of the data in a run, as plain values. `check_unchanged` uses it to detect that the data have changed."""
         return {
             "source": self.name,
             "split": self.split,
@@ -147,22 +147,26 @@ class Source:
         }
 
     def passed_over(self) -> dict[str, Any]:
-        """The files that could not be read so far, when the data were loaded or since: their number, and what is wrong with the first."""
+        """The files that could not be read so far, at loading or later: their number, and the reasons for the first 20."""
         problems = [*self.skipped, *dict(getattr(self.images, "problems", {})).values()]
         return {"count": len(problems), "files": problems[:NAMED]}
 
     def labels_of(self, indices: np.ndarray) -> np.ndarray | None:
-        """The labels of the images that were read for these numbers, int32 [count]: another file may have taken the place of one."""
+        """The labels of the images that were read for these indices, int32 [count]. None if there are no labels.
+
+        If another file replaced an unreadable one, its label is returned.
+        """
         if self.labels is None:
             return None
         stand_ins = getattr(self.images, "stand_ins", None)
         return self.labels[indices if stand_ins is None else stand_ins(indices)]
 
     def fingerprint(self) -> str:
-        """Thirty-two hexadecimal digits that change when the count, the labels, or any of the images do.
+        """Thirty-two hexadecimal digits that change if the number of examples, the labels, or any image changes.
 
-        Images in memory count to the last byte, and those made from others by these. For a folder too large to be decoded stand the names
-        and sizes of its files; for a TFDS data set too large for it, 256 images, evenly spaced.
+        All bytes of images in memory are hashed. For images computed from others, those others are hashed. For a folder that is too
+        large to decode, the names and sizes of its files are hashed. For a TFDS data set that is too large to decode, 256 evenly spaced
+        images are hashed.
         """
         digest = hashlib.sha256(repr((len(self), self.shape)).encode())
         for part in (*contents_of(self.images), *([] if self.labels is None else [self.labels])):
@@ -171,7 +175,7 @@ class Source:
         return digest.hexdigest()[:32]
 
     def sampled_fingerprint(self) -> str:
-        """The sixteen digits that runs recorded before all images counted: those of 256, of the labels, and of the names of a folder."""
+        """The fingerprint of earlier versions, sixteen digits. It hashes 256 images, the labels, and the file names of a folder."""
         digest = hashlib.sha256(repr((len(self), self.shape, getattr(self.images, "names", ()))).encode())
         digest.update(np.ascontiguousarray(self.images[evenly_spaced(len(self))]).tobytes())
         if self.labels is not None:
@@ -180,11 +184,12 @@ class Source:
 
 
 def check_unchanged(recorded: dict[str, Any], source: Source) -> None:
-    """Raises DataError when the data are not those that `Source.describe` recorded, e.g. because the data set shrank.
+    """Raises DataError if the data differ from those that `Source.describe` recorded, e.g. because files were removed.
 
     Args:
-        recorded: what `describe` returned when the run began, in this version or in one whose fingerprint had sixteen digits.
-        source: the data now.
+        recorded: The result of `describe` at the start of the run. Records with the sixteen-digit fingerprint of earlier versions are
+            supported.
+        source: The current data.
     """
     examples, now = recorded.get("examples"), len(source)
     if examples != now:
@@ -199,19 +204,19 @@ def check_unchanged(recorded: dict[str, Any], source: Source) -> None:
 
 
 def choose_split(name: str, split: str, known: Iterable[str]) -> None:
-    """Raises DataError unless the split is one of those known."""
+    """Raises DataError if the split is not one of the known ones."""
     if split not in known:
         raise DataError(f"--data.split {split}: {name} has {', '.join(known)}")
 
 
 def from_parts(name: str, parts: dict[str, tuple[np.ndarray, np.ndarray]], split: str, **details: Any) -> Source:
-    """A source of one of its parts, with the rest held out.
+    """Makes a source of one split, with the other split held out.
 
     Args:
-        name: of the source.
-        parts: train and test, each `(images, labels)`.
-        split: train, test, or all: both, in this order, and nothing held out.
-        details: further fields of `Source`.
+        name: Name of the source.
+        parts: The splits train and test, each `(images, labels)`.
+        split: "train", "test", or "all", which concatenates both in this order and holds nothing out.
+        details: Further fields of `Source`.
     """
     choose_split(name, split, ("train", "test", "all"))
     if split == "all":

@@ -1,4 +1,4 @@
-"""The table of sources: the one place where a data set's name becomes a function."""
+"""The table of sources, which maps the name of a data set to the function that loads it."""
 
 import functools
 import inspect
@@ -30,10 +30,10 @@ def loader_of(name: str) -> Callable[..., Source]:
     """The function that loads a data set.
 
     Args:
-        name: a row of `SOURCES`, or `tfds:NAME`.
+        name: A key of `SOURCES`, or `tfds:NAME`.
 
     Raises:
-        DataError: there is no such source.
+        DataError: If the name is unknown.
     """
     if name in SOURCES:
         return SOURCES[name]
@@ -47,17 +47,18 @@ def load_source(name: str, *, split: str = "train", data_dir: Path | str | None 
     """Loads a data set by its name.
 
     Args:
-        name: a row of `SOURCES`, or `tfds:NAME`.
-        split: train, test or all; a TFDS data set has its own.
-        data_dir: where the files are, for the sources that read files.
-        options: further arguments of the source: image_size, channels, seed, resize, on_corrupt ... Those at None are left out;
-            one that the source does not take is refused.
+        name: A key of `SOURCES`, or `tfds:NAME`.
+        split: "train", "test" or "all". A TFDS data set has its own splits.
+        data_dir: Directory of the files, for sources that read files.
+        options: Further arguments of the source, e.g. image_size, channels, seed, resize, on_corrupt. Options that are None are
+            ignored.
 
     Returns:
-        The `Source`, with what was held out beside it.
+        The `Source`, with its held-out part.
 
     Raises:
-        DataError: one line that names the file or the flag, and what to do.
+        DataError: If the data cannot be loaded, or if the source does not take one of the options. The message is one line that names
+            the file or the setting and what to do.
     """
     loader = loader_of(name)
     options = {"data_dir": data_dir and Path(data_dir)} | options
@@ -70,16 +71,16 @@ def load_source(name: str, *, split: str = "train", data_dir: Path | str | None 
 
 
 def load(config: Any) -> Source:
-    """Loads the data that a configuration names, and checks that a batch of it can be made.
+    """Loads the data set of a configuration, and checks that the batch is not larger than the data set.
 
     Args:
-        config: of a run; its `data` and `batch_size` are read.
+        config: Configuration of a run. Its fields `data` and `batch_size` are read.
 
     Raises:
-        DataError: as `load_source`; or the batch is larger than the data set.
+        DataError: If the data cannot be loaded, as in `load_source`, or if the batch is larger than the data set.
     """
     data = config.data
-    # These fields have a value for every source; a source that has no use for one is not given it.
+    # These fields always have a value. They are passed only to the sources that take them.
     known = inspect.signature(loader_of(data.source)).parameters
     always = {"image_size": data.image_size, "on_corrupt": data.on_corrupt, "resize": data.resize}
     options = {name: value for name, value in always.items() if name in known}

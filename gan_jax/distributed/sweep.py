@@ -1,24 +1,35 @@
-"""The same step over many runs at once: many seeds, or many settings of traced hyperparameters, as one program.
+"""Trains many GANs at once in one program: many seeds, or many settings of traced hyperparameters.
 
-A run is what `gan.init` and `gan.train_step` make of one key. Here every leaf of its parameters and state has a leading axis [runs], the
-data set lies on the device once, and a whole stretch of steps is one `lax.scan`. The functions are pure and not jitted; `split_runs` jits
-them and spreads the runs over devices, which do not speak to each other.
+A run is what `gan.init` and `gan.train_step` compute from one key. Here every leaf of the parameters and the state has a leading axis
+[runs], the data set is on the device once, and a sequence of steps is one `lax.scan`. The functions are pure and not jitted.
+`split_runs` jits them and distributes the runs over devices, which do not communicate.
 
-Seeds alone:
+To train with many seeds:
 
     keys = jax.vmap(jax.random.key)(jnp.arange(8))
     params, opt_state = jax.jit(partial(init_many, gan))(keys)
     train = jax.jit(partial(train_many, gan), donate_argnums=(0, 1))
     params, opt_state, metrics = train(params, opt_state, data, indices, keys)
 
-Hyperparameters: `gan` may be a function that makes the game from one run's settings, which are then traced numbers:
+To train with many hyperparameters, pass as `gan` a function that makes the GAN from the settings of one run. The settings are then
+traced numbers:
 
     def gan(settings): return make_gan(..., optimizer=ttur(settings["lr"], 4 * settings["lr"]))
 
-Anything that is only multiplied or compared under `jnp` can be swept so (learning rates, decays, weights of penalties); what
-decides shapes or the structure of the program (widths, the number of D's steps, a weight that is tested for 0 to leave a term out) cannot.
-Under `vmap` a branch that differs between runs costs both of its sides: lazy penalties save nothing, and a `while_loop` turns until
-the last run is done.
+A hyperparameter can be swept if it is only multiplied, or compared under `jnp`, e.g. learning rates, decays and penalty weights. It
+cannot be swept if it determines shapes or the structure of the program, e.g. widths, the number of discriminator updates, or a weight
+that is compared with 0 to leave a term out.
+If runs take different branches under `vmap`, both branches are computed for all runs. Lazy penalties therefore save no time, and a
+`while_loop` iterates until the last run is done.
+
+Arguments that several functions share:
+
+- gan: A `GAN`, or a function that makes it from the settings of one run.
+- params, opt_state: Parameters and train state, each leaf [runs, ...].
+- keys: Typed keys [runs].
+- settings: Tree of arrays [runs, ...] with one entry per run. None if `gan` takes no settings.
+- form: "vmap" computes all runs in every operation. It is best for perceptrons. "map" computes one run after the other. Use it for
+  convolutions on CPU, because `vmap` turns them into grouped convolutions that are many times slower.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,19 +47,19 @@ Form: TypeAlias = Literal["vmap", "map"]
 
 
 def init_many(gan: Game, keys: Array, settings: PyTree = None, *, form: Form = "vmap") -> tuple[Players, PyTree]:
-    """Draws the start of many runs; run i is `gan.init(keys[i])`.
+    """Initialises many runs. Run i is `gan.init(keys[i])`.
 
     Args:
-        gan: the game, or a function that makes it from one run's settings.
-        keys: typed keys [runs].
-        settings: tree of arrays [runs, ...], one entry for each run; None for a `gan` that takes none.
-        form: see `train_many`.
+        gan: A `GAN`, or a function that makes it from the settings of one run.
+        keys: Typed keys [runs].
+        settings: Tree of arrays [runs, ...] with one entry per run. None if `gan` takes no settings.
+        form: "vmap" or "map", see the module docstring.
 
     Returns:
-        Parameters and state, each leaf [runs, ...].
+        Parameters and train state, each leaf [runs, ...].
 
     Raises:
-        ValueError: keys that are not [runs], settings that have another number of runs, an unknown form.
+        ValueError: If keys are not typed keys [runs], if settings have another number of runs, or if the form is unknown.
     """
     _check_runs(keys, settings=settings)
     return _each(lambda key, own: _game(gan, own).init(key), form)(keys, settings)
@@ -65,24 +76,23 @@ def train_many(
     *,
     form: Form = "vmap",
 ) -> tuple[Players, PyTree, Metrics]:
-    """Plays a stretch of steps of many runs, each on batches of its own out of one data set.
+    """Trains many runs for a number of steps. Each run has its own batches from the shared data set.
 
     Args:
-        gan: as for `init_many`.
-        params: leaves [runs, ...].
-        opt_state: leaves [runs, ...].
-        data: the whole data set, shared by all runs: `image` [examples, ...], and `label` int32 [examples] where there are labels.
-        indices: int32 [runs, steps, batch], which examples make up which batch.
-        keys: typed keys [runs], each constant over its run; the step folds in its number.
-        settings: as for `init_many`.
-        form: "vmap", all runs in every operation: best for perceptrons; or "map", one run after the other: for convolutions on
-            CPU, which `vmap` turns into grouped ones that are many times slower.
+        gan: As in `init_many`.
+        params: Parameters, each leaf [runs, ...].
+        opt_state: Train state, each leaf [runs, ...].
+        data: The whole data set, shared by all runs: `image` [examples, ...], and `label` int32 [examples] if there are labels.
+        indices: int32 [runs, steps, batch], the examples of each batch.
+        keys: Typed keys [runs]. The key of a run is constant, and the train step folds in its step number.
+        settings: As in `init_many`.
+        form: "vmap" or "map", see the module docstring.
 
     Returns:
-        Parameters and state after the last step, and the metrics of every step, each [runs, steps].
+        Parameters and train state after the last step, and the metrics of every step, each [runs, steps].
 
     Raises:
-        ValueError: arguments that disagree on the number of runs, indices that are not [runs, steps, batch], an unknown form.
+        ValueError: If the arguments have different numbers of runs, if indices are not [runs, steps, batch], or if the form is unknown.
     """
     _check_runs(keys, params=params, opt_state=opt_state, indices=indices, settings=settings)
     if indices.ndim != 3:
@@ -105,22 +115,22 @@ def train_many(
 def sample_many(
     gan: Game, params: Players, opt_state: PyTree, keys: Array, settings: PyTree = None, *, count: int, form: Form = "vmap"
 ) -> Array:
-    """Draws samples of many runs.
+    """Samples from many runs.
 
     Args:
-        gan: as for `init_many`.
-        params: leaves [runs, ...].
-        opt_state: leaves [runs, ...].
-        keys: typed keys [runs].
-        settings: as for `init_many`.
-        count: samples of each run.
-        form: as for `train_many`.
+        gan: As in `init_many`.
+        params: Parameters, each leaf [runs, ...].
+        opt_state: Train state, each leaf [runs, ...].
+        keys: Typed keys [runs].
+        settings: As in `init_many`.
+        count: Number of samples of each run.
+        form: "vmap" or "map", see the module docstring.
 
     Returns:
-        float [runs, count, ...], run i being `gan.sample(params[i], opt_state[i], keys[i], count)`.
+        float [runs, count, ...]. Run i is `gan.sample(params[i], opt_state[i], keys[i], count)`.
 
     Raises:
-        ValueError: arguments that disagree on the number of runs, an unknown form.
+        ValueError: If the arguments have different numbers of runs, or if the form is unknown.
     """
     _check_runs(keys, params=params, opt_state=opt_state, settings=settings)
 
@@ -137,17 +147,19 @@ def split_runs(
     shared: Sequence[int] = (),
     donate: Sequence[int] = (),
 ) -> Callable[..., Any]:
-    """Jits a function of many runs and gives each device an equal part of them.
+    """Jits a function of many runs and gives each device an equal part of the runs.
 
     Args:
-        function: of positional trees of arrays [runs, ...], to trees of arrays [runs, ...]; e.g. `partial(train_many, gan)`.
-        devices: by default the first one. On CPU, `XLA_FLAGS=--xla_force_host_platform_device_count=2` makes two of one.
-        shared: positions of arguments without an axis of runs, which every device needs whole (the `data` of `train_many`: 2).
-        donate: positions of arguments whose memory the results may take.
+        function: Maps positional trees of arrays [runs, ...] to trees of arrays [runs, ...], e.g. `partial(train_many, gan)`.
+        devices: Devices to use. The default is the first device. On CPU, `XLA_FLAGS=--xla_force_host_platform_device_count=2` makes two
+            devices of one.
+        shared: Positions of arguments without an axis of runs, which are replicated on all devices, e.g. 2 for the `data` of
+            `train_many`.
+        donate: Positions of arguments whose memory may be reused for the results.
 
     Returns:
-        The jitted function; it compiles once for each set of shapes. It raises ValueError where the devices cannot share the
-        runs evenly.
+        The jitted function. It compiles once for each set of shapes. It raises ValueError if the number of runs is not divisible by the
+        number of devices.
     """
     devices = list(devices or jax.devices()[:1])
     mesh = Mesh(devices, ("runs",), axis_types=(AxisType.Auto,))
@@ -158,7 +170,7 @@ def split_runs(
         if any(count % len(devices) for count in runs):
             raise ValueError(f"{len(devices)} devices cannot share {max(runs)} runs evenly")
         specs = tuple(PartitionSpec() if number in shared else PartitionSpec("runs") for number in range(len(arguments)))
-        # The devices exchange nothing, so there is nothing for the check of replicated values to find.
+        # The devices do not communicate, so the check of replicated values is not needed.
         return jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=PartitionSpec("runs"), check_vma=False)(*arguments)
 
     return jax.jit(split, donate_argnums=tuple(donate), compiler_options=one_thread_each(devices))
@@ -169,7 +181,7 @@ def _game(gan: Game, settings: PyTree) -> GAN:
 
 
 def _each(function: Callable[..., Any], form: Form) -> Callable[..., Any]:
-    """The function over the leading axis of all its arguments."""
+    """Maps the function over the leading axis of all its arguments."""
     if form == "vmap":
         return jax.vmap(function)
     if form == "map":
@@ -183,4 +195,4 @@ def _check_runs(keys: Array, **trees: PyTree) -> None:
     for name, tree in trees.items():
         for leaf in jax.tree.leaves(tree):
             if jnp.ndim(leaf) < 1 or leaf.shape[0] != keys.shape[0]:
-                raise ValueError(f"every leaf of {name} must be [{keys.shape[0]}, ...], as keys are; got shape {jnp.shape(leaf)}")
+                raise ValueError(f"every leaf of {name} must be [{keys.shape[0]}, ...], like keys; got shape {jnp.shape(leaf)}")

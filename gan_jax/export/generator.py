@@ -1,4 +1,8 @@
-"""Generators outside of training: a file to load and sample from, and a program that needs neither gan_jax nor Flax."""
+"""Uses trained generators without training code.
+
+`save_generator` and `load_generator` write and read a file with the weights. `export_stablehlo` writes a program that needs neither
+gan_jax nor Flax.
+"""
 
 import json
 from collections.abc import Mapping
@@ -23,13 +27,13 @@ METADATA_KEY = "gan_jax"
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """What rebuilds a generator beside its weights; JSON in the file's metadata.
+    """What is needed besides the weights to rebuild a generator. It is stored as JSON in the metadata of the file.
 
     Attributes:
-        model: a key of `gan_jax.models.MODELS`.
-        options: those it was built with.
-        latents: the name of the sampler of its latents, a key of `gan_jax.latents.LATENTS`.
-        context_shape: of one context where the model is conditioned on one, else None.
+        model: Key of `gan_jax.models.MODELS`.
+        options: Options that the model was built with.
+        latents: Name of the latent sampler, a key of `gan_jax.latents.LATENTS`.
+        context_shape: Shape of one context if the model is conditioned on a context, otherwise None.
     """
 
     model: str
@@ -38,7 +42,7 @@ class GeneratorConfig:
     context_shape: tuple[int, ...] | None = None
 
     def option(self, name: str, default: Any = None) -> Any:
-        """The value of an option of the model, given or by default."""
+        """The value of an option of the model. If the option was not given, its default in `MODELS`, or else `default`."""
         return {**MODELS[self.model].options, **self.options}.get(name, default)
 
 
@@ -47,10 +51,10 @@ class Generator:
     """A trained generator: its network, weights and configuration.
 
     Attributes:
-        network: pure functions, see `gan_jax.typing.Network`.
-        params: its parameters.
-        state: what it carries beside them (batch statistics).
-        config: what it was rebuilt from.
+        network: Pure functions, see `gan_jax.typing.Network`.
+        params: Parameters of the network.
+        state: State of the network (batch statistics).
+        config: Configuration that the network was rebuilt from.
     """
 
     network: Network
@@ -59,28 +63,28 @@ class Generator:
     config: GeneratorConfig
 
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, rng: Array | None = None) -> Array:
-        """Images of given latents.
+        """Generates the images of given latents.
 
         Args:
             latents: float [batch, latent_dim].
             labels: int32 [batch], for a conditional model.
-            context: float [batch, *context_shape], for a model that has one.
-            rng: a key, for a model that draws noise or dropout in sampling.
+            context: float [batch, *context_shape], for a model that is conditioned on a context.
+            rng: Typed key, for a model that uses noise or dropout in sampling.
 
         Returns:
-            float [batch, height, width, channels] ([batch, dim] of "points"), in [-1, 1] where the model ends in tanh; where it is linear,
-            as "r3gan", "progressive" and "points" are by default, values may lie outside.
+            float [batch, height, width, channels], or [batch, dim] for the model "points". The values are in [-1, 1] if the model ends in
+            tanh. They can lie outside if the output is linear, which is the default of "r3gan", "progressive" and "points".
         """
         return self.network.apply(self.params, self.state, latents, labels, context, rng=rng, train=False)[0].images
 
     def sample(self, rng: Array, count: int, labels: Array | None = None, context: Array | None = None) -> Array:
-        """Draws images; the same as `GAN.sample` of the live game with the same key.
+        """Samples images. The result is that of `GAN.sample` of the trained GAN with the same key.
 
         Args:
-            rng: a typed key.
-            count: how many.
-            labels: int32 [count]; drawn uniformly where a conditional model is given none.
-            context: see `__call__`.
+            rng: Typed key.
+            count: Number of images.
+            labels: int32 [count]. If a conditional model gets no labels, they are sampled uniformly.
+            context: See `__call__`.
 
         Returns:
             `count` images, see `__call__`.
@@ -93,7 +97,7 @@ class Generator:
 
 
 def _flatten(params: PyTree, state: PyTree) -> dict[str, np.ndarray]:
-    """Leaves by name: "params/project/kernel", "state/batch_stats/norm_0/mean", ..."""
+    """Maps names to leaves: "params/project/kernel", "state/batch_stats/norm_0/mean", ..."""
     leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "state": state})
     return {"/".join(str(key.key) for key in path): np.asarray(leaf) for path, leaf in leaves}
 
@@ -110,21 +114,21 @@ def _unflatten(arrays: Mapping[str, np.ndarray]) -> tuple[PyTree, PyTree]:
 
 
 def save_generator(path: str | Path, config: GeneratorConfig, params: PyTree, state: PyTree) -> None:
-    """Writes a generator to a safetensors file, its configuration as JSON in the metadata.
+    """Writes a generator to a safetensors file. Its configuration is stored as JSON in the metadata.
 
-    From a game, the weights to save are the ones it samples with, after spectral normalisation and the like:
+    Save the weights that the GAN samples with, i.e. after spectral normalisation and other weight transforms. With a GAN spec `spec`:
 
-        effective, _ = game.effective_params("generator", sampling_params(params, opt_state), opt_state)
+        effective, _ = spec.effective_params("generator", sampling_params(params, opt_state), opt_state)
         save_generator(path, config, effective, opt_state.networks.generator)
 
     Args:
-        path: of the file; replaced at once where it exists, so that a crash leaves the old one or the new one.
-        config: which model this is.
-        params: its parameters, nested dicts of arrays.
-        state: its state, nested dicts of arrays.
+        path: Path of the file. An existing file is replaced atomically, so a crash leaves the old file or the new one.
+        config: Configuration of the generator.
+        params: Parameters of the generator, nested dicts of arrays.
+        state: State of the generator, nested dicts of arrays.
 
     Raises:
-        ValueError: params or state are not those of the model that config describes.
+        ValueError: If params or state do not match the model of config.
     """
     from safetensors.numpy import save
 
@@ -142,15 +146,14 @@ def load_generator(path: str | Path) -> Generator:
         images = generator.sample(jax.random.key(0), 16)
 
     Args:
-        path: of the file.
+        path: Path of the file.
 
     Returns:
-        The generator; call it with latents, or `sample`.
+        The generator. Call it with latents, or use its method `sample`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is not one of these, is damaged, or does not hold the arrays of its model; the
-            message names the file.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not such a file, is damaged, or does not hold the arrays of its model. The message names the file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -166,19 +169,19 @@ def load_generator(path: str | Path) -> Generator:
     try:
         described = json.loads(metadata[METADATA_KEY])
         if described["format"] != FORMAT:
-            raise ValueError(f"format {described['format']}, and this version reads {FORMAT}")
+            raise ValueError(f"unsupported format {described['format']}; must be {FORMAT}")
         shape = described["context_shape"]
         config = GeneratorConfig(described["model"], described["options"], described["latents"], tuple(shape) if shape else None)
         _check_arrays("arrays", config, arrays)
         network = build_model(config.model, **config.options).generator
-    except Exception as error:  # a description that no save_generator wrote may break any builder, in any way
+    except Exception as error:  # Metadata that save_generator did not write can make a builder raise any exception.
         raise ValueError(f"{path}: not a generator of gan_jax ({' '.join(str(error).split())[:500]})") from error
     params, state = _unflatten(arrays)
     return Generator(network, params, state, config)
 
 
 def _check_arrays(where: str, config: GeneratorConfig, arrays: Mapping[str, np.ndarray]) -> None:
-    """Raises ValueError unless the arrays are named and shaped as those of the model."""
+    """Raises ValueError if the names and shapes of the arrays are not those of the model."""
     if config.latents not in LATENTS:
         raise ValueError(f"latents must be one of {', '.join(LATENTS)}; got {config.latents!r}")
     network = build_model(config.model, **config.options).generator

@@ -15,18 +15,18 @@ from gan_jax.typing import Array
 def stablehlo_program(
     generator: Generator, *, platforms: tuple[str, ...] = ("cpu", "cuda", "tpu")
 ) -> tuple[jax.export.Exported, tuple[str, ...]]:
-    """Lowers a generator to a StableHLO program with its weights in it, for any batch size.
+    """Lowers a generator and its weights to a StableHLO program for any batch size.
 
-    The program takes `latents` float32 [batch, latent_dim]; `labels` int32 [batch] of a conditional model; `context` float32
-    [batch, *context_shape] of a model with one; `seed` uint32 [], of the noise and dropout of a model that has them, which
-    other models ignore. It gives what `generator(latents, labels, context, rng=jax.random.key(seed))` gives.
+    The program takes `latents` float32 [batch, latent_dim], `labels` int32 [batch] if the model is conditional, `context` float32
+    [batch, *context_shape] if the model has a context, and `seed` uint32 []. The seed determines the noise and dropout of a model that
+    uses them. Other models ignore it. The result is that of `generator(latents, labels, context, rng=jax.random.key(seed))`.
 
     Args:
-        generator: to be lowered.
-        platforms: where the program will run.
+        generator: The generator to lower.
+        platforms: Platforms that the program can run on.
 
     Returns:
-        The program, and the names of its arguments in their order.
+        The program, and the names of its arguments in order.
     """
     (batch,) = jax.export.symbolic_shape("batch")
     config = generator.config
@@ -45,26 +45,26 @@ def stablehlo_program(
 
 
 def export_stablehlo(path: str | Path, generator: Generator, *, platforms: tuple[str, ...] = ("cpu", "cuda", "tpu")) -> tuple[str, ...]:
-    """Writes a generator as a program that samples without gan_jax and Flax; see `stablehlo_program`.
+    """Writes a generator as a program that samples without gan_jax and Flax. See `stablehlo_program` for its arguments.
 
         program = jax.export.deserialize(bytearray(open(path, "rb").read()))
         images = program.call(latents, numpy.uint32(0))
 
     Args:
-        path: of the file; replaced at once where it exists.
-        generator: to be written.
-        platforms: where the program will run.
+        path: Path of the file. An existing file is replaced atomically.
+        generator: The generator to write.
+        platforms: Platforms that the program can run on.
 
     Returns:
-        The names of the program's arguments in their order.
+        The names of the program's arguments in order.
 
     Raises:
-        ImportError: jax.export needs the package flatbuffers to write and to read programs.
+        ImportError: If the package flatbuffers is not installed. jax.export needs it to write and to read programs.
     """
     exported, arguments = stablehlo_program(generator, platforms=platforms)
     try:
         content = exported.serialize()
     except ImportError as error:
-        raise ImportError("jax.export writes programs with the package flatbuffers: pip install flatbuffers") from error
+        raise ImportError("jax.export needs the package flatbuffers to write programs; install it with: pip install flatbuffers") from error
     write_bytes(Path(path), bytes(content))
     return arguments

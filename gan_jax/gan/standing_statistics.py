@@ -1,4 +1,4 @@
-"""Standing statistics: batch norm's averages made anew for the weights that are sampled from."""
+"""Standing statistics: recomputes the averages of batch norm for the weights that are used for sampling."""
 
 from typing import Any
 
@@ -22,27 +22,27 @@ def standing_statistics(
     real: Array | None = None,
     ema: bool = True,
 ) -> GameState:
-    """Replaces G's running averages by the plain mean of the statistics of `batches` batches of fresh latents.
+    """Replaces G's running averages by the mean of the batch statistics of `batches` batches of new latents.
 
-    The averages kept in training lag behind, and belong to the trained weights, not to their moving average. Works for any
-    layer whose averages follow new <- m old + (1 - m) batch in the collection "batch_stats", whatever m is, at any scale. Averages
-    that a pass leaves as they are stay.
+    The running averages of training lag behind, and belong to the trained weights instead of their moving average. The function
+    supports every layer whose averages follow new <- m old + (1 - m) batch in the collection "batch_stats", for any m and any scale of
+    the statistics. It does not change averages that a forward pass leaves unchanged.
 
     Args:
-        game: the game.
-        params: parameters of both players.
-        opt_state: its G's averages are replaced; nothing else changes.
-        rng: typed key.
-        batches: how many to average over.
-        batch_size: latents in each.
-        real: float [batch_size, ...], for a G that is conditioned on something made from images.
-        ema: for the averaged weights, where they are tracked.
+        game: GAN spec.
+        params: Parameters of G and D.
+        opt_state: Train state. Only G's running averages are replaced.
+        rng: Typed key.
+        batches: Number of batches to average over.
+        batch_size: Number of latents in each batch.
+        real: float [batch_size, ...], real images. Required if G is conditioned on a context that is made from images.
+        ema: Whether to use the moving average of the weights, if the optimiser tracks one.
 
     Returns:
-        The state, to sample with. The state itself where G keeps no batch statistics.
+        The train state to sample with. If G has no batch statistics, it is `opt_state` itself.
 
     Raises:
-        ValueError: `batches` or `batch_size` is below 1.
+        ValueError: If `batches` or `batch_size` is below 1.
 
     References:
         Brock et al., "Large Scale GAN Training for High Fidelity Natural Image Synthesis", 2019, appendix C.
@@ -56,7 +56,7 @@ def standing_statistics(
     kept = network_state["batch_stats"]
 
     def updated(before: PyTree, key: Array) -> PyTree:
-        """The averages after one batch, had they been `before`."""
+        """The running averages after one batch, if they were `before` before it."""
         state = {**network_state, "batch_stats": before}
         latents = game.sample_latents(named_key(key, "latents"), (batch_size, game.latent_dim))
         labels = jax.random.randint(named_key(key, "labels"), (batch_size,), 0, game.num_classes) if game.num_classes else None
@@ -67,7 +67,7 @@ def standing_statistics(
     def add(carry: tuple[PyTree, PyTree], key: Array) -> tuple[tuple[PyTree, PyTree], None]:
         total, moves = carry
         first = updated(zeros, key)
-        # Where all are still 0, either the batch's statistic is 0 or no average moves: then not from 1 either.
+        # If all averages are still 0, either the batch statistic is 0 or the pass changes no average. An update from 1 tells which.
         second = updated(jax.tree.map(lambda a: jnp.where(jnp.any(a != 0), a, 1), first), key)
         total = jax.tree.map(lambda sum_, a, c: sum_ + _statistic(a, c), total, first, second)
         moves = jax.tree.map(lambda moved, a, c: moved | jnp.any(a != 0) | jnp.any(c != 1), moves, first, second)
@@ -82,10 +82,11 @@ def standing_statistics(
 
 
 def _statistic(a: Array, c: Array) -> Array:
-    """The batch's statistic b, from the averages a that were 0 before the batch and c that were a before it.
+    """Computes the batch statistic b from two updates with the same batch: 0 was updated to a, and a was updated to c.
 
-    a = (1 - m) b and c = (1 + m) a, so b = a / (1 - m) with 1 - m = (2 a - c) / a, to as many digits whatever the scale of b. All
-    entries share m: the sums of both decide it, so that an entry which is nothing but rounding cannot.
+    a = (1 - m) b and c = (1 + m) a, so b = a / (1 - m) with 1 - m = (2 a - c) / a. The relative precision does not depend on the
+    scale of b. All entries have the same m, so m is computed from the sums over all entries. Entries that consist of rounding errors
+    only then have no influence.
     """
     size = jnp.abs(a).sum()
     return a * (size / jnp.where(size == 0, 1, jnp.abs(2 * a - c).sum()))

@@ -1,7 +1,7 @@
 """Metrics: how good a generator is, measured the way the field measures it.
 
-Distances and scores are pure functions on arrays; `feature_extractor` turns images into features; `measure` does all of it
-and records the protocol with every number.
+The distances and scores are pure functions on arrays. `feature_extractor` turns images into features. `measure` takes images,
+extracts their features, computes the metrics and records the protocol with every number.
 """
 
 from gan_jax.metrics import classifier, inception

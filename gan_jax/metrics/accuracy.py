@@ -1,4 +1,4 @@
-"""Classification accuracy score: what a classifier learns from fakes alone, tested on reals."""
+"""Classification accuracy score: the accuracy on real images of a classifier that was trained on generated images only."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,8 +17,8 @@ class ClassificationAccuracy(NamedTuple):
     """Classification accuracy score.
 
     Attributes:
-        value: share of reals whose class is predicted.
-        per_class: class -> share of its reals; low where the generator misses what makes the class.
+        value: Share of the real images whose class is predicted correctly, in [0, 1].
+        per_class: Maps each class to the accuracy on its real images. It is low if the generator misses what characterises the class.
     """
 
     value: float
@@ -26,23 +26,25 @@ class ClassificationAccuracy(NamedTuple):
 
 
 def fit_linear(features, labels, *, decay: float = 1e-3, steps: int = 500) -> Predict:
-    """Fits a linear softmax classifier on standardised features by L-BFGS; deterministic.
+    """Fits a linear softmax classifier on standardised features by L-BFGS. The result is deterministic.
 
         mean cross-entropy + decay / 2 |kernel|^2
 
+    The bias is not penalised.
+
     Args:
-        features: float [samples, dim], or images, which are flattened.
-        labels: int [samples], not negative.
-        decay: factor of the squared norm of the weights, halved, beside the mean cross-entropy.
-        steps: of L-BFGS at most.
+        features: float [samples, dim]. Inputs of a higher rank, e.g. images, are flattened.
+        labels: int [samples], at least 0.
+        decay: Weight of the penalty on the squared norm of the kernel.
+        steps: Maximum number of L-BFGS iterations.
 
     Returns:
-        `features -> labels`.
+        A function from features to predicted labels.
 
     Raises:
-        ValueError: the features are not finite.
+        ValueError: If the features are empty or not finite.
     """
-    from scipy.optimize import minimize  # JAX brings SciPy; only this function needs it
+    from scipy.optimize import minimize  # SciPy is a dependency of JAX. Only this function needs it.
 
     labels = np.asarray(labels)
     (features,) = as_features(at_least=1, features=np.reshape(features, (len(labels), -1)))
@@ -75,22 +77,22 @@ def fit_linear(features, labels, *, decay: float = 1e-3, steps: int = 500) -> Pr
 def fit_convolutional(images, labels, *, steps: int = 500, batch_size: int = 64, learning_rate: float = 2e-3, seed: int = 0) -> Predict:
     """Fits a small convolutional classifier on images by Adam with a cosine schedule.
 
-    Three 3x3 convolutions of stride 2 with 32, 64 and 128 channels, the mean over space, a dense layer.
+    The network has three 3x3 convolutions of stride 2 with 32, 64 and 128 channels, a mean over space, and a dense layer.
 
     Args:
-        images: uint8 or float in [-1, 1], [batch, height, width, channels].
-        labels: int [batch], not negative.
-        steps: of Adam.
-        batch_size: images in a step.
-        learning_rate: at the start; falls to 0.
-        seed: of initialisation and batches.
+        images: uint8, or float in [-1, 1], [batch, height, width, channels].
+        labels: int [batch], at least 0.
+        steps: Number of Adam steps.
+        batch_size: Images per step.
+        learning_rate: Initial learning rate. It decays to 0.
+        seed: Random seed of the initialisation and of the batches.
 
     Returns:
-        `images -> labels`.
+        A function from images to predicted labels.
 
     Raises:
-        ValueError: they are not images.
-        TypeError: the images are neither uint8 nor floating point.
+        ValueError: If the inputs are not images, are empty, or hold values outside of their range.
+        TypeError: If the images are neither uint8 nor floating point.
     """
     (images,) = as_images(images=images)
     labels = np.asarray(labels)
@@ -134,35 +136,38 @@ def fit_convolutional(images, labels, *, steps: int = 500, batch_size: int = 64,
 def classification_accuracy_score(
     fake, fake_labels, real, real_labels, *, fit: Callable[[np.ndarray, np.ndarray], Predict] = fit_convolutional
 ) -> ClassificationAccuracy:
-    """Classification accuracy score: fits a classifier on fakes and their classes, returns its accuracy on reals.
+    """Fits a classifier on fake images and their classes, and returns its accuracy on real images.
+
+    Compare the value with the score of equally many real images that are used as the training set instead of the fakes. If all
+    fakes have the same class, the classifier always answers that class.
 
     Args:
-        fake: images [batch, height, width, channels] (or features with `fit=fit_linear`).
-        fake_labels: int [batch], the classes asked for.
-        real: of the same shape a row; not those that the generator was trained on.
+        fake: Generated images [batch, height, width, channels], or features if `fit=fit_linear`.
+        fake_labels: int [batch], the classes that the generator was conditioned on.
+        real: Real images or features with the same shape per row. Use images that the generator was not trained on.
         real_labels: int [batch].
-        fit: `(inputs, labels) -> predict`, with `predict(inputs) -> labels`.
+        fit: `(inputs, labels) -> predict`, where `predict(inputs) -> labels`.
 
     Returns:
-        Accuracy, overall and by class. To be compared with the score of as many reals in the place of the fakes. Fakes of a single
-        class give the accuracy of always answering it.
+        The accuracy over all reals and for each class.
 
     Raises:
-        ValueError: labels and inputs differ in number, a label is negative, or a set is empty.
+        ValueError: If a set is empty, if inputs and labels differ in number, if a label is negative or not an integer, or if the rows
+            of fake and real differ in shape.
 
     References:
-        Ravuri and Vinyals, "Classification accuracy score for conditional generative models", 2019, with a ResNet-50 on ImageNet;
-        the default here is a small network for small images: name the classifier with the score.
+        Ravuri and Vinyals, "Classification accuracy score for conditional generative models", 2019. The paper uses a ResNet-50 on
+        ImageNet. The default here is a small network for small images, so report the classifier with the score.
     """
     fake, real, fake_labels, real_labels = (np.asarray(x) for x in (fake, real, fake_labels, real_labels))
     for name, inputs, labels in (("fake", fake, fake_labels), ("real", real, real_labels)):
         if labels.shape != (len(inputs),) or len(labels) == 0:
-            raise ValueError(f"{name}_labels must have shape ({len(inputs)},), at least one; got {labels.shape}")
+            raise ValueError(f"{name}_labels must have shape ({len(inputs)},) and not be empty; got {labels.shape}")
         integers = labels.dtype.kind in "iu"
         if not integers or labels.min() < 0:
             raise ValueError(f"{name}_labels must be integers of at least 0; got {labels.min() if integers else labels.dtype}")
     if fake.shape[1:] != real.shape[1:]:
-        raise ValueError(f"fake and real must have rows of one shape; got {fake.shape} and {real.shape}")
+        raise ValueError(f"fake and real must have rows of the same shape; got {fake.shape} and {real.shape}")
     right = np.asarray(fit(fake, fake_labels)(real)) == real_labels
     per_class = {int(label): float(right[real_labels == label].mean()) for label in np.unique(real_labels)}
     return ClassificationAccuracy(float(right.mean()), per_class)

@@ -1,21 +1,23 @@
-"""What every metric does first: bring its arrays to the host and say plainly what is wrong with them."""
+"""Input checks of all metrics: bring arrays to the host and validate their shapes, types and values."""
 
 import numpy as np
 
 
 def as_features(*, at_least: int = 2, **named) -> tuple[np.ndarray, ...]:
-    """Brings features to the host as floating-point matrices of one width.
+    """Brings features to the host as floating-point matrices of the same width.
+
+    Integers become float64. float16 and bfloat16 become float32.
 
     Args:
-        at_least: the fewest rows that the metric is defined for.
-        **named: name -> [samples, dim], real numbers; integers become float64, float16 and bfloat16 float32.
+        at_least: Smallest number of rows for which the metric is defined.
+        **named: Maps a name, for the error messages, to real numbers [samples, dim].
 
     Returns:
-        The arrays, in order, float32 or float64.
+        The arrays in the order of the arguments, float32 or float64.
 
     Raises:
-        ValueError: an array is not a matrix, has too few rows, holds NaN or infinity, or the widths differ.
-        TypeError: an array does not hold real numbers.
+        ValueError: If an array is not a matrix, has too few rows, or holds NaN or infinity, or if the widths differ.
+        TypeError: If an array does not hold real numbers.
     """
     arrays = []
     for name, value in named.items():
@@ -41,19 +43,20 @@ def as_features(*, at_least: int = 2, **named) -> tuple[np.ndarray, ...]:
 
 
 def as_images(*, at_least: int = 1, **named) -> tuple[np.ndarray, ...]:
-    """Brings images to the host: `uint8` as it is, floating point checked to be finite.
+    """Brings images to the host. `uint8` images are not changed, and floating-point images are checked to be in [-1, 1].
 
     Args:
-        at_least: the fewest images that the metric is defined for.
-        **named: name -> [batch, height, width, channels], uint8 in [0, 255] or floating point in [-1, 1].
+        at_least: Smallest number of images for which the metric is defined.
+        **named: Maps a name, for the error messages, to images [batch, height, width, channels], uint8 in [0, 255] or floating point
+            in [-1, 1].
 
     Returns:
-        The arrays, in order; uint8 or float32.
+        The arrays in the order of the arguments, uint8 or float32.
 
     Raises:
-        ValueError: an array has another rank, too few images, values that are not finite or outside [-1, 1], or the image
-            shapes differ.
-        TypeError: an array is neither uint8 nor floating point.
+        ValueError: If an array has another rank, too few images, or values that are not finite or outside of [-1, 1], or if the
+            image shapes differ.
+        TypeError: If an array is neither uint8 nor floating point.
     """
     arrays = []
     for name, value in named.items():
@@ -68,7 +71,7 @@ def as_images(*, at_least: int = 1, **named) -> tuple[np.ndarray, ...]:
             array = array.astype(np.float32, copy=False)
             low, high = float(array.min()), float(array.max())
             if not (low >= -1.001 and high <= 1.001):
-                raise ValueError(f"{name} of floating point must be finite and in [-1, 1]; got values from {low} to {high}")
+                raise ValueError(f"floating-point {name} must be finite and in [-1, 1]; got values from {low} to {high}")
         arrays.append(array)
     if len({array.shape[1:] for array in arrays}) > 1:
         shapes = " and ".join(f"{name} {array.shape}" for name, array in zip(named, arrays))
@@ -77,13 +80,13 @@ def as_images(*, at_least: int = 1, **named) -> tuple[np.ndarray, ...]:
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Brings images in [-1, 1] to `uint8` by rounding, as they would be saved; `uint8` passes unchanged."""
+    """Converts images in [-1, 1] to `uint8` by rounding, as for saving. Returns `uint8` images unchanged."""
     if images.dtype == np.uint8:
         return images
     return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def to_float(images: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Brings images, `uint8` or in [-1, 1], to float32 in [low, high]."""
+    """Converts images, `uint8` or float in [-1, 1], to float32 in [low, high]."""
     unit = images.astype(np.float32) / 255 if images.dtype == np.uint8 else (images.astype(np.float32) + 1) / 2
     return unit * np.float32(high - low) + np.float32(low)

@@ -1,4 +1,4 @@
-"""Arrays kept between runs, e.g. the features of a reference set: read where they are whole, written where the disk lets."""
+"""Cache of arrays between runs, e.g. of the features of a reference set."""
 
 import contextlib
 import os
@@ -11,10 +11,10 @@ from gan_jax._files import atomic_path
 
 
 def cache_folder() -> Path | None:
-    """The user's folder for what this library can make again: `$XDG_CACHE_HOME/gan_jax`, by default `~/.cache/gan_jax`.
+    """Returns the user's cache folder of this library: `$XDG_CACHE_HOME/gan_jax`, by default `~/.cache/gan_jax`.
 
     Returns:
-        Its path, whether or not there is such a folder yet; None where the user has no home.
+        The path of the folder, which may not exist yet. None if the user has no home directory.
     """
     chosen = os.environ.get("XDG_CACHE_HOME")
     try:
@@ -24,20 +24,20 @@ def cache_folder() -> Path | None:
 
 
 def cached(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Reads arrays from a file, or computes and keeps them.
+    """Reads arrays from a file, or computes and writes them if the file is missing or damaged.
 
-    A damaged file is made again. Where the file cannot be written (a folder that may only be read, a full disk), the arrays are
-    computed every time: a cache saves time, and must not cost its caller the result.
+    If the file cannot be written, e.g. because the folder is read-only or the disk is full, the arrays are computed on every call and
+    no error is raised.
 
     Args:
-        path: an npz file; its folder is made if need be.
-        compute: makes the arrays, by name.
+        path: Path of the npz file. Its folder is created if necessary.
+        compute: Computes the arrays. Returns a dict from names to arrays.
 
     Returns:
         The arrays by name.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:  # a damaged file fails its checksum
+        with np.load(path, allow_pickle=False) as file:  # A damaged file fails its checksum.
             return {name: file[name] for name in file.files}
     except Exception:
         pass

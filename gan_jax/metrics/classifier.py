@@ -1,7 +1,7 @@
-"""The shipped digit classifier: a small convolutional network whose features and classes measure digit generators.
+"""The shipped digit classifier: a small convolutional network whose features and classes measure generators of digits.
 
-Plain JAX functions on a flat dict of parameters, so that a measurement needs no network library. The weights in
-`files/digit_classifier.safetensors` are made by `experiments/tools/train_classifier.py`.
+It consists of plain JAX functions on a flat dict of parameters, so a measurement needs no network library.
+`experiments/tools/train_classifier.py` trains the weights in `files/digit_classifier.safetensors`.
 """
 
 import math
@@ -19,7 +19,7 @@ from gan_jax.typing import Array
 FEATURES = 128
 CLASSES = 10
 
-# name -> shape; convolutions are [height, width, in, out] with stride 2, dense layers [in, out].
+# Maps names to shapes. Convolutions are [height, width, in, out] with stride 2, and dense layers are [in, out].
 _KERNELS = {
     "conv_0/kernel": (5, 5, 1, 32),
     "conv_1/kernel": (5, 5, 32, 64),
@@ -31,13 +31,13 @@ _SHAPES = _KERNELS | {name.replace("kernel", "bias"): shape[-1:] for name, shape
 
 
 def init(rng: Array) -> dict[str, Array]:
-    """Draws the classifier's parameters: He-normal kernels, zero biases.
+    """Samples the classifier's initial parameters: He-normal kernels and zero biases.
 
     Args:
-        rng: typed key.
+        rng: Typed key.
 
     Returns:
-        A flat dict, name -> float32 array; 220,000 parameters. The same rng gives the same parameters.
+        A flat dict from names to float32 arrays, with about 220,000 parameters. The same key gives the same parameters.
 
     References:
         He et al., "Delving deep into rectifiers", 2015.
@@ -50,22 +50,21 @@ def init(rng: Array) -> dict[str, Array]:
 
 
 def apply(params: dict[str, Array], images: Array) -> tuple[Array, Array]:
-    """Classifies digits: three convolutions of stride 2, a dense layer (the features), a dense layer (the logits).
+    """Classifies digits with three convolutions of stride 2, a dense layer for the features and a dense layer for the logits.
 
-    Pure, jittable and differentiable in both arguments; no normalisation, no dropout, so one image's result does
-    not depend on its batch.
+    The function is pure, jittable, and differentiable in both arguments. It uses no normalisation and no dropout, so the result of
+    an image does not depend on its batch.
 
     Args:
-        params: as from `init` or `load`.
-        images: float [batch, 32, 32, 1] in [-1, 1], light digit on dark ground; [batch, 28, 28, 1] is padded
-            with -1 to 32x32.
+        params: Parameters from `init` or `load`.
+        images: float [batch, 32, 32, 1] in [-1, 1], a light digit on a dark background. [batch, 28, 28, 1] is padded with -1 to 32x32.
 
     Returns:
-        `(features, logits)`: float [batch, 128], not negative, and float [batch, 10].
+        `(features, logits)`: float [batch, 128], at least 0, and float [batch, 10].
 
     Raises:
-        ValueError: the images have another shape.
-        TypeError: the images are not floating point.
+        ValueError: If the images have another shape.
+        TypeError: If the images are not floating point.
     """
     if jnp.ndim(images) != 4 or jnp.shape(images)[1:] not in ((32, 32, 1), (28, 28, 1)):
         raise ValueError(f"images must be [batch, 32, 32, 1] or [batch, 28, 28, 1]; got shape {jnp.shape(images)}")
@@ -86,36 +85,36 @@ def load(path: str | Path | None = None) -> dict[str, np.ndarray]:
     """Reads the classifier's weights.
 
     Args:
-        path: a safetensors file of this architecture; None means the shipped one.
+        path: Path of a safetensors file of this architecture. None means the shipped weights.
 
     Returns:
-        A flat dict, name -> float32 array.
+        A flat dict from names to float32 arrays.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file holds other names or shapes.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a safetensors file, or holds other names or shapes.
     """
     if path is None:
         path = Path(str(resources.files("gan_jax.metrics"))) / "files" / "digit_classifier.safetensors"
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no classifier weights at {path}; experiments/tools/train_classifier.py makes them")
+        raise FileNotFoundError(f"no classifier weights at {path}; train them with experiments/tools/train_classifier.py")
     try:
         params = load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path}: not a safetensors file ({error})") from error
-    _check(params, f"{path} is not a file of the digit classifier")
+    _check(params, f"{path} does not hold the parameters of the digit classifier")
     return {name: array.astype(np.float32) for name, array in params.items()}
 
 
 def save(params: dict[str, Array], path: str | Path) -> None:
-    """Writes the classifier's parameters as safetensors.
+    """Writes the classifier's parameters to a safetensors file.
 
     Args:
-        params: as from `init`.
-        path: file to write.
+        params: Parameters from `init`.
+        path: Path of the file to write.
 
     Raises:
-        ValueError: the parameters have other names or shapes than this architecture's.
+        ValueError: If the names or shapes of the parameters are not those of this architecture.
     """
     _check(params, "not the parameters of the digit classifier")
     save_file({name: np.ascontiguousarray(array, dtype=np.float32) for name, array in params.items()}, path)

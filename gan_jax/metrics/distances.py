@@ -1,4 +1,7 @@
-"""Distances between many features, block by block: products in float32 on the device, close decisions in float64."""
+"""Distances between many features, block by block.
+
+The products are computed in float32 on the device. Comparisons that are too close for float32 are repeated in float64.
+"""
 
 from collections.abc import Iterator
 from functools import partial
@@ -10,18 +13,20 @@ import numpy as np
 
 _BLOCK = 1024
 _SPARE = 8
-# A float32 squared distance |x|^2 + |y|^2 - 2xy is off by less than this share of |x|^2 + |y|^2 (a test measures it).
-# Decisions that are closer are taken again in float64.
+# The error of a float32 squared distance |x|^2 + |y|^2 - 2xy is less than this share of |x|^2 + |y|^2. A test measures it.
+# Closer comparisons are repeated in float64.
 _TOLERANCE = 4e-6
 
 
 class Points(NamedTuple):
-    """Features made ready for float32 products: centred, as the error grows with the norms, and scaled to fit its range.
+    """Features prepared for float32 products.
+
+    They are centred because the rounding error grows with the norms, and scaled to fit the range of float32.
 
     Attributes:
-        exact: [samples, dim] as given, float32 or float64.
+        exact: [samples, dim], the features as given, float32 or float64.
         scaled: float32 [samples, dim], (exact - center) * scale.
-        norms: float32 [samples], squared norms of `scaled`.
+        norms: float32 [samples], the squared norms of `scaled`.
     """
 
     exact: np.ndarray
@@ -30,13 +35,13 @@ class Points(NamedTuple):
 
 
 def prepare(*matrices: np.ndarray) -> tuple[float, tuple[Points, ...]]:
-    """Centres and scales matrices together, so that distances between any two of them can be taken.
+    """Centres and scales matrices together, so that the distances between any two of them can be computed.
 
     Args:
-        *matrices: float [samples, dim] each, of one width.
+        *matrices: float [samples, dim] each, all of the same width.
 
     Returns:
-        The scale (squared distances of `scaled` are scale^2 times the true ones) and the points of each matrix.
+        The scale and the `Points` of each matrix. Squared distances of `scaled` are scale^2 times the true ones.
     """
     center = matrices[0].mean(axis=0, dtype=np.float64)
     spread = max(float(np.abs(m[i : i + 4096] - center).max()) for m in matrices for i in range(0, len(m), 4096))
@@ -54,7 +59,7 @@ def prepare(*matrices: np.ndarray) -> tuple[float, tuple[Points, ...]]:
 
 
 def exact_squared(first: np.ndarray, second: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Squared distances |first[rows] - second[columns]|^2 in float64, pair by pair; exactly 0 for equal rows."""
+    """Squared distances |first[rows] - second[columns]|^2 in float64, one for each pair. Equal rows have distance exactly 0."""
     result = np.empty(len(rows))
     size = max(1, (1 << 22) // first.shape[1])
     for start in range(0, len(rows), size):
@@ -70,7 +75,10 @@ def _squared(rows, row_norms, others, norms):
 
 
 def _parts(count: int) -> Iterator[tuple[int, slice]]:
-    """Yields `(done, part)`: parts of one size for one compiled program; the last overlaps `done` rows of the one before."""
+    """Splits `count` rows into blocks of equal size, so that one compiled program serves all blocks.
+
+    Yields `(done, part)`. The last block overlaps the previous one, and its first `done` rows have already been processed.
+    """
     size = min(_BLOCK, count)
     for start in range(0, count, size):
         first = min(start, count - size)
@@ -85,16 +93,17 @@ def _candidates(rows, row_norms, others, norms, *, count):
 def nearest(queries: Points, references: Points, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest references of each query.
 
-    Candidates come from float32 products, their distances and order from float64. Only where more than 8 further references
-    lie within float32 rounding of the k-th may another of these be taken for it.
+    Candidates come from float32 products. Their distances and their order are computed in float64. The k-th neighbour can be wrong
+    only if more than 8 further references are as close as the k-th up to float32 rounding.
 
     Args:
-        queries: from `prepare`, together with the references.
-        references: likewise; at least k of them.
-        k: number of neighbours.
+        queries: Points from `prepare`, prepared together with the references.
+        references: Points from the same call of `prepare`, at least k of them.
+        k: Number of neighbours.
 
     Returns:
-        Squared distances, float64 [queries, k] ascending, in true units, and their rows in references, int [queries, k].
+        The squared distances, float64 [queries, k], ascending, in unscaled units, and the rows of the neighbours in references,
+        int [queries, k].
     """
     kept = min(k + _SPARE, len(references.exact))
     squared, indices = np.empty((len(queries.exact), k)), np.empty((len(queries.exact), k), np.int64)
@@ -112,7 +121,7 @@ def nearest(queries: Points, references: Points, k: int) -> tuple[np.ndarray, np
 def _decide(rows, row_norms, others, norms, radii, fresh):
     squared = _squared(rows, row_norms, others, norms)
     slack = _TOLERANCE * (row_norms[:, None] + norms)
-    # Both from the same two comparisons: a pair counted twice, or not at all, would be worse than an unsure one.
+    # `inside` and `unsure` use the same two comparisons, so that no pair is counted twice or missed.
     below, above = squared <= radii[:, None] - slack, squared > radii[:, None] + slack
     inside = below & fresh[:, None]
     unsure = ~below & ~above & fresh[:, None]
@@ -120,16 +129,17 @@ def _decide(rows, row_norms, others, norms, radii, fresh):
 
 
 def count_in_balls(centers: Points, radii: np.ndarray, points: Points, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """Counts which points lie in which balls, |center - point|^2 <= radius^2, the border included.
+    """Counts the points in each ball and the balls around each point: |center - point|^2 <= radius^2, with the border included.
 
     Args:
-        centers: from `prepare`, together with the points.
-        radii: float64 [centers], squared radii in true units.
-        points: likewise.
-        scale: from `prepare`.
+        centers: Points from `prepare`, prepared together with `points`.
+        radii: float64 [centers], the squared radii in unscaled units.
+        points: Points from the same call of `prepare`.
+        scale: The scale from `prepare`.
 
     Returns:
-        `(points_in_ball, balls_of_point)`: int [centers], the points in each ball, and int [points], the balls around each.
+        `(points_in_ball, balls_of_point)`: int [centers], the number of points in each ball, and int [points], the number of balls
+        that contain each point.
     """
     in_ball, of_point = np.zeros(len(centers.exact), np.int64), np.zeros(len(points.exact), np.int64)
     scaled_radii = jnp.asarray(radii * scale**2, jnp.float32)
@@ -140,7 +150,7 @@ def count_in_balls(centers: Points, radii: np.ndarray, points: Points, scale: fl
         )
         in_ball[part] += np.asarray(per_center)
         of_point += np.asarray(per_point)
-        for first in range(0, part.stop - part.start, 64):  # few rows at a time: all pairs may be unsure, e.g. of equal points
+        for first in range(0, part.stop - part.start, 64):  # Few rows at a time, because all pairs of equal points are unsure.
             rows, columns = np.nonzero(np.asarray(unsure)[first : first + 64])
             rows += part.start + first
             inside = exact_squared(centers.exact, points.exact, rows, columns) <= radii[rows]

@@ -1,4 +1,7 @@
-"""Variety within one set of features, and copies of the training set: early signs of collapse and of memorisation."""
+"""Diversity within one set of features, and copies of the training set.
+
+These metrics are early signs of mode collapse and of memorisation.
+"""
 
 import numpy as np
 
@@ -7,9 +10,10 @@ from gan_jax.metrics.distances import nearest, prepare
 
 
 def mean_pairwise_distance(features) -> float:
-    """Root mean square Euclidean distance of two different samples: sqrt(2 tr S), S the unbiased covariance.
+    """Root mean square Euclidean distance between two different samples: sqrt(2 tr S), where S is the unbiased covariance.
 
-    Falls to 0 as a generator collapses to a point; divide by the reals' value for a ratio. Says nothing of the number of modes.
+    It falls to 0 if the generator collapses to a point. It does not measure the number of modes. Divide it by the value of the reals
+    to get a ratio.
 
     Args:
         features: float [samples, dim], at least 2 rows.
@@ -18,7 +22,7 @@ def mean_pairwise_distance(features) -> float:
         The distance, exact over all pairs.
 
     Raises:
-        ValueError: the features are not a finite matrix of at least 2 rows.
+        ValueError: If the features are not a finite matrix of at least 2 rows.
     """
     (features,) = as_features(features=features)
     variances = features.var(axis=0, dtype=np.float64, ddof=1)
@@ -26,18 +30,18 @@ def mean_pairwise_distance(features) -> float:
 
 
 def vendi_score(features) -> float:
-    """Vendi score: the effective number of different samples, exp of the entropy of the eigenvalues of K / n.
+    """Vendi score: the effective number of different samples, exp(-sum_i l_i log l_i), where l_i are the eigenvalues of K / n.
 
-    K holds the cosine similarities of the samples.
+    K holds the cosine similarities of the n samples.
 
     Args:
         features: float [samples, dim].
 
     Returns:
-        From 1 (all samples in one direction) to min(samples, dim).
+        A value from 1, if all samples have the same direction, to min(samples, dim).
 
     Raises:
-        ValueError: the features are not a finite matrix, or a row is 0 (no direction).
+        ValueError: If the features are not a finite matrix, or if a row is zero and therefore has no direction.
 
     References:
         Friedman and Dieng, "The Vendi score: a diversity evaluation metric for machine learning", 2023.
@@ -46,9 +50,9 @@ def vendi_score(features) -> float:
     features = features.astype(np.float64)
     norms = np.linalg.norm(features, axis=1, keepdims=True)
     if (norms == 0).any():
-        raise ValueError(f"features must have no row of zeros, which has no direction; got {int((norms == 0).sum())}")
+        raise ValueError(f"features must have no row of zeros, because it has no direction; got {int((norms == 0).sum())} such rows")
     features = features / norms
-    # X X^T and X^T X share their eigenvalues above 0: take the smaller one.
+    # X X^T and X^T X have the same positive eigenvalues, so the smaller matrix is enough.
     gram = features @ features.T if len(features) <= features.shape[1] else features.T @ features
     values = np.linalg.eigvalsh(gram / len(features))
     values = values[values > len(values) * np.finfo(np.float64).eps]
@@ -56,17 +60,17 @@ def vendi_score(features) -> float:
 
 
 def duplicate_share(features, *, threshold: float) -> float:
-    """Share of samples that have a near copy in the same set; the birthday test of a generator's support.
+    """Share of samples that have a near copy in the same set. This is the birthday paradox test of a generator's support.
 
     Args:
         features: float [samples, dim], at least 2 rows.
-        threshold: Euclidean distance up to which two samples are copies; 0 asks for exact ones.
+        threshold: Largest Euclidean distance at which two samples count as copies. 0 means exact copies.
 
     Returns:
-        A share in [0, 1]. If a set of s samples holds copies, the generator's support is likely not much above s^2 / 2.
+        A share in [0, 1]. If a set of s samples holds copies, the support of the generator is likely not much larger than s^2 / 2.
 
     Raises:
-        ValueError: the features are not a finite matrix of at least 2 rows, or the threshold is negative.
+        ValueError: If the features are not a finite matrix of at least 2 rows, or if the threshold is negative.
 
     References:
         Arora and Zhang, "Do GANs actually learn the distribution? An empirical study", 2018.
@@ -80,24 +84,27 @@ def duplicate_share(features, *, threshold: float) -> float:
 
 
 def memorized_share(fake, train) -> float:
-    """Share of fakes that lie closer to their nearest training sample than any other training sample does.
+    """Share of fakes that are closer to their nearest training sample than any other training sample is.
 
-        mean_j 1[|fake_j - t_j| < |t_j - NN(t_j)|], t_j the training sample nearest to fake_j, NN(t) the nearest that differs from t
+        mean_j 1[|fake_j - t_j| < |t_j - NN(t_j)|]
+
+    Here t_j is the training sample nearest to fake_j, and NN(t) is the nearest training sample that differs from t.
 
     Args:
-        fake: float features [samples, dim], or flattened images.
-        train: float features [samples, dim] of the training set, at least 2 different rows.
+        fake: float [samples, dim], features or flattened images.
+        train: float [samples, dim] of the training set, with at least 2 different rows.
 
     Returns:
-        A share in [0, 1]: 1 for a generator that copies, near 1/2 for fresh samples of the training distribution. 1 minus
-        the authenticity of the paper.
+        A share in [0, 1]. It is 1 for a generator that copies, and close to 1/2 for new samples of the training distribution. It
+        equals 1 minus the authenticity of the paper, apart from the deviations below.
 
     Raises:
-        ValueError: the features are not finite matrices of one width, or all training samples are equal.
+        ValueError: If the features are not finite matrices of the same width, or if all training samples are equal.
 
     References:
-        Alaa et al., "How faithful is your synthetic data?", 2022. There a training sample that occurs twice has itself for a
-        neighbour, at distance 0, and near copies of it pass for authentic; here it counts once. A tie is memorised there, not here.
+        Alaa et al., "How faithful is your synthetic data?", 2022. Two details differ. In the paper, a training sample that occurs
+        twice is its own neighbour at distance 0, so near copies of it count as authentic. Here duplicates are removed first. A tie
+        counts as memorised in the paper and as authentic here.
     """
     fake, train = as_features(at_least=1, fake=fake, train=train)
     train = _distinct(train)
@@ -107,14 +114,14 @@ def memorized_share(fake, train) -> float:
     squared, indices = nearest(fake_points, train_points, 1)
     used, back = np.unique(indices[:, 0], return_inverse=True)
     _, (used_points, train_points) = prepare(train[used], train)
-    # Its own copy comes first, hence the second.
+    # The nearest neighbour of a training sample is the sample itself, so take the second.
     own = nearest(used_points, train_points, 2)[0][:, 1]
     return float((squared[:, 0] < own[back]).mean())
 
 
 def _distinct(matrix: np.ndarray) -> np.ndarray:
-    """The rows of a matrix in their order, each once."""
-    # Compared as bytes, which is far faster than `np.unique(axis=0)`; + 0 gives -0 the bytes of 0.
+    """Returns the distinct rows of a matrix, in the order of their first occurrence."""
+    # Rows are compared as bytes, which is much faster than `np.unique(axis=0)`. Adding 0 turns -0 into 0, which has other bytes.
     rows = np.ascontiguousarray(matrix + 0)
     _, first = np.unique(rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1])))[:, 0], return_index=True)
     return matrix[np.sort(first)]

@@ -1,4 +1,7 @@
-"""Feature extractors behind one interface, chosen by name: uint8 images in, features and class probabilities out."""
+"""Feature extractors behind one interface, chosen by name.
+
+An extractor takes uint8 images and returns features and class probabilities.
+"""
 
 import hashlib
 from collections import deque
@@ -20,7 +23,7 @@ class Extracted(NamedTuple):
 
     Attributes:
         features: float32 [images, dim].
-        probabilities: float32 [images, classes]; None where the extractor does not classify.
+        probabilities: float32 [images, classes], or None if the extractor does not classify.
     """
 
     features: np.ndarray
@@ -29,18 +32,18 @@ class Extracted(NamedTuple):
 
 @dataclass(frozen=True)
 class FeatureExtractor:
-    """A network that turns images into features; call it on images.
+    """A network that turns images into features. Call it on images.
 
-    Make one yourself of any function, e.g. `FeatureExtractor("vgg16", params, apply, resize="bilinear to 224")`: every function
-    that takes an extractor's name takes an extractor too.
+    To use your own network, make an extractor, e.g. `FeatureExtractor("vgg16", params, apply, resize="bilinear to 224")`. Every
+    function that takes the name of an extractor also takes an extractor.
 
     Attributes:
-        name: as reported with every number.
-        params: what `apply` takes first.
-        apply: `(params, images uint8 [batch, height, width, channels]) -> (features [batch, ...], logits [batch, classes] or None)`;
-            jittable. Features of more dimensions are flattened.
-        resize: what becomes of the images' size and range, in words, as reported.
-        batch_size: images at a time.
+        name: Name of the extractor, which is reported with every number.
+        params: First argument of `apply`.
+        apply: `(params, images) -> (features, logits)`, jittable. The images are uint8 [batch, height, width, channels], the features
+            [batch, ...] and the logits [batch, classes] or None. Features of a higher rank are flattened.
+        resize: Description of how `apply` changes the size and range of the images, which is reported with every number.
+        batch_size: Images per call of `apply`.
     """
 
     name: str
@@ -63,19 +66,19 @@ class FeatureExtractor:
 
         Args:
             images: uint8 [images, height, width, channels], or an iterable of such batches.
-            progress: called with the number of images done.
+            progress: Called with the number of images done so far.
 
         Returns:
             float32 [images, dim].
 
         Raises:
-            TypeError: the images are not uint8.
-            ValueError: there are none, or they are not of a shape that the network takes.
+            TypeError: If the images are not uint8.
+            ValueError: If there are no images, or if the network does not support their shape.
         """
         return self.extract(images, progress=progress).features
 
     def extract(self, images, *, progress: Callable[[int], None] | None = None) -> Extracted:
-        """Extracts features and class probabilities; arguments and errors as in a call."""
+        """Extracts features and class probabilities. The arguments and errors are those of `__call__`."""
         parts = list(self.stream(images, progress=progress))
         if not parts:
             raise ValueError("images must not be empty")
@@ -84,9 +87,10 @@ class FeatureExtractor:
         return Extracted(features, probabilities)
 
     def stream(self, images, *, progress: Callable[[int], None] | None = None) -> Iterator[Extracted]:
-        """Yields features batch by batch, e.g. into `update_moments`; arguments and errors as in a call.
+        """Yields features batch by batch, e.g. for `update_moments`. The arguments and errors are those of `__call__`.
 
-        Two batches are under way on the device while the host takes the result of the one before, so neither waits for the other.
+        Up to two batches are in flight on the device while the host receives the result of an earlier one, so neither waits for the
+        other.
         """
         params = jax.device_put(self.params)
         pending: deque = deque()
@@ -101,7 +105,7 @@ class FeatureExtractor:
             return Extracted(np.asarray(features)[:count], None if probabilities is None else np.asarray(probabilities)[:count])
 
         for batch in _batches(images, self.batch_size):
-            # Every batch has the same size, so that one compiled program serves all.
+            # All batches are padded to the same size, so that one compiled program serves all.
             padded = np.concatenate([batch, np.zeros((self.batch_size - len(batch), *batch.shape[1:]), np.uint8)])
             pending.append((len(batch), self._program(params, padded)))
             if len(pending) > 2:
@@ -110,7 +114,7 @@ class FeatureExtractor:
             yield finish()
 
     def fingerprint(self) -> str:
-        """A hash of name, resize and weights: equal for extractors that give equal features."""
+        """Hash of the name, the resize and the weights. Extractors with the same fingerprint give the same features."""
         digest = hashlib.sha256(f"{self.name}\n{self.resize}\n".encode())
         for path, leaf in jax.tree_util.tree_flatten_with_path(self.params)[0]:
             array = np.asarray(leaf)
@@ -154,8 +158,8 @@ def _digit_classifier(weights: str | Path | Mapping | None) -> FeatureExtractor:
 def _inception_v3(weights: str | Path | Mapping | None) -> FeatureExtractor:
     if weights is None:
         raise ValueError(
-            "inception_v3 ships without weights: give the path of pt_inception-2015-12-05-6726825d.pth, which pytorch-fid and "
-            "torch-fidelity download, or of a safetensors made of it"
+            "inception_v3 ships without weights; pass as weights the path of pt_inception-2015-12-05-6726825d.pth, which pytorch-fid "
+            "and torch-fidelity download, or of a safetensors file converted from it"
         )
     params = weights if isinstance(weights, Mapping) else inception.load(weights)
 
@@ -174,22 +178,22 @@ FEATURE_EXTRACTORS: dict[str, Callable[[str | Path | Mapping | None], FeatureExt
 
 
 def feature_extractor(name: str | FeatureExtractor, weights: str | Path | Mapping | None = None) -> FeatureExtractor:
-    """Makes the feature extractor of a name.
+    """Returns the feature extractor with the given name.
 
     Args:
-        name: a row of `FEATURE_EXTRACTORS`; an extractor passes unchanged.
-        weights: path of its weights, or its parameters; None means the shipped ones, where there are any.
+        name: A key of `FEATURE_EXTRACTORS`. An extractor is returned unchanged.
+        weights: Path of the weights, or the parameters themselves. None means the shipped weights, if the extractor has any.
 
     Returns:
         A callable from uint8 images to features.
 
     Raises:
-        KeyError: there is no such row.
-        FileNotFoundError: there is no such file.
-        ValueError: the extractor ships without weights, or the file is of another architecture.
+        KeyError: If the name is unknown.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If no weights are given and none are shipped, or if the file is of another architecture.
     """
     if isinstance(name, FeatureExtractor):
         return name
     if name not in FEATURE_EXTRACTORS:
-        raise KeyError(f"no feature extractor {name!r}; there are {', '.join(FEATURE_EXTRACTORS)}")
+        raise KeyError(f"unknown feature extractor {name!r}; must be one of {', '.join(FEATURE_EXTRACTORS)}")
     return FEATURE_EXTRACTORS[name](weights)

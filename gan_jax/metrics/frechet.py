@@ -1,4 +1,4 @@
-"""Fréchet distance between features: streaming moments, the distance, and the distance class by class."""
+"""Fréchet distance between features: streaming moments, the distance, and the distance within each class."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,12 +11,12 @@ _BLOCK = 4096
 
 
 class Moments(NamedTuple):
-    """Streaming mean and covariance, in float64 on the host; merges across batches, devices and hosts.
+    """Streaming mean and covariance, in float64 on the host. Moments of different batches, devices and hosts can be merged.
 
     Attributes:
-        count: int64 [], number of rows seen.
+        count: int64 [], the number of rows seen.
         mean: float64 [dim].
-        scatter: float64 [dim, dim], the sum over rows of the outer product of their deviations from the mean.
+        scatter: float64 [dim, dim], the sum over rows of the outer product of their deviation from the mean.
     """
 
     count: np.ndarray
@@ -30,7 +30,7 @@ class Moments(NamedTuple):
 
 
 def init_moments(dim: int) -> Moments:
-    """Starts streaming moments of features of width `dim`: nothing seen yet."""
+    """Initialises streaming moments of features of width `dim`, with a count of 0."""
     return Moments(np.zeros((), np.int64), np.zeros(dim), np.zeros((dim, dim)))
 
 
@@ -38,14 +38,14 @@ def update_moments(moments: Moments, features) -> Moments:
     """Adds a batch of features to streaming moments.
 
     Args:
-        moments: as from `init_moments` or an earlier update; not changed.
+        moments: Moments from `init_moments` or an earlier update. They are not modified.
         features: float [batch, dim].
 
     Returns:
-        The moments of everything seen; the same as of all rows at once, up to float64 rounding.
+        The moments of all rows seen so far. They equal the moments of all rows at once, up to float64 rounding.
 
     Raises:
-        ValueError: the features are not a finite matrix of the moments' width.
+        ValueError: If the features are not a finite matrix of the same width as the moments.
 
     References:
         Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.
@@ -60,17 +60,17 @@ def update_moments(moments: Moments, features) -> Moments:
 
 
 def merge_moments(first: Moments, second: Moments) -> Moments:
-    """Merges the moments of two disjoint sets of rows; associative and commutative up to float64 rounding.
+    """Merges the moments of two disjoint sets of rows. The operation is associative and commutative up to float64 rounding.
 
     Args:
-        first: moments of one set; may be empty.
-        second: moments of another, of the same width.
+        first: Moments of one set, which may be empty.
+        second: Moments of another set, of the same width.
 
     Returns:
         The moments of the union.
 
     Raises:
-        ValueError: the widths differ.
+        ValueError: If the widths differ.
     """
     if np.shape(first.mean) != np.shape(second.mean):
         raise ValueError(f"moments must have one width; got {np.shape(first.mean)} and {np.shape(second.mean)}")
@@ -85,16 +85,16 @@ def merge_moments(first: Moments, second: Moments) -> Moments:
 
 
 def feature_moments(batches) -> Moments:
-    """Computes the moments of features given at once or in batches.
+    """Computes the moments of features that are given at once or in batches.
 
     Args:
         batches: float [samples, dim], or an iterable of float [batch, dim].
 
     Returns:
-        Their moments.
+        The moments of all rows.
 
     Raises:
-        ValueError: there are no features, or they are not finite matrices of one width.
+        ValueError: If there are no features, or if they are not finite matrices of the same width.
     """
     if hasattr(batches, "ndim") or not isinstance(batches, Iterable):
         batches = (batches,)
@@ -110,21 +110,21 @@ def feature_moments(batches) -> Moments:
 def frechet_distance_from_moments(real: Moments, fake: Moments) -> float:
     """Fréchet distance of two Gaussians: |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1^(1/2) S2 S1^(1/2))^(1/2).
 
-    The trace of the root comes from the eigenvalues of a symmetric matrix, so the result is real and symmetric
-    whatever the rank of the covariances; no term is added to their diagonals.
+    The trace of the square root is computed from the eigenvalues of a symmetric matrix. The result is therefore real and symmetric,
+    whatever the rank of the covariances. No term is added to the diagonals of the covariances.
 
     Args:
-        real: moments of the real features, of at least 2 rows.
-        fake: moments of the fake features, of the same width.
+        real: Moments of the real features, of at least 2 rows.
+        fake: Moments of the fake features, of the same width.
 
     Returns:
-        The distance, squared feature units; 0 for equal moments. Never negative: rounding below 0 is cut off.
+        The distance in squared feature units. It is 0 for equal moments. Negative values from rounding are set to 0.
 
     Raises:
-        ValueError: the widths differ, a set has fewer than 2 rows, or the moments are not finite.
+        ValueError: If the widths differ, if a set has fewer than 2 rows, or if the moments are not finite.
 
     References:
-        Dowson and Landau, "The Fréchet distance between multivariate normal distributions", 1982;
+        Dowson and Landau, "The Fréchet distance between multivariate normal distributions", 1982.
         Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017.
     """
     if np.shape(real.mean) != np.shape(fake.mean):
@@ -142,8 +142,8 @@ def frechet_distance_from_moments(real: Moments, fake: Moments) -> float:
 
 
 def _trace_of_root(first: np.ndarray, second: np.ndarray) -> float:
-    # Any factor with factor @ factor.T == first will do, as the eigenvalues are those of first @ second. Cholesky costs
-    # less than an eigen-decomposition, but exists only at full rank; near it the decomposition is the safer one.
+    # Any factor with factor @ factor.T == first gives the eigenvalues of first @ second. Cholesky is cheaper than an
+    # eigendecomposition, but requires full rank. If the matrix is close to singular, the eigendecomposition is safer.
     factor = None
     try:
         factor = np.linalg.cholesky(first)
@@ -160,28 +160,28 @@ def _trace_of_root(first: np.ndarray, second: np.ndarray) -> float:
         return 0.0
     product = factor.T @ second @ factor
     values = np.linalg.eigvalsh((product + product.T) / 2)
-    # The root turns rounding of 1e-16 into 1e-8 for each null direction: leave these out.
+    # The square root turns a rounding error of 1e-16 into 1e-8 for each null direction, so leave these out.
     values = values[values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0)]
     return float(np.sqrt(values).sum())
 
 
 def frechet_distance(real_features, fake_features) -> float:
-    """Fréchet distance between Gaussians fitted to real and fake features.
+    """Fréchet distance between Gaussians that are fitted to real and fake features.
 
-    FID in the literature's sense only with features of the 2015 Inception-v3 (`inception_v3`), 50,000 fakes and the
-    reference set named; with any other features name these. The estimate is biased upwards by a term in 1/samples:
-    compare values of equal sample counts only.
+    Call the value FID only if the features come from the 2015 Inception-v3 (`inception_v3`) and there are 50,000 fakes, and name the
+    reference set. With other features, name them instead. The estimate is biased upwards by a term in 1/samples, so compare only
+    values with the same number of samples.
 
     Args:
         real_features: float [samples, dim], at least 2 rows.
-        fake_features: float [samples, dim], at least 2 rows; fewer rows than dims is allowed (the covariance is singular,
-            the distance defined).
+        fake_features: float [samples, dim], at least 2 rows. There may be fewer rows than dims. The covariance is then singular,
+            but the distance is still defined.
 
     Returns:
-        The distance, as in `frechet_distance_from_moments`; covariances are unbiased (divided by samples - 1).
+        The distance as in `frechet_distance_from_moments`. The covariances are unbiased (divided by samples - 1).
 
     Raises:
-        ValueError: the features are not finite matrices of one width with at least 2 rows each.
+        ValueError: If the features are not finite matrices of the same width with at least 2 rows each.
 
     References:
         Heusel et al., "GANs trained by a two time-scale update rule converge to a local Nash equilibrium", 2017.
@@ -191,11 +191,11 @@ def frechet_distance(real_features, fake_features) -> float:
 
 
 class IntraClassDistance(NamedTuple):
-    """Fréchet distance class by class.
+    """Fréchet distance within each class.
 
     Attributes:
-        value: the mean over classes; NaN if a class has fewer than 2 fakes.
-        per_class: class -> distance; NaN for a class that has fewer than 2 fakes.
+        value: Mean over the classes. NaN if a class has fewer than 2 fakes.
+        per_class: Maps each class to its distance. NaN for a class with fewer than 2 fakes.
     """
 
     value: float
@@ -203,20 +203,20 @@ class IntraClassDistance(NamedTuple):
 
 
 def intra_class_frechet_distance(real_features, real_labels, fake_features, fake_labels) -> IntraClassDistance:
-    """Mean over classes of the Fréchet distance within the class; catches a generator that drops or blurs a class.
+    """Mean over the classes of the Fréchet distance within the class. Detects a generator that drops or blurs a class.
 
     Args:
         real_features: float [samples, dim].
-        real_labels: int [samples]; its classes are those measured, one class being enough.
+        real_labels: int [samples]. The distance is measured for each class that occurs here. A single class is enough.
         fake_features: float [samples, dim].
-        fake_labels: int [samples], the classes that the fakes were asked for (or are classified as).
+        fake_labels: int [samples], the classes that the generator was conditioned on, or the classes predicted by a classifier.
 
     Returns:
-        The mean and the distances. A class without at least 2 fakes is dropped by the generator: its distance, and with it the
-        mean, is NaN rather than flattered.
+        The mean and the distance of each class. If a class has fewer than 2 fakes, the generator has dropped it. Its distance and the
+        mean are then NaN, because a mean over the other classes would hide the missing class.
 
     Raises:
-        ValueError: labels and features differ in length, or a class has fewer than 2 reals.
+        ValueError: If labels and features differ in length, or if a class has fewer than 2 reals.
 
     References:
         Miyato and Koyama, "cGANs with projection discriminator", 2018.
@@ -225,7 +225,7 @@ def intra_class_frechet_distance(real_features, real_labels, fake_features, fake
     real_labels, fake_labels = np.asarray(real_labels), np.asarray(fake_labels)
     for name, labels, features in (("real", real_labels, real_features), ("fake", fake_labels, fake_features)):
         if labels.shape != (len(features),):
-            raise ValueError(f"{name}_labels must have shape ({len(features)},), one a row of {name}_features; got {labels.shape}")
+            raise ValueError(f"{name}_labels must have shape ({len(features)},), one label per row of {name}_features; got {labels.shape}")
     if len(real_labels) == 0:
         raise ValueError("real_features must not be empty")
     per_class = {}

@@ -1,7 +1,7 @@
 """Inception-v3 as the FID literature uses it: the graph of 2015-12-05 with its own pooling, resize and input scaling.
 
-Plain JAX functions on a flat dict of parameters. Ships without weights: `load` reads the file that users of pytorch-fid
-and torch-fidelity have.
+It consists of plain JAX functions on a flat dict of parameters. No weights are shipped. `load` reads the weight file that
+pytorch-fid and torch-fidelity download.
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ _BATCH_NORM_EPSILON = 1e-3
 
 
 class InceptionOutput(NamedTuple):
-    """What the network returns.
+    """Outputs of the network.
 
     Attributes:
-        features: float [batch, 2048], averaged over space, not negative.
+        features: float [batch, 2048], averaged over space, at least 0.
         logits: float [batch, 1008].
-        unbiased_logits: float [batch, 1008], without the last bias; the Inception score's softmax is over these, as in the
-            original code and in torch-fidelity.
+        unbiased_logits: float [batch, 1008], without the last bias. The Inception score uses the softmax of these, as in the original
+            code and in torch-fidelity.
     """
 
     features: Array
@@ -137,7 +137,7 @@ def _convolutions() -> dict[str, _Conv]:
 
 
 def file_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes that a weight file must have, in the layout of PyTorch (convolutions [out, in, height, width])."""
+    """Names and shapes of the arrays in a weight file, in PyTorch's layout (convolutions [out, in, height, width])."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, conv in _convolutions().items():
         shapes[f"{name}.conv.weight"] = (conv.outputs, conv.inputs, conv.height, conv.width)
@@ -147,17 +147,17 @@ def file_shapes() -> dict[str, tuple[int, ...]]:
 
 
 def from_state_dict(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Turns PyTorch's weights into parameters of `apply`: batch norms folded into the convolutions, in float64.
+    """Converts PyTorch's weights to the parameters of `apply`. The batch norms are folded into the convolutions in float64.
 
     Args:
-        state_dict: name -> array as in `file_shapes`; counters (`num_batches_tracked`) and auxiliary heads may be there too.
+        state_dict: Maps names to arrays as in `file_shapes`. Counters (`num_batches_tracked`) and auxiliary heads are ignored.
 
     Returns:
-        A flat dict, name -> float32 array: `Conv2d_1a_3x3/kernel` [height, width, in, out], `Conv2d_1a_3x3/bias` [out], ...
+        A flat dict from names to float32 arrays: `Conv2d_1a_3x3/kernel` [height, width, in, out], `Conv2d_1a_3x3/bias` [out], ...
 
     Raises:
-        ValueError: a weight is missing, extra or of another shape: the file of another architecture, e.g. torchvision's
-            ImageNet Inception with 1,000 classes.
+        ValueError: If a weight is missing, unexpected or of another shape. The file is then of another architecture, e.g. torchvision's
+            ImageNet Inception with 1,000 classes. Also if a weight is not finite.
     """
     expected = file_shapes()
     found = {k: tuple(v.shape) for k, v in state_dict.items() if not k.endswith("num_batches_tracked") and not k.startswith("AuxLogits.")}
@@ -166,7 +166,7 @@ def from_state_dict(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
         name = wrong[0]
         raise ValueError(
             f"not the weights of the FID literature's Inception-v3 (2015-12-05, 1,008 classes): {len(wrong)} of {len(expected)} weights "
-            f"differ; first {name}: expected {expected.get(name, 'none of this name')}, got {found.get(name, 'none')}"
+            f"differ; first {name}: expected {expected.get(name, 'no weight of this name')}, got {found.get(name, 'none')}"
         )
     params = {}
     for name in _convolutions():
@@ -185,21 +185,22 @@ def from_state_dict(state_dict: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def load(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads the weights from the file of pytorch-fid or torch-fidelity, or from a safetensors made of it.
+    """Reads the weight file of pytorch-fid or torch-fidelity, or a safetensors file converted from it.
 
     Args:
-        path: `.safetensors`, or else a PyTorch file (`pt_inception-2015-12-05-6726825d.pth`), read without executing pickled code.
+        path: Path of a `.safetensors` file, or of a PyTorch file (`pt_inception-2015-12-05-6726825d.pth`). Pickled code in a PyTorch
+            file is not executed.
 
     Returns:
-        Parameters of `apply`.
+        The parameters of `apply`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is of another architecture or of another kind.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is damaged, of another architecture or of another file type.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f"no Inception weights at {path}; give the file of pytorch-fid or torch-fidelity, or a safetensors made of it"
+            f"no Inception weights at {path}; pass the file of pytorch-fid or torch-fidelity, or a safetensors file converted from it"
         )
     try:
         state_dict = load_file(path) if Path(path).suffix == ".safetensors" else load_torch_weights(path)
@@ -218,10 +219,10 @@ def resize(images: Array, size: int = SIZE) -> Array:
 
     Args:
         images: float [batch, height, width, channels].
-        size: sides of the result.
+        size: Height and width of the result in pixels.
 
     Returns:
-        float [batch, size, size, channels]; unchanged images if they have that size.
+        float [batch, size, size, channels]. Images that already have this size do not change.
     """
     for axis in (1, 2):
         count = images.shape[axis]
@@ -240,7 +241,7 @@ def _max_pool(x, stride):
 
 
 def _average_pool(x):
-    # Padding does not count, unlike in PyTorch's default.
+    # Padding is excluded from the mean, unlike in PyTorch's default.
     window, strides = (1, 3, 3, 1), (1, 1, 1, 1)
     total = jax.lax.reduce_window(x, 0.0, jax.lax.add, window, strides, "SAME")
     rows, columns = (np.convolve(np.ones(n), np.ones(3), "same") for n in x.shape[1:3])
@@ -258,7 +259,7 @@ def _block(params, block: str, x, last: bool):
         return y
 
     kind = block[-2:]
-    if kind in ("6a", "7a"):  # these halve the sides
+    if kind in ("6a", "7a"):  # These blocks halve height and width.
         if kind == "6a":
             branches = [conv(x, "branch3x3", stride=2), chain("branch3x3dbl", 3, stride=2)]
         else:
@@ -273,7 +274,7 @@ def _block(params, block: str, x, last: bool):
         for prefix, count in (("branch3x3", 1), ("branch3x3dbl", 2)):
             y = chain(prefix, count)
             branches += [conv(y, f"{prefix}_{count + 1}a"), conv(y, f"{prefix}_{count + 1}b")]
-    # The last block of the 2015 graph takes the maximum where all others take the mean.
+    # The last block of the 2015 graph uses max pooling. All other blocks use average pooling.
     branches.append(conv(_max_pool(x, 1) if last else _average_pool(x), "branch_pool"))
     return jnp.concatenate(branches, axis=-1)
 
@@ -291,21 +292,24 @@ def _conv(params, name, x, stride=1, padding="SAME"):
 
 
 def apply(params: Mapping[str, Array], images: Array) -> InceptionOutput:
-    """Runs Inception-v3 on images of any size: resize to 299, (x - 128) / 128, network; float32 products on every device.
+    """Runs Inception-v3 on images of any size: resize to 299, (x - 128) / 128, network.
+
+    All products are computed in float32 on every device.
 
     Args:
-        params: from `load` or `from_state_dict`.
-        images: uint8 [batch, height, width, 3], or float of the same range, 0 to 255.
+        params: Parameters from `load` or `from_state_dict`.
+        images: uint8 [batch, height, width, 3], or float in the same range, 0 to 255.
 
     Returns:
         Features and logits, float32.
 
     Raises:
-        ValueError: the images are not [batch, height, width, 3].
+        ValueError: If the images are not [batch, height, width, 3].
 
     References:
-        Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016; the frozen graph of 2015-12-05 as used by
-        Heusel et al., "GANs trained by a two time-scale update rule", 2017. Equal to torch-fidelity 0.4.0 within 1e-4.
+        Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016.
+        Heusel et al., "GANs trained by a two time-scale update rule", 2017, use the frozen graph of 2015-12-05. The outputs equal those
+        of torch-fidelity 0.4.0 within 1e-4.
     """
     if jnp.ndim(images) != 4 or jnp.shape(images)[3] != 3 or 0 in jnp.shape(images)[1:]:
         raise ValueError(f"images must be [batch, height, width, 3]; got shape {jnp.shape(images)}")

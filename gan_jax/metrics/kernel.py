@@ -1,4 +1,4 @@
-"""Kernel distance between features: unbiased, so comparable between small sample counts."""
+"""Kernel distance between features. The estimate is unbiased, so values from small sample counts can be compared."""
 
 from typing import NamedTuple
 
@@ -11,9 +11,10 @@ class KernelDistance(NamedTuple):
     """Kernel distance.
 
     Attributes:
-        value: mean over the subsets of the squared maximum mean discrepancy; unbiased, hence below 0 now and then for equal sets.
-        standard_error: standard error of `value` as an estimate for the two distributions; NaN where the subsets cannot tell it.
-        deviation: standard deviation over the subsets (divided by subsets), which most papers print after the value.
+        value: Mean over the subsets of the squared maximum mean discrepancy. It is unbiased, so it can be negative for equal
+            distributions.
+        standard_error: Standard error of `value` as an estimate for the two distributions. NaN if the subsets cannot determine it.
+        deviation: Standard deviation over the subsets (divided by subsets), which most papers print after the value.
     """
 
     value: float
@@ -39,25 +40,28 @@ def kernel_distance(
 
         MMD^2 = mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j)
 
-    KID in the literature's sense only with the 2,048 features of `inception_v3`.
+    Call the value KID only if the features are the 2,048 features of `inception_v3`.
 
     Args:
         real_features: float [samples, dim], at least 2 rows.
         fake_features: float [samples, dim], at least 2 rows.
-        subsets: number of random subsets to average over.
-        subset_size: rows of each set in a subset; cut to the smaller set. None takes all rows once (one subset, no error).
-        seed: of the choice of subsets.
+        subsets: Number of random subsets to average over.
+        subset_size: Rows of each set in a subset, limited to the size of the smaller set. None uses all rows once. There is then one
+            subset, and the standard error is NaN.
+        seed: Random seed of the choice of subsets.
 
     Returns:
-        Mean over the subsets with its standard error, deviation / sqrt(independent subsets), where overlapping subsets count as
-        no more than fit into the smaller set side by side. The error is NaN for a single subset, and where a set has fewer than
-        two subsets' rows: all its subsets are then nearly the same rows, and their spread says nothing of another sample.
+        The mean over the subsets with its standard error, deviation / sqrt(independent subsets). The deviation is here divided by
+        subsets - 1. The number of independent subsets is at most the number of disjoint subsets that fit into the smaller set. The
+        standard error is NaN for a single subset, and if the smaller set has fewer rows than two subsets. In that case all subsets
+        share most of their rows, so their spread does not tell how much another sample would differ.
 
     Raises:
-        ValueError: the features are not finite matrices of one width with at least 2 rows, or a number is below its least.
+        ValueError: If the features are not finite matrices of the same width with at least 2 rows, if subsets is below 1, or if
+            subset_size is below 2.
 
     References:
-        Binkowski et al., "Demystifying MMD GANs", 2018. Subsets, seed and float64 arithmetic as in torch-fidelity: the same
+        Binkowski et al., "Demystifying MMD GANs", 2018. Subsets, seed and float64 arithmetic are those of torch-fidelity, so the same
         features give the same value.
     """
     real_features, fake_features = as_features(real_features=real_features, fake_features=fake_features)
@@ -67,7 +71,7 @@ def kernel_distance(
         return KernelDistance(float(_squared_mmd(real_features.astype(np.float64), fake_features.astype(np.float64))), float("nan"), 0.0)
     smaller = min(len(real_features), len(fake_features))
     size = min(subset_size, smaller)
-    # The legacy generator, as its stream is what torch-fidelity's published values depend on.
+    # The legacy generator of NumPy, because torch-fidelity's published values depend on its stream.
     generator = np.random.RandomState(seed)
     values = []
     for _ in range(subsets):

@@ -1,4 +1,7 @@
-"""Fidelity and variety apart: precision and recall, density and coverage, and nearest neighbours (memorisation)."""
+"""Fidelity and diversity as separate numbers: precision and recall, density and coverage.
+
+`nearest_neighbors` finds the training images that are nearest to fakes, to detect memorisation.
+"""
 
 from typing import NamedTuple
 
@@ -12,8 +15,8 @@ class PrecisionRecall(NamedTuple):
     """Improved precision and recall, both in [0, 1].
 
     Attributes:
-        precision: share of fakes that lie on the manifold of the reals (fidelity).
-        recall: share of reals that lie on the manifold of the fakes (variety).
+        precision: Share of the fakes that lie on the manifold of the reals (fidelity).
+        recall: Share of the reals that lie on the manifold of the fakes (diversity).
     """
 
     precision: float
@@ -24,8 +27,9 @@ class DensityCoverage(NamedTuple):
     """Density and coverage.
 
     Attributes:
-        density: mean number of real balls around a fake, over k; at least 0, may exceed 1, 1 on average for equal distributions.
-        coverage: share of reals with a fake in their ball, in [0, 1].
+        density: Mean number of real balls that contain a fake, divided by k. At least 0. It may exceed 1, and is 1 on average for
+            equal distributions.
+        coverage: Share of the reals with a fake in their ball, in [0, 1].
     """
 
     density: float
@@ -33,7 +37,7 @@ class DensityCoverage(NamedTuple):
 
 
 class Manifold(NamedTuple):
-    """All four of `PrecisionRecall` and `DensityCoverage`, of one k."""
+    """The numbers of `PrecisionRecall` and `DensityCoverage` for the same k."""
 
     precision: float
     recall: float
@@ -62,31 +66,33 @@ def _points(real, fake, k):
 
 
 def _radii(points, k):
-    # Each row is its own nearest neighbour (or an exact copy of it is), hence k + 1.
+    # The nearest neighbour of each row is the row itself or an exact copy of it, so search for k + 1.
     return nearest(points, points, k + 1)[0][:, k]
 
 
 def precision_recall(real, fake, *, k: int = 3) -> PrecisionRecall:
-    """Improved precision and recall: the share of each set inside the other's union of k-nearest-neighbour balls.
+    """Improved precision and recall: the share of each set inside the other set's union of k-nearest-neighbour balls.
 
-        precision = mean_j 1[exists i: |fake_j - real_i| <= |real_i - NN_k(real_i)|], recall with the sets exchanged
+        precision = mean_j 1[exists i: |fake_j - real_i| <= |real_i - NN_k(real_i)|]
 
-    Computed in blocks of rows: the matrix of all distances is never held.
+    Recall is the same with the sets exchanged. Distances are computed in blocks of rows, so the full distance matrix is never in
+    memory.
 
     Args:
         real: float features [samples, dim], more than k rows.
-        fake: float features [samples, dim], more than k rows; as many as reals, or recall and precision lean one way.
-        k: neighbour that spans each ball, itself not counted.
+        fake: float features [samples, dim], more than k rows. Use as many fakes as reals, otherwise the comparison of precision and
+            recall is biased.
+        k: The distance to the k-th neighbour is the radius of a ball. A sample is not its own neighbour.
 
     Returns:
         Precision and recall.
 
     Raises:
-        ValueError: the features are not finite matrices of one width with more than k rows, or k < 1.
+        ValueError: If the features are not finite matrices of the same width with more than k rows, or if k < 1.
 
     References:
-        Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models", 2019 (VGG16 features, k = 3).
-        `prdc` leaves the border of a ball out, the paper counts it in; so do we.
+        Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models", 2019 (VGG16 features, k = 3). The
+        border belongs to a ball, as in the paper. The package `prdc` excludes the border.
     """
     scale, real, fake = _points(real, fake, k)
     _, around_fake = count_in_balls(real, _radii(real, k), fake, scale)
@@ -100,18 +106,18 @@ def density_coverage(real, fake, *, k: int = 5) -> DensityCoverage:
         density = 1 / (k M) sum_j sum_i 1[|fake_j - real_i| <= |real_i - NN_k(real_i)|]
         coverage = mean_i 1[exists j: |fake_j - real_i| <= |real_i - NN_k(real_i)|]
 
-    Only reals span balls, so outliers among the fakes cannot flatter.
+    Balls are drawn around reals only, so outliers among the fakes cannot improve the values.
 
     Args:
         real: float features [samples, dim], more than k rows.
         fake: float features [M, dim], more than k rows.
-        k: neighbour that spans each ball, itself not counted.
+        k: The distance to the k-th neighbour is the radius of a ball. A sample is not its own neighbour.
 
     Returns:
         Density and coverage.
 
     Raises:
-        ValueError: the features are not finite matrices of one width with more than k rows, or k < 1.
+        ValueError: If the features are not finite matrices of the same width with more than k rows, or if k < 1.
 
     References:
         Naeem et al., "Reliable fidelity and diversity metrics for generative models", 2020 (k = 5).
@@ -122,21 +128,21 @@ def density_coverage(real, fake, *, k: int = 5) -> DensityCoverage:
 
 
 def manifold_metrics(real, fake, *, k: int = 5) -> Manifold:
-    """Precision, recall, density and coverage of one k at once; cheaper than the two functions.
+    """Precision, recall, density and coverage for the same k. Cheaper than calling the two functions separately.
 
     Args:
         real: float features [samples, dim], more than k rows.
         fake: float features [samples, dim], more than k rows.
-        k: neighbour that spans each ball, itself not counted.
+        k: The distance to the k-th neighbour is the radius of a ball. A sample is not its own neighbour.
 
     Returns:
         The values of `precision_recall` and `density_coverage`.
 
     Raises:
-        ValueError: as in these.
+        ValueError: If the features are not finite matrices of the same width with more than k rows, or if k < 1.
 
     References:
-        As in these.
+        See `precision_recall` and `density_coverage`.
     """
     scale, real, fake = _points(real, fake, k)
     in_ball, around_fake = count_in_balls(real, _radii(real, k), fake, scale)
@@ -146,26 +152,27 @@ def manifold_metrics(real, fake, *, k: int = 5) -> Manifold:
 
 
 def nearest_neighbors(queries, references, *, k: int = 1) -> Neighbors:
-    """Finds the nearest references of each query, e.g. the training images nearest to the fakes, to see memorisation.
+    """Finds the nearest references of each query, e.g. the training images nearest to the fakes, to detect memorisation.
 
-    In pixel space hand over images; in feature space their features.
+    Pass images to compare pixels. Pass features to compare in feature space.
 
     Args:
-        queries: [queries, ...], numbers; flattened to one vector a row.
-        references: [references, ...], of the same shape a row, at least k rows.
-        k: number of neighbours.
+        queries: Real numbers [queries, ...]. Each row is flattened to a vector.
+        references: Real numbers [references, ...] with the same shape per row, at least k rows.
+        k: Number of neighbours.
 
     Returns:
-        Distances and rows; an exact copy has distance 0.
+        The distances and the rows of the neighbours. An exact copy has distance 0.
 
     Raises:
-        ValueError: the rows differ in shape, are not finite, or there are fewer references than k.
+        ValueError: If the rows differ in shape or are not finite, if there are no queries, or if k is not between 1 and the number of
+            references.
     """
     queries, references = np.asarray(queries), np.asarray(references)
     if queries.ndim < 2 or queries.shape[1:] != references.shape[1:]:
-        raise ValueError(f"queries and references must have rows of one shape; got {queries.shape} and {references.shape}")
+        raise ValueError(f"queries and references must have rows of the same shape; got {queries.shape} and {references.shape}")
     if k < 1 or len(references) < k or len(queries) == 0:
-        raise ValueError(f"k must be from 1 to the number of references, queries not empty; got k {k}, {queries.shape}, {references.shape}")
+        raise ValueError(f"k must be in [1, number of references] and queries not empty; got k {k}, {queries.shape}, {references.shape}")
     flat = [np.reshape(a, (len(a), -1)) for a in (queries, references)]
     flat = [a.astype(np.float32) if a.dtype == np.uint8 else a for a in flat]
     flat = as_features(at_least=1, queries=flat[0], references=flat[1])

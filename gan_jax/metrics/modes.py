@@ -1,4 +1,4 @@
-"""Mode coverage on distributions whose modes are known: Gaussian rings and grids, stacked digits."""
+"""Mode coverage on distributions with known modes: Gaussian rings and grids, and stacked digits."""
 
 from typing import NamedTuple
 
@@ -13,10 +13,10 @@ class ModeCoverage(NamedTuple):
     """Coverage of known modes.
 
     Attributes:
-        modes: number of modes with at least one (high-quality) sample.
-        high_quality: share of samples within reach of a mode; 1 where modes are classes.
-        reverse_kl: KL(fake || real) in nats between the distributions over modes, each sample counted at its nearest.
-        counts: int64 [modes in all], (high-quality) samples of each mode.
+        modes: Number of modes with at least one high-quality sample. If modes are classes, every sample counts as high quality.
+        high_quality: Share of the samples that are close to a mode. 1 if modes are classes.
+        reverse_kl: KL(fake || real) in nats between the distributions over modes. Each sample counts for its nearest mode.
+        counts: int64 [total number of modes], the number of high-quality samples of each mode.
     """
 
     modes: int
@@ -44,28 +44,32 @@ def _target(weights, count: int) -> np.ndarray:
 
 
 def mode_coverage(samples, centers, std: float, *, within: float = 3.0, weights=None) -> ModeCoverage:
-    """Counts the modes of a Gaussian mixture that samples reach, and the samples that reach a mode.
+    """Counts the modes of a Gaussian mixture that samples reach, and the share of samples that reach a mode.
 
-    A sample is of high quality if its distance to the nearest center is at most `within * std`; a mode is covered by at least one
-    high-quality sample.
+    A sample is of high quality if its distance to the nearest center is at most `within * std`. A mode is covered if it has at least
+    one high-quality sample.
 
-        reverse KL = sum_m f_m log(f_m / r_m), f the share of samples nearest to center m, r the weights
+        reverse KL = sum_m f_m log(f_m / r_m)
+
+    Here f_m is the share of all samples whose nearest center is m, and r_m is the weight of mode m.
 
     Args:
         samples: float [samples, dim].
         centers: float [modes, dim].
-        std: standard deviation of each mode, above 0.
-        within: reach, in standard deviations.
-        weights: shares of the modes in the real mixture; None means equal.
+        std: Standard deviation of each mode, above 0.
+        within: Largest distance of a high-quality sample, in standard deviations.
+        weights: float [modes], shares of the modes in the real mixture. None means equal shares.
 
     Returns:
-        Covered modes, share of high quality, reverse KL over all samples, and high-quality samples of each mode.
+        The number of covered modes, the share of high-quality samples, the reverse KL over all samples, and the number of high-quality
+        samples of each mode.
 
     Raises:
-        ValueError: samples or centers are not finite matrices of one width, std or within is not above 0, or weights are wrong.
+        ValueError: If samples or centers are not finite matrices of the same width, if std or within is not above 0, or if weights are
+            not one finite number per mode, at least 0 and not all 0.
 
     References:
-        Lin et al., "PacGAN: the power of two samples in generative adversarial networks", 2018 (2,500 samples, 3 deviations);
+        Lin et al., "PacGAN: the power of two samples in generative adversarial networks", 2018 (2,500 samples, 3 deviations).
         Srivastava et al., "VEEGAN", 2017.
     """
     samples, centers = as_features(at_least=1, samples=samples, centers=centers)
@@ -85,19 +89,19 @@ def mode_coverage(samples, centers, std: float, *, within: float = 3.0, weights=
 
 
 def class_coverage(labels, classes: int, *, weights=None) -> ModeCoverage:
-    """Counts the classes among samples, each class a mode.
+    """Counts the classes that occur among samples. Each class is a mode.
 
     Args:
-        labels: int [samples] in [0, classes), usually from a classifier.
-        classes: number of classes in all.
-        weights: shares of the classes among the reals; None means equal.
+        labels: int [samples] in [0, classes), usually predicted by a classifier.
+        classes: Total number of classes.
+        weights: float [classes], shares of the classes among the reals. None means equal shares.
 
     Returns:
-        Classes seen, 1.0, reverse KL of their shares, and samples of each class. Even perfect samples have a reverse KL of about
-        (classes - 1) / (2 samples).
+        The number of classes seen, 1.0, the reverse KL of the class shares, and the number of samples of each class. Even perfect
+        samples have a reverse KL of about (classes - 1) / (2 samples).
 
     Raises:
-        ValueError: there are no labels, or they are not integers of that range.
+        ValueError: If there are no labels, if they are not integers in [0, classes), or if weights are invalid as in `mode_coverage`.
 
     References:
         Metz et al., "Unrolled generative adversarial networks", 2017.
@@ -106,29 +110,30 @@ def class_coverage(labels, classes: int, *, weights=None) -> ModeCoverage:
     integers = labels.ndim == 1 and len(labels) > 0 and labels.dtype.kind in "iu"
     if not integers or labels.min() < 0 or labels.max() >= classes:
         got = f"{labels.dtype} of shape {labels.shape}" if not integers else labels.min() if labels.min() < 0 else labels.max()
-        raise ValueError(f"labels must be integers [samples] in [0, {classes}), at least one; got {got}")
+        raise ValueError(f"labels must be integers [samples] in [0, {classes}) and not be empty; got {got}")
     counts = np.bincount(labels, minlength=classes)
     return ModeCoverage(int((counts > 0).sum()), 1.0, _reverse_kl(counts, _target(weights, classes)), counts)
 
 
 def stacked_digit_coverage(images, *, params=None, weights=None, batch_size: int = 500) -> ModeCoverage:
-    """Counts the 1,000 modes of stacked digits: one digit a colour channel, the mode their three classes.
+    """Counts the 1,000 modes of stacked digits. Each colour channel is one digit, and the three classes of an image are its mode.
 
     Args:
-        images: uint8 or float in [-1, 1], [batch, 28 or 32, 28 or 32, 3].
-        params: parameters of the digit classifier; None loads the shipped ones.
-        weights: float [1000], shares of the modes among the reals; None means equal.
-        batch_size: images classified at once.
+        images: uint8 or float in [-1, 1], [batch, 28, 28, 3] or [batch, 32, 32, 3].
+        params: Parameters of the digit classifier. None loads the shipped ones.
+        weights: float [1000], shares of the modes among the reals. None means equal shares.
+        batch_size: Images classified at once.
 
     Returns:
-        As `class_coverage` over class = 100 first + 10 second + third channel's digit.
+        The result of `class_coverage` for class = 100 a + 10 b + c, where a, b and c are the digits of the three channels.
 
     Raises:
-        ValueError: the images are not of three channels and 28 or 32 pixels a side.
+        ValueError: If the images do not have three channels and 28 or 32 pixels per side.
 
     References:
-        Metz et al., "Unrolled generative adversarial networks", 2017; Lin et al., "PacGAN", 2018 (26,000 samples). The classifier
-        is ours: compare modes and reverse KL with values under the same classifier only.
+        Metz et al., "Unrolled generative adversarial networks", 2017.
+        Lin et al., "PacGAN", 2018 (26,000 samples). The classifier differs from the papers. Compare modes and reverse KL only with values
+        of the same classifier.
     """
     (images,) = as_images(images=images)
     if images.shape[3] != 3 or images.shape[1:3] not in ((28, 28), (32, 32)):

@@ -1,7 +1,7 @@
-"""Pickles read as data.
+"""Reads pickles as data, without executing them.
 
-A pickle is a program for a small stack machine. Python's own machine imports and calls whatever the program names; the one here knows
-plain values, and asks its caller for everything else.
+A pickle is a program for a small stack machine. Python's own unpickler imports and calls whatever the program names. The
+interpreter here builds plain values only, and delegates everything else to functions of its caller.
 """
 
 import pickletools
@@ -12,7 +12,7 @@ _MARK = object()
 
 
 class Name(NamedTuple):
-    """A module and a name in it, joined by a space, that a file mentions; nothing is imported."""
+    """A module and a name in it, joined by a space, as they occur in a file. Nothing is imported."""
 
     text: str
 
@@ -22,28 +22,30 @@ Build = Callable[[Any, Any], None]
 
 
 def refuse(identifier: Any) -> Any:
-    """For files that must not refer to anything outside of them."""
-    raise ValueError(f"it refers to {identifier!r}, outside of the file: refused")
+    """Raises ValueError. The default of `persistent`, for files that must not refer to anything outside of themselves."""
+    raise ValueError(f"it refers to {identifier!r} outside of the file, which is not allowed")
 
 
 def ignore(filled: Any, state: Any) -> None:
-    """For objects whose state does not matter."""
+    """Does nothing. The default of `build`, for objects whose state is not needed."""
 
 
 def interpret(file: BinaryIO, call: Call, *, persistent: Callable[[Any], Any] = refuse, build: Build = ignore) -> Any:
-    """Runs one pickle up to its end; what it can do is what the caller's functions can.
+    """Interprets one pickle up to its end. Everything except plain values is made by the caller's functions.
 
     Args:
-        file: at the beginning of the pickle; left behind its end.
-        call: (what the file calls, arguments) -> what stands for the result. The first is a `Name`, or whatever else stood there.
-        persistent: a persistent identifier -> what stands for the object outside of the file.
-        build: (object, state), for objects that a file fills after it has made them; changes the object. By default the state is dropped.
+        file: Binary file, positioned at the start of the pickle. Afterwards it is positioned behind the end of the pickle.
+        call: `(function, arguments) -> result`, called for each function call in the file. The function is normally a `Name`, but can
+            be any value of the stack.
+        persistent: `identifier -> object`, called for each persistent identifier, which refers to an object outside of the pickle.
+        build: `(object, state)`, called for each object whose state is set after its creation. It modifies the object. By default the
+            state is dropped.
 
     Returns:
-        The object, of plain values and of what these functions returned.
+        The object, which consists of plain values and of results of these functions.
 
     Raises:
-        ValueError: it holds anything else, or has no end. A damaged file can make it raise nearly every kind.
+        ValueError: If the pickle uses any other opcode or has no end. A damaged file can raise almost any exception.
     """
     stack: list[Any] = []
     memo: dict[int, Any] = {}
@@ -109,5 +111,5 @@ def interpret(file: BinaryIO, call: Call, *, persistent: Callable[[Any], Any] = 
                 state = stack.pop()
                 build(stack[-1], state)
             case other:
-                raise ValueError(f"it holds {other}, which is no part of plain data: refused")
+                raise ValueError(f"its pickle uses the opcode {other}, which is not allowed in plain data")
     raise ValueError("its pickle has no end")

@@ -1,4 +1,4 @@
-"""Measurements that state their protocol: every number with its extractor, sample counts, reference, resize, seed and EMA."""
+"""Measurements with their protocol: extractor, sample counts, reference, resize, seed and EMA are recorded with every number."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,19 +20,19 @@ from gan_jax.metrics.wasserstein import sliced_wasserstein
 
 
 class Measurement(NamedTuple):
-    """One number and how it came about; `_asdict()` is what `metrics.json` holds.
+    """One number and the protocol of its measurement. `_asdict()` gives the content of `metrics.json`.
 
     Attributes:
-        metric: name of the number, e.g. "precision".
-        value: the number; NaN where it is not defined.
-        extractor: name of the feature extractor; "pixels" for metrics on images.
-        samples: number of fakes.
-        reference: name of the real set and its split, e.g. "mnist/test".
-        reference_samples: number of reals.
-        resize: what became of the images' size before the features.
-        seed: of sampling and of the metric's own draws.
-        ema: whether the fakes came from averaged weights; None where there is no generator.
-        details: settings of the metric and further values: standard error, values by class or by scale.
+        metric: Name of the number, e.g. "precision".
+        value: The number. NaN if it is not defined.
+        extractor: Name of the feature extractor, or "pixels" for metrics on images.
+        samples: Number of fakes.
+        reference: Name of the real set and its split, e.g. "mnist/test".
+        reference_samples: Number of reals.
+        resize: How the images were resized before the feature extraction.
+        seed: Random seed of the sampling and of the metric.
+        ema: Whether the fakes came from averaged weights. None if there is no generator.
+        details: Settings of the metric and further values, e.g. the standard error, or the values per class or per scale.
     """
 
     metric: str
@@ -48,7 +48,7 @@ class Measurement(NamedTuple):
 
 
 class _Sets:
-    """Fakes and reals, with features taken at first use and those of the reals cached."""
+    """Fakes and reals. Features are extracted on first use, and the features of the reals are cached."""
 
     def __init__(self, fake, real, fake_labels, real_labels, extractor, weights, cache, seed, progress):
         self.fake, self.real = fake, real
@@ -59,7 +59,7 @@ class _Sets:
     @cached_property
     def extractor(self) -> FeatureExtractor:
         if self._extractor is None:
-            raise ValueError("this metric needs a feature extractor; give extractor=")
+            raise ValueError("this metric needs a feature extractor; pass extractor=...")
         return feature_extractor(self._extractor, self._weights)
 
     @cached_property
@@ -145,7 +145,7 @@ def _accuracy(sets):
 
 
 def _equally_many(sets):
-    # Drawn, as data sets may come sorted by class.
+    # The subset is random, because data sets may be sorted by class.
     count = min(len(sets.fake), len(sets.real))
     generator = np.random.default_rng(sets.seed)
     return count, *(x if len(x) == count else x[generator.choice(len(x), count, replace=False)] for x in (sets.real, sets.fake))
@@ -158,7 +158,7 @@ def _sliced_wasserstein(sets):
 
 
 def _ms_ssim(sets):
-    # At most 10,000 pairs (100 a class): more would only cost time.
+    # At most 10,000 pairs, or 100 pairs per class with labels, to limit the time.
     whole = None if len(sets.real) <= 20_000 and len(sets.fake) <= 20_000 else 10_000
     fake = ms_ssim_diversity(sets.fake, sets.fake_labels, pairs=whole if sets.fake_labels is None else 100, seed=sets.seed)
     real = ms_ssim_diversity(sets.real, sets.real_labels, pairs=whole if sets.real_labels is None else 100, seed=sets.seed)
@@ -170,7 +170,7 @@ def _spectrum(sets):
 
 
 def _memorized(sets):
-    """In features; to be measured against the training split."""
+    """Compares features. `real_images` must be the training split."""
     return {"memorized_share": (diversity.memorized_share(sets.fake_extracted.features, sets.real_features), {})}
 
 
@@ -217,34 +217,35 @@ def measure(
 ) -> list[Measurement]:
     """Measures fakes against reals and records the protocol with every number.
 
-    Images are compared as `uint8`, as they would be saved, whatever type they come in.
+    Images of any type are first converted to `uint8`, as for saving.
 
     Args:
         fake_images: uint8, or float in [-1, 1], [batch, height, width, channels].
-        real_images: images of the same shape; their number may differ.
-        extractor: a name of `FEATURE_EXTRACTORS` or an extractor; None where only metrics on pixels are asked for.
-        metrics: rows of `METRICS`.
-        weights: of the extractor; None means the shipped ones.
-        fake_labels: int [batch]; for metrics by class.
-        real_labels: int [batch].
-        reference: name and split of the real images, as reported.
-        seed: that the fakes were sampled with; also of the metrics' own draws.
-        ema: whether the fakes came from averaged weights.
-        cache: folder for features and moments of the reals, by hash of the images and the extractor; None, or one that cannot be
-            written, keeps none.
-        progress: called with the number of images done, of the fakes and of the reals in turn.
+        real_images: Images of the same shape. Their number may differ.
+        extractor: A key of `FEATURE_EXTRACTORS`, or an extractor. It may be None if all metrics are computed on pixels.
+        metrics: Keys of `METRICS`.
+        weights: Weights of the extractor. None means the shipped ones.
+        fake_labels: int [batch], for metrics that use classes.
+        real_labels: int [batch], for metrics that use classes.
+        reference: Name and split of the real images, for the record.
+        seed: Random seed that the fakes were sampled with. The metrics' own random choices use it too, with two exceptions:
+            the subsets of `kernel_distance` (seed 2020) and the classifier of `classification_accuracy_score` (seed 0).
+        ema: Whether the fakes came from averaged weights.
+        cache: Folder for the features and moments of the reals, with a hash of the images and the extractor in the file name. With None,
+            or if the folder cannot be written, nothing is cached.
+        progress: Called with the number of images done, for the fakes and for the reals separately.
 
     Returns:
-        Records in the order asked for; some metrics give several.
+        Records in the order of `metrics`. Some metrics give several records.
 
     Raises:
-        KeyError: there is no such metric or extractor.
-        ValueError: the images differ in shape, labels are missing, or a metric is not defined for them.
-        TypeError: the images are neither uint8 nor floating point.
+        KeyError: If a metric or the extractor is unknown.
+        ValueError: If the images differ in shape, if labels or an extractor are missing, or if a metric is not defined for the inputs.
+        TypeError: If the images are neither uint8 nor floating point.
     """
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
-        raise KeyError(f"no metric {unknown[0]!r}; there are {', '.join(METRICS)}")
+        raise KeyError(f"unknown metric {unknown[0]!r}; must be one of {', '.join(METRICS)}")
     fake, real = (to_uint8(images) for images in as_images(at_least=2, fake_images=fake_images, real_images=real_images))
     sets = _Sets(fake, real, fake_labels, real_labels, extractor, weights, cache, seed, progress)
     records = []

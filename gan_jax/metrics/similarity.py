@@ -1,4 +1,4 @@
-"""Multi-scale structural similarity: of pairs of images, and within a set as a measure of its variety."""
+"""Multi-scale structural similarity of pairs of images, and its mean within a set as a measure of the set's diversity."""
 
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ class Diversity(NamedTuple):
     """Mean MS-SSIM of random pairs.
 
     Attributes:
-        value: mean over all pairs, or over the classes; high means alike.
-        per_class: class -> mean over its pairs; empty without labels.
+        value: Mean over all pairs, or over the classes. A high value means that the images are similar to each other.
+        per_class: Maps each class to the mean over its pairs. Empty without labels.
     """
 
     value: float
@@ -25,7 +25,7 @@ class Diversity(NamedTuple):
 
 
 def _blur(x: np.ndarray, size: int) -> np.ndarray:
-    # The window shrinks with the image, and its width with it.
+    # The window shrinks to small images. Its standard deviation shrinks in proportion.
     taps = np.exp(-((np.arange(size) - (size - 1) / 2) ** 2) / (2 * (size * _SIGMA / _WINDOW) ** 2))
     taps /= taps.sum()
     for axis in (1, 2):
@@ -60,29 +60,30 @@ def ms_ssim(first, second) -> np.ndarray:
 
         MS-SSIM = SSIM_M^(w_M) prod_{j < M} CS_j^(w_j)
 
-    with SSIM the similarity of luminance, contrast and structure under an 11x11 Gaussian window of deviation 1.5, CS the same
-    without luminance, both averaged over image and channels and cut at 0, and scale j the image halved j - 1 times.
+    SSIM is the similarity of luminance, contrast and structure under an 11x11 Gaussian window of standard deviation 1.5. CS is SSIM
+    without luminance. Both are averaged over the image and its channels, and negative values are set to 0. Scale j is the image
+    halved j - 1 times.
 
     Args:
         first: uint8 or float in [-1, 1], [batch, height, width, channels].
-        second: the same shape.
+        second: Images of the same shape.
 
     Returns:
-        float64 [batch] in [0, 1]; 1 for equal images.
+        float64 [batch] in [0, 1]. 1 for equal images.
 
     Raises:
-        ValueError: the shapes differ or are not of images.
-        TypeError: the images are neither uint8 nor floating point.
+        ValueError: If the inputs are not images, or if their shapes differ.
+        TypeError: If the images are neither uint8 nor floating point.
 
     References:
-        Wang et al., "Multi-scale structural similarity for image quality assessment", 2003. As in the code of TensorFlow's image
-        compression models and of PGGAN: the window shrinks to the image where that is smaller. Those take 5 scales always, which
-        fails when a side does not halve evenly; here the scales end there (28 pixels: 28, 14, 7) and the remaining
-        weights are scaled to keep their sum.
+        Wang et al., "Multi-scale structural similarity for image quality assessment", 2003. If an image is smaller than the window,
+        the window shrinks to the image, as in the code of TensorFlow's image compression models and of PGGAN. These always use 5 scales,
+        which fails if a side cannot be halved evenly. Here the scales end at that point (for 28 pixels: 28, 14, 7), and the remaining
+        weights are rescaled to keep their sum.
     """
     first, second = as_images(at_least=0, first=first, second=second)
     if len(first) != len(second):
-        raise ValueError(f"first and second must be as many; got {len(first)} and {len(second)}")
+        raise ValueError(f"first and second must hold the same number of images; got {len(first)} and {len(second)}")
     scales = _scales(*first.shape[1:3])
     weights = _WEIGHTS[:scales] * (_WEIGHTS.sum() / _WEIGHTS[:scales].sum())
     values = np.empty(len(first))
@@ -102,22 +103,24 @@ def ms_ssim(first, second) -> np.ndarray:
 
 
 def ms_ssim_diversity(images, labels=None, *, pairs: int | None = None, seed: int = 0) -> Diversity:
-    """Mean MS-SSIM of random pairs of a set, or of each class: how alike the images are. Compare it with the reals' value.
+    """Mean MS-SSIM of random pairs of a set or of each class: how similar the images are. Compare it with the value of the reals.
 
     Args:
-        images: uint8 or float in [-1, 1], [batch, height, width, channels], at least 2 (of each class).
-        labels: int [batch], pairs are then drawn within each class; None draws them from the whole set.
-        pairs: pairs to draw, in all or for each class; None takes each image once (batch / 2 pairs).
-        seed: of the draw.
+        images: uint8 or float in [-1, 1], [batch, height, width, channels], at least 2, and with labels at least 2 of each class.
+        labels: int [batch]. Pairs are then sampled within each class. None samples pairs from the whole set.
+        pairs: Number of pairs to sample, in total or for each class. None uses each image once (batch / 2 pairs).
+        seed: Random seed of the pairs.
 
     Returns:
-        The mean over pairs (with labels over the classes' means) and the means of the classes.
+        The mean over pairs, or with labels the mean over the classes, and the mean of each class.
 
     Raises:
-        ValueError: fewer than 2 images (of a class), labels of another length, or as in `ms_ssim`.
+        ValueError: If the set or a class has fewer than 2 images, if the labels have another length, if pairs is below 1, or if the
+            inputs are not images.
+        TypeError: If the images are neither uint8 nor floating point.
 
     References:
-        Odena et al., "Conditional image synthesis with auxiliary classifier GANs", 2017 (100 pairs a class);
+        Odena et al., "Conditional image synthesis with auxiliary classifier GANs", 2017 (100 pairs per class).
         Karras et al., "Progressive growing of GANs", 2018 (10,000 pairs of the whole set).
     """
     (images,) = as_images(at_least=2, images=images)
@@ -126,7 +129,7 @@ def ms_ssim_diversity(images, labels=None, *, pairs: int | None = None, seed: in
     else:
         labels = np.asarray(labels)
         if labels.shape != (len(images),):
-            raise ValueError(f"labels must have shape ({len(images)},), one an image; got {labels.shape}")
+            raise ValueError(f"labels must have shape ({len(images)},), one label per image; got {labels.shape}")
         groups = {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
     generator = np.random.default_rng(seed)
     means = {}
@@ -146,6 +149,6 @@ def _draw_pairs(rows: np.ndarray, pairs: int | None, generator: np.random.Genera
     if pairs < 1:
         raise ValueError(f"pairs must be at least 1; got {pairs}")
     first = generator.integers(0, len(rows), pairs)
-    # An offset of 1 to n - 1, so that no image meets itself.
+    # An offset of 1 to n - 1, so that no image is paired with itself.
     second = (first + generator.integers(1, len(rows), pairs)) % len(rows)
     return rows[first], rows[second]

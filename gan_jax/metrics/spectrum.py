@@ -1,4 +1,4 @@
-"""Radial power spectrum of images: shows checkerboards and missing or excess detail that the eye passes over."""
+"""Radial power spectrum of images. It reveals checkerboard artefacts and missing or excess detail that are hard to see by eye."""
 
 import numpy as np
 
@@ -10,18 +10,18 @@ def radial_power_spectrum(images) -> np.ndarray:
 
         P(r) = mean over images, channels and frequencies (u, v) with round(|(u, v)|) = r of |FFT(x)(u, v)|^2 / pixels^2
 
-    with frequencies in cycles per shorter side, from 0 (the mean brightness) to the corner (the finest checkerboard).
+    Frequencies are in cycles per shorter side, from 0 (the mean brightness) to the corner (the finest checkerboard).
 
     Args:
-        images: uint8 or float in [-1, 1], [batch, height, width, channels]; taken in [-1, 1].
+        images: uint8 or float in [-1, 1], [batch, height, width, channels]. uint8 images are first scaled to [-1, 1].
 
     Returns:
-        float64 [1 + round(shorter side * |(floor(height / 2) / height, floor(width / 2) / width)|)], power at r = 0, 1, 2, ...;
-        of even sides that is 1 + round(shorter side / sqrt(2)).
+        float64 [1 + round(shorter side * |(floor(height / 2) / height, floor(width / 2) / width)|)], the power at r = 0, 1, 2, ...
+        If both sides are even, the length is 1 + round(shorter side / sqrt(2)).
 
     Raises:
-        ValueError: no images, or of another rank or range.
-        TypeError: the images are neither uint8 nor floating point.
+        ValueError: If there are no images, or if they have another rank or range.
+        TypeError: If the images are neither uint8 nor floating point.
 
     References:
         Durall, Keuper and Keuper, "Watch your up-convolution", 2020.
@@ -37,7 +37,7 @@ def radial_power_spectrum(images) -> np.ndarray:
     side = min(height, width)
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]) * side
     bins = np.rint(radius).astype(int)
-    # The half spectrum stands for the whole: every column but the first and the middle one occurs twice.
+    # The half spectrum represents the full one, in which every column except the first and the middle one occurs twice.
     columns = np.arange(width // 2 + 1)
     twice = np.where((columns > 0) & (2 * columns != width), 2.0, 1.0) * np.ones((height, 1))
     return np.bincount(bins.ravel(), (power * twice).ravel()) / np.bincount(bins.ravel(), twice.ravel())
@@ -50,15 +50,15 @@ def spectrum_distance(real_images, fake_images) -> float:
 
     Args:
         real_images: uint8 or float in [-1, 1], [batch, height, width, channels].
-        fake_images: images of the same shape; their number may differ.
+        fake_images: Images of the same shape. Their number may differ.
 
     Returns:
-        Decibels; 0 for equal spectra. Powers below that of one grey level in 255 at all frequencies together count as that, so that
-        flat images have a finite distance.
+        The distance in decibels. 0 for equal spectra. Powers below a floor are set to the floor, so that flat images have a finite
+        distance. The floor is the power of one grey level, (2 / 255)^2, divided by height * width.
 
     Raises:
-        ValueError: the images differ in shape, or as in `radial_power_spectrum`.
-        TypeError: the images are neither uint8 nor floating point.
+        ValueError: If the images differ in shape, or as in `radial_power_spectrum`.
+        TypeError: If the images are neither uint8 nor floating point.
 
     References:
         Durall, Keuper and Keuper, "Watch your up-convolution", 2020, compare such spectra by eye and by a classifier.

@@ -1,4 +1,4 @@
-"""Reads PyTorch weight files without running what they contain: both the zip format and the one before version 1.6."""
+"""Reads PyTorch weight files without executing their content: both the zip format and the format before version 1.6."""
 
 import io
 import math
@@ -40,17 +40,18 @@ class _Tensor(NamedTuple):
 
 
 def load_torch_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads a state dict that `torch.save` wrote, without PyTorch and without executing what the file says.
+    """Reads a state dict that `torch.save` wrote, without PyTorch and without executing code in the file.
 
     Args:
-        path: `.pth` or `.pt` file with a dict of tensors, at the top or under a key "state_dict"; in either of PyTorch's formats.
+        path: Path of a `.pth` or `.pt` file, in either of PyTorch's formats. It holds a dict of tensors at the top level or under the key
+            "state_dict".
 
     Returns:
-        name -> array, in the file's layout and type.
+        A dict from names to arrays, in the layout and type of the file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not such a file, is damaged, or asks for anything but tensors.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not such a file, is damaged, or calls functions that do not rebuild tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,9 +61,9 @@ def load_torch_weights(path: str | Path) -> dict[str, np.ndarray]:
         if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
             content = content["state_dict"]
         if not isinstance(content, dict) or not any(isinstance(value, _Tensor) for value in content.values()):
-            raise ValueError("it holds no dict of tensors")
+            raise ValueError("it does not hold a dict of tensors")
         return {str(name): _rebuild(value, storages) for name, value in content.items() if isinstance(value, _Tensor)}
-    except Exception as error:  # a damaged file makes the stack machine, zipfile and zlib raise nearly every kind
+    except Exception as error:  # A damaged file can make the interpreter, zipfile and zlib raise almost any exception.
         raise ValueError(f"{path} is not a PyTorch weight file that can be read safely: {error}") from error
 
 
@@ -70,7 +71,7 @@ def _read_zip(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.endswith("data.pkl")]
         if len(names) != 1:
-            raise ValueError("the zip holds no data.pkl")
+            raise ValueError("the zip must hold exactly one data.pkl")
         root = names[0].removesuffix("data.pkl")
         if root + "byteorder" in archive.namelist() and _member(archive, root + "byteorder", path) != b"little":
             raise ValueError("it was written on a big-endian machine")
@@ -81,17 +82,17 @@ def _read_zip(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    """A part of the archive; PyTorch compresses none, so that none is larger than the file."""
+    """Reads a member of the archive. PyTorch does not compress members, so no member is larger than the file."""
     if archive.getinfo(name).file_size > path.stat().st_size:
-        raise ValueError(f"its part {name} claims more than the file holds")
+        raise ValueError(f"its member {name} claims more bytes than the file holds")
     return archive.read(name)
 
 
 def _read_legacy(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     with path.open("rb") as file:
         if _interpret(file) != _LEGACY_MAGIC:
-            raise ValueError("its first number is not PyTorch's")
-        _interpret(file)  # version of the protocol
+            raise ValueError("its magic number is not PyTorch's")
+        _interpret(file)  # the protocol version
         if not _interpret(file)["little_endian"]:
             raise ValueError("it was written on a big-endian machine")
         content = _interpret(file)
@@ -106,12 +107,12 @@ def _read_legacy(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
                 raise ValueError("a storage is larger than the file")
             storages[key] = np.frombuffer(file.read(size), used[key].dtype)
             if len(storages[key]) != count:
-                raise ValueError("it is cut off")
+                raise ValueError("it is truncated")
     return content, storages
 
 
 def _call(function: Any, arguments: tuple) -> Any:
-    """All that a file may ask for."""
+    """Handles the function calls that a weight file is allowed to make."""
     name = function.text if isinstance(function, Name) else repr(function)
     if name == "collections OrderedDict":
         return dict(*arguments)
@@ -120,20 +121,20 @@ def _call(function: Any, arguments: tuple) -> Any:
         return _Tensor(storage, offset, tuple(shape), tuple(strides))
     if name == "torch._utils _rebuild_parameter":
         return arguments[0]
-    raise ValueError(f"it asks to call {name}, which makes no tensor: refused")
+    raise ValueError(f"it calls {name}, which does not rebuild a tensor and is not allowed")
 
 
 def _storage(identifier: Any) -> _Storage:
     kind, storage_type, key = identifier[:3]
     if kind != "storage" or not isinstance(storage_type, Name) or storage_type.text not in _STORAGES:
-        raise ValueError(f"it asks for {identifier[:2]}, which is no storage of numbers: refused")
+        raise ValueError(f"it refers to {identifier[:2]}, which is not a storage of numbers and is not allowed")
     if len(identifier) > 5 and identifier[5] is not None:
-        raise ValueError("it holds views of storages, a form older than PyTorch 0.4")
+        raise ValueError("it holds views of storages, a format older than PyTorch 0.4")
     return _Storage(key, _STORAGES[storage_type.text])
 
 
 def _interpret(file: BinaryIO) -> Any:
-    """One pickle, with tensors for all its abilities."""
+    """Reads one pickle that may contain tensors."""
     return interpret(file, _call, persistent=_storage)
 
 

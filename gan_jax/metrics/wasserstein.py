@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance between images, scale by scale of a Laplacian pyramid."""
+"""Sliced Wasserstein distance between images, for each level of a Laplacian pyramid."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,11 +13,12 @@ _CHUNK = 256
 
 
 class SlicedWasserstein(NamedTuple):
-    """Sliced Wasserstein distance, times 1,000 as papers print it.
+    """Sliced Wasserstein distance, multiplied by 1,000 as in papers.
 
     Attributes:
-        value: mean over the levels.
-        per_level: side of the level in pixels -> distance; large sides tell of texture, the smallest of coarse structure.
+        value: Mean over the levels.
+        per_level: Maps the shorter side of a level in pixels to its distance. Large levels measure texture, and the smallest one measures
+            coarse structure.
     """
 
     value: float
@@ -44,17 +45,18 @@ def _up(images):
 
 
 def laplacian_pyramid(images: np.ndarray, levels: int) -> list[np.ndarray]:
-    """Splits images into bands of spatial frequency: differences of successive Gaussian blurs, the coarsest blur last.
+    """Splits images into bands of spatial frequency: differences of successive Gaussian blurs, with the coarsest blur last.
 
     Args:
-        images: float32 [batch, height, width, channels], sides divisible by 2^(levels - 1).
-        levels: number of bands.
+        images: float32 [batch, height, width, channels], with sides divisible by 2^(levels - 1).
+        levels: Number of bands.
 
     Returns:
-        Bands, float32 [batch, height / 2^i, width / 2^i, channels]; upsampled and added up they are the images.
+        The bands, float32 [batch, height / 2^i, width / 2^i, channels]. Upsampling and adding them gives the images.
 
     References:
-        Burt and Adelson, "The Laplacian pyramid as a compact image code", 1983; kernel [1, 4, 6, 4, 1] / 16, mirrored borders.
+        Burt and Adelson, "The Laplacian pyramid as a compact image code", 1983. The kernel is [1, 4, 6, 4, 1] / 16, with mirrored
+        borders.
     """
     pyramid = [images]
     for _ in range(levels - 1):
@@ -82,7 +84,7 @@ def _descriptors(images: np.ndarray, levels: int, count: int, generator: np.rand
         part.clear()
         patches -= patches.mean(axis=(0, 2, 3), keepdims=True, dtype=np.float64).astype(np.float32)
         deviation = np.sqrt(np.mean(np.square(patches), axis=(0, 2, 3), keepdims=True, dtype=np.float64)).astype(np.float32)
-        # A level without any variation (a collapsed generator of flat images) stays 0 rather than 0 / 0.
+        # Avoids 0 / 0 for a level without variation, e.g. if the generator has collapsed to flat images.
         patches /= np.where(deviation > 0, deviation, 1)
         yield patches.reshape(len(patches), -1)
 
@@ -94,35 +96,37 @@ def sliced_wasserstein(
 
         SWD = 1000 mean over unit directions u of W1({u . real patch}, {u . fake patch})
 
-    7x7 patches at random places, normalised per channel by the mean and deviation of all patches of their own set; levels from
-    full size down to 16 pixels.
+    The 7x7 patches are taken at random positions. They are normalised per channel by the mean and deviation of all patches of their own
+    set. The levels go from the full size down to 16 pixels.
 
     Args:
-        real_images: uint8 or float in [-1, 1], [batch, height, width, channels]; at least 16 pixels a side, and sides that halve
+        real_images: uint8 or float in [-1, 1], [batch, height, width, channels], with at least 16 pixels per side. Both sides must halve
             evenly down to the smallest level.
-        fake_images: as many of the same shape.
-        patches: patches of each image and level.
-        repeats: batches of directions.
-        projections: directions in a batch.
-        seed: of places and directions.
+        fake_images: The same number of images of the same shape.
+        patches: Number of patches of each image and level.
+        repeats: Number of batches of directions.
+        projections: Number of directions in a batch.
+        seed: Random seed of positions and directions.
 
     Returns:
-        Mean over the levels, and each level's distance, both times 1,000. Equal distributions do not reach 0 but the noise of
-        their patches: quote the value of real against real.
+        The mean over the levels and the distance of each level, both multiplied by 1,000. Equal distributions do not give 0, because
+        the patches are random. Report the value of reals against reals for comparison.
 
     Raises:
-        ValueError: images differ in number or shape, or have a side that is too small or does not halve evenly.
-        TypeError: they are neither uint8 nor floating point.
+        ValueError: If the images differ in number or shape, if a side is too small or does not halve evenly, or if patches, repeats or
+            projections is below 1.
+        TypeError: If the images are neither uint8 nor floating point.
 
     References:
-        Karras et al., "Progressive growing of GANs", 2018, and its code (8,192 to 16,384 images there); channels need not be 3.
+        Karras et al., "Progressive growing of GANs", 2018, and its code, which uses 8,192 to 16,384 images. Here the number of channels
+        does not have to be 3.
     """
     real_images, fake_images = as_images(real_images=real_images, fake_images=fake_images)
     if len(real_images) != len(fake_images):
-        raise ValueError(f"real_images and fake_images must be as many; got {len(real_images)} and {len(fake_images)}")
+        raise ValueError(f"real_images and fake_images must hold the same number of images; got {len(real_images)} and {len(fake_images)}")
     height, width = real_images.shape[1:3]
     if min(height, width) < _SMALLEST:
-        raise ValueError(f"images must have at least {_SMALLEST} pixels a side; got {height}x{width}")
+        raise ValueError(f"images must have at least {_SMALLEST} pixels per side; got {height}x{width}")
     if min(patches, repeats, projections) < 1:
         raise ValueError(f"patches, repeats and projections must be at least 1; got {patches}, {repeats} and {projections}")
     levels = (min(height, width) // _SMALLEST).bit_length()
@@ -137,7 +141,7 @@ def sliced_wasserstein(
         for _ in range(repeats):
             directions = generator.standard_normal((real.shape[1], projections))
             directions = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
-            # One direction a row, so that each sort runs over consecutive memory.
+            # Each row is one direction, so that each sort runs over contiguous memory.
             gaps = np.sort(directions.T @ real.T, axis=1) - np.sort(directions.T @ fake.T, axis=1)
             distances.append(np.abs(gaps).mean(dtype=np.float64))
         per_level[min(height, width) >> i] = 1000 * float(np.mean(distances))

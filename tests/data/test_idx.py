@@ -59,7 +59,7 @@ def image_file(header_shape=(3, 28, 28), data=3 * 784, magic="00000803"):
     ("content", "message"),
     [
         (b"", "begins with 0x, expected 0x00000803"),
-        (b"not an image at all", "no IDX image file: it begins with 0x6e6f7420, expected 0x00000803"),
+        (b"not an image at all", "not an IDX image file: it begins with 0x6e6f7420, expected 0x00000803"),
         (image_file(magic="00000801"), "begins with 0x00000801, expected 0x00000803"),
         (image_file(magic="00000d03"), "begins with 0x00000d03"),
         (image_file()[:9], "truncated in its header"),
@@ -97,7 +97,7 @@ def test_bomb_takes_no_memory(tmp_path):
     assert size < 2**20
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match=r"at most 1073741824 .1 GiB. are read"):
+        with pytest.raises(DataError, match=r"at most 1073741824 .1 GiB. are supported"):
             read_idx(path, 3)
         assert tracemalloc.get_traced_memory()[1] < 2**24
     finally:
@@ -111,14 +111,14 @@ def test_missing_files_are_named(tmp_path):
         load_source("mnist", data_dir=tmp_path)
     with pytest.raises(DataError, match="absent: no such file"):
         read_idx(tmp_path / "absent", 3)
-    with pytest.raises(DataError, match="a directory"):
+    with pytest.raises(DataError, match="is a directory"):
         read_idx(tmp_path, 3)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="file: not a directory"):
         load_source("mnist", data_dir=tmp_path / "file")
     write_idx_set(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz: no such file; the data set has four"):
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz: no such file; the data set has four files"):
         load_source("mnist", data_dir=tmp_path)
 
 

@@ -66,5 +66,5 @@ def test_labels_that_do_not_fit_are_refused():
         metrics.classification_accuracy_score(images, labels, images, labels - 5)
     with pytest.raises(ValueError, match="fake_labels must be integers of at least 0; got float64"):
         metrics.classification_accuracy_score(images, labels.astype(float), images, labels)
-    with pytest.raises(ValueError, match="rows of one shape"):
+    with pytest.raises(ValueError, match="rows of the same shape"):
         metrics.classification_accuracy_score(images, labels, images[:, :8], labels)

@@ -94,5 +94,5 @@ def test_what_are_no_images_is_refused():
         extractor(DIGITS[:0])
     with pytest.raises(ValueError, match="one shape"):
         extractor([DIGITS[:2], DIGITS[:2, :14]])
-    with pytest.raises(KeyError, match="no feature extractor 'inception'; there are digit_classifier, inception_v3"):
+    with pytest.raises(KeyError, match="unknown feature extractor 'inception'; must be one of digit_classifier, inception_v3"):
         metrics.feature_extractor("inception")

@@ -133,7 +133,7 @@ def test_what_has_no_neighbors_is_refused():
         metrics.density_coverage(features, features, k=0)
     with pytest.raises(ValueError, match="finite"):
         metrics.precision_recall(features, features + np.inf)
-    with pytest.raises(ValueError, match="rows of one shape"):
+    with pytest.raises(ValueError, match="rows of the same shape"):
         metrics.nearest_neighbors(features, np.zeros((4, 3)))
     with pytest.raises(ValueError, match="number of references"):
         metrics.nearest_neighbors(features, features, k=5)

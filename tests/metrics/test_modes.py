@@ -82,7 +82,7 @@ def test_samples_that_cannot_be_counted_are_refused():
         with pytest.raises(ValueError, match=f"weights must be 4 finite numbers.*{got}"):
             metrics.mode_coverage(CORNERS, CORNERS, 0.1, weights=weights)
     for labels, got in (([0, 3], "3"), ([2, -4, 1], "-4"), ([0.5], r"float64 of shape \(1,\)"), ([[1]], r"int64 of shape \(1, 1\)")):
-        with pytest.raises(ValueError, match=rf"integers \[samples\] in \[0, 3\), at least one; got {got}$"):
+        with pytest.raises(ValueError, match=rf"integers \[samples\] in \[0, 3\) and not be empty; got {got}$"):
             metrics.class_coverage(np.array(labels), 3)
     with pytest.raises(ValueError, match=r"\[batch, 28, 28, 3\]"):
         metrics.stacked_digit_coverage(np.zeros((1, 28, 28, 1), np.uint8), params={})

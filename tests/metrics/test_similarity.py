@@ -66,7 +66,7 @@ def test_sets_without_pairs_are_refused():
         metrics.ms_ssim_diversity(images[:1])
     with pytest.raises(ValueError, match=r"labels must have shape \(4,\)"):
         metrics.ms_ssim_diversity(images, np.zeros(3, int))
-    with pytest.raises(ValueError, match="as many; got 4 and 3"):
+    with pytest.raises(ValueError, match="same number of images; got 4 and 3"):
         metrics.ms_ssim(images, images[:3])
     with pytest.raises(ValueError, match="pairs must be at least 1"):
         metrics.ms_ssim_diversity(images, pairs=0)

@@ -39,26 +39,26 @@ def test_reads_a_module_s_state(written):
 
 
 def test_a_whole_module_is_refused(written):
-    with pytest.raises(ValueError, match="refused"):
+    with pytest.raises(ValueError, match="is not allowed"):
         metrics.load_torch_weights(written(FILES["module"]))
 
 
 def test_a_file_that_calls_something_is_refused_and_nothing_is_called(written, tmp_path):
     target = tmp_path / "made"
     program = b"cos\nmkdir\n(V" + str(target).encode() + b"\ntR."
-    with pytest.raises(ValueError, match="asks to call os mkdir"):
+    with pytest.raises(ValueError, match="calls os mkdir"):
         metrics.load_torch_weights(written(program))
     path = tmp_path / "archive.pth"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02" + program)
-    with pytest.raises(ValueError, match="asks to call os mkdir"):
+    with pytest.raises(ValueError, match="calls os mkdir"):
         metrics.load_torch_weights(path)
     assert not target.exists()
 
 
 def test_a_tensor_of_something_else_is_refused(written):
     program = FILES["legacy"].replace(b"_rebuild_tensor_v2", b"_rebuild_qtensor__")
-    with pytest.raises(ValueError, match=r"asks to call torch\._utils _rebuild_qtensor__"):
+    with pytest.raises(ValueError, match=r"calls torch\._utils _rebuild_qtensor__"):
         metrics.load_torch_weights(written(program))
 
 

@@ -52,8 +52,8 @@ def test_float_and_uint8_and_grey_images_are_taken():
 @pytest.mark.parametrize(
     ("real", "fake", "message"),
     [
-        ((4, 8, 8, 3), (4, 8, 8, 3), "at least 16 pixels a side; got 8x8"),
-        ((4, 16, 16, 3), (3, 16, 16, 3), "as many; got 4 and 3"),
+        ((4, 8, 8, 3), (4, 8, 8, 3), "at least 16 pixels per side; got 8x8"),
+        ((4, 16, 16, 3), (3, 16, 16, 3), "same number of images; got 4 and 3"),
         ((4, 33, 33, 1), (4, 33, 33, 1), "divisible by 2; got 33x33"),
         ((4, 16, 16, 1), (4, 16, 16, 3), "one shape"),
         ((16, 16, 3), (16, 16, 3), "must be images"),
