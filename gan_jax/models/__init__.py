@@ -1,7 +1,19 @@
-"""Models: pairs of Linen modules built from named options, and their adaptation to `Network`.
+"""Models: pairs of Linen modules that are built from named options, and their conversion to `Network`.
 
-`MODELS[name](**options)` builds `Players(generator, discriminator)` of Linen modules; `as_networks` makes pure
-functions of them. A row imports its module when it is first used.
+`MODELS[name](**options)` builds `Players(generator, discriminator)` of Linen modules. `as_networks` converts these to
+pure functions, and `build_model` does both. The file of a model is imported when the model is first used.
+
+Every generator is called as `generator(latents, labels=None, context=None, *, train=True)`, and every discriminator as
+`discriminator(images, labels=None, context=None, *, train=True)`. These arguments are the same for all models:
+
+- `latents`: float [batch, latent_dim].
+- `images`: float [batch, height, width, channels] in [-1, 1], or float [batch, dim] for points.
+- `labels`: int32 [batch] class labels. Required if the network is conditioned on classes.
+- `context`: The array that both networks are conditioned on. `ModelPair.context` names its kind.
+- `train`: True in training: batch norm uses the statistics of the batch and updates the running statistics, and dropout
+  in the discriminator is active. False in evaluation and sampling.
+
+A generator returns images in float32 or a `GeneratorOutput`. A discriminator returns a `DiscriminatorOutput`.
 """
 
 import importlib
@@ -20,16 +32,16 @@ __all__ = ["MODELS", "ModelPair", "as_network", "as_networks", "build_model"]
 
 @dataclass(frozen=True)
 class ModelPair:
-    """A row of `MODELS`: what builds a generator and a discriminator that belong together.
+    """A row of `MODELS`: builds a generator and a discriminator that belong together.
 
     Attributes:
-        name: of the row.
-        module: where the builder is, e.g. "gan_jax.models.dcgan".
-        function: the builder's name there; its keyword arguments are the options that the row understands.
-        context: what both players are conditioned on: None (nothing), "image" (an image of the same size: edges, ...),
-            "masked" (the image with a hole, and the hole's mask as a further channel), "small" (a smaller image),
-            "real" (the real images themselves: an encoder).
-        fixed: options of the builder that this row sets and does not offer.
+        name: Name of the model.
+        module: Module of the builder, such as "gan_jax.models.dcgan".
+        function: Name of the builder in that module. Its keyword arguments are the options of the model.
+        context: Kind of the context of both networks. None: no context. "image": an image of the same size, such as an
+            edge map. "masked": the image with a hole, and the mask of the hole as an extra channel. "small": a smaller
+            image. "real": the real images, for an encoder.
+        fixed: Options of the builder that this row sets. The user cannot change them.
     """
 
     name: str
@@ -40,7 +52,7 @@ class ModelPair:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options that the row understands, with their defaults."""
+        """The options of the model, with their defaults."""
         builder = getattr(importlib.import_module(self.module), self.function)
         parameters = inspect.signature(builder).parameters
         return {name: parameter.default for name, parameter in parameters.items() if name not in self.fixed}
@@ -49,14 +61,14 @@ class ModelPair:
         """Builds the two Linen modules.
 
         Args:
-            **options: by name; see `options`. All are plain numbers, strings and lists, so that they may live in a
-                configuration file or beside exported weights.
+            **options: Options by name, see `options`. All are plain numbers, strings and lists, so they can be stored
+                in a configuration file or beside exported weights.
 
         Returns:
-            Players(generator, discriminator).
+            Players(generator, discriminator) of Linen modules.
 
         Raises:
-            ValueError: an option that the row does not know, or a value it cannot take.
+            ValueError: If the model has no such option, or if a value is not allowed.
         """
         known = self.options
         unknown = sorted(set(options) - set(known))
@@ -91,14 +103,14 @@ def build_model(name: str, **options: Any) -> Players:
     """Builds the networks of a model by its name.
 
     Args:
-        name: a key of `MODELS`.
-        **options: see `MODELS[name].options`.
+        name: A key of `MODELS`.
+        **options: See `MODELS[name].options`.
 
     Returns:
         Players(generator, discriminator) of `Network`s.
 
     Raises:
-        ValueError: no such model, or an option or a value that it does not take.
+        ValueError: If there is no such model or option, or if a value is not allowed.
     """
     if name not in MODELS:
         raise ValueError(f"model must be one of {', '.join(MODELS)}; got {name!r}")

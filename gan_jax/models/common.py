@@ -1,4 +1,4 @@
-"""What several models share: named activations, initialisers, and checks of a model's options."""
+"""Code that several models share: named activations, initialisers, and checks of options."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -20,29 +20,33 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 OUTPUT_ACTIVATIONS: dict[str, Activation] = {"tanh": jnp.tanh, "linear": lambda x: x}
 
-# Those of `gan_jax.nn.NORMS` that need nothing but the map itself.
+# The rows of `gan_jax.nn.NORMS` that need only the feature map as input.
 PLAIN_NORMS = ("batch", "none", "instance", "layer", "pixel", "switchable")
 
-# DCGAN's: the convolutions N(0, 0.02), the scales of the norms N(1, 0.02).
+# DCGAN initialises convolutions from N(0, 0.02) and the scales of norms from N(1, 0.02).
 NORMAL = nn.initializers.normal(0.02)
 
 
 def around_one(rng: Array, shape: tuple[int, ...], dtype: Any = jnp.float32, **_: Any) -> Array:
-    """Initialises the scales of a norm as DCGAN does, N(1, 0.02)."""
+    """Initialises the scales of a norm from N(1, 0.02), as DCGAN does."""
     return 1 + 0.02 * jax.random.normal(rng, shape, dtype)
 
 
 def needs_bias(norm: str) -> bool:
-    """Whether layers in front of a norm of this name need a bias of their own.
+    """Whether layers in front of the given norm need their own bias.
 
-    All others learn one, behind the mean that they take away; "none" and "pixel" do neither. PGGAN has a bias in front of every
-    pixel norm.
+    Most norms subtract a mean, which cancels a bias in front of them, and then add a learned bias. "none" and "pixel"
+    do neither. PGGAN has a bias in front of every pixel norm.
     """
     return norm in ("none", "pixel")
 
 
 def one_of(option: str, value: Any, choices: Any) -> Any:
-    """Returns `value`, or raises ValueError naming the option, what came, and what may come."""
+    """Returns `value` if it is one of `choices`.
+
+    Raises:
+        ValueError: If it is not. The message contains the name of the option, the value and the choices.
+    """
     if value not in choices:
         raise ValueError(f"{option} must be one of {', '.join(map(str, choices))}; got {value!r}")
     return value
@@ -55,14 +59,21 @@ def check_options(*rows: tuple[str, Any, Any]) -> None:
 
 
 def widths(value: str | int | Sequence[int]) -> tuple[int, ...]:
-    """Layer widths from (400, 400), "400,400" or 400; a command line can only give the latter two."""
+    """Returns layer widths as a tuple, from a sequence (400, 400), a string "400,400" or an integer 400.
+
+    Strings and integers can be given on a command line.
+    """
     if isinstance(value, str):
         return tuple(int(part) for part in value.split(",") if part.strip())
     return (value,) if isinstance(value, int) else tuple(value)
 
 
 def check_size(model: str, image_size: int, sizes: tuple[int, ...]) -> int:
-    """Returns `image_size`, or raises ValueError with the sizes that the model can make."""
+    """Returns `image_size` if the model supports it.
+
+    Raises:
+        ValueError: If it does not. The message contains the supported sizes.
+    """
     if image_size not in sizes:
         raise ValueError(f"image_size {image_size}: model {model!r} makes images of {', '.join(map(str, sizes))} pixels a side")
     return image_size
@@ -75,7 +86,10 @@ def check_labels(labels: Array | None, num_classes: int) -> None:
 
 
 def torch_dense(features: int, fan_in: int, *, dtype: Any = jnp.float32, name: str | None = None) -> nn.Dense:
-    """A dense layer initialised as PyTorch's `nn.Linear`: kernel and bias uniform within 1/sqrt(fan_in)."""
+    """Returns a dense layer that is initialised like PyTorch's `nn.Linear`.
+
+    Kernel and bias are uniform in [-1/sqrt(fan_in), 1/sqrt(fan_in)].
+    """
     bound = fan_in**-0.5
 
     def uniform(rng: Array, shape: tuple[int, ...], param_dtype: Any = jnp.float32, **_: Any) -> Array:

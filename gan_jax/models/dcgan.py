@@ -1,4 +1,4 @@
-"""DCGAN: the all-convolutional generator and discriminator, with the options that practitioners switch."""
+"""DCGAN: the all-convolutional generator and discriminator, with common options."""
 
 from typing import Any
 
@@ -40,20 +40,23 @@ CONDITIONS = ("channels", "projection", "none")
 
 
 def levels_of(image_size: int) -> int:
-    """How often 4x4 is doubled to make the image."""
+    """Returns how often a 4x4 map is doubled to reach `image_size`."""
     return image_size.bit_length() - 3
 
 
 def _enlargement(context: tuple[int, ...], images: tuple[int, ...]) -> int:
-    """How many times as long the sides of images of one shape are as those of a context of the other."""
+    """Returns the factor by which a context must be enlarged to the size of the images."""
     factor = max(images[1] // max(context[1], 1), 1) if len(context) == 4 else 0
     if not factor or [factor * side for side in context[1:3]] != list(images[1:3]):
-        raise ValueError(f"context must be an image whose sides times a whole number are those of images {images}; got shape {context}")
+        raise ValueError(f"context must be an image with the sides of images {images} divided by a whole number; got shape {context}")
     return factor
 
 
 class DcganGenerator(nn.Module):
-    """Latents, projected to a 4x4 map, doubled in size and halved in channels until they are images."""
+    """Projects latents to a 4x4 map, then doubles its size and halves its channels until it is an image.
+
+    The attributes are the options of `dcgan`.
+    """
 
     image_size: int
     channels: int
@@ -73,7 +76,7 @@ class DcganGenerator(nn.Module):
     dtype: Any = jnp.float32
 
     def _settle(self, x: Array, labels: Array | None, index: int, train: bool) -> Array:
-        """What follows each layer but the last: norm, noise, activation, dropout."""
+        """Applies the norm, noise, activation and dropout that follow each layer except the last."""
         x = normalize(
             x,
             self.norm,
@@ -101,7 +104,7 @@ class DcganGenerator(nn.Module):
         rows = self.reference_size if self.norm == "virtual_batch" else 0
         latents = ReferenceBatch(rows, name="reference")(latents) if rows else latents
 
-        # The published first layer is a transposed 4x4 convolution of a 1x1 map: this matrix product.
+        # The published first layer is a transposed 4x4 convolution of a 1x1 map, which equals this matrix product.
         x = nn.Dense(16 * features, name="project", **settings)(latents.astype(self.dtype))
         x = self._settle(x.reshape(-1, 4, 4, features), labels, 0, train)
         if self.num_classes:
@@ -117,10 +120,13 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    """Images, halved in size and doubled in channels down to a 4x4 map, and from it one logit (and class logits).
+    """Halves the size and doubles the channels of images down to a 4x4 map, then computes one logit (and class logits).
+
+    The other attributes are the options of `dcgan`, where `norm` and `dropout` are those of the discriminator.
 
     Attributes:
-        join_context: whether the context, an image of the same or a smaller size, joins the images as further channels.
+        join_context: Whether the context is concatenated with the images as extra channels. The context is an image whose
+            sides are those of the images divided by a whole number.
     """
 
     width: int = 64
@@ -139,11 +145,11 @@ class DcganDiscriminator(nn.Module):
     dtype: Any = jnp.float32
 
     def _join(self, images: Array, labels: Array | None, context: Array | None) -> Array:
-        """The images with what they are conditioned on as further channels."""
+        """Concatenates the images with the context and the class embedding as extra channels."""
         x = images.astype(self.dtype)
         if self.join_context:
             if context is None:
-                raise ValueError("this discriminator judges an image given another: context must be an image; got None")
+                raise ValueError("context must be an image, because join_context=True; got None")
             enlarged = resize_nearest(context.astype(self.dtype), _enlargement(context.shape, images.shape))
             x = jnp.concatenate([enlarged, x], axis=-1)
         if self.num_classes and self.condition == "channels":
@@ -155,7 +161,7 @@ class DcganDiscriminator(nn.Module):
     def __call__(
         self, images: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True
     ) -> DiscriminatorOutput:
-        """Returns logits [batch], the features of each block, and class logits where there is an auxiliary classifier."""
+        """Returns logits [batch], the features of each block, and class logits if there is an auxiliary classifier."""
         settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
         x, features = self._join(images, labels, context), {}
         for index in range(levels_of(images.shape[1])):
@@ -173,7 +179,7 @@ class DcganDiscriminator(nn.Module):
         x = x.reshape(x.shape[0], -1)
         if self.minibatch_discrimination:
             x = MinibatchDiscrimination(axis_name=self.axis_name, dtype=self.dtype, name="minibatch_discrimination")(x)
-        # A 4x4 convolution of the 4x4 map, as published, is this inner product.
+        # The published last layer is a 4x4 convolution of the 4x4 map, which equals this inner product.
         logits = nn.Dense(1, name="output", **settings)(x)[:, 0].astype(jnp.float32)
         if self.num_classes and self.condition == "projection":
             check_labels(labels, self.num_classes)
@@ -212,50 +218,57 @@ def dcgan(
     axis_name: str | None = None,
     dtype: Any = "float32",
 ) -> Players:
-    """Builds DCGAN (Radford 2016).
+    """Builds DCGAN (Radford et al., 2016).
 
-    Weights start as N(0, 0.02), the scales of batch norm as N(1, 0.02); no norm after the discriminator's first
-    convolution; convolutions carry a bias only in a network whose norm has none (`norm` "none" or "pixel"). With image_size=64
-    and the defaults the parameters number 3,576,704 and 2,765,568, as in PyTorch's `examples/dcgan/main.py`.
+    Weights are initialised from N(0, 0.02), and the scales of batch norm from N(1, 0.02). No norm follows the first
+    convolution of the discriminator. Convolutions have a bias only in a network whose norm is "none" or "pixel".
+
+    With image_size=64 and the defaults, generator and discriminator have 3,576,704 and 2,765,568 parameters, as in
+    PyTorch's `examples/dcgan/main.py`.
 
     Args:
-        image_size: side of the images in pixels, one of `SIZES`.
-        channels: of the images.
-        latent_dim: accepted because every row takes it; the layers fit whatever latents come.
-        num_classes: above 0 the generator joins a class embedding, as channels, to its 4x4 map.
-        width: channels of the discriminator's first and the generator's last hidden map; doubled per level.
-        condition: with classes, how the discriminator learns of them: "channels" (a class embedding as image
-            channels), "projection" (Miyato and Koyama 2018) or "none".
-        auxiliary: whether the discriminator also classifies (ACGAN, Odena 2017).
-        embedding_dim: channels of the class embedding.
-        norm: a name of `gan_jax.nn.NORMS`. "conditional_batch" needs classes; "virtual_batch" is for the unconditional generator.
-        discriminator_norm: of the discriminator, one of `PLAIN_NORMS`, e.g. "none" for a gradient penalty. By default
-            that of the generator, or "batch" where that is none of these.
-        reference_size: latents in the reference batch of "virtual_batch".
-        up: a name of `gan_jax.nn.UP`.
-        down: a name of `gan_jax.nn.DOWN`.
-        activation: a name of `ACTIVATIONS`. Differs from the paper, whose generator has ReLU.
+        image_size: Side of the images in pixels, one of `SIZES`.
+        channels: Number of channels of the images.
+        latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
+        num_classes: Number of classes. Above 0, the generator appends a class embedding to its 4x4 map as extra
+            channels.
+        width: Number of channels of the discriminator's first and the generator's last hidden map. It doubles per
+            level.
+        condition: How the discriminator is conditioned on the class, if num_classes > 0: "channels" (a class embedding
+            as image channels), "projection" (Miyato and Koyama, 2018) or "none".
+        auxiliary: Whether the discriminator also classifies (ACGAN, Odena et al., 2017).
+        embedding_dim: Number of channels of the class embedding.
+        norm: Key of `gan_jax.nn.NORMS` for the generator. "conditional_batch" needs classes. "virtual_batch" needs a
+            generator without classes.
+        discriminator_norm: Norm of the discriminator, one of `PLAIN_NORMS`, such as "none" for a gradient penalty.
+            None: the value of `norm` if that is one of `PLAIN_NORMS`, else "batch".
+        reference_size: Number of latents in the reference batch of "virtual_batch".
+        up: Key of `gan_jax.nn.UP`.
+        down: Key of `gan_jax.nn.DOWN`.
+        activation: Key of `ACTIVATIONS`, for both networks. Differs from the paper, whose generator has ReLU.
         output_activation: "tanh" or "linear".
-        output_kernel: 1, 3 or 9: the last up-sampling goes to half of `width` channels and a convolution of
-            that size makes the image; None, as published: the last up-sampling makes it.
-        noise: Gaussian noise of learned strength, at first 0, at every layer of the generator.
-        noise_std: Gaussian noise of this standard deviation at every layer of the generator.
-        dropout: rate in the generator, in training and in sampling.
-        discriminator_dropout: rate in the discriminator, in training only.
-        minibatch_stddev: joins the standard deviation over the batch to the discriminator's last map.
-        minibatch_discrimination: joins Salimans' minibatch features to the discriminator's last layer.
-        axis_name: of the devices that share batch statistics under `shard_map`; with `jit` alone they always do.
-        dtype: of computation; parameters are float32.
+        output_kernel: 1, 3 or 9: the last up-sampling gives half of `width` channels, and a convolution with this
+            kernel size makes the image. None, as published: the last up-sampling makes the image.
+        noise: Whether to add Gaussian noise of learned strength, which starts at 0, to every layer of the generator.
+        noise_std: Standard deviation of fixed Gaussian noise that is added to every layer of the generator.
+        dropout: Dropout rate in the generator, in training and in sampling.
+        discriminator_dropout: Dropout rate in the discriminator, in training only.
+        minibatch_stddev: Whether to append the standard deviation over the batch to the discriminator's last map.
+        minibatch_discrimination: Whether to append the minibatch features of Salimans et al. to the discriminator's
+            last layer.
+        axis_name: Mapped axis of `shard_map` whose devices share batch statistics. With `jit` alone they always do.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a size the model cannot make, or a name that is not among the choices.
+        ValueError: If `image_size` is not supported, if a name is not among the allowed values, or if the norm or
+            `auxiliary` is incompatible with `num_classes`.
 
     References:
-        Radford, Metz, Chintala, "Unsupervised representation learning with deep convolutional generative
-        adversarial networks", 2016.
+        Radford, Metz, Chintala, "Unsupervised representation learning with deep convolutional generative adversarial
+        networks", 2016.
     """
     del latent_dim
     check_size("dcgan", image_size, SIZES)
@@ -273,7 +286,7 @@ def dcgan(
     if not num_classes and (auxiliary or norm == "conditional_batch"):
         raise ValueError(f"{'auxiliary' if auxiliary else 'norm conditional_batch'} needs num_classes above 0; got 0")
     if num_classes and norm == "virtual_batch":
-        raise ValueError(f"norm virtual_batch: its reference batch has no labels; num_classes must be 0, got {num_classes}")
+        raise ValueError(f"norm virtual_batch has a reference batch without labels, so num_classes must be 0, got {num_classes}")
     shared = {"width": width, "num_classes": num_classes, "embedding_dim": embedding_dim, "activation": activation}
     shared |= {"axis_name": axis_name, "dtype": jnp.dtype(dtype)}
     generator = DcganGenerator(

@@ -1,4 +1,4 @@
-"""Multilayer perceptrons: for small images, and for points of a mixture in the plane."""
+"""Multilayer perceptrons for small images and for points in the plane."""
 
 import math
 from typing import Any
@@ -20,13 +20,16 @@ def _activate(x: Array, activation: str) -> Array:
 
 
 def _hidden(x: Array, features: int, activation: str, dtype: Any, name: str) -> Array:
-    """One dense layer, before its activation; maxout takes the best of several linear pieces."""
+    """Applies one dense layer without its activation. For maxout the layer has several linear pieces per feature."""
     pieces = MAXOUT_PIECES if activation == "maxout" else 1
     return torch_dense(features * pieces, x.shape[-1], dtype=dtype, name=name)(x)
 
 
 def _with_embedding(x: Array, labels: Array | None, num_classes: int, dtype: Any) -> Array:
-    """Joins x [batch, dim] with a learned embedding of the labels, as wide as there are classes."""
+    """Appends a learned embedding of the labels to x [batch, dim].
+
+    The embedding has as many features as there are classes. Without classes, x is returned unchanged.
+    """
     check_labels(labels, num_classes)
     if not num_classes:
         return x
@@ -34,7 +37,19 @@ def _with_embedding(x: Array, labels: Array | None, num_classes: int, dtype: Any
 
 
 class MlpGenerator(nn.Module):
-    """Latents [batch, latent_dim] through dense layers to `shape`; batch norm after every hidden layer but the first."""
+    """Maps latents [batch, latent_dim] through dense layers to images or points.
+
+    Attributes:
+        shape: Shape of one image or point.
+        hidden: Widths of the hidden layers.
+        num_classes: Above 0, a learned embedding of the labels is appended to the latents.
+        norm: "batch" or "none".
+        norm_first: Whether batch norm also follows the first hidden layer. It follows all other hidden layers.
+        epsilon: Epsilon of batch norm.
+        activation: Key of `ACTIVATIONS`, or "maxout".
+        output_activation: "tanh" or "linear".
+        dtype: Computation dtype. Parameters are float32.
+    """
 
     shape: tuple[int, ...]
     hidden: tuple[int, ...] = (128, 256, 512, 1024)
@@ -53,7 +68,7 @@ class MlpGenerator(nn.Module):
         for index, features in enumerate(self.hidden):
             x = _hidden(x, features, self.activation, self.dtype, f"dense_{index}")
             if self.norm == "batch" and (index or self.norm_first):
-                # PyTorch's momentum of 0.1 is the weight of the new statistics; Flax's is that of the old ones.
+                # PyTorch's momentum of 0.1 is the weight of the new statistics. Flax's momentum is the weight of the old ones.
                 x = BatchNorm(not train, momentum=0.9, epsilon=self.epsilon, dtype=self.dtype, name=f"norm_{index}")(x)
             x = _activate(x, self.activation)
         x = torch_dense(math.prod(self.shape), x.shape[-1], dtype=self.dtype, name="output")(x)
@@ -61,7 +76,15 @@ class MlpGenerator(nn.Module):
 
 
 class MlpDiscriminator(nn.Module):
-    """Images or points, flattened, through dense layers to one logit; the hidden activations are its features."""
+    """Flattens images or points and maps them through dense layers to one logit. Its features are the hidden activations.
+
+    Attributes:
+        hidden: Widths of the hidden layers.
+        num_classes: Above 0, a learned embedding of the labels is appended to the input.
+        activation: Key of `ACTIVATIONS`, or "maxout".
+        dropout: Dropout rate after each hidden layer, in training only.
+        dtype: Computation dtype. Parameters are float32.
+    """
 
     hidden: tuple[int, ...] = (512, 256)
     num_classes: int = 0
@@ -97,34 +120,36 @@ def mlp(
     dropout: float = 0.0,
     dtype: Any = "float32",
 ) -> Players:
-    """Builds the multilayer-perceptron GAN of "PyTorch-GAN": latents -> 128 -> 256 -> 512 -> 1024 -> image, 512 -> 256 -> 1.
+    """Builds the multilayer-perceptron GAN of PyTorch-GAN.
 
-    LeakyReLU of slope 0.2, batch norm after the 2nd to 4th hidden layer with the epsilon of 0.8 that the original
-    code passes (its `BatchNorm1d(out_feat, 0.8)` sets epsilon, not momentum), tanh at the end.
+    The generator maps latents -> 128 -> 256 -> 512 -> 1024 -> image, and the discriminator image -> 512 -> 256 -> 1.
+    The activation is LeakyReLU with slope 0.2, and the generator ends in tanh. In the generator, batch norm follows the
+    second to fourth hidden layer. Its epsilon is 0.8, as in the original code: `BatchNorm1d(out_feat, 0.8)` sets epsilon,
+    not momentum.
 
     Args:
-        image_size: side of the images in pixels, any.
-        channels: of the images.
-        latent_dim: accepted because every row takes it; the layers fit whatever latents come.
-        num_classes: above 0, both networks join a learned embedding of the labels to their inputs.
-        generator_hidden: widths of the generator's hidden layers; "400,400" is as good as (400, 400).
-        discriminator_hidden: widths of the discriminator's.
-        norm: "batch" or "none".
-        activation: a name of `ACTIVATIONS`.
+        image_size: Side of the images in pixels, any number.
+        channels: Number of channels of the images.
+        latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
+        num_classes: Number of classes. Above 0, both networks append a learned embedding of the labels to their inputs.
+        generator_hidden: Widths of the generator's hidden layers. "400,400" is equivalent to (400, 400).
+        discriminator_hidden: Widths of the discriminator's hidden layers.
+        norm: Norm of the generator, "batch" or "none".
+        activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
-        dropout: rate after each hidden layer of the discriminator, in training only.
-        dtype: of computation; parameters are float32.
+        dropout: Dropout rate after each hidden layer of the discriminator, in training only.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a name that is not among the choices.
+        ValueError: If a name is not among the allowed values.
 
     References:
-        Goodfellow et al., "Generative Adversarial Networks", 2014; Erik Linder-Norén, PyTorch-GAN,
-        `implementations/gan/gan.py` and `cgan/cgan.py`. Differs: the discriminator returns logits, not their sigmoid;
-        with labels the layers stay those of the unconditional GAN.
+        Goodfellow et al., "Generative Adversarial Networks", 2014. Erik Linder-Norén, PyTorch-GAN,
+        `implementations/gan/gan.py` and `cgan/cgan.py`. Differs: the discriminator returns logits instead of
+        probabilities, and the layers with labels are those of the unconditional GAN.
     """
     del latent_dim
     one_of("norm", norm, ("batch", "none"))
@@ -157,30 +182,34 @@ def points(
     discriminator_activation: str | None = None,
     dtype: Any = "float32",
 ) -> Players:
-    """Builds perceptrons for points [batch, dim], e.g. mixtures of Gaussians in the plane; the output is linear.
+    """Builds perceptrons for points [batch, dim], such as samples of a mixture of Gaussians in the plane.
 
-    The defaults are VEEGAN's networks. PacGAN's are `generator_hidden=(400, 400)`, `norm="batch"`,
-    `discriminator_hidden=(200, 200, 200)`, `discriminator_activation="maxout"` (of 5 pieces).
+    The output is linear.
+
+    The defaults are VEEGAN's networks. For PacGAN's networks set `generator_hidden=(400, 400)`, `norm="batch"`,
+    `discriminator_hidden=(200, 200, 200)` and `discriminator_activation="maxout"` (5 pieces).
 
     Args:
-        dim: of a point.
-        latent_dim: accepted because every row takes it; the layers fit whatever latents come.
-        num_classes: above 0, both networks join a learned embedding of the labels to their inputs.
-        generator_hidden: widths of the generator's hidden layers; "400,400" is as good as (400, 400).
-        discriminator_hidden: widths of the discriminator's; it takes packed points [batch, m * dim] as well.
-        norm: of the generator's hidden layers, "batch" or "none".
-        activation: a name of `ACTIVATIONS`, for both networks.
-        discriminator_activation: where it differs: a name of `ACTIVATIONS`, or "maxout".
-        dtype: of computation; parameters are float32.
+        dim: Dimension of a point.
+        latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
+        num_classes: Number of classes. Above 0, both networks append a learned embedding of the labels to their inputs.
+        generator_hidden: Widths of the generator's hidden layers. "400,400" is equivalent to (400, 400).
+        discriminator_hidden: Widths of the discriminator's hidden layers. The discriminator also accepts packed points
+            [batch, m * dim].
+        norm: Norm of the generator's hidden layers, "batch" or "none".
+        activation: Key of `ACTIVATIONS`, for both networks.
+        discriminator_activation: Key of `ACTIVATIONS` or "maxout", for the discriminator. None: the value of
+            `activation`.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a name that is not among the choices.
+        ValueError: If a name is not among the allowed values.
 
     References:
-        Srivastava et al., "VEEGAN", 2017, appendix; Lin et al., "PacGAN", 2018, section 4.1.
+        Srivastava et al., "VEEGAN", 2017, appendix. Lin et al., "PacGAN", 2018, section 4.1.
     """
     del latent_dim
     one_of("norm", norm, ("batch", "none"))

@@ -1,4 +1,4 @@
-"""Multi-scale discriminators: one structure, own parameters, each at its own scale of the image."""
+"""Multi-scale discriminators: the same architecture with separate parameters at several scales of the image."""
 
 from typing import Any
 
@@ -12,22 +12,24 @@ from gan_jax.typing import Array, DiscriminatorOutput, Players
 
 
 def halve(images: Array) -> Array:
-    """Halves height and width as pix2pixHD does: the mean of 3x3 pixels at every second one, the border not counted.
+    """Halves height and width as pix2pixHD does: average pooling over 3x3 pixels with stride 2. Padding is not counted.
 
     Args:
-        images: float [batch, height, width, channels], even height and width.
+        images: float [batch, height, width, channels], with even height and width.
 
     Returns:
-        Float [batch, height / 2, width / 2, channels].
+        float [batch, height / 2, width / 2, channels].
     """
     return nn.avg_pool(images, (3, 3), (2, 2), padding=((1, 1), (1, 1)), count_include_pad=False)
 
 
 class MultiscaleDiscriminator(nn.Module):
-    """PatchGANs of one structure on the image at full, half, quarter ... size.
+    """Applies PatchGANs of the same architecture to the image at full size, half size, quarter size, and so on.
+
+    The other attributes are those of `PatchDiscriminator`.
 
     Attributes:
-        scales: how many.
+        scales: Number of scales.
     """
 
     scales: int = 3
@@ -41,7 +43,7 @@ class MultiscaleDiscriminator(nn.Module):
     def __call__(
         self, images: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True
     ) -> DiscriminatorOutput:
-        """Returns a tuple of patch maps, the finest scale first, and features named scale_<i>/layer_<j>."""
+        """Returns a tuple of patch maps, the finest scale first, and features with the names scale_<i>/layer_<j>."""
         x = images if context is None else jnp.concatenate([context.astype(images.dtype), images], axis=-1)
         logits, features = list[Array](), dict[str, Array]()
         for scale in range(self.scales):
@@ -74,30 +76,31 @@ def multiscale(
     """Builds DCGAN's generator with pix2pixHD's multi-scale discriminator.
 
     Args:
-        image_size: side of the images in pixels, a size of DCGAN.
-        channels: of the images.
-        latent_dim: accepted because every row takes it; the layers fit whatever latents come.
-        width: channels of the generator's last and the discriminators' first hidden map.
-        discriminator_width: where it differs.
-        scales: number of discriminators; the last sees the image reduced 2^(scales - 1) times.
-        patch_layers: strided layers of each.
-        norm: of the generator, see `dcgan`.
-        discriminator_norm: of the discriminators, one of `PLAIN_NORMS`.
-        up: see `dcgan`.
-        activation: a name of `ACTIVATIONS`.
+        image_size: Side of the images in pixels, one of the sizes of `dcgan`.
+        channels: Number of channels of the images.
+        latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
+        width: Number of channels of the generator's last hidden map and of the discriminators' first one.
+        discriminator_width: Overrides `width` for the discriminators.
+        scales: Number of discriminators, 1 to 5. The last one receives the image reduced by a factor of 2^(scales - 1).
+        patch_layers: Number of strided layers of each discriminator.
+        norm: Norm of the generator, see `dcgan`.
+        discriminator_norm: Norm of the discriminators, one of `PLAIN_NORMS`.
+        up: See `dcgan`.
+        activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
-        output_kernel: see `dcgan`.
-        dtype: of computation; parameters are float32.
+        output_kernel: See `dcgan`.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a size that cannot be made or reduced so often, or a name that is not among the choices.
+        ValueError: If `image_size` is not supported, if `scales` is out of range for it, or if a name is not among the
+            allowed values.
 
     References:
         Wang et al., "High-resolution image synthesis and semantic manipulation with conditional GANs" (pix2pixHD),
-        2018. Differs: the generator is DCGAN's, from latents.
+        2018. Differs: the generator is DCGAN's and takes latents.
     """
     check_options(("discriminator_norm", discriminator_norm, PLAIN_NORMS), ("activation", activation, ACTIVATIONS))
     generator = dcgan(
@@ -113,7 +116,9 @@ def multiscale(
         dtype=dtype,
     ).generator
     if not 1 <= scales <= 5 or image_size % 2 ** (scales - 1) or image_size >> (scales - 1) < 4:
-        raise ValueError(f"scales must leave at least 4 of image_size {image_size} pixels at the coarsest; got {scales}")
+        raise ValueError(
+            f"scales must be in [1, 5], and 2^(scales - 1) must divide image_size={image_size} and leave at least 4 pixels; got {scales}"
+        )
     discriminator = MultiscaleDiscriminator(
         scales, discriminator_width or width, patch_layers, discriminator_norm, activation, dtype=jnp.dtype(dtype)
     )

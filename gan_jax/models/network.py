@@ -1,4 +1,4 @@
-"""From a Linen module to the pair of pure functions that the rest of the library sees."""
+"""Converts a Linen module to a `Network`, the pair of pure functions that the rest of the library uses."""
 
 import inspect
 from typing import Any
@@ -12,7 +12,7 @@ STREAMS = ("noise", "dropout")
 
 
 def _accepted(module: nn.Module) -> frozenset[str]:
-    """Names of the optional arguments that the module's `__call__` takes."""
+    """Returns the names of the optional arguments that the module's `__call__` accepts."""
     parameters = inspect.signature(type(module).__call__).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return frozenset({"labels", "context", "train"})
@@ -20,29 +20,32 @@ def _accepted(module: nn.Module) -> frozenset[str]:
 
 
 def as_network(module: nn.Module, *, player: str | None = None) -> Network:
-    """Adapts a Linen module to a `Network`: two pure functions and an explicit state.
+    """Converts a Linen module to a `Network`: two pure functions and an explicit state.
 
-    `labels`, `context` and `train` reach the module only where its `__call__` names them, so an unconditional
-    model may be handed labels, which it ignores. Collections other than "params" (batch statistics, ...) are the
-    state; with `train=False` the state that comes back is the one that went in. `init` may be jitted, and should
-    be: it is slow run eagerly.
+    `labels`, `context` and `train` are passed to the module only if its `__call__` names them. An unconditional model
+    may therefore be called with labels, which it ignores. Collections other than "params", such as batch statistics,
+    form the state. With `train=False` the state is returned unchanged.
+
+    `init` may be jitted. Do so, because it is slow if it runs eagerly.
 
     Args:
-        module: called as `module(inputs, labels=None, context=None, *, train=True)`; returns an array,
-            a tuple of arrays (the logits of several scales), a GeneratorOutput or a DiscriminatorOutput.
-        player: "generator" or "discriminator": in which of the two outputs a bare array is wrapped.
-            By default what the module's attribute `player` says, or else a guess from its class name.
+        module: A module that is called as `module(inputs, labels=None, context=None, *, train=True)`. It returns an
+            array, a tuple of arrays (the logits of several scales), a GeneratorOutput or a DiscriminatorOutput.
+        player: "generator" or "discriminator". Determines whether a bare array is wrapped in a GeneratorOutput or in a
+            DiscriminatorOutput. None: the module's attribute `player`, else a guess from its class name.
 
     Returns:
-        The network. Its `apply` splits `rng` into the streams "noise" and "dropout"; without `rng` a module
-        that draws raises Flax's InvalidRngError.
+        The network. Its `apply` splits `rng` into the streams "noise" and "dropout". Without `rng`, a module that uses
+        these streams raises Flax's InvalidRngError.
 
     Raises:
-        ValueError: it cannot be told which player the module is.
+        ValueError: If `player` is None and cannot be determined, or if it has another value.
     """
     player = player or getattr(module, "player", None) or _player_from_name(type(module).__name__)
     if player not in Players._fields:
-        raise ValueError(f"player must be one of {Players._fields} (named by an argument or the module's attribute); got {player!r}")
+        raise ValueError(
+            f"player must be one of {Players._fields}, set by the argument or by the module's attribute `player`; got {player!r}"
+        )
     wrap = GeneratorOutput if player == "generator" else DiscriminatorOutput
     accepted = _accepted(module)
 
@@ -88,5 +91,5 @@ def _player_from_name(name: str) -> str | None:
 
 
 def as_networks(modules: Players) -> Players:
-    """Adapts the two modules that a row of `MODELS` builds; `Players` of Linen modules to `Players` of `Network`s."""
+    """Converts `Players` of Linen modules, as a row of `MODELS` builds them, to `Players` of `Network`s."""
     return Players(as_network(modules.generator, player="generator"), as_network(modules.discriminator, player="discriminator"))

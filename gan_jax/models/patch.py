@@ -1,4 +1,4 @@
-"""PatchGAN: a discriminator that judges overlapping patches, each on its own."""
+"""PatchGAN: a discriminator with one logit for each of many overlapping patches."""
 
 from typing import Any
 
@@ -11,15 +11,21 @@ from gan_jax.typing import Array, DiscriminatorOutput
 
 
 def receptive_field(layers: int) -> int:
-    """Side in pixels of the patch that one logit sees: 16, 34, 70 for 1, 2, 3 strided layers; 142 for 4."""
-    field = 4 + 3  # the two last convolutions, of 4x4 and stride 1
+    """Returns the side in pixels of the patch that one logit depends on.
+
+    It is 16, 34, 70 and 142 for 1, 2, 3 and 4 strided layers.
+    """
+    field = 4 + 3  # the last two convolutions, 4x4 with stride 1
     for _ in range(layers):
-        field = 2 * field + 2  # a 4x4 convolution of stride 2 below
+        field = 2 * field + 2  # one more 4x4 convolution with stride 2 in front
     return field
 
 
 def smallest_image(layers: int, padding: int = 1) -> int:
-    """Side in pixels of the smallest image that leaves a logit: 6, 12, 24 for 1, 2, 3 strided layers with a padding of 1."""
+    """Returns the side in pixels of the smallest image that gives a logit.
+
+    With a padding of 1 it is 6, 12 and 24 for 1, 2 and 3 strided layers.
+    """
     side = 1
     for stride in (1, 1, *(2,) * layers):
         side = max((side - 1) * stride + 4 - 2 * padding, 1)
@@ -27,16 +33,23 @@ def smallest_image(layers: int, padding: int = 1) -> int:
 
 
 def largest_patch(image_size: int, *, most: int = 3) -> int:
-    """The number of strided layers, 1 to `most`, whose patch is the largest that fits into the image."""
+    """Returns the number of strided layers, 1 to `most`, with the largest patch that fits into the image.
+
+    Returns 1 if no patch fits.
+    """
     return max([layers for layers in range(1, most + 1) if receptive_field(layers) <= image_size], default=1)
 
 
 class PatchDiscriminator(nn.Module):
-    """Images (and what they are conditioned on, as further channels) to a map of logits, one per patch.
+    """Maps images to a map of logits, one per patch. A context image is concatenated with the images as extra channels.
 
     Attributes:
-        layers: 4x4 convolutions of stride 2, doubling the channels up to 8 times `width`.
-        padding: 1 as pix2pix, 2 as pix2pixHD.
+        width: Number of channels of the first layer.
+        layers: Number of 4x4 convolutions of stride 2. The channels double per layer up to 8 times `width`.
+        norm: Norm of all layers except the first and the last, one of `PLAIN_NORMS`.
+        activation: Key of `ACTIVATIONS`.
+        padding: Padding of each convolution: 1 as in pix2pix, 2 as in pix2pixHD.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     width: int = 64
@@ -53,7 +66,7 @@ class PatchDiscriminator(nn.Module):
         """Returns logits, float32 [batch, height, width], and the features of each layer.
 
         Raises:
-            ValueError: the images are too small to leave a logit after so many layers.
+            ValueError: If the images are too small to give a logit.
         """
         smallest = smallest_image(self.layers, self.padding)
         if min(images.shape[1:3]) < smallest:
@@ -64,7 +77,7 @@ class PatchDiscriminator(nn.Module):
         features = {}
         for index in range(self.layers + 1):
             stride = 2 if index < self.layers else 1
-            # The first layer has no norm behind it.
+            # No norm follows the first layer.
             use_bias = index == 0 or needs_bias(self.norm)
             width = self.width * 2 ** min(index, 3)
             x = Conv(width, (4, 4), (stride, stride), use_bias=use_bias, name=f"conv_{index}", **settings)(x)

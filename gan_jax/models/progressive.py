@@ -1,20 +1,22 @@
-"""PGGAN: networks that grow from 4x4 images up, each new stage faded in.
+"""PGGAN: networks that grow from 4x4 images to the full size. Each new stage is faded in.
 
-One tree of parameters holds all stages, and one program can train all of them. How far the networks have grown is one number,
-`growth`: a whole number k means stage k (images of 4 * 2^k pixels) and nothing else; between k - 1 and k, stage k is being
-faded in with alpha = growth - (k - 1). It is state, like batch statistics: collection "progress" holds the float32 scalar "growth",
-so it is saved, restored and used in sampling without being passed around. The training step does three things more than usual:
+One parameter tree holds all stages, and one program can train all of them. The scalar `growth` says how far the
+networks have grown. If it is a whole number k, only stage k is active, with images of 4 * 2^k pixels. If it is between
+k - 1 and k, stage k is being faded in with alpha = growth - (k - 1).
+
+`growth` is part of the state, like batch statistics: collection "progress" holds the float32 scalar "growth". It is
+therefore saved, restored and used in sampling without an extra argument. The train step needs three extra lines:
 
     growth = growth_schedule(step, stages=n, fade_steps=f, stable_steps=s)
-    state = set_growth(state, growth)             # of both players, before they are applied
+    state = set_growth(state, growth)             # of both networks, before they are applied
     real = match_growth(real, growth)             # reals as coarse as the fakes
 
-Images keep their full size at every stage (coarse ones are repeated pixels), so shapes never change and nothing is compiled
-again: inside, `lax.switch` runs the stage that has been reached, at that stage's cost.
+Images keep their full size at every stage, and coarse images consist of repeated pixels. Shapes therefore never change,
+and nothing is compiled again. `lax.switch` runs only the current stage, at the cost of that stage.
 
-Without the state, a module's `stage` (a Python integer) and `alpha` (which may be traced) say the same at a call:
-`module.apply(variables, latents, stage=1, alpha=0.3)`; images are then of the stage's own size. One program per stage, each
-no larger than it must be.
+Alternatively, give `stage` (a Python integer) and `alpha` (which may be traced) in a call, as in
+`module.apply(variables, latents, stage=1, alpha=0.3)`. The state is then ignored, and images have the size of the
+stage. This needs one program per stage, but each program is as small as possible.
 """
 
 import math
@@ -37,22 +39,29 @@ leaky_relu = ACTIVATIONS["leaky_relu"]
 
 
 def growth_schedule(step: Array | int, *, stages: int, fade_steps: int, stable_steps: int) -> Array:
-    """How far the networks have grown at a step: stable at 4x4, then for each further stage a fade-in and a stable phase.
+    """Returns how far the networks have grown at a step.
+
+    The schedule starts with a stable phase at 4x4. Each further stage has a fade-in and a stable phase.
 
     Args:
-        step: int scalar, from 0.
-        stages: in all, e.g. 4 for 4, 8, 16, 32.
-        fade_steps: of each fade-in, at least 1.
-        stable_steps: at each stage before the next is faded in.
+        step: int scalar, counted from 0.
+        stages: Number of stages, such as 4 for sizes 4, 8, 16 and 32.
+        fade_steps: Number of steps of each fade-in, at least 1.
+        stable_steps: Number of steps at each stage before the fade-in of the next one, at least 0.
 
     Returns:
         float32 scalar in [0, stages - 1].
 
+    Raises:
+        ValueError: If `fade_steps`, `stages` or `stable_steps` is too small.
+
     References:
-        Karras et al., "Progressive Growing of GANs", 2018, appendix A: both phases of 800,000 images.
+        Karras et al., "Progressive Growing of GANs", 2018, appendix A: both phases last 800,000 images.
     """
     if fade_steps < 1 or stable_steps < 0 or stages < 1:
-        raise ValueError(f"fade_steps and stages must be at least 1 and stable_steps 0; got {fade_steps}, {stages} and {stable_steps}")
+        raise ValueError(
+            f"fade_steps and stages must be at least 1, stable_steps at least 0; got {fade_steps}, {stages} and {stable_steps}"
+        )
     since = jnp.maximum(jnp.asarray(step) - stable_steps, 0)
     whole, within = jnp.divmod(since, fade_steps + stable_steps)
     growth = whole + jnp.minimum(within.astype(jnp.float32) / fade_steps, 1.0)
@@ -60,7 +69,7 @@ def growth_schedule(step: Array | int, *, stages: int, fade_steps: int, stable_s
 
 
 def set_growth(state: Mapping[str, PyTree], growth: Array | float) -> dict[str, PyTree]:
-    """Writes how far a network has grown into its state; a state without "progress" comes back as it is."""
+    """Sets `growth` in the state of a network. A state without the collection "progress" is returned unchanged."""
     if "progress" not in state:
         return dict(state)
     return {**state, "progress": {"growth": jnp.asarray(growth, jnp.float32)}}
@@ -72,20 +81,20 @@ def _stage_and_alpha(growth: Array) -> tuple[Array, Array]:
 
 
 def match_growth(images: Array, growth: Array) -> Array:
-    """Makes real images as coarse as the fakes of networks that have grown so far.
+    """Makes real images as coarse as the fakes of networks with the given growth.
 
-    Averaged down to the stage's pixels; while it is fading in, mixed with a version of half as many pixels a side:
-    (1 - alpha) * coarse + alpha * fine. Repeated back to full size.
+    Images are averaged down to the size of the stage. During a fade-in they are mixed with a version of half that size:
+    (1 - alpha) * coarse + alpha * fine. The result is repeated to the full size.
 
     Args:
-        images: float [batch, size, size, channels], size 4 * 2^n.
+        images: float [batch, size, size, channels], with size 4 * 2^n.
         growth: float scalar in [0, n].
 
     Returns:
-        Same shape as images.
+        Same shape as `images`.
 
     References:
-        Karras et al., "Progressive Growing of GANs", 2018; `train.py`, `process_reals`.
+        Karras et al., "Progressive Growing of GANs", 2018. `process_reals` in `train.py` of the authors' code.
     """
     last = images.shape[1].bit_length() - 3
 
@@ -100,14 +109,14 @@ def match_growth(images: Array, growth: Array) -> Array:
 
 
 class GrowingGenerator(nn.Module):
-    """PGGAN's generator, all stages; see the top of the file for how it grows.
+    """PGGAN's generator with all stages. The module docstring explains how it grows.
 
     Attributes:
-        channels: of the images.
-        widths: channels of each stage, from 4x4 up.
-        num_classes: above 0, the label joins the latents as a one-hot vector.
-        output_activation: "linear" or "tanh", behind the fade.
-        dtype: of computation; parameters are float32.
+        channels: Number of channels of the images.
+        widths: Number of channels of each stage, from 4x4 up.
+        num_classes: Above 0, the label is appended to the latents as a one-hot vector.
+        output_activation: "linear" or "tanh", applied after the fade.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     channels: int
@@ -117,7 +126,7 @@ class GrowingGenerator(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        """Names the layers of all stages; "progress" starts fully grown."""
+        """Creates the layers of all stages. `growth` starts at the last stage."""
         self.project = EqualizedDense(16 * self.widths[0], use_bias=False, gain=math.sqrt(2) / 4, dtype=self.dtype)
         self.project_bias = self.param("project_bias", nn.initializers.zeros, (self.widths[0],), jnp.float32)
         self.first = [EqualizedConv(width, dtype=self.dtype) for width in self.widths[1:]]
@@ -126,7 +135,7 @@ class GrowingGenerator(nn.Module):
         self.growth = self.variable("progress", "growth", lambda: jnp.asarray(len(self.widths) - 1, jnp.float32))
 
     def _images(self, latents: Array, alpha: Array | float, stage: int) -> Array:
-        """Images of one stage, at its own size."""
+        """Returns the images of one stage, at the size of the stage."""
         x = self.project(pixel_norm(latents.astype(self.dtype))).reshape(-1, 4, 4, self.widths[0])
         x = pixel_norm(leaky_relu(x + self.project_bias.astype(self.dtype)))
         x = pixel_norm(leaky_relu(self.second[0](x)))
@@ -150,18 +159,18 @@ class GrowingGenerator(nn.Module):
         stage: int | None = None,
         alpha: Array | float = 1.0,
     ) -> Array:
-        """Makes images.
+        """Generates images.
 
         Args:
             latents: float [batch, dim].
-            labels: int32 [batch], where there are classes.
-            context: not used.
-            train: not used.
-            stage: the stage, from 0; None: what the state's growth says.
-            alpha: with a stage, how far it has been faded in, in [0, 1]; may be traced.
+            labels: int32 [batch]. Required if num_classes > 0.
+            context: Unused.
+            train: Unused.
+            stage: Stage to run, from 0. None: the stage given by `growth` in the state.
+            alpha: If `stage` is given, how far it has been faded in, in [0, 1]. It may be traced.
 
         Returns:
-            float32 [batch, size, size, channels]: the stage's own size with a stage, else always the full one.
+            float32 [batch, size, size, channels]. The size is that of `stage` if it is given, else the full size.
         """
         check_labels(labels, self.num_classes)
         if self.num_classes:
@@ -182,14 +191,14 @@ class GrowingGenerator(nn.Module):
 
 
 class GrowingDiscriminator(nn.Module):
-    """PGGAN's discriminator, all stages; see the top of the file for how it grows.
+    """PGGAN's discriminator with all stages. The module docstring explains how it grows.
 
     Attributes:
-        widths: channels of each stage, from 4x4 up, as the generator's.
-        num_classes: above 0, it also classifies.
-        group_size: of the minibatch standard deviation; 0 leaves that out.
-        axis_name: of the devices that share the batch, inside `shard_map` or `pmap`.
-        dtype: of computation; parameters are float32.
+        widths: Number of channels of each stage, from 4x4 up, as in the generator.
+        num_classes: Above 0, the discriminator also classifies.
+        group_size: Group size of the minibatch standard deviation. 0 disables it.
+        axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share the batch.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     widths: tuple[int, ...]
@@ -199,7 +208,7 @@ class GrowingDiscriminator(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        """Names the layers of all stages; "progress" starts fully grown."""
+        """Creates the layers of all stages. `growth` starts at the last stage."""
         before = self.widths[:1] + self.widths[:-1]
         self.from_image = [EqualizedConv(width, (1, 1), dtype=self.dtype) for width in self.widths]
         self.first = [EqualizedConv(width, dtype=self.dtype) for width in self.widths]
@@ -209,7 +218,7 @@ class GrowingDiscriminator(nn.Module):
         self.growth = self.variable("progress", "growth", lambda: jnp.asarray(len(self.widths) - 1, jnp.float32))
 
     def _scores(self, images: Array, alpha: Array | float, stage: int) -> Array:
-        """Logit and class logits [batch, 1 + classes] of images of a stage's own size."""
+        """Returns logits and class logits [batch, 1 + classes] for images of the size of the stage."""
         x = leaky_relu(self.from_image[stage](images))
         for index in range(stage, 0, -1):
             x = leaky_relu(self.first[index](x))
@@ -235,21 +244,21 @@ class GrowingDiscriminator(nn.Module):
         stage: int | None = None,
         alpha: Array | float = 1.0,
     ) -> DiscriminatorOutput:
-        """Judges images.
+        """Computes logits of images.
 
         Args:
-            images: float [batch, size, size, channels]: the stage's own size with a stage, else always the full one.
-            labels: not used: with classes it classifies.
-            context: not used.
-            train: not used.
-            stage: the stage, from 0; None: what the state's growth says.
-            alpha: with a stage, how far it has been faded in, in [0, 1]; may be traced.
+            images: float [batch, size, size, channels]. The size is that of `stage` if it is given, else the full size.
+            labels: Unused. With classes, the discriminator classifies instead.
+            context: Unused.
+            train: Unused.
+            stage: Stage to run, from 0. None: the stage given by `growth` in the state.
+            alpha: If `stage` is given, how far it has been faded in, in [0, 1]. It may be traced.
 
         Returns:
-            Logits float32 [batch], and class logits where there are classes.
+            Logits, float32 [batch], and class logits if num_classes > 0.
 
         Raises:
-            ValueError: images of another size.
+            ValueError: If the images have another size.
         """
         last = len(self.widths) - 1
         size = 4 * 2 ** (last if stage is None else one_of("stage", stage, range(last + 1)))
@@ -275,7 +284,10 @@ class GrowingDiscriminator(nn.Module):
 
 
 def _divisor(batch: int, group_size: int) -> int:
-    """The largest group of at most `group_size` that divides the batch: a batch of any size passes."""
+    """Returns the largest group size, at most `group_size`, that divides the batch size.
+
+    Batches of any size are therefore allowed.
+    """
     return max(size for size in range(1, group_size + 1) if batch % size == 0)
 
 
@@ -290,30 +302,34 @@ def progressive(
     output_activation: str = "linear",
     dtype: Any = "float32",
 ) -> Players:
-    """Builds PGGAN's networks (Karras 2018), for all stages from 4x4 to `image_size`.
+    """Builds PGGAN's networks (Karras et al., 2018) with all stages from 4x4 to `image_size`.
 
-    Pixel norm in the generator, minibatch standard deviation in the discriminator, equalised learning rate in both.
-    At 1024 pixels with width=512 and latent_dim=512 each has 23.1 million parameters, as in the paper's table 2.
+    The generator has pixel norm, the discriminator minibatch standard deviation, and both have an equalised learning
+    rate. At 1024 pixels with width=512 and latent_dim=512 each network has 23.1 million parameters, as in table 2 of
+    the paper.
 
     Args:
-        image_size: side of the images of the last stage in pixels, one of `SIZES`.
-        channels: of the images.
-        latent_dim: accepted because every row takes it; the layers fit whatever latents come. The paper: as `width`.
-        num_classes: above 0, the generator's latents are joined by the label, and the discriminator classifies (ACGAN).
-        width: channels of the stages up to 32 pixels, halved with each further one. Published: 512.
-        group_size: of the minibatch standard deviation; 0 leaves that out.
+        image_size: Side of the images of the last stage in pixels, one of `SIZES`.
+        channels: Number of channels of the images.
+        latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
+            In the paper it equals `width`.
+        num_classes: Number of classes. Above 0, the label is appended to the generator's latents, and the discriminator
+            classifies (ACGAN).
+        width: Number of channels of the stages up to 32 pixels. It halves with each further stage. Published: 512.
+        group_size: Group size of the minibatch standard deviation. 0 disables it.
         output_activation: "linear", as published, or "tanh".
-        dtype: of computation; parameters are float32.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules, fully grown until `set_growth` says otherwise.
+        Players(generator, discriminator) of Linen modules. They are fully grown until `set_growth` is called.
 
     Raises:
-        ValueError: a size the model cannot make, or a name that is not among the choices.
+        ValueError: If `image_size` is not supported, if `width` is too small for it, or if a name is not among the
+            allowed values.
 
     References:
-        Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", 2018; the fade is that
-        of the authors' code (`networks.py`), with separate resize and convolution.
+        Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", 2018. The fade is
+        that of the authors' code (`networks.py`), with separate resize and convolution.
     """
     del latent_dim
     check_size("progressive", image_size, SIZES)

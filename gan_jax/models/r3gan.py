@@ -1,4 +1,4 @@
-"""R3GAN's networks: ResNeXt blocks without any normalisation, initialised so that they start as the identity."""
+"""R3GAN: ResNeXt blocks without normalisation, initialised so that they start as the identity."""
 
 import math
 from typing import Any
@@ -17,24 +17,26 @@ LEAK = 0.2
 
 
 def _msr(gain: float = 1.0) -> nn.initializers.Initializer:
-    """N(0, gain^2 / fan_in)."""
+    """Returns the initialiser N(0, gain^2 / fan_in), which gives zeros for gain=0."""
     return nn.initializers.variance_scaling(gain**2, "fan_in", "normal") if gain else nn.initializers.zeros
 
 
 def _pointwise(features: int, *, dtype: Any, name: str, gain: float = 1.0) -> nn.Dense:
-    """A 1x1 convolution without bias, which is a dense layer over the channels."""
+    """A 1x1 convolution without bias, implemented as a dense layer over the channels."""
     return nn.Dense(features, use_bias=False, kernel_init=_msr(gain), dtype=dtype, name=name)
 
 
 class ResNeXtBlock(nn.Module):
-    """x + W3 lrelu(W2 lrelu(W1 x + b1) + b2): 1x1 to twice the channels, 3x3 in groups, 1x1 back.
+    """A residual block: x + W3 lrelu(W2 lrelu(W1 x + b1) + b2).
 
-    Fix-up initialisation in place of normalisation: W1 and W2 shrink with the number of blocks, W3 starts at zero.
+    W1 is a 1x1 convolution to twice the channels, W2 a grouped 3x3 convolution, W3 a 1x1 convolution back to the input
+    channels. Instead of normalisation the block has Fixup initialisation: the initial W1 and W2 are smaller in
+    networks with more blocks, and W3 starts at zero.
 
     Attributes:
-        groups: of the 3x3 convolution.
-        blocks: in the whole network.
-        dtype: of computation; parameters are float32.
+        groups: Number of groups of the 3x3 convolution.
+        blocks: Number of blocks in the whole network.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     groups: int
@@ -43,9 +45,9 @@ class ResNeXtBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Returns [batch, h, w, c], as x."""
+        """Maps float [batch, h, w, c] to the same shape."""
         inside = 2 * x.shape[-1]
-        # Three linear layers a block: blocks^(-1 / (2 * 3 - 2)), and the gain of a leaky ReLU.
+        # Fixup for three linear layers per block gives blocks^(-1 / (2 * 3 - 2)). The other factor is the gain of a leaky ReLU.
         gain = math.sqrt(2 / (1 + LEAK**2)) * self.blocks**-0.25
 
         def activate(y: Array, name: str) -> Array:
@@ -58,17 +60,17 @@ class ResNeXtBlock(nn.Module):
 
 
 class R3ganGenerator(nn.Module):
-    """Latents, times a learned basis of 4x4 maps, through stages of ResNeXt blocks and filtered up-sampling, to images.
+    """Multiplies projected latents by a learned 4x4 basis, then applies stages of ResNeXt blocks and filtered up-sampling.
 
     Attributes:
-        channels: of the images.
-        widths: channels of each stage, from 4x4 up.
-        blocks: in each stage.
-        group_size: channels in a group of the 3x3 convolutions.
-        num_classes: above 0, an embedding of the label joins the latents.
-        embedding_dim: of that embedding.
+        channels: Number of channels of the images.
+        widths: Number of channels of each stage, from 4x4 up.
+        blocks: Number of blocks in each stage.
+        group_size: Number of channels in a group of the 3x3 convolutions.
+        num_classes: Above 0, an embedding of the label is appended to the latents.
+        embedding_dim: Size of that embedding.
         output_activation: "linear" or "tanh".
-        dtype: of computation; parameters are float32.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     channels: int
@@ -82,7 +84,7 @@ class R3ganGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
-        """Returns images, float32 [batch, size, size, channels]."""
+        """Returns images, float32 [batch, size, size, channels], with size = 4 * 2^(stages - 1)."""
         check_labels(labels, self.num_classes)
         x = latents.astype(self.dtype)
         if self.num_classes:
@@ -103,14 +105,14 @@ class R3ganGenerator(nn.Module):
 
 
 class R3ganDiscriminator(nn.Module):
-    """Images through stages of ResNeXt blocks and filtered down-sampling, the generator's mirror image, to a logit.
+    """Maps images through stages of ResNeXt blocks and filtered down-sampling to a logit. It mirrors the generator.
 
     Attributes:
-        widths: channels of each stage, from the images' side down to 4x4.
-        blocks: in each stage.
-        group_size: channels in a group of the 3x3 convolutions.
-        num_classes: above 0, the last layer's features are multiplied with an embedding of the label.
-        dtype: of computation; parameters are float32.
+        widths: Number of channels of each stage, from the size of the images down to 4x4.
+        blocks: Number of blocks in each stage.
+        group_size: Number of channels in a group of the 3x3 convolutions.
+        num_classes: Above 0, the logit is the inner product of the last features and an embedding of the label.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     widths: tuple[int, ...]
@@ -121,7 +123,7 @@ class R3ganDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> DiscriminatorOutput:
-        """Returns logits [batch] and the features behind each stage."""
+        """Returns logits [batch] and the features of each stage."""
         check_labels(labels, self.num_classes)
         x, features = _pointwise(self.widths[0], dtype=self.dtype, name="input")(images.astype(self.dtype)), {}
         total = self.blocks * len(self.widths)
@@ -132,10 +134,10 @@ class R3ganDiscriminator(nn.Module):
             for index in range(self.blocks):
                 x = ResNeXtBlock(2 * width // self.group_size, total, self.dtype, name=f"block_{stage}_{index}")(x)
             features[f"stage_{stage}"] = x
-        # A depthwise 4x4 convolution of a 4x4 map: each channel's inner product with its own basis image.
+        # A depthwise 4x4 convolution of a 4x4 map is the inner product of each channel with its own basis image.
         basis = self.param("basis", nn.initializers.normal(0.25), (4, 4, self.widths[-1]), jnp.float32)
         x = jnp.einsum("bhwc,hwc->bc", x.astype(jnp.float32), basis)
-        # Published: the embedding has as many numbers as the first stage has channels.
+        # As published, the embedding has the size of the first stage's channels.
         dim = self.widths[0] if self.num_classes else 1
         x = _pointwise(dim, dtype=jnp.float32, name="head")(x)
         if self.num_classes:
@@ -157,28 +159,36 @@ def r3gan(
     output_activation: str = "linear",
     dtype: Any = "float32",
 ) -> Players:
-    """Builds R3GAN's networks (Huang 2024), by default an eighth as wide as published; the game is relativistic with R1 and R2.
+    """Builds R3GAN's networks (Huang et al., 2024).
 
-    With width=768 at 32 pixels the parameters number 20,732,160 and 20,683,776 (with 10 classes 20,781,952 and 21,280,512), as
-    in the authors' code (brownvc/R3GAN, commit 19a7ddf, preset CIFAR10).
+    The default width is an eighth of the published one. The paper trains with the relativistic loss and the penalties
+    R1 and R2.
+
+    With width=768 at 32 pixels, generator and discriminator have 20,732,160 and 20,683,776 parameters (20,781,952 and
+    21,280,512 with 10 classes), as in the authors' code (brownvc/R3GAN, commit 19a7ddf, preset CIFAR10).
 
     Args:
-        image_size: side of the images in pixels, one of `SIZES`.
-        channels: of the images.
-        latent_dim: accepted because every row takes it; the layers fit whatever latents come. Published: 64.
-        num_classes: above 0, both networks learn an embedding of the label.
-        width: channels of the stages of up to 32 pixels; half at 64, a quarter at 128, an eighth at 256. Published: 768.
-        blocks: in each stage. Published: 2.
-        group_size: channels in a group of the 3x3 convolutions; must divide twice the channels of every stage.
-        embedding_dim: of the generator's class embedding.
-        output_activation: "linear", as published (images may leave [-1, 1] a little: clip them to look at), or "tanh".
-        dtype: of computation; parameters are float32.
+        image_size: Side of the images in pixels, one of `SIZES`.
+        channels: Number of channels of the images.
+        latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
+            Published: 64.
+        num_classes: Number of classes. Above 0, both networks learn an embedding of the label.
+        width: Number of channels of the stages up to 32 pixels. It is half of that at 64, a quarter at 128 and an
+            eighth at 256. Published: 768.
+        blocks: Number of blocks in each stage. Published: 2.
+        group_size: Number of channels in a group of the 3x3 convolutions. It must divide twice the channels of every
+            stage.
+        embedding_dim: Size of the generator's class embedding.
+        output_activation: "linear", as published, or "tanh". With "linear", pixels can be slightly outside [-1, 1], so
+            clip images for display.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a size the model cannot make, a name that is not among the choices, or groups that do not fit.
+        ValueError: If `image_size` is not supported, if a name is not among the allowed values, or if `group_size` does
+            not divide twice the channels of every stage.
 
     References:
         Huang et al., "The GAN is dead; long live the GAN! A Modern GAN Baseline", 2024.
@@ -188,7 +198,7 @@ def r3gan(
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
     widths = tuple(width // max(2**level // 32, 1) for level in range(2, image_size.bit_length()))
     if any(not w or 2 * w % group_size for w in widths):
-        raise ValueError(f"group_size={group_size} must divide twice the channels of every stage; got width={width}, stages of {widths}")
+        raise ValueError(f"group_size={group_size} must divide twice the channels of every stage; got width={width}, stage widths {widths}")
     shared = {"blocks": blocks, "group_size": group_size, "num_classes": num_classes, "dtype": jnp.dtype(dtype)}
     generator = R3ganGenerator(channels=channels, widths=widths, embedding_dim=embedding_dim, output_activation=output_activation, **shared)
     return Players(generator, R3ganDiscriminator(widths=widths[::-1], **shared))

@@ -1,4 +1,4 @@
-"""Coarse to refine: inpainting by two networks of gated convolutions, one after the other."""
+"""Free-form inpainting with a coarse network and a refining network, both made of gated convolutions."""
 
 from typing import Any
 
@@ -14,17 +14,18 @@ DILATIONS = (2, 4, 8, 16)
 
 
 def split_mask(context: Array, channels: int) -> tuple[Array, Array]:
-    """Splits what an inpainter is conditioned on.
+    """Splits the context of an inpainting network into image and mask.
 
     Args:
-        context: float [batch, height, width, channels + 1]: the image, 0 in the hole, and the mask, 1 in the hole.
-        channels: of the image.
+        context: float [batch, height, width, channels + 1]. The last channel is the mask, 1 in the hole. The other
+            channels are the image, 0 in the hole.
+        channels: Number of channels of the image.
 
     Returns:
         The image [batch, height, width, channels] and the mask [batch, height, width, 1].
 
     Raises:
-        ValueError: no context, or of another shape.
+        ValueError: If the context is None or has another shape.
     """
     if context is None or context.ndim != 4 or context.shape[-1] != channels + 1:
         shape = None if context is None else context.shape
@@ -33,9 +34,17 @@ def split_mask(context: Array, channels: int) -> tuple[Array, Array]:
 
 
 class InpaintNetwork(nn.Module):
-    """One of the two networks: down twice, dilated convolutions, up twice; every convolution gated.
+    """The architecture of both networks: two down-samplings, dilated convolutions, two up-samplings.
 
-    13 gated convolutions where the authors have 16; see `inpaint` for this and the other differences.
+    All convolutions except the last are gated. There are 13 gated convolutions, and 16 in the authors' network. See
+    `inpaint` for this and the other differences.
+
+    Attributes:
+        channels: Number of channels of the images.
+        width: Number of features of the first gated convolution.
+        activation: Key of `ACTIVATIONS` for the gated convolutions.
+        output_activation: "tanh" or "linear".
+        dtype: Computation dtype. Parameters are float32.
     """
 
     channels: int
@@ -46,7 +55,7 @@ class InpaintNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """From [batch, height, width, any] to float32 [batch, height, width, channels]."""
+        """Maps float [batch, height, width, any] to float32 [batch, height, width, channels]."""
         count = 0
 
         def gated(x: Array, features: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> Array:
@@ -69,7 +78,7 @@ class InpaintNetwork(nn.Module):
             x = gated(x, features, stride=2)
             x = gated(x, features)
         for dilation in DILATIONS:
-            # A dilation as wide as the map would reach only the padding.
+            # With a dilation as wide as the map, all taps except the central one would read padding.
             x = gated(x, 4 * width, dilation=dilation) if dilation < x.shape[1] else x
         x = gated(x, 4 * width)
         for features in (2 * width, width):
@@ -80,10 +89,13 @@ class InpaintNetwork(nn.Module):
 
 
 class InpaintGenerator(nn.Module):
-    """A coarse filling of the hole, then a refined one given the coarse; what was given of the image stays as it was.
+    """Fills the hole coarsely, then refines the result. The known part of the image is unchanged.
 
-    Latents are ignored. Extras: `coarse` and `refined`, both float32 [batch, height, width, channels], what the two
-    networks say of the whole image, before the given part is put back; losses of reconstruction are taken on them.
+    Latents are ignored. The extras are `coarse` and `refined`, both float32 [batch, height, width, channels]. They are
+    the outputs of the two networks for the whole image, before the known part is inserted. Use them for reconstruction
+    losses.
+
+    The attributes are those of `InpaintNetwork`.
     """
 
     channels: int
@@ -96,7 +108,11 @@ class InpaintGenerator(nn.Module):
     def __call__(
         self, latents: Array | None, labels: Array | None = None, context: Array | None = None, *, train: bool = True
     ) -> GeneratorOutput:
-        """Returns the completed images and the extras."""
+        """Returns the completed images and the extras.
+
+        Raises:
+            ValueError: If the context is None, has another shape, or has sides that are not multiples of 4.
+        """
         masked, mask = split_mask(context, self.channels)
         if masked.shape[1] % 4 or masked.shape[2] % 4:
             raise ValueError(f"context must have sides that are multiples of 4; got shape {context.shape}")
@@ -109,7 +125,14 @@ class InpaintGenerator(nn.Module):
 
 
 class InpaintDiscriminator(nn.Module):
-    """The completed image and the mask to a map of logits, each of which sees a large part of the image."""
+    """Maps the completed image and the mask to a map of logits. Each logit depends on a large part of the image.
+
+    Attributes:
+        width: Number of channels of the first layer. It doubles twice.
+        layers: Number of 5x5 convolutions of stride 2.
+        activation: Key of `ACTIVATIONS`.
+        dtype: Computation dtype. Parameters are float32.
+    """
 
     width: int = 64
     layers: int = 4
@@ -146,39 +169,49 @@ def inpaint(
     output_activation: str = "tanh",
     dtype: Any = "float32",
 ) -> Players:
-    """Builds free-form inpainting: a coarse network, a refining network, and a patch discriminator that sees the mask.
+    """Builds free-form inpainting: a coarse network, a refining network, and a patch discriminator that receives the mask.
 
-    Both networks are conditioned on context [batch, height, width, channels + 1]: the image with 0 in the hole, and the mask,
-    1 in the hole. The paper trains with hinge losses, spectral normalisation of the discriminator, and L1 on `coarse` and `refined`.
+    Both networks are conditioned on the context [batch, height, width, channels + 1]: the image, 0 in the hole, and the
+    mask, 1 in the hole. The paper trains with hinge losses, spectral normalisation of the discriminator, and L1 losses
+    on `coarse` and `refined`.
 
     Args:
-        image_size: side of the images in pixels, one of `SIZES`.
-        channels: of the images.
-        latent_dim: accepted because every row takes it; latents are ignored.
-        width: features of the first gated convolution; four times that at the coarsest map. The authors' `cnum` counts features and
-            gates together: their 48 is a width of 24.
-        discriminator_width: channels of the discriminator's first layer; four times that at most.
-        discriminator_layers: 5x5 convolutions of stride 2; None: as many as leave a 4x4 map, at most the paper's 6.
-        activation: of the gated convolutions, a name of `ACTIVATIONS`.
-        discriminator_activation: of the discriminator.
+        image_size: Side of the images in pixels, one of `SIZES`.
+        channels: Number of channels of the images.
+        latent_dim: Unused, accepted because every model builder takes it. Latents are ignored.
+        width: Number of features of the first gated convolution, and a quarter of the features at the coarsest map. The
+            authors' `cnum` counts features and gates together, so their 48 corresponds to a width of 24.
+        discriminator_width: Number of channels of the discriminator's first layer. Later layers have up to four times
+            as many.
+        discriminator_layers: Number of 5x5 convolutions of stride 2. None: as many as leave a 4x4 map, at most 6 as in
+            the paper.
+        activation: Key of `ACTIVATIONS` for the gated convolutions.
+        discriminator_activation: Key of `ACTIVATIONS` for the discriminator.
         output_activation: "tanh" or "linear".
-        dtype: of computation; parameters are float32.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a size the model cannot make, or a name that is not among the choices.
+        ValueError: If `image_size` is not supported, or if a name is not among the allowed values.
 
     References:
-        Yu et al., "Generative image inpainting with contextual attention", 2018, for coarse to refine; Yu et al.,
-        "Free-form image inpainting with gated convolution", 2018, for the gates and SN-PatchGAN. Differs from the authors' code
-        (JiahuiYu/generative_inpainting, `inpaint_model.py` at commit 449d5f3, `inpaint_ops.py` at 43aa082): no contextual attention
-        branch; three gated convolutions fewer in each network (conv6, the second of 4 cnum before the dilations; conv12, the second
-        behind them; conv14, behind the first up-sampling); a dilation as wide as its map is left out; the second network is the
-        first's twin, where theirs has half the channels in both convolutions of stride 2 (xconv2 and xconv4); it is given the mask,
-        which theirs is not, and the first is not given a channel of ones; the discriminator ends in one channel of logits, where
-        every channel of the last layer is a logit in the paper.
+        Yu et al., "Generative image inpainting with contextual attention", 2018, for coarse to refine. Yu et al.,
+        "Free-form image inpainting with gated convolution", 2018, for the gates and SN-PatchGAN.
+
+    Deviations from the authors' code (JiahuiYu/generative_inpainting, `inpaint_model.py` at commit 449d5f3,
+    `inpaint_ops.py` at 43aa082):
+
+    - There is no contextual attention branch.
+    - Each network has three gated convolutions fewer: conv6 (the second of 4 cnum before the dilations), conv12 (the
+      second after them) and conv14 (after the first up-sampling).
+    - A dilation as wide as its map is omitted.
+    - Both networks have the same architecture. In the authors' code the second one has half the channels in both
+      convolutions of stride 2 (xconv2 and xconv4).
+    - The second network receives the mask, and the first receives no channel of ones. In the authors' code it is the
+      reverse.
+    - The discriminator ends in one channel of logits. In the paper every channel of the last layer is a logit.
     """
     del latent_dim
     check_size("inpaint", image_size, SIZES)

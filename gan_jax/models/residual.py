@@ -1,6 +1,6 @@
 """Residual networks of the SNGAN family: one generator and one discriminator, which `sngan`, `sagan` and `biggan` build.
 
-Weights are stored plain: spectral normalisation is a transformation of the parameter tree, applied outside.
+The modules have no spectral normalisation. It is a transformation of the parameter tree that is applied outside.
 """
 
 import itertools
@@ -19,14 +19,24 @@ from gan_jax.typing import Array, DiscriminatorOutput
 
 RESIZE = {"nearest": resize_nearest, "bilinear": resize_bilinear}
 GLOROT = nn.initializers.glorot_uniform()
-# Glorot uniform with gain sqrt(2), for the convolutions behind an activation.
+# Glorot uniform with gain sqrt(2), for the 3x3 convolutions of the blocks.
 GLOROT_RELU = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")
 
 
 class GeneratorBlock(nn.Module):
-    """Doubles the sides: norm, activation, resize, 3x3, norm, activation, 3x3; beside it resize and 1x1.
+    """Residual block that doubles the sides.
 
-    The 1x1 convolution comes before the resize: they commute, and it is four times cheaper there.
+    The block is norm, activation, resize, 3x3, norm, activation, 3x3. The shortcut is resize and 1x1. The 1x1 convolution
+    is computed before the resize. The two commute, and it is four times cheaper at the smaller size.
+
+    Attributes:
+        features: Number of output channels.
+        norm: Key of `gan_jax.nn.NORMS`, used if there is no condition.
+        num_classes: Number of classes if the condition is a label. 0 if it is a vector.
+        up: "nearest" or "bilinear".
+        activation: Key of `ACTIVATIONS`.
+        axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share batch statistics.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     features: int
@@ -39,7 +49,10 @@ class GeneratorBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, *, train: bool = True) -> Array:
-        """Maps [batch, h, w, c] to [batch, 2h, 2w, features]; `condition` is for conditional batch norm."""
+        """Maps float [batch, h, w, c] to [batch, 2h, 2w, features].
+
+        With a `condition`, int32 [batch] or float [batch, dim], both norms are conditional batch norms.
+        """
         norm = "conditional_batch" if condition is not None else self.norm
         settings = {"condition": condition, "num_classes": self.num_classes, "axis_name": self.axis_name, "dtype": self.dtype}
         resize, activate = RESIZE[self.up], ACTIVATIONS[self.activation]
@@ -51,10 +64,21 @@ class GeneratorBlock(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Activation, 3x3, activation, 3x3, average pooling; beside it 1x1 and pooling, where the shape changes.
+    """Residual block that can halve the sides.
 
-    The first block of a network has no activation in front: it sees images. The 1x1 convolution comes after the
-    pooling, with which it commutes.
+    The block is activation, 3x3, activation, 3x3, average pooling. The shortcut is 1x1 and pooling if the shape changes,
+    and the identity otherwise.
+
+    The first block of a network receives images, so it has no activation in front. The 1x1 convolution is computed
+    after the pooling, with which it commutes.
+
+    Attributes:
+        features: Number of output channels.
+        hidden: Number of channels between the two 3x3 convolutions.
+        downsample: Whether the block halves the sides.
+        first: Whether this is the first block of the network.
+        activation: Key of `ACTIVATIONS`.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     features: int
@@ -66,7 +90,7 @@ class DiscriminatorBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps [batch, h, w, c] to [batch, h/2, w/2, features], or keeps the sides."""
+        """Maps float [batch, h, w, c] to [batch, h/2, w/2, features], or to [batch, h, w, features] without down-sampling."""
         activate = ACTIVATIONS[self.activation]
         y = x if self.first else activate(x)
         y = Conv(self.hidden, (3, 3), kernel_init=GLOROT_RELU, dtype=self.dtype, name="conv_1")(y)
@@ -79,24 +103,26 @@ class DiscriminatorBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Latents, projected to a 4x4 map, through residual blocks that double its sides, to images.
+    """Projects latents to a 4x4 map, then applies residual blocks that double its sides until it is an image.
 
     Attributes:
-        channels: of the images.
-        base: channels of the 4x4 map.
-        widths: channels behind each block.
-        num_classes: above 0, batch norm in the blocks is conditional.
-        shared_dim: 0, a table of scales and biases per class in each norm; above 0, one embedding of this size
-            for all norms, each of which has linear maps of it (BigGAN).
-        skip_latents: cut the latents into a part for the 4x4 map and one for each block's norms (BigGAN); needs shared_dim.
-        attention: sides of the maps behind which self-attention stands.
-        norm: of the blocks where it is not conditional, and before the output; a key of `gan_jax.nn.NORMS`.
+        channels: Number of channels of the images.
+        base: Number of channels of the 4x4 map.
+        widths: Number of output channels of each block.
+        num_classes: Above 0, batch norm in the blocks is conditional.
+        shared_dim: 0: each norm has a table of scales and biases per class. Above 0: all norms share one class
+            embedding of this size, and each norm has linear maps of it (BigGAN).
+        skip_latents: Whether to split the latents into one part for the 4x4 map and one part for the norms of each
+            block (BigGAN). With classes it requires `shared_dim` above 0.
+        attention: Self-attention follows the feature maps with these sides.
+        norm: Norm of the blocks if they are unconditional, and norm before the output layer. A key of
+            `gan_jax.nn.NORMS`.
         up: "nearest" or "bilinear".
-        activation: a name of `ACTIVATIONS`.
+        activation: Key of `ACTIVATIONS`.
         output_activation: "tanh" or "linear".
-        output_kernel: side of the last convolution.
-        axis_name: of devices that share batch statistics.
-        dtype: of computation; parameters are float32.
+        output_kernel: Kernel size of the last convolution.
+        axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share batch statistics.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     channels: int
@@ -115,7 +141,7 @@ class ResNetGenerator(nn.Module):
     dtype: Any = jnp.float32
 
     def _conditions(self, latents: Array, labels: Array | None) -> tuple[Array, list[Array | None]]:
-        """The latents of the 4x4 map, and what each block's norms are conditioned on."""
+        """Returns the latents of the 4x4 map and the condition of the norms of each block."""
         blocks = len(self.widths)
         if not self.num_classes:
             shared = None
@@ -126,7 +152,7 @@ class ResNetGenerator(nn.Module):
             return latents, [labels] * blocks
         if not self.skip_latents:
             return latents, [shared] * blocks
-        # As even as the number of latents allows; the first part is for the 4x4 map.
+        # The parts are as equal as possible. The first part is for the 4x4 map.
         size, more = divmod(latents.shape[-1], blocks + 1)
         cuts = list(itertools.accumulate([size + (part < more) for part in range(blocks)]))
         first, *rest = jnp.split(latents, cuts, axis=-1)
@@ -152,17 +178,18 @@ class ResNetGenerator(nn.Module):
 
 
 class ResNetDiscriminator(nn.Module):
-    """Images through residual blocks, summed over the pixels that remain, to a logit.
+    """Maps images through residual blocks, sums the features over the remaining pixels, and maps the sums to a logit.
 
     Attributes:
-        widths: channels behind each block.
-        downsample: which blocks halve the sides.
-        num_classes: above 0, a projection head (or, with `auxiliary`, a classifier).
-        auxiliary: classify (ACGAN) in place of projecting.
-        wide: whether a block's first convolution already has the block's channels (SAGAN, BigGAN), or keeps its input's.
-        attention: sides of the maps behind which self-attention stands.
-        activation: a name of `ACTIVATIONS`.
-        dtype: of computation; parameters are float32.
+        widths: Number of output channels of each block.
+        downsample: Whether each block halves the sides.
+        num_classes: Above 0, the discriminator has a projection head, or a classifier if `auxiliary` is set.
+        auxiliary: Whether the discriminator classifies (ACGAN) instead of using a projection.
+        wide: Whether the first convolution of a block already has the output channels of the block (SAGAN, BigGAN). If
+            false, it keeps the input channels.
+        attention: Self-attention follows the blocks that halve the sides to these values.
+        activation: Key of `ACTIVATIONS`.
+        dtype: Computation dtype. Parameters are float32.
     """
 
     widths: tuple[int, ...]
@@ -176,7 +203,7 @@ class ResNetDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> DiscriminatorOutput:
-        """Returns logits [batch], the features behind each block, and class logits where there is a classifier."""
+        """Returns logits [batch], the features of each block, and class logits if there is a classifier."""
         projected = 0 if self.auxiliary else self.num_classes
         check_labels(labels, projected)
         x, features = images.astype(self.dtype), {}
@@ -184,7 +211,7 @@ class ResNetDiscriminator(nn.Module):
             hidden = width if self.wide or index == 0 else x.shape[-1]
             block = DiscriminatorBlock(width, hidden, downsample, index == 0, self.activation, self.dtype, name=f"block_{index}")
             x = block(x)
-            # Several blocks may have the side that attention stands behind: the first one is meant.
+            # Several blocks can have maps with this side. Attention follows the first of them, which is the one that down-samples.
             if x.shape[1] in self.attention and downsample:
                 x = SelfAttention(dtype=self.dtype, name=f"attention_{x.shape[1]}")(x)
             features[f"block_{index}"] = x

@@ -1,4 +1,4 @@
-"""SNGAN's residual networks."""
+"""SNGAN: residual networks."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, PLAIN_NORMS, 
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
 from gan_jax.typing import Players
 
-# side -> channels of the generator's 4x4 map and blocks, of the discriminator's blocks, and which of those halve the sides; in `width`s.
+# For each image size: channels of the generator's 4x4 map, of its blocks and of the discriminator's blocks, all as multiples of
+# `width`, and whether each block of the discriminator halves the sides.
 ARCHITECTURES: dict[int, tuple[int, tuple[int, ...], tuple[int, ...], tuple[bool, ...]]] = {
     32: (4, (4, 4, 4), (2, 2, 2, 2), (True, True, False, False)),
     64: (16, (8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 5),
@@ -30,37 +31,41 @@ def sngan(
     output_kernel: int = 3,
     dtype: Any = "float32",
 ) -> Players:
-    """Builds SNGAN's ResNet generator and discriminator (Miyato 2018); the discriminator has no norm but the spectral one outside.
+    """Builds SNGAN's ResNet generator and discriminator (Miyato et al., 2018).
 
-    With the defaults the parameters number 4,276,739 and 1,053,825 at 32 pixels, 12,220,675 and 10,141,441 at 64, as
-    in torch-mimicry (`nets/sngan`, commit a7fda06), which follows the authors' Chainer code. Apply
-    `gan_jax.transforms.spectral_norm` to the discriminator.
+    The discriminator has no norm layers. Apply `gan_jax.transforms.spectral_norm` to its parameters.
+
+    With the defaults, generator and discriminator have 4,276,739 and 1,053,825 parameters at 32 pixels, and 12,220,675
+    and 10,141,441 at 64 pixels, as in torch-mimicry (`nets/sngan`, commit a7fda06), which follows the authors' Chainer
+    code.
 
     Args:
-        image_size: side of the images in pixels, 32 or 64.
-        channels: of the images.
-        latent_dim: accepted because every row takes it; the layers fit whatever latents come.
-        num_classes: above 0, conditional batch norm in the generator and a projection discriminator.
-        width: 64 as published; at 32 pixels the generator has 4 and the discriminator 2 times as many channels in every
-            block, at 64 pixels they range from 1 to 16 times as many.
-        auxiliary: with classes, whether the discriminator classifies (ACGAN) in place of projecting.
-        norm: of the generator without classes; one of `PLAIN_NORMS`.
-        up: "nearest" (Chainer) or "bilinear" (mimicry).
-        activation: a name of `ACTIVATIONS`, in both networks.
+        image_size: Side of the images in pixels, 32 or 64.
+        channels: Number of channels of the images.
+        latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
+        num_classes: Number of classes. Above 0, the generator has conditional batch norm and the discriminator a
+            projection.
+        width: Base width. Published: 64. At 32 pixels every block of the generator has 4 times and every block of the
+            discriminator 2 times as many channels. At 64 pixels the blocks have 1 to 16 times as many.
+        auxiliary: Whether the discriminator classifies (ACGAN) instead of using a projection. Requires classes.
+        norm: Norm of the generator without classes, one of `PLAIN_NORMS`.
+        up: "nearest" (Chainer code) or "bilinear" (mimicry).
+        activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
-        output_kernel: side of the generator's last convolution: 1, 3 or 9.
-        dtype: of computation; parameters are float32.
+        output_kernel: Kernel size of the generator's last convolution: 1, 3 or 9.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a size the model cannot make, or a name that is not among the choices.
+        ValueError: If `image_size` is not supported, if a name is not among the allowed values, or if `auxiliary` is
+            set without classes.
 
     References:
-        Miyato et al., "Spectral Normalization for GANs", 2018, table 4; the 64-pixel networks are torch-mimicry's; Miyato and
-        Koyama, "cGANs with Projection Discriminator", 2018. Differs: the authors' 32-pixel discriminator has no bias in its last
-        layer (one parameter fewer).
+        Miyato et al., "Spectral Normalization for GANs", 2018, table 4. The 64-pixel networks are those of
+        torch-mimicry. Miyato and Koyama, "cGANs with Projection Discriminator", 2018. Differs: the authors' 32-pixel
+        discriminator has no bias in its last layer, so it has one parameter fewer.
     """
     del latent_dim
     check_size("sngan", image_size, tuple(ARCHITECTURES))

@@ -1,4 +1,4 @@
-"""SAGAN: SNGAN's residual networks with self-attention in both players."""
+"""SAGAN: the residual networks of SNGAN with self-attention in generator and discriminator."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_size, o
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
 from gan_jax.typing import Players
 
-# As in `resnet.py`, with the sides of the maps that self-attention stands behind, in the generator and in the discriminator.
+# The fields of `resnet.py`, then the sides of the maps that self-attention follows, in the generator and in the discriminator.
 ARCHITECTURES: dict[int, tuple[int, tuple[int, ...], tuple[int, ...], tuple[bool, ...], tuple[int, int]]] = {
     32: (4, (4, 4, 4), (2, 2, 2, 2), (True, True, False, False), (16, 8)),
     64: (16, (8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 4 + (False,), (32, 32)),
@@ -28,33 +28,37 @@ def sagan(
     output_activation: str = "tanh",
     dtype: Any = "float32",
 ) -> Players:
-    """Builds SAGAN's networks (Zhang 2019); apply `gan_jax.transforms.spectral_norm` to both.
+    """Builds SAGAN's networks (Zhang et al., 2019). Apply `gan_jax.transforms.spectral_norm` to both.
 
-    At 128 pixels with 1000 classes the parameters number 42,078,852 and 39,463,618, as in BigGAN-PyTorch's SAGAN
-    (commit 9845943, attention at 32); its generator's are torch-mimicry's too. At 32 pixels with 10 classes they number
-    4,386,308 and 1,075,586, as in torch-mimicry (commit a7fda06).
+    At 128 pixels with 1000 classes, generator and discriminator have 42,078,852 and 39,463,618 parameters, as in
+    BigGAN-PyTorch's SAGAN (commit 9845943, attention at 32). The generator's count is also that of torch-mimicry. At 32
+    pixels with 10 classes they have 4,386,308 and 1,075,586, as in torch-mimicry (commit a7fda06).
 
     Args:
-        image_size: side of the images in pixels: 32, 64 or 128. Attention stands behind maps of 32 pixels a side at 64 and 128; at
-            32 behind the generator's of 16 and, as in torch-mimicry, the discriminator's of 8.
-        channels: of the images.
-        latent_dim: accepted because every row takes it; the layers fit whatever latents come.
-        num_classes: above 0, as in the paper, conditional batch norm in the generator and a projection discriminator.
-        width: 64 as published; channels are 1 to 16 times as many.
+        image_size: Side of the images in pixels: 32, 64 or 128. At 64 and 128 pixels, self-attention follows the maps
+            with 32 pixels a side. At 32 pixels it follows the generator's map with 16 and, as in torch-mimicry, the
+            discriminator's map with 8 pixels a side.
+        channels: Number of channels of the images.
+        latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
+        num_classes: Number of classes. Above 0, as in the paper, the generator has conditional batch norm and the
+            discriminator a projection.
+        width: Base width. Published: 64. The layers have 1 to 16 times as many channels.
         up: "nearest", as published, or "bilinear".
-        activation: a name of `ACTIVATIONS`, in both networks.
+        activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
-        dtype: of computation; parameters are float32.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules. Their attention maps are sown into "intermediates" as "attention_map".
+        Players(generator, discriminator) of Linen modules. They sow their attention maps into collection
+        "intermediates" as "attention_map".
 
     Raises:
-        ValueError: a size the model cannot make, or a name that is not among the choices.
+        ValueError: If `image_size` is not supported, or if a name is not among the allowed values.
 
     References:
-        Zhang et al., "Self-Attention Generative Adversarial Networks", 2019; brain-research/self-attention-gan. Differs: the
-        networks for 32 and 64 pixels are adaptations (32: torch-mimicry's; 64: the blocks of BigGAN's table with SAGAN's widths).
+        Zhang et al., "Self-Attention Generative Adversarial Networks", 2019. Code: brain-research/self-attention-gan.
+        Differs: the networks for 32 and 64 pixels are adaptations. Those for 32 pixels are torch-mimicry's, and those
+        for 64 pixels have the blocks of BigGAN's table with SAGAN's widths.
     """
     del latent_dim
     check_size("sagan", image_size, tuple(ARCHITECTURES))

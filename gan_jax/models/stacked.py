@@ -1,4 +1,4 @@
-"""Stacked GANs: one makes a small image, the next a large one given the small; each has an easier part."""
+"""Stacked GANs: the first stage generates a small image, and each further stage enlarges the image of the previous one."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,16 +16,28 @@ LATENT_CHANNELS = 8
 
 
 def _doublings(shape: tuple[int, ...], image_size: int) -> int:
-    """How often a context of this shape is doubled to make the image; at least once."""
+    """Returns how often a context of this shape is doubled to reach the image size, at least once."""
     if len(shape) == 4 and shape[1] == shape[2]:
         for doublings in range(1, image_size.bit_length()):
             if shape[1] << doublings == image_size:
                 return doublings
-    raise ValueError(f"context must be square, its side {image_size} over a power of two; got shape {shape}")
+    raise ValueError(f"context must be square, with a side of {image_size} divided by 2, 4, 8 ...; got shape {shape}")
 
 
 class StackedGenerator(nn.Module):
-    """A small image and latents to a larger image: residual blocks at the small size, then doublings to the large one."""
+    """Enlarges a small image, given latents: residual blocks at the small size, then doublings to the large size.
+
+    Attributes:
+        image_size: Side of the large image in pixels.
+        channels: Number of channels of the images.
+        width: Number of channels of the last hidden map.
+        blocks: Number of residual blocks at the small size.
+        norm: One of `PLAIN_NORMS`.
+        up: Key of `gan_jax.nn.UP`.
+        activation: Key of `ACTIVATIONS`.
+        output_activation: "tanh" or "linear".
+        dtype: Computation dtype. Parameters are float32.
+    """
 
     image_size: int
     channels: int
@@ -39,9 +51,13 @@ class StackedGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> Array:
-        """Returns images, float32 [batch, image_size, image_size, channels]."""
+        """Returns images, float32 [batch, image_size, image_size, channels].
+
+        Raises:
+            ValueError: If the context is None, or if its size is not `image_size` divided by a power of two.
+        """
         if context is None:
-            raise ValueError("this stage enlarges an image: context must be float [batch, height, width, channels]; got None")
+            raise ValueError("context must be float [batch, height, width, channels], the image that this stage enlarges; got None")
         doublings = _doublings(context.shape, self.image_size)
         small = context.shape[1]
         settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
@@ -60,7 +76,7 @@ class StackedGenerator(nn.Module):
         for index in range(doublings):
             features //= 2
             x = settle(Upsample(features, self.up, name=f"up_{index}", **settings)(x), f"up_{index}")
-        # The small image once more, so that the last layer need not carry its colours through all the others.
+        # The small image is appended again, so that the layers in between need not preserve its colours.
         x = jnp.concatenate([x, resize_nearest(context.astype(self.dtype), 2**doublings)], axis=-1)
         x = Conv(self.channels, (3, 3), name="output", **{**settings, "use_bias": True})(x)
         return OUTPUT_ACTIVATIONS[self.output_activation](x.astype(jnp.float32))
@@ -81,35 +97,38 @@ def stacked(
     output_activation: str = "tanh",
     dtype: Any = "float32",
 ) -> Players:
-    """Builds a further stage of a stacked GAN; the first is `dcgan` at the small size.
+    """Builds a further stage of a stacked GAN. The first stage is `dcgan` at the small size.
 
-    Both networks are conditioned on the small image (context [batch, small, small, channels]): in training the real image
-    reduced to that size, in sampling what the stage before has made. The discriminator sees it enlarged, as channels.
-    Chain trained stages with `sample_stages`.
+    Both networks are conditioned on the small image, context [batch, small, small, channels]. In training this is the
+    real image reduced to that size, and in sampling it is the output of the previous stage. The discriminator receives
+    it enlarged, as extra channels.
+
+    Use `sample_stages` to sample from a chain of trained stages.
 
     Args:
-        image_size: side of the images this stage makes, a size of DCGAN; the context's side times a power of two.
-        channels: of the images.
-        latent_dim: accepted because every row takes it; the layers fit whatever latents come.
-        width: channels of the last hidden map of the generator and the first of the discriminator.
-        blocks: residual blocks at the small size.
-        norm: one of `PLAIN_NORMS`.
-        discriminator_norm: where it differs.
-        up, down: see `dcgan`.
-        activation: a name of `ACTIVATIONS`.
+        image_size: Side of the images of this stage in pixels, a size of `dcgan` from 16 up. It is the context's side
+            times a power of two.
+        channels: Number of channels of the images.
+        latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
+        width: Number of channels of the generator's last and the discriminator's first hidden map.
+        blocks: Number of residual blocks at the small size.
+        norm: Norm of the generator, one of `PLAIN_NORMS`.
+        discriminator_norm: Norm of the discriminator, one of `PLAIN_NORMS`. None: the value of `norm`.
+        up, down: See `dcgan`.
+        activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
-        dtype: of computation; parameters are float32.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a size the model cannot make, or a name that is not among the choices.
+        ValueError: If `image_size` is not supported, or if a name is not among the allowed values.
 
     References:
-        Denton et al., "Deep generative image models using a Laplacian pyramid of adversarial networks", 2015; Zhang et al.,
-        "StackGAN", 2017, whose second stage is this one: join, residual blocks, up-sampling. Differs: no text; the
-        discriminator sees the small image as LAPGAN's does.
+        Denton et al., "Deep generative image models using a Laplacian pyramid of adversarial networks" (LAPGAN), 2015.
+        Zhang et al., "StackGAN", 2017, whose second stage this is: join, residual blocks, up-sampling. Differs: there
+        is no text condition, and the discriminator receives the small image as in LAPGAN.
     """
     del latent_dim
     check_size("stacked", image_size, SIZES[1:])
@@ -128,11 +147,11 @@ def stacked(
 
 
 def sample_stages(stages: Sequence[Callable[[Array, Array | None], Array]], rng: Array) -> list[Array]:
-    """Samples stage by stage, each given the images of the one before.
+    """Samples stage by stage. Each stage receives the images of the previous one.
 
     Args:
-        stages: `(rng, context) -> images`; the first is given None.
-        rng: a key; every stage draws from its own.
+        stages: Functions `(rng, context) -> images`. The first one receives None as its context.
+        rng: PRNG key. Every stage receives its own key, which is folded in from it.
 
     Returns:
         The images of every stage, the smallest first.

@@ -1,4 +1,4 @@
-"""pix2pix: from image to image by a U-Net, judged by a PatchGAN."""
+"""pix2pix: image-to-image translation with a U-Net generator and a PatchGAN discriminator."""
 
 from typing import Any
 
@@ -15,9 +15,19 @@ DROPOUT_LAYERS = 3
 
 
 class UNetGenerator(nn.Module):
-    """The context image, down to a 1x1 map and up again, with each level of the way down joined on the way up.
+    """Maps the context image down to a 1x1 map and up again. Each level of the way down is joined to the way up.
 
-    Latents are ignored: the variety of pix2pix comes from dropout alone, which stays on in sampling.
+    Latents are ignored. The only source of randomness in pix2pix is dropout, which is also active in sampling.
+
+    Attributes:
+        channels: Number of channels of the images.
+        width: Number of channels of the first level. It doubles three times.
+        norm: One of `PLAIN_NORMS`.
+        dropout: Dropout rate in the three innermost levels on the way up.
+        activation: Key of `ACTIVATIONS` for the way down.
+        decoder_activation: Key of `ACTIVATIONS` for the way up.
+        output_activation: "tanh" or "linear".
+        dtype: Computation dtype. Parameters are float32.
     """
 
     channels: int
@@ -31,9 +41,13 @@ class UNetGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Array | None, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> Array:
-        """Returns images, float32 [batch, height, width, channels], of the context's height and width."""
+        """Returns images, float32 [batch, height, width, channels], with the height and width of the context.
+
+        Raises:
+            ValueError: If the context is None, or if it is not square with a power of two as its side.
+        """
         if context is None:
-            raise ValueError("the U-Net translates an image: context must be float [batch, height, width, channels]; got None")
+            raise ValueError("context must be float [batch, height, width, channels], the image that the U-Net translates; got None")
         size = context.shape[1]
         if context.ndim != 4 or context.shape[2] != size or size & (size - 1):
             raise ValueError(f"context must be square, with a power of two as its side; got shape {context.shape}")
@@ -46,7 +60,7 @@ class UNetGenerator(nn.Module):
                 x = ACTIVATIONS[self.activation](x)
             width = self.width * 2 ** min(level, 3)
             x = Conv(width, (4, 4), (2, 2), padding=((1, 1), (1, 1)), use_bias=use_bias, name=f"down_{level}", **settings)(x)
-            # The innermost map is 1x1: instance norm would erase it, batch norm of one image as well.
+            # The innermost map is 1x1. Instance norm would erase its content, and so would batch norm of a single image.
             if 0 < level < levels - 1:
                 x = normalize(x, self.norm, train=train, name=f"down_norm_{level}", dtype=self.dtype)
             skips.append(x)
@@ -78,37 +92,39 @@ def pix2pix(
     patch_layers: int | None = None,
     dtype: Any = "float32",
 ) -> Players:
-    """Builds pix2pix: a U-Net generator conditioned on an image, and a PatchGAN that sees both images.
+    """Builds pix2pix: a U-Net generator that is conditioned on an image, and a PatchGAN that receives both images.
 
-    At 256x256 the defaults have 54,413,955 and 2,768,705 parameters, as the networks `unet_256` and `basic` of the
-    authors' PyTorch code (which prints 54.414 M and 2.769 M).
+    At 256x256 with the defaults, generator and discriminator have 54,413,955 and 2,768,705 parameters. This is the size
+    of the networks `unet_256` and `basic` of the authors' PyTorch code, which prints 54.414 M and 2.769 M.
 
     Args:
-        image_size: side of the images in pixels, one of `SIZES`; the U-Net has log2 of it levels.
-        channels: of the images made; the context may have another number.
-        latent_dim: accepted because every row takes it; latents are ignored.
-        width: channels of the generator's first level, doubled three times.
-        discriminator_width: where it differs.
-        norm: one of `PLAIN_NORMS`. The paper normalises test images by their own batch; here by running averages, unless
-            it is "instance", which is the paper's batch norm at its batch size of 1.
-        dropout: rate in the three innermost levels on the way up, in training and in sampling.
-        activation: of the way down and of the discriminator, a name of `ACTIVATIONS`.
-        decoder_activation: of the way up.
+        image_size: Side of the images in pixels, one of `SIZES`. The U-Net has log2(image_size) levels.
+        channels: Number of channels of the generated images. The context may have another number of channels.
+        latent_dim: Unused, accepted because every model builder takes it. Latents are ignored.
+        width: Number of channels of the generator's first level. It doubles three times.
+        discriminator_width: Overrides `width` for the discriminator.
+        norm: One of `PLAIN_NORMS`, for both networks. The paper normalises test images by the statistics of their own
+            batch, whereas "batch" here uses running averages. "instance" equals the paper's batch norm at its batch
+            size of 1.
+        dropout: Dropout rate in the three innermost levels on the way up, in training and in sampling.
+        activation: Key of `ACTIVATIONS` for the way down and for the discriminator.
+        decoder_activation: Key of `ACTIVATIONS` for the way up.
         output_activation: "tanh" or "linear".
-        patch_layers: strided layers of the PatchGAN: 3 see patches of 70x70 as in the paper, 2 of 34x34, 1 of 16x16.
-            None takes the largest patch of these that fits into the image.
-        dtype: of computation; parameters are float32.
+        patch_layers: Number of strided layers of the PatchGAN. 3 gives patches of 70x70 as in the paper, 2 of 34x34, 1
+            of 16x16. None: the largest of these patches that fits into the image.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a size the model cannot make, more patch layers than it bears, or a name that is not among the choices.
+        ValueError: If `image_size` is not supported or is too small for `patch_layers`, or if a name is not among the
+            allowed values.
 
     References:
-        Isola et al., "Image-to-image translation with conditional adversarial networks", 2017. Differs: sizes other
-        than 256 have as many levels as reach 1x1; dropout follows the paper, in the three innermost levels, where the
-        authors' PyTorch code leaves out the innermost.
+        Isola et al., "Image-to-image translation with conditional adversarial networks", 2017. Differs: for sizes other
+        than 256, the number of levels is the one that reaches 1x1. Dropout is in the three innermost levels, as in the
+        paper, and the authors' PyTorch code omits it in the innermost one.
     """
     del latent_dim
     check_size("pix2pix", image_size, SIZES)

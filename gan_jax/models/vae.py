@@ -1,9 +1,12 @@
 """Hybrids of a variational autoencoder and a GAN: VAE-GAN, and KL + GAN.
 
-Both have one network, and two ways to train it. `vaegan` is Larsen's: reconstructions are compared in the discriminator's
-features, and are fakes for it beside samples from the prior. `klgan` (`gamma=1`, `reconstructions_are_fakes=False`)
-is maximum likelihood with a GAN beside it: KL(data || model) is, up to the entropy of the data, bounded by
-`|x - reconstruction|^2 / (2 s^2) + KL(q(z|x) || N(0, 1))`, in pixels, and both are added to the adversarial loss.
+Both have the same networks and differ in their training:
+
+- `vaegan` (Larsen et al., 2016) compares reconstructions in the features of the discriminator. The discriminator
+  receives reconstructions as fakes, in addition to samples from the prior.
+- `klgan` (`gamma=1`, `reconstructions_are_fakes=False`) adds maximum likelihood to a GAN. Up to the entropy of the
+  data, KL(data || model) is bounded by `|x - reconstruction|^2 / (2 s^2) + KL(q(z|x) || N(0, 1))`, in pixels. Both
+  terms are added to the adversarial loss.
 """
 
 from functools import partial
@@ -18,17 +21,17 @@ from gan_jax.models.dcgan import DcganGenerator, dcgan, levels_of
 from gan_jax.nn import Downsample, normalize
 from gan_jax.typing import Array, GeneratorOutput, Players
 
-# Beyond these a posterior's variance would overflow exp or make the KL divergence useless as a gradient.
+# Larger log variances would overflow exp or make the gradient of the KL divergence useless.
 LOG_VARIANCE_BOUND = 20.0
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def scale_gradient(x: Array, factor: float) -> Array:
-    """Returns x; the gradient that flows back through it is multiplied by `factor`.
+    """Returns x unchanged and multiplies the gradient that flows back through it by `factor`.
 
     Args:
-        x: any array.
-        factor: a Python number.
+        x: Any array.
+        factor: A Python number.
 
     Returns:
         x, unchanged.
@@ -40,7 +43,16 @@ scale_gradient.defvjp(lambda x, factor: (x, None), lambda factor, _, gradient: (
 
 
 class Encoder(nn.Module):
-    """Images, halved in size and doubled in channels down to 4x4, to the mean and log variance of their latents."""
+    """Maps images to the mean and the log variance of their latents. Each level halves the size and doubles the channels.
+
+    Attributes:
+        latent_dim: Number of latents.
+        width: Number of channels of the first level.
+        norm: One of `PLAIN_NORMS`.
+        down: Key of `gan_jax.nn.DOWN`.
+        activation: Key of `ACTIVATIONS`.
+        dtype: Computation dtype. Parameters are float32.
+    """
 
     latent_dim: int
     width: int = 64
@@ -51,7 +63,10 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, *, train: bool = True) -> tuple[Array, Array]:
-        """Returns the mean and the log variance, float32 [batch, latent_dim] each."""
+        """Returns the mean and the log variance, float32 [batch, latent_dim] each.
+
+        The log variance is clipped to [-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND].
+        """
         settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
         x = images.astype(self.dtype)
         for index in range(levels_of(images.shape[1])):
@@ -63,20 +78,26 @@ class Encoder(nn.Module):
 
 
 class VaeGenerator(nn.Module):
-    """An encoder and a decoder; the decoder alone is the generator in the sense of a GAN.
+    """An encoder and a decoder. The decoder alone is the generator of the GAN.
 
-    With `context`, the real images x, it draws z ~ q(z|x) = N(mean(x), variance(x)) and returns as extras
+    With a `context`, the real images x, it samples z ~ q(z|x) = N(mean(x), variance(x)) and returns these extras:
 
-    - `mean`, `log_variance`: float32 [batch, latent_dim], for the KL divergence to N(0, 1);
-    - `reconstruction`: decoder(z), the shape of x. A loss of it trains the encoder at full weight and the decoder at
-      `gamma` times that, as in the paper.
+    - `mean` and `log_variance`: float32 [batch, latent_dim], for the KL divergence from N(0, 1).
+    - `reconstruction`: decoder(z), with the shape of x. A loss of it trains the encoder with weight 1 and the decoder
+      with weight `gamma`, as in the paper.
 
-    `images`, which the discriminator sees as fakes, are in training decoder(latents), followed by decoder(z) if
-    `reconstructions_are_fakes`, twice as many then; no gradient of theirs reaches the encoder. In evaluation, and without
-    context, they are decoder(latents) only.
+    The `images` are what the discriminator receives as fakes. In training they are decoder(latents). With
+    `reconstructions_are_fakes`, decoder(z) follows, so there are twice as many images. Their gradients do not reach the
+    encoder. In evaluation, and without a context, they are only decoder(latents).
 
-    Images and reconstruction come of two passes through the decoder, each with batch statistics of its own. Only the first,
-    of the images, moves the running averages: it decodes what sampling decodes.
+    Images and reconstruction are computed in two passes through the decoder, each with its own batch statistics. Only
+    the pass of the images updates the running averages.
+
+    Attributes:
+        decoder: The decoder.
+        encoder: The encoder.
+        gamma: Weight of the reconstruction in the gradient of the decoder.
+        reconstructions_are_fakes: Whether the discriminator also receives reconstructions as fakes.
     """
 
     decoder: DcganGenerator
@@ -86,7 +107,11 @@ class VaeGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> GeneratorOutput:
-        """Returns images and, where there is context, the extras named above."""
+        """Returns images and, with a context, the extras that the class docstring describes.
+
+        Raises:
+            ValueError: If the module is initialised without a context.
+        """
         if context is None and not self.is_initializing():
             return GeneratorOutput(self.decoder(latents, train=train))
         if context is None:
@@ -96,8 +121,9 @@ class VaeGenerator(nn.Module):
         z = mean + jnp.exp(0.5 * log_variance) * draws
         fakes = jnp.concatenate([latents, jax.lax.stop_gradient(z)]) if train and self.reconstructions_are_fakes else latents
         images = self.decoder(fakes, train=train)
-        # Two passes: in one, batch norm would carry the gradient of the images into z, and 1 / gamma times it into the encoder.
-        # Gradients of the reconstruction: times gamma at the decoder's output, and back to times 1 at its input.
+        # The decoder runs twice. In a single pass, batch norm would pass the gradient of the images on to z, and 1 / gamma times
+        # that gradient to the encoder. The gradient of the reconstruction is multiplied by gamma at the decoder's output and by
+        # 1 / gamma at its input.
         averages = jax.tree.map(lambda leaf: leaf, self.variables.get("batch_stats", {}))
         reconstruction = scale_gradient(self.decoder(scale_gradient(z, 1 / self.gamma), train=train), self.gamma)
         if train and "decoder" in averages:
@@ -122,39 +148,44 @@ def vaegan(
     output_kernel: int | None = None,
     dtype: Any = "float32",
 ) -> Players:
-    """Builds VAE-GAN: a variational autoencoder whose decoder is a GAN's generator.
+    """Builds VAE-GAN: a variational autoencoder whose decoder is the generator of a GAN.
 
-    Train it with context = the real images and three terms beside the adversarial loss, all at weight 1: the KL
-    divergence of N(mean, variance) from N(0, 1), and the squared distance between the discriminator's features of
-    `reconstruction` and of the real images (the paper's likelihood; features "block_<i>" of the discriminator).
+    Train it with the real images as context and with two terms in addition to the adversarial loss, both with weight 1.
+    The first is the KL divergence of N(mean, variance) from N(0, 1). The second is half the squared distance between
+    the discriminator's features of `reconstruction` and of the real images, which is the paper's likelihood. The
+    features are those of the discriminator's last "block_<i>".
 
     Args:
-        image_size: side of the images in pixels, a size of DCGAN.
-        channels: of the images.
-        latent_dim: of the latents; here it must be that of the game.
-        width: channels of the first and last hidden maps; doubled per level.
-        gamma: what the decoder weighs the reconstruction with, against the adversarial loss; the encoder weighs it with 1.
-        reconstructions_are_fakes: whether the discriminator sees reconstructions as fakes beside samples from the prior. Then there are
-            twice as many fakes as reals: losses that pair them (relativistic ones) compare each real with both of its fakes.
-            Then there are twice as many fakes as reals: losses that pair them (relativistic ones) cannot be used.
-        norm: one of `PLAIN_NORMS`.
-        discriminator_norm: where it differs.
-        up, down: see `dcgan`.
-        activation: a name of `ACTIVATIONS`.
+        image_size: Side of the images in pixels, one of the sizes of `dcgan`.
+        channels: Number of channels of the images.
+        latent_dim: Number of latents that the encoder returns. It must equal the number of latents that the generator
+            receives.
+        width: Number of channels of the first and last hidden maps. It doubles per level.
+        gamma: Weight of the reconstruction relative to the adversarial loss in the decoder, above 0. In the encoder the
+            weight is 1.
+        reconstructions_are_fakes: Whether the discriminator also receives reconstructions as fakes, in addition to
+            samples from the prior. Then there are twice as many fakes as reals, and losses that pair reals and fakes
+            (relativistic losses) compare each real with both of its fakes.
+        norm: Norm of encoder and decoder, one of `PLAIN_NORMS`.
+        discriminator_norm: Norm of the discriminator, one of `PLAIN_NORMS`. None: the value of `norm`.
+        up, down: See `dcgan`.
+        activation: Key of `ACTIVATIONS`, for all networks.
         output_activation: "tanh" or "linear".
-        output_kernel: see `dcgan`.
-        dtype: of computation; parameters are float32.
+        output_kernel: See `dcgan`.
+        dtype: Computation dtype. Parameters are float32.
 
     Returns:
-        Players of Linen modules.
+        Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: a size the model cannot make, a gamma that is not positive, or a name that is not among the choices.
+        ValueError: If `image_size` is not supported, if `gamma` is not positive, or if a name is not among the allowed
+            values.
 
     References:
-        Larsen et al., "Autoencoding beyond pixels using a learned similarity metric", 2016, algorithm 1. Differs: DCGAN's
-        layers instead of 5x5 convolutions; the reconstructions that the discriminator sees are decoded in one batch with the
-        samples, those that it compares with the real images in a batch of their own.
+        Larsen et al., "Autoencoding beyond pixels using a learned similarity metric", 2016, algorithm 1. Differs: the
+        layers are those of DCGAN instead of 5x5 convolutions. The reconstructions that the discriminator receives as
+        fakes are decoded in one batch with the samples, and those that are compared with the real images are decoded in
+        a separate batch.
     """
     one_of("norm", norm, PLAIN_NORMS)
     if not gamma > 0:

@@ -1,4 +1,4 @@
-"""VGG16's features of images, for perceptual and style losses; from a file that the user makes once."""
+"""VGG16 features of images, for perceptual and style losses. The user provides the weights as a file."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512
 LAYERS = tuple(f"{block}_{layer}" for block, widths in enumerate(BLOCKS, 1) for layer in range(1, len(widths) + 1))
 FEATURES = tuple(f"relu{layer}" for layer in LAYERS)
 JOHNSON = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
-# ImageNet's statistics of images in [0, 1], here of images in [-1, 1].
+# ImageNet's mean and standard deviation, converted from images in [0, 1] to images in [-1, 1].
 MEAN = tuple(2 * value - 1 for value in (0.485, 0.456, 0.406))
 STD = tuple(2 * value for value in (0.229, 0.224, 0.225))
 
@@ -34,7 +34,10 @@ or turn the perceptual and style terms off."""
 
 
 def shapes(widths: tuple[tuple[int, ...], ...] = BLOCKS) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the arrays in a weights file: `conv<block>_<layer>/kernel` [3, 3, in, out], `.../bias` [out]."""
+    """Returns names and shapes of the arrays in a weights file.
+
+    The names are `conv<block>_<layer>/kernel` [3, 3, in, out] and `conv<block>_<layer>/bias` [out].
+    """
     table, channels = {}, 3
     for block, layers in enumerate(widths, 1):
         for layer, features in enumerate(layers, 1):
@@ -45,17 +48,17 @@ def shapes(widths: tuple[tuple[int, ...], ...] = BLOCKS) -> dict[str, tuple[int,
 
 
 def load_vgg16(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads the convolutions of VGG16 from a safetensors file made by experiments/tools/convert_vgg.py.
+    """Reads the convolutions of VGG16 from a safetensors file that experiments/tools/convert_vgg.py made.
 
     Args:
-        path: of the file.
+        path: Path of the file.
 
     Returns:
-        Arrays, named and shaped as `shapes()` says, float32.
+        float32 arrays by name, with the names and shapes of `shapes()`.
 
     Raises:
-        FileNotFoundError: there is no such file; the message says how to make it.
-        ValueError: it is not a safetensors file, or an array is missing or of a wrong shape.
+        FileNotFoundError: If the file does not exist. The message explains how to make it.
+        ValueError: If the file is not a safetensors file, or if an array is missing or has a wrong shape.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -77,24 +80,26 @@ def load_vgg16(path: str | Path) -> dict[str, np.ndarray]:
 def vgg16_features(
     weights: Mapping[str, Any], images: Array, *, layers: tuple[str, ...] = JOHNSON, dtype: Any = jnp.float32
 ) -> dict[str, Array]:
-    """Computes the activations of VGG16's convolutions, after their ReLU.
+    """Computes the activations of VGG16's convolutions after their ReLU.
 
     Args:
-        weights: as `load_vgg16` returns them; any depth and width of `conv<block>_<layer>` that continues.
-        images: float [batch, height, width, 3] or [batch, height, width, 1] (repeated), in [-1, 1]; normalised here by
-            ImageNet's mean and standard deviation. Not resized.
-        layers: names of `FEATURES`; nothing deeper than the deepest is computed.
-        dtype: of computation.
+        weights: Arrays by name, as `load_vgg16` returns them. Consecutive layers may have any matching numbers of
+            channels. Layers after the deepest requested one may be missing.
+        images: float [batch, height, width, 3] or [batch, height, width, 1] (repeated to 3 channels), in [-1, 1]. They
+            are normalised here by the mean and standard deviation of ImageNet. They are not resized.
+        layers: Names from `FEATURES`. Layers after the deepest of them are not computed.
+        dtype: Computation dtype.
 
     Returns:
-        layer -> float32 [batch, height / 2^(block - 1), width / 2^(block - 1), channels].
+        A dict: layer -> float32 [batch, height / 2^(block - 1), width / 2^(block - 1), channels].
 
     Raises:
-        ValueError: an unknown layer, a number of channels other than 1 and 3, or an image too small for the deepest layer.
+        ValueError: If a layer is unknown, if the images do not have 1 or 3 channels, or if they are too small for the
+            deepest layer.
 
     References:
         Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015,
-        configuration D; Johnson et al., "Perceptual losses for real-time style transfer", 2016, for the default layers.
+        configuration D. Johnson et al., "Perceptual losses for real-time style transfer", 2016, for the default layers.
     """
     unknown = [layer for layer in layers if layer not in FEATURES]
     if unknown or not layers:
@@ -122,17 +127,18 @@ def vgg16_features(
 def feature_extractor(
     path: str | Path, *, layers: tuple[str, ...] = JOHNSON, dtype: Any = jnp.float32
 ) -> Callable[[Array], dict[str, Array]]:
-    """Returns `images -> features` with the weights of a file; what perceptual and style losses take.
+    """Returns the function `images -> features` with the weights of a file, for perceptual and style losses.
 
     Args:
-        path: of the weights, see `load_vgg16`.
-        layers: see `vgg16_features`.
-        dtype: of computation.
+        path: Path of the weights, see `load_vgg16`.
+        layers: See `vgg16_features`.
+        dtype: Computation dtype.
 
     Returns:
-        A pure function, differentiable in the images.
+        A pure function that is differentiable in the images.
 
     Raises:
-        FileNotFoundError: there is no such file; the message says how to make it.
+        FileNotFoundError: If the file does not exist. The message explains how to make it.
+        ValueError: If the file is not valid, see `load_vgg16`.
     """
     return functools.partial(vgg16_features, load_vgg16(path), layers=layers, dtype=dtype)

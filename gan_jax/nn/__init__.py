@@ -1,8 +1,12 @@
-"""Layers: Flax Linen modules where there is something to learn, plain functions where there is not. One concept a file.
+"""Layers for generators and discriminators. Layers with parameters are Flax Linen modules, and all others are functions.
 
-Layers take images [batch, height, width, channels], and `MinibatchDiscrimination`, `ProjectionHead`, `EqualizedDense` vectors
-[batch, features]; `ReferenceBatch` takes what its network takes. Each computes in its `dtype`, keeps its parameters and its
-statistics in float32, and may be differentiated twice. A name loads its file when it is first used.
+Most layers take images, float [batch, height, width, channels]. `MinibatchDiscrimination`, `ProjectionHead` and
+`EqualizedDense` take vectors, float [batch, features]. `ReferenceBatch` takes the inputs of its network.
+
+Every layer computes in its `dtype` and keeps its parameters and statistics in float32. Every layer can be
+differentiated twice.
+
+Each file holds one concept. A file is imported when one of its names is first used.
 """
 
 import importlib
@@ -47,7 +51,7 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-    # No file may be called as one of the names is: importing it would hide the name.
+    # A file must not have the name of a layer, because importing the file would then hide the layer.
     if name in _HOME:
         value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
         globals()[name] = value

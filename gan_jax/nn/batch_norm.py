@@ -1,4 +1,4 @@
-"""Batch normalisation whose statistics keep their digits, and take one collective operation."""
+"""Batch normalisation with an accurate variance and a single collective operation."""
 
 from typing import Any
 
@@ -11,24 +11,28 @@ from gan_jax.typing import Array
 
 
 class BatchNorm(nn.Module):
-    """y = scale (x - m) / sqrt(v + epsilon) + bias, with mean m and variance v over all axes but the last: `moments`.
+    """Normalises each channel by the mean m and the variance v over all other axes.
 
-    Parameters, running statistics (collection "batch_stats") and results are those of `flax.linen.BatchNorm`, whose fast variance
-    E[x^2] - m^2 loses its digits where the mean is large beside the deviation, and whose slow one takes a second pass over the data and a
-    second all-reduce.
+        y = scale (x - m) / sqrt(v + epsilon) + bias
+
+    Parameters, running statistics (collection "batch_stats") and results are those of `flax.linen.BatchNorm`. The
+    statistics come from `moments`. Flax computes the variance in one of two ways: its fast variance E[x^2] - m^2 loses
+    digits if the mean is large relative to the standard deviation, and its slow variance needs a second pass over the
+    data and a second all-reduce. This layer is accurate in one pass.
 
     Attributes:
-        use_running_average: normalise by the running statistics, and keep them.
-        momentum: of the running statistics: r <- momentum r + (1 - momentum) statistic.
-        epsilon: added to the variance.
-        dtype: of the result; statistics and parameters are float32.
-        use_bias: whether there is a bias.
-        use_scale: whether there is a scale.
-        scale_init: of the scale.
-        axis_name: of the devices that share the statistics; None for one device's.
+        use_running_average: Whether to normalise by the running statistics and leave them unchanged.
+        momentum: Momentum of the running statistics: r <- momentum r + (1 - momentum) statistic.
+        epsilon: Added to the variance.
+        dtype: Dtype of the result. Statistics and parameters are float32.
+        use_bias: Whether to add a learned bias.
+        use_scale: Whether to multiply by a learned scale.
+        scale_init: Initialiser of the scale.
+        axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share the statistics. None: each device uses its
+            own.
 
     References:
-        Ioffe and Szegedy, "Batch Normalization", 2015; as in Flax the running variance is the biased one.
+        Ioffe and Szegedy, "Batch Normalization", 2015. As in Flax, the running variance is the biased one.
     """
 
     use_running_average: bool

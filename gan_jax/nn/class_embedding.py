@@ -1,4 +1,4 @@
-"""A class label as further channels of an image or feature map."""
+"""Class labels as extra channels of an image or feature map."""
 
 from typing import Any
 
@@ -10,17 +10,19 @@ from gan_jax.typing import Array
 
 
 class ClassEmbedding(nn.Module):
-    """Looks up a low-dimensional embedding of each label, up-samples it to the image and appends it as channels.
+    """Appends a learned embedding of each label to the image as extra channels.
+
+    The embedding of a label is a map of size x size pixels, repeated to the size of the image.
 
     Attributes:
-        num_classes: of the labels.
-        features: channels to append; few, so that the label does not drown the image.
-        size: side of the learned map of each class; 1 gives channels that are the same for all pixels.
-        embedding_init: of the table [num_classes, size * size * features].
-        dtype: of the result; the table is float32.
+        num_classes: Number of classes.
+        features: Number of appended channels. Keep it small, so that the label does not dominate the image.
+        size: Side of the learned map of each class. With 1, each appended channel is constant over the pixels.
+        embedding_init: Initialiser of the table [num_classes, size * size * features].
+        dtype: Dtype of the result. The table is float32.
 
     References:
-        Chintala et al., "How to Train a GAN?", 2016, item 16; Mirza and Osindero, "Conditional GANs", 2014.
+        Chintala et al., "How to Train a GAN?", 2016, item 16. Mirza and Osindero, "Conditional GANs", 2014.
     """
 
     num_classes: int
@@ -31,17 +33,18 @@ class ClassEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, labels: Array) -> Array:
-        """Appends the labels' channels to x.
+        """Appends the channels of the labels to x.
 
         Args:
-            x: float [batch, height, width, channels]; square, its sides a multiple of `size`.
+            x: float [batch, height, width, channels]. Height and width are equal and a multiple of `size`.
             labels: int32 [batch], in [0, num_classes).
 
         Returns:
             [batch, height, width, channels + features], in `dtype`.
 
         Raises:
-            ValueError: shapes that do not fit.
+            ValueError: If the shape of the labels does not match x, or if x is not square with sides that `size`
+                divides.
         """
         if labels.shape != x.shape[:1]:
             raise ValueError(f"labels must be of shape {x.shape[:1]}; got {labels.shape}")

@@ -1,4 +1,4 @@
-"""Conditional batch normalisation: the scale and the shift depend on the example's class or embedding."""
+"""Conditional batch normalisation: scale and bias depend on the class or the conditioning vector of each example."""
 
 from typing import Any
 
@@ -10,23 +10,28 @@ from gan_jax.typing import Array
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch norm whose scale and bias are looked up by class, or are linear in a conditioning vector.
+    """Batch norm whose scale and bias are looked up by class or are linear in a conditioning vector.
 
-    y = scale(c) * (x - mean) / sqrt(var + epsilon) + bias(c), with the statistics of the whole batch, all classes.
-    With `num_classes`, scale and bias are tables [num_classes, channels] that start as ones and zeros. Without, c is
-    a vector [batch, dim] and scale(c) = 1 + c @ W_scale, bias(c) = c @ W_bias, without biases (BigGAN).
+        y = scale(c) * (x - mean) / sqrt(var + epsilon) + bias(c)
+
+    The mean and the variance are those of the whole batch, over all classes.
+
+    With `num_classes` above 0, scale and bias are tables [num_classes, channels] that start as ones and zeros. With
+    `num_classes=0`, c is a vector [batch, dim], and scale(c) = 1 + c @ W_scale, bias(c) = c @ W_bias, both without a
+    bias term (BigGAN).
 
     Attributes:
-        num_classes: above 0, conditions are int32 labels; 0, they are float vectors.
-        momentum: of the running statistics, in collection "batch_stats".
-        epsilon: added to the variance.
-        axis_name: of the devices that share the statistics; None for one device's.
-        kernel_init: of W_scale and W_bias.
-        dtype: of the result; statistics and parameters are float32.
+        num_classes: Number of classes if the conditions are int32 labels. 0 if the conditions are float vectors.
+        momentum: Momentum of the running statistics, which are in collection "batch_stats".
+        epsilon: Added to the variance.
+        axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share the statistics. None: each device uses its
+            own.
+        kernel_init: Initialiser of W_scale and W_bias.
+        dtype: Dtype of the result. Statistics and parameters are float32.
 
     References:
-        Dumoulin et al., "A Learned Representation For Artistic Style", 2017; de Vries et al., "Modulating early visual
-        processing by language", 2017; in GANs: Miyato and Koyama, "cGANs with Projection Discriminator", 2018, and
+        Dumoulin et al., "A Learned Representation For Artistic Style", 2017. de Vries et al., "Modulating early visual
+        processing by language", 2017. In GANs: Miyato and Koyama, "cGANs with Projection Discriminator", 2018, and
         Brock et al., "Large Scale GAN Training", 2019.
     """
 
@@ -39,18 +44,18 @@ class ConditionalBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, condition: Array, *, use_running_average: bool = False) -> Array:
-        """Normalises x by its batch, then scales and shifts it by the condition.
+        """Normalises x by the batch statistics, then scales and shifts it by the condition.
 
         Args:
             x: float [batch, ..., channels].
-            condition: int32 [batch] class labels, or float [batch, dim].
-            use_running_average: normalise by the running statistics (evaluation), and keep them.
+            condition: int32 [batch] class labels, or float [batch, dim] vectors.
+            use_running_average: Whether to normalise by the running statistics (evaluation) and leave them unchanged.
 
         Returns:
             Same shape as x, in `dtype`.
 
         Raises:
-            ValueError: the condition is not of the kind that `num_classes` says.
+            ValueError: If the shape of the condition does not match x and `num_classes`.
         """
         expected = 1 if self.num_classes else 2
         if condition.ndim != expected or condition.shape[0] != x.shape[0]:

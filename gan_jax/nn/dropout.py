@@ -1,4 +1,4 @@
-"""Dropout that stays on when sampling."""
+"""Dropout that is also active in sampling."""
 
 import flax.linen as nn
 
@@ -6,12 +6,14 @@ from gan_jax.typing import Array
 
 
 class SamplingDropout(nn.Module):
-    """Dropout in training and in sampling alike: pix2pix's only source of noise.
+    """Applies dropout in training and in sampling. It is the only source of randomness in pix2pix.
 
-    y = x * m / (1 - rate) with m ~ Bernoulli(1 - rate) for each activation. Draws from rng stream "dropout".
+        y = x * m / (1 - rate), with m ~ Bernoulli(1 - rate) for each activation
+
+    Uses the rng stream "dropout".
 
     Attributes:
-        rate: probability of dropping an activation.
+        rate: Probability of dropping an activation.
 
     References:
         Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017, section 3.1.
@@ -21,5 +23,9 @@ class SamplingDropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Returns float, any shape, as x; raises Flax's InvalidRngError without the stream "dropout"."""
+        """Maps a float array of any shape to the same shape.
+
+        Raises:
+            flax.errors.InvalidRngError: If the stream "dropout" is missing.
+        """
         return nn.Dropout(self.rate, deterministic=False, name="dropout")(x)

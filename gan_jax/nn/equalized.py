@@ -1,4 +1,4 @@
-"""Equalised learning rate: weights of unit variance, scaled when they are used, so that Adam moves all layers alike."""
+"""Equalised learning rate: weights are stored with unit variance and scaled when they are used."""
 
 import math
 from typing import Any
@@ -13,16 +13,18 @@ from gan_jax.typing import Array
 class EqualizedConv(nn.Module):
     """A convolution that stores w ~ N(0, 1) and computes with w * gain / sqrt(kernel area * input channels).
 
-    He's initialisation, but with every stored weight of the same range: Adam, whose steps do not depend on the scale of
-    the gradient, then changes all layers at one relative speed. The bias starts at zero and is not scaled.
-    (The scale is applied to the input, which is the same product.)
+    The result is that of He's initialisation, but all stored weights have the same range. The steps of Adam do not
+    depend on the scale of the gradient, so all layers then change at the same relative speed. The bias starts at zero
+    and is not scaled.
+
+    The code scales the input instead of the weights, which gives the same product.
 
     Attributes:
-        features: channels of the result.
-        kernel_size: of the convolution; stride 1, padding "SAME".
-        use_bias: add a bias.
-        gain: sqrt(2) before a (leaky) ReLU, 1 for a linear layer.
-        dtype: of computation; parameters are float32.
+        features: Number of output channels.
+        kernel_size: Size of the kernel. The stride is 1 and the padding is "SAME".
+        use_bias: Whether to add a bias.
+        gain: sqrt(2) before a ReLU or leaky ReLU, 1 for a linear layer.
+        dtype: Computation dtype. Parameters are float32.
 
     References:
         Karras et al., "Progressive Growing of GANs", 2018, section 4.1.
@@ -44,13 +46,15 @@ class EqualizedConv(nn.Module):
 
 
 class EqualizedDense(nn.Module):
-    """A dense layer that stores w ~ N(0, 1) and computes with w * gain / sqrt(input features); see `EqualizedConv`.
+    """A dense layer that stores w ~ N(0, 1) and computes with w * gain / sqrt(input features).
+
+    See `EqualizedConv`.
 
     Attributes:
-        features: of the result.
-        use_bias: add a bias.
-        gain: sqrt(2) before a (leaky) ReLU, 1 for a linear layer.
-        dtype: of computation; parameters are float32.
+        features: Number of output features.
+        use_bias: Whether to add a bias.
+        gain: sqrt(2) before a ReLU or leaky ReLU, 1 for a linear layer.
+        dtype: Computation dtype. Parameters are float32.
 
     References:
         Karras et al., "Progressive Growing of GANs", 2018, section 4.1.

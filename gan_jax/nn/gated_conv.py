@@ -1,4 +1,4 @@
-"""Gated convolution: a learned soft mask over the features, per pixel and channel."""
+"""Gated convolution: a learned soft mask for each pixel and channel of the features."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,19 +12,22 @@ from gan_jax.typing import Array
 
 
 class GatedConv(nn.Module):
-    """A convolution whose every output is multiplied by a gate that a second convolution opens or closes.
+    """A convolution whose output is multiplied by a gate that a second convolution computes.
 
-    y = activation(W_f * x + b_f) . sigmoid(W_g * x + b_g). Where a partial convolution is told which pixels are missing, the
-    gate learns it. Both convolutions are one, of twice the channels: features first, gates second.
+        y = activation(W_f * x + b_f) . sigmoid(W_g * x + b_g)
+
+    Use it for inpainting. A partial convolution receives the mask of the missing pixels, while the gate is learned.
+    Both convolutions are computed as one with twice the channels: first the features, then the gates.
 
     Attributes:
-        features: channels of the result.
-        kernel_size: of both convolutions.
-        strides: of both.
-        kernel_dilation: of both, for a wide view of a hole's surroundings.
-        activation: of the features; the identity for a last layer.
-        kernel_init: of both.
-        dtype: of computation; parameters are float32.
+        features: Number of output channels.
+        kernel_size: Kernel size of both convolutions.
+        strides: Strides of both convolutions.
+        kernel_dilation: Dilation of both convolutions. A large dilation gives a wide view of the surroundings of a
+            hole.
+        activation: Activation of the features. Use the identity in a last layer.
+        kernel_init: Initialiser of both kernels.
+        dtype: Computation dtype. Parameters are float32.
 
     References:
         Yu et al., "Free-Form Image Inpainting with Gated Convolution", 2018 (ICCV 2019).
@@ -40,7 +43,10 @@ class GatedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps float [batch, height, width, channels] to [batch, height', width', features]; padding is "SAME"."""
+        """Maps float [batch, height, width, channels] to [batch, height', width', features].
+
+        The padding is "SAME".
+        """
         both = Conv(
             2 * self.features,
             self.kernel_size,

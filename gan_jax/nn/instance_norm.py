@@ -1,4 +1,4 @@
-"""Instance normalisation: each channel of each image by its own mean and variance."""
+"""Instance normalisation: each channel of each image is normalised by its own mean and variance."""
 
 from typing import Any
 
@@ -14,14 +14,16 @@ from gan_jax.typing import Array
 class InstanceNorm(nn.Module):
     """Normalises each channel of each image over its pixels, then scales and shifts each channel.
 
-    y = scale * (x - mean_hw(x)) / sqrt(var_hw(x) + epsilon) + bias. PyTorch's `InstanceNorm2d(affine=True)`.
+        y = scale * (x - mean_hw(x)) / sqrt(var_hw(x) + epsilon) + bias
+
+    Equal to PyTorch's `InstanceNorm2d(affine=True)`.
 
     Attributes:
-        epsilon: added to the variance.
-        use_scale: learn one scale a channel, from `scale_init`.
-        use_bias: learn one bias a channel, from zero.
-        scale_init: initialiser of the scale.
-        dtype: of the result; statistics and parameters are float32.
+        epsilon: Added to the variance.
+        use_scale: Whether to multiply by one learned scale per channel.
+        use_bias: Whether to add one learned bias per channel, which starts at zero.
+        scale_init: Initialiser of the scale.
+        dtype: Dtype of the result. Statistics and parameters are float32.
 
     References:
         Ulyanov et al., "Instance Normalization", 2016.
@@ -35,7 +37,11 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Returns float [batch, height, width, channels], as x; raises ValueError for another rank."""
+        """Maps float [batch, height, width, channels] to the same shape in `dtype`.
+
+        Raises:
+            ValueError: If x is not of rank 4.
+        """
         check_rank(4, x=x)
         mean, variance = moments(x, (1, 2))
         y = (x.astype(jnp.float32) - mean) * jax.lax.rsqrt(variance + self.epsilon)

@@ -1,4 +1,4 @@
-"""Layer normalisation of images: each example by its own mean and variance over everything it has."""
+"""Layer normalisation of images: each example is normalised by the mean and variance of all its elements."""
 
 from typing import Any
 
@@ -11,20 +11,23 @@ from gan_jax.typing import Array
 class LayerNorm(nn.Module):
     """Normalises each example over all its pixels and channels, then scales and shifts each channel.
 
-    y = scale * (x - mean_hwc(x)) / sqrt(var_hwc(x) + epsilon) + bias: Flax's `LayerNorm` with its reduction axes
-    set for images. (Flax's default, over channels only, is another layer: it forgets nothing about pixels.)
-    PyTorch's `GroupNorm(1, channels)`. It mixes no examples, so a gradient penalty per example stays meaningful.
+        y = scale * (x - mean_hwc(x)) / sqrt(var_hwc(x) + epsilon) + bias
+
+    Equal to PyTorch's `GroupNorm(1, channels)` and to Flax's `LayerNorm` with reduction axes for images. Flax's default
+    reduces over the channels only, which is a different layer.
+
+    The layer does not mix examples, so a gradient penalty per example remains valid.
 
     Attributes:
-        epsilon: added to the variance.
-        use_scale: learn one scale a channel, from `scale_init`.
-        use_bias: learn one bias a channel, from zero.
-        scale_init: initialiser of the scale.
-        dtype: of the result; statistics and parameters are float32.
+        epsilon: Added to the variance.
+        use_scale: Whether to multiply by one learned scale per channel.
+        use_bias: Whether to add one learned bias per channel, which starts at zero.
+        scale_init: Initialiser of the scale.
+        dtype: Dtype of the result. Statistics and parameters are float32.
 
     References:
-        Ba et al., "Layer Normalization", 2016; in critics: Gulrajani et al., "Improved Training of Wasserstein GANs",
-        2017, section 4. Differs: one scale a channel, not one an element.
+        Ba et al., "Layer Normalization", 2016. In critics: Gulrajani et al., "Improved Training of Wasserstein GANs",
+        2017, section 4. Differs: one scale per channel instead of one per element.
     """
 
     epsilon: float = 1e-5
@@ -35,7 +38,7 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Returns float [batch, ..., channels], as x."""
+        """Maps float [batch, ..., channels] to the same shape in `dtype`."""
         return nn.LayerNorm(
             self.epsilon,
             dtype=self.dtype,
@@ -44,7 +47,7 @@ class LayerNorm(nn.Module):
             scale_init=self.scale_init,
             reduction_axes=tuple(range(1, x.ndim)),
             feature_axes=-1,
-            # E[x^2] - E[x]^2 loses the digits that a large mean takes.
+            # The fast variance E[x^2] - E[x]^2 loses digits if the mean is large.
             use_fast_variance=False,
             name="norm",
         )(x)

@@ -1,4 +1,4 @@
-"""Minibatch discrimination: how close an example is to the others of its batch, as further features."""
+"""Minibatch discrimination: the similarity of an example to the rest of its batch, as extra features."""
 
 from typing import Any
 
@@ -11,22 +11,28 @@ from gan_jax.typing import Array
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Appends to each example's features how many others of its batch lie near it, in `kernels` learned ways.
+    """Appends to the features of each example its similarity to the examples of the batch.
 
-    M_i = f_i T with a learned tensor T [features, kernels, dim]; o(i)_b = sum_j exp(-||M_ib - M_jb||_1) over the batch. The
-    term j = i adds 1. A collapsed generator gives itself away by large o. Time and memory grow with batch^2 * kernels * dim.
+    The similarity is measured under `kernels` learned projections. With a learned tensor T [features, kernels, dim] and
+    M_i = f_i T, the appended features are
+
+        o(i)_b = sum_j exp(-||M_ib - M_jb||_1)
+
+    over all j in the batch. The term j = i adds 1. If the generator collapses, o is large, so the discriminator can
+    detect it. Time and memory grow with batch^2 * kernels * dim.
 
     Attributes:
-        kernels: further features an example gets.
-        dim: of each kernel's space.
-        kernel_init: of T as a matrix [features, kernels * dim]. The default keeps distances near 1 whatever the number of
-            features; a fixed deviation would put all of them, and with them the gradients, out of the exponential's reach.
-        axis_name: of the devices that share the batch, inside `shard_map` or `pmap`; None for one device's.
-        dtype: of the result; distances and T are float32.
+        kernels: Number of appended features.
+        dim: Dimension of the space of each kernel.
+        kernel_init: Initialiser of T as a matrix [features, kernels * dim]. The default keeps distances near 1 for any
+            number of features. With a fixed standard deviation the distances would be so large that the exponential and
+            its gradient vanish.
+        axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share the batch. None: the batch of one device.
+        dtype: Dtype of the result. Distances and T are float32.
 
     References:
-        Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.2. Differs: the authors' code also normalises
-        T's columns, subtracts what it sees at initialisation, and leaves out j = i.
+        Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.2. Differs: the authors' code also
+        normalises the columns of T, subtracts the value of o at initialisation, and omits j = i.
     """
 
     kernels: int = 100
@@ -37,7 +43,11 @@ class MinibatchDiscrimination(nn.Module):
 
     @nn.compact
     def __call__(self, features: Array) -> Array:
-        """Maps float [batch, features] to [batch, features + kernels]; raises ValueError for another rank."""
+        """Maps float [batch, features] to [batch, features + kernels], in `dtype`.
+
+        Raises:
+            ValueError: If `features` is not of rank 2.
+        """
         check_rank(2, features=features)
         tensor = self.param("tensor", self.kernel_init, (features.shape[-1], self.kernels * self.dim), jnp.float32)
         projected = (features.astype(jnp.float32) @ tensor).reshape(-1, self.kernels, self.dim)

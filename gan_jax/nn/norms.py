@@ -1,4 +1,4 @@
-"""Every normalisation under its name, called in one way."""
+"""A table of all normalisations by name, and one function that applies any of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from gan_jax.nn.switchable_norm import SwitchableNorm
 from gan_jax.nn.virtual_batch_norm import VirtualBatchNorm
 from gan_jax.typing import Array
 
-# A row is `(x, *, train, condition, num_classes, reference_size, axis_name, scale_init, dtype, name) -> y`.
+# Signature of a row: `(x, *, train, condition, num_classes, reference_size, axis_name, scale_init, dtype, name) -> y`.
 Norm = Callable[..., Array]
 
 
@@ -83,25 +83,28 @@ def normalize(
     scale_init: Any = nn.initializers.ones,
     dtype: Any = jnp.float32,
 ) -> Array:
-    """Normalises x by the norm of that name; to be called in a compact `__call__`, whose parameters it joins.
+    """Normalises x with the normalisation of the given name.
+
+    Call it in a compact `__call__`. The parameters of the normalisation become parameters of that module.
 
     Args:
         x: float [batch, height, width, channels].
-        norm: a key of `NORMS`.
-        train: batch and switchable norms take the batch's statistics and update the running ones; without, the running ones.
-        name: of the norm's parameters.
-        condition: of "conditional_batch": int32 [batch] labels, or float [batch, dim] vectors.
-        num_classes: of "conditional_batch" with labels; 0 with vectors.
-        reference_size: of "virtual_batch": how many rows of x are the reference, see `VirtualBatchNorm`.
-        axis_name: of the devices that share batch statistics.
-        scale_init: initialiser of the scales, where there are any but "conditional_batch"'s.
-        dtype: of the result; parameters and statistics are float32.
+        norm: A key of `NORMS`.
+        train: If true, the batch norms ("batch", "switchable", "conditional_batch") use the statistics of the batch and
+            update the running statistics. If false, they use the running statistics.
+        name: Name of the parameters of the normalisation.
+        condition: Condition of "conditional_batch": int32 [batch] labels, or float [batch, dim] vectors.
+        num_classes: Number of classes of "conditional_batch" with labels. 0 with vectors.
+        reference_size: Number of leading rows of x that are the reference of "virtual_batch". See `VirtualBatchNorm`.
+        axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share batch statistics.
+        scale_init: Initialiser of the scales. "conditional_batch" and normalisations without a scale ignore it.
+        dtype: Dtype of the result. Parameters and statistics are float32.
 
     Returns:
-        Same shape as x, in `dtype` ("none" returns x).
+        Same shape as x, in `dtype`. "none" returns x unchanged.
 
     Raises:
-        ValueError: an unknown name, or an argument that this norm needs is missing.
+        ValueError: If the name is unknown, or if an argument that this normalisation needs is missing.
     """
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}; got {norm!r}")

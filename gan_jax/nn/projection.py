@@ -1,4 +1,4 @@
-"""The last layer of a projection discriminator."""
+"""The output layer of a projection discriminator."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from gan_jax.typing import Array
 
 
 class ProjectionHead(nn.Module):
-    """Turns features into a logit that is linear in them and, with classes, in their inner product with the class's vector.
+    """Maps features h to a logit. With classes, adds the inner product of the features and a learned vector of the class.
 
-    logit = h . w + b + <embedding(y), h>.
+        logit = h . w + b + <embedding(y), h>
 
     Attributes:
-        num_classes: 0 for an unconditional head.
-        use_bias: learn b.
-        kernel_init: of w and of the embedding.
-        dtype: of computation; parameters are float32.
+        num_classes: Number of classes. 0 gives an unconditional head.
+        use_bias: Whether to learn b.
+        kernel_init: Initialiser of w and of the embedding.
+        dtype: Computation dtype. Parameters are float32.
 
     References:
         Miyato and Koyama, "cGANs with Projection Discriminator", 2018.
@@ -34,13 +34,13 @@ class ProjectionHead(nn.Module):
 
         Args:
             features: float [batch, dim].
-            labels: int32 [batch]; needed where num_classes > 0, ignored where it is 0.
+            labels: int32 [batch]. Required if num_classes > 0, ignored otherwise.
 
         Returns:
             float32 [batch].
 
         Raises:
-            ValueError: classes without labels.
+            ValueError: If num_classes > 0 and `labels` is None.
         """
         linear = nn.Dense(1, use_bias=self.use_bias, kernel_init=self.kernel_init, dtype=self.dtype, name="linear")
         logits = linear(features)[:, 0].astype(jnp.float32)

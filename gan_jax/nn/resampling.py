@@ -1,4 +1,4 @@
-"""Layers that double or halve the sides of a feature map and set its channels; the ways to do it are rows of two tables."""
+"""Layers that double or halve the sides of a feature map and change its channels. The methods are the rows of two tables."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from gan_jax.nn.resize import average_pool, max_pool, resize_bilinear, resize_ne
 from gan_jax.nn.shuffle import pixel_shuffle
 from gan_jax.typing import Array
 
-# A row is `(x, features, **settings of the convolution) -> y`, to be called in a compact `__call__`.
+# Signature of a row: `(x, features, **settings of the convolution) -> y`. Rows are called in a compact `__call__`.
 Resampling = Callable[..., Array]
 
 
@@ -54,21 +54,25 @@ def _row(table: dict[str, Resampling], method: str) -> Resampling:
 
 
 class Upsample(nn.Module):
-    """Doubles height and width and sets the channels.
+    """Doubles height and width and sets the number of channels.
 
-    "transposed": a transposed 4x4 convolution of stride 2 (each output pixel sees 2x2 inputs, so no checkerboard from
-    uneven overlap, but one from uneven kernels). "pixel_shuffle": a 3x3 convolution to 4 * features channels, then
-    `pixel_shuffle`. "nearest", "bilinear": resize, then a 3x3 convolution.
+    The methods are:
+
+    - "transposed": a transposed 4x4 convolution of stride 2. Each output pixel depends on 2x2 inputs, so uneven overlap
+      causes no checkerboard pattern, but uneven kernels still can.
+    - "pixel_shuffle": a 3x3 convolution to 4 * features channels, then `pixel_shuffle`.
+    - "nearest" and "bilinear": a resize, then a 3x3 convolution.
 
     Attributes:
-        features: channels of the result.
-        method: a key of `UP`.
-        use_bias: of the convolution.
-        kernel_init: of the convolution.
-        dtype: of computation; parameters are float32.
+        features: Number of output channels.
+        method: A key of `UP`.
+        use_bias: Whether the convolution has a bias.
+        kernel_init: Initialiser of the kernel.
+        dtype: Computation dtype. Parameters are float32.
 
     References:
-        Radford et al., "DCGAN", 2016; Shi et al., 2016; Odena et al., "Deconvolution and Checkerboard Artifacts", 2016.
+        Radford et al., "DCGAN", 2016. Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient
+        Sub-Pixel CNN", 2016. Odena et al., "Deconvolution and Checkerboard Artifacts", 2016.
     """
 
     features: int
@@ -79,25 +83,32 @@ class Upsample(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps [batch, h, w, c] to [batch, 2h, 2w, features]; raises ValueError for an unknown method."""
+        """Maps float [batch, h, w, c] to [batch, 2h, 2w, features].
+
+        Raises:
+            ValueError: If the method is unknown.
+        """
         settings = {"use_bias": self.use_bias, "kernel_init": self.kernel_init, "dtype": self.dtype, "name": "conv"}
         return _row(UP, self.method)(x, self.features, **settings)
 
 
 class Downsample(nn.Module):
-    """Halves height and width and sets the channels.
+    """Halves height and width and sets the number of channels.
 
-    "strided": a 4x4 convolution of stride 2. "average", "max": a 3x3 convolution, then pooling over 2x2.
+    The methods are:
+
+    - "strided": a 4x4 convolution of stride 2.
+    - "average" and "max": a 3x3 convolution, then pooling over 2x2 pixels.
 
     Attributes:
-        features: channels of the result.
-        method: a key of `DOWN`.
-        use_bias: of the convolution.
-        kernel_init: of the convolution.
-        dtype: of computation; parameters are float32.
+        features: Number of output channels.
+        method: A key of `DOWN`.
+        use_bias: Whether the convolution has a bias.
+        kernel_init: Initialiser of the kernel.
+        dtype: Computation dtype. Parameters are float32.
 
     References:
-        Radford et al., "DCGAN", 2016, for strides against max pooling.
+        Radford et al., "DCGAN", 2016, which uses strides instead of max pooling.
     """
 
     features: int
@@ -108,6 +119,10 @@ class Downsample(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps [batch, h, w, c] of even sides to [batch, h/2, w/2, features]; raises ValueError for an unknown method."""
+        """Maps float [batch, h, w, c] with even sides to [batch, h/2, w/2, features].
+
+        Raises:
+            ValueError: If the method is unknown.
+        """
         settings = {"use_bias": self.use_bias, "kernel_init": self.kernel_init, "dtype": self.dtype, "name": "conv"}
         return _row(DOWN, self.method)(x, self.features, **settings)

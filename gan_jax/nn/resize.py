@@ -1,6 +1,6 @@
-"""Changing the size of images without parameters: pooling, repeating, interpolating.
+"""Functions without parameters that change the size of images: pooling, repeating, interpolating.
 
-All are written as reshapes and sums, which XLA fuses and differentiates any number of times at full speed.
+All consist of reshapes, slices and reductions. XLA fuses these and differentiates them to any order at full speed.
 """
 
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from gan_jax.typing import Array
 
 
 def _windows(x: Array, factor: int) -> Array:
-    """[batch, h, w, c] as [batch, h / r, r, w / r, r, c]."""
+    """Splits [batch, h, w, c] into windows: [batch, h / r, r, w / r, r, c], with r = `factor`."""
     check_rank(4, x=x)
     batch, height, width, channels = x.shape
     if factor < 1 or height % factor or width % factor:
@@ -19,51 +19,52 @@ def _windows(x: Array, factor: int) -> Array:
 
 
 def average_pool(x: Array, factor: int = 2) -> Array:
-    """Mean over windows of factor x factor pixels that do not overlap; PyTorch's `avg_pool2d(x, factor)`.
+    """Mean over non-overlapping windows of factor x factor pixels. Equal to PyTorch's `avg_pool2d(x, factor)`.
 
     Args:
         x: float [batch, height, width, channels].
-        factor: side of a window.
+        factor: Side of a window in pixels.
 
     Returns:
         [batch, height / factor, width / factor, channels].
 
     Raises:
-        ValueError: x is not of rank 4, or its sides are not multiples of factor.
+        ValueError: If x is not of rank 4, or if its sides are not multiples of `factor`.
     """
     return _windows(x, factor).mean(axis=(2, 4))
 
 
 def max_pool(x: Array, factor: int = 2) -> Array:
-    """Maximum over windows of factor x factor pixels that do not overlap; PyTorch's `max_pool2d(x, factor)`.
+    """Maximum over non-overlapping windows of factor x factor pixels. Equal to PyTorch's `max_pool2d(x, factor)`.
 
-    Where several pixels are the greatest, they share the gradient; PyTorch gives it to the first.
+    Differs from PyTorch in the gradient: if several pixels of a window are equal to the maximum, they share the
+    gradient. PyTorch gives it to the first of them.
 
     Args:
         x: float [batch, height, width, channels].
-        factor: side of a window.
+        factor: Side of a window in pixels.
 
     Returns:
         [batch, height / factor, width / factor, channels].
 
     Raises:
-        ValueError: x is not of rank 4, or its sides are not multiples of factor.
+        ValueError: If x is not of rank 4, or if its sides are not multiples of `factor`.
     """
     return _windows(x, factor).max(axis=(2, 4))
 
 
 def resize_nearest(x: Array, factor: int = 2) -> Array:
-    """Repeats every pixel factor x factor times; PyTorch's `interpolate(mode="nearest")`.
+    """Repeats every pixel factor x factor times. Equal to PyTorch's `interpolate(mode="nearest")`.
 
     Args:
-        x: any dtype [batch, height, width, channels].
-        factor: how often more pixels a side.
+        x: Any dtype, [batch, height, width, channels].
+        factor: Factor by which each side grows.
 
     Returns:
         [batch, height * factor, width * factor, channels].
 
     Raises:
-        ValueError: x is not of rank 4, or factor is below 1.
+        ValueError: If x is not of rank 4, or if `factor` is below 1.
     """
     check_rank(4, x=x)
     if factor < 1:
@@ -74,7 +75,7 @@ def resize_nearest(x: Array, factor: int = 2) -> Array:
 
 
 def _double(x: Array, axis: int, mode: str) -> Array:
-    """Linear interpolation to twice the size along an axis: 3/4 of the pixel and 1/4 of its neighbour on either side."""
+    """Doubles one axis by linear interpolation: 3/4 of each pixel plus 1/4 of its neighbour on either side."""
     widths = [(1, 1) if a == axis else (0, 0) for a in range(x.ndim)]
     padded = jnp.pad(x, widths, mode=mode)
     size = x.shape[axis]
@@ -88,7 +89,7 @@ def _slice(x: Array, axis: int, start: int, size: int) -> Array:
 
 
 def resize_bilinear(x: Array) -> Array:
-    """Doubles the sides by bilinear interpolation; PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
+    """Doubles the sides by bilinear interpolation. Equal to PyTorch's `interpolate(mode="bilinear", align_corners=False)`.
 
     Args:
         x: float [batch, height, width, channels].
@@ -97,16 +98,16 @@ def resize_bilinear(x: Array) -> Array:
         [batch, 2 * height, 2 * width, channels].
 
     Raises:
-        ValueError: x is not of rank 4.
+        ValueError: If x is not of rank 4.
     """
     check_rank(4, x=x)
     return _double(_double(x, 1, "edge"), 2, "edge")
 
 
 def filtered_upsample(x: Array) -> Array:
-    """Doubles the sides with the filter [1, 3, 3, 1] / 4 along each; outside the image there are zeros.
+    """Doubles the sides with the filter [1, 3, 3, 1] / 4 along each axis. Pixels outside the image are zero.
 
-    Inside it is bilinear interpolation. The adjoint of `filtered_downsample`, times four.
+    Away from the border this is bilinear interpolation. It is four times the adjoint of `filtered_downsample`.
 
     Args:
         x: float [batch, height, width, channels].
@@ -115,30 +116,30 @@ def filtered_upsample(x: Array) -> Array:
         [batch, 2 * height, 2 * width, channels].
 
     Raises:
-        ValueError: x is not of rank 4.
+        ValueError: If x is not of rank 4.
 
     References:
-        Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020; Huang et al., "The GAN is dead; long
-        live the GAN!", 2024, whose resampling filter [1, 2, 1] makes this one.
+        Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020. Huang et al., "The GAN is dead;
+        long live the GAN!", 2024, whose resampling filter [1, 2, 1] gives this one.
     """
     check_rank(4, x=x)
     return _double(_double(x, 1, "constant"), 2, "constant")
 
 
 def filtered_downsample(x: Array) -> Array:
-    """Halves the sides with the filter [1, 3, 3, 1] / 8 along each; outside the image there are zeros.
+    """Halves the sides with the filter [1, 3, 3, 1] / 8 along each axis. Pixels outside the image are zero.
 
     Args:
-        x: float [batch, height, width, channels], of even sides.
+        x: float [batch, height, width, channels], with even height and width.
 
     Returns:
         [batch, height / 2, width / 2, channels].
 
     Raises:
-        ValueError: x is not of rank 4, or a side is odd.
+        ValueError: If x is not of rank 4, or if a side is odd.
 
     References:
-        As `filtered_upsample`.
+        See `filtered_upsample`.
     """
     _windows(x, 2)
     for axis in (1, 2):

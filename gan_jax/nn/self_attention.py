@@ -12,21 +12,26 @@ from gan_jax.typing import Array
 
 
 class SelfAttention(nn.Module):
-    """Adds to each pixel a mixture of all others, weighed by how alike their features are; it starts as the identity.
+    """Adds to each pixel a weighted mean over all pixels. The weights depend on the similarity of the features.
 
-    With 1x1 convolutions q, k (to channels/8), v (to channels/2) and o (back to channels), none with a bias, and 2x2
-    max pooling P of keys and values: A = softmax_j(q(x)_i . P(k(x))_j), y = x + gamma * o(A P(v(x))), gamma = 0 at first.
+    The layer has 1x1 convolutions q and k (to channels/8), v (to channels/2) and o (back to channels), all without a
+    bias. P is 2x2 max pooling of keys and values.
 
-    The map A is sown into collection "intermediates" as "attention_map", and returned on request.
+        A = softmax_j(q(x)_i . P(k(x))_j)
+        y = x + gamma * o(A P(v(x)))
+
+    gamma starts at 0, so the layer starts as the identity.
+
+    The map A is sown into collection "intermediates" as "attention_map".
 
     Attributes:
-        kernel_init: of the four kernels.
-        dtype: of computation; the softmax is float32, as the parameters are.
+        kernel_init: Initialiser of the four kernels.
+        dtype: Computation dtype. The softmax and the parameters are float32.
 
     References:
-        Zhang et al., "Self-Attention Generative Adversarial Networks", 2019; pooling and widths are those of the authors' code
-        (`non_local.py` of brain-research/self-attention-gan), where the paper leaves them open. The parameters are those
-        of BigGAN's attention too.
+        Zhang et al., "Self-Attention Generative Adversarial Networks", 2019. The paper does not specify the pooling and
+        the widths. They are those of the authors' code (`non_local.py` of brain-research/self-attention-gan). BigGAN's
+        attention has the same parameters.
     """
 
     kernel_init: Any = nn.initializers.glorot_uniform()
@@ -37,15 +42,16 @@ class SelfAttention(nn.Module):
         """Attends over the pixels of each image.
 
         Args:
-            x: float [batch, height, width, channels]; even sides, at least 8 channels.
-            return_map: return A as well.
+            x: float [batch, height, width, channels], with even sides and at least 8 channels.
+            return_map: Whether to return A too.
 
         Returns:
-            y, of the shape of x, in `dtype`; with `return_map` (y, A), A float32 [batch, height, width, height/2, width/2]:
-            how much each pixel takes from each pooled pixel; each pixel's weights sum to one.
+            y, with the shape of x, in `dtype`. With `return_map`, the pair (y, A). A is float32
+            [batch, height, width, height/2, width/2] and holds the weight of each pooled pixel for each pixel. The
+            weights of each pixel sum to one.
 
         Raises:
-            ValueError: x is not of rank 4, has too few channels, or odd sides.
+            ValueError: If x is not of rank 4, has fewer than 8 channels, or has odd sides.
         """
         check_rank(4, x=x)
         batch, height, width, channels = x.shape

@@ -1,4 +1,4 @@
-"""One batch spread over devices: layers that look at the whole of it, inside `jax.shard_map` or `jax.pmap`."""
+"""Helpers for layers that need the whole batch if it is split over devices, inside `jax.shard_map` or `jax.pmap`."""
 
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,23 +10,23 @@ from gan_jax.typing import Array
 
 
 def sharing_batch(axis_name: str) -> AbstractContextManager[None]:
-    """While it is open, every layer with an attribute `axis_name` that is None behaves as if it had been given this one.
+    """Sets `axis_name` in every layer that has this attribute with the value None, while the context is open.
 
-    Batch norm, switchable norm, minibatch discrimination and minibatch standard deviation then mean the batch of all devices along
-    the axis, in any Linen module, whatever the options it was built with. For the application of a network, not for its
-    initialisation.
+    Batch norm, switchable norm, minibatch discrimination and minibatch standard deviation then use the batch of all
+    devices along the axis. This works in any Linen module, with any options. Use it to apply a network, not to
+    initialise it.
 
     Args:
-        axis_name: a mapped axis of the `shard_map` or `pmap` around.
+        axis_name: A mapped axis of the enclosing `shard_map` or `pmap`.
 
     Returns:
-        A context manager, to be open while the network is traced.
+        A context manager. It must be open while the network is traced.
     """
 
     def share(call: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], context: nn.module.InterceptorContext) -> Any:
         module = context.module
         if getattr(module, "axis_name", axis_name) is None:
-            # A bound module belongs to this one application; frozen, because it hashes.
+            # A bound module belongs to this application only. It is frozen because it must be hashable, so the attribute is set directly.
             object.__setattr__(module, "axis_name", axis_name)
         return call(*arguments, **keywords)
 
@@ -34,15 +34,15 @@ def sharing_batch(axis_name: str) -> AbstractContextManager[None]:
 
 
 def gather_batch(x: Array, axis_name: str | None) -> Array:
-    """The rows of all devices, one device's after the other's: [batch, ...] to [devices * batch, ...]; x itself without an axis.
+    """Concatenates the rows of all devices: [batch, ...] to [devices * batch, ...]. Returns x if `axis_name` is None.
 
-    Differentiable: a device's rows receive the gradients of what all devices make of them.
+    It is differentiable. The rows of a device receive gradients from the results of all devices.
     """
     return x if axis_name is None else jax.lax.all_gather(x, axis_name, tiled=True)
 
 
 def own_batch(x: Array, axis_name: str | None) -> Array:
-    """This device's rows of [devices * batch, ...]; x itself without an axis."""
+    """Returns the rows of this device out of [devices * batch, ...]. Returns x if `axis_name` is None."""
     if axis_name is None:
         return x
     rows = x.shape[0] // jax.lax.axis_size(axis_name)

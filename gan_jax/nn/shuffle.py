@@ -1,23 +1,25 @@
-"""PixelShuffle and its inverse: channels into pixels, and back."""
+"""Pixel shuffle (channels to pixels) and its inverse."""
 
 from gan_jax._checks import check_rank
 from gan_jax.typing import Array
 
 
 def pixel_shuffle(x: Array, factor: int) -> Array:
-    """Rearranges channels into pixels: [batch, h, w, c * r^2] -> [batch, h * r, w * r, c] with r = `factor`.
+    """Rearranges channels into pixels: [batch, h, w, c * r^2] -> [batch, h * r, w * r, c], with r = `factor`.
 
-    y[n, h * r + i, w * r + j, c] = x[n, h, w, c * r^2 + i * r + j]: PyTorch's order of channels.
+        y[n, h * r + i, w * r + j, c] = x[n, h, w, c * r^2 + i * r + j]
+
+    The channel order is that of PyTorch.
 
     Args:
-        x: any dtype [batch, height, width, channels].
-        factor: r, how often more pixels a side.
+        x: Any dtype, [batch, height, width, channels].
+        factor: Factor r by which each side grows.
 
     Returns:
         [batch, height * r, width * r, channels / r^2].
 
     Raises:
-        ValueError: x is not of rank 4, or its channels cannot be divided by r^2.
+        ValueError: If x is not of rank 4, or if r^2 does not divide its channels.
 
     References:
         Shi et al., "Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel CNN", 2016.
@@ -31,17 +33,17 @@ def pixel_shuffle(x: Array, factor: int) -> Array:
 
 
 def pixel_unshuffle(x: Array, factor: int) -> Array:
-    """Rearranges pixels into channels, the inverse of `pixel_shuffle`: [batch, h * r, w * r, c] -> [batch, h, w, c * r^2].
+    """Rearranges pixels into channels: [batch, h * r, w * r, c] -> [batch, h, w, c * r^2]. Inverse of `pixel_shuffle`.
 
     Args:
-        x: any dtype [batch, height, width, channels].
-        factor: r, how often fewer pixels a side.
+        x: Any dtype, [batch, height, width, channels].
+        factor: Factor r by which each side shrinks.
 
     Returns:
         [batch, height / r, width / r, channels * r^2].
 
     Raises:
-        ValueError: x is not of rank 4, or its height or width cannot be divided by r.
+        ValueError: If x is not of rank 4, or if r does not divide its height and width.
     """
     check_rank(4, x=x)
     batch, height, width, channels = x.shape

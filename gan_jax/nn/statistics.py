@@ -1,4 +1,4 @@
-"""Mean and variance over chosen axes, of one device or of all that share a named axis."""
+"""Mean and variance over given axes, for one device or for all devices along a mapped axis."""
 
 import math
 from collections.abc import Sequence
@@ -11,36 +11,44 @@ from gan_jax.typing import Array
 
 
 def _mean_of_rows(rows: Array) -> Array:
-    """rows.mean(0) of a matrix; on a CPU as a product with ones, which uses all of a core's lanes."""
+    """Returns `rows.mean(0)` of a matrix.
+
+    On a CPU it is computed as a product with ones, which uses all vector lanes of a core.
+    """
     return jnp.ones(len(rows), rows.dtype) @ rows / len(rows) if is_cpu() else rows.mean(axis=0)
 
 
 def moments(x: Array, axes: Sequence[int], *, axis_name: str | None = None) -> tuple[Array, Array]:
-    """Mean and (biased) variance over `axes`, in float32, and over the devices along `axis_name`.
+    """Mean and biased variance over `axes` and over the devices along `axis_name`, in float32.
 
-    m = E[x], v = E[(x - m)^2], in one pass over the data: with a shift s near the mean, m = s + E[x - s] and
-    v = E[(x - s)^2] - E[x - s]^2. With s = 0, E[x^2] - m^2 loses all digits where the mean is large; here s is the mean of the first
-    of the elements along axes[0], and the error is that of float32 times 1 + (m - s)^2 / v. Devices send each other their mean
-    and variance in one collective operation: v = E_d[v_d] + E_d[(m_d - m)^2]. All devices hold equally many elements.
+        m = E[x], v = E[(x - m)^2]
+
+    Both are computed in one pass over the data. With a shift s near the mean, m = s + E[x - s] and v = E[(x - s)^2] -
+    E[x - s]^2. With s = 0 the variance E[x^2] - m^2 would lose all digits if the mean is large. Here s is the mean of
+    the first of the elements along axes[0], and the error is the float32 rounding error times 1 + (m - s)^2 / v.
+
+    Devices exchange their mean and variance in one collective operation: v = E_d[v_d] + E_d[(m_d - m)^2]. All devices
+    must hold the same number of elements.
 
     Args:
         x: float, any shape.
-        axes: to average over; they stay, with size 1.
-        axis_name: of `jax.shard_map`, `jax.pmap` or `jax.vmap`; None for one device's statistics.
+        axes: Axes to average over. They are kept with size 1.
+        axis_name: Mapped axis of `jax.shard_map`, `jax.pmap` or `jax.vmap`. None: the statistics of one device.
 
     Returns:
-        (mean, variance), float32, shaped as x with 1 along `axes`.
+        (mean, variance), float32, with the shape of x and size 1 along `axes`.
 
     References:
-        Ioffe and Szegedy, "Batch Normalization", 2015, without its unbiased estimate in evaluation (as Flax); Chan, Golub and LeVeque,
-        "Algorithms for Computing the Sample Variance", 1983, for the shift and the merge.
+        Ioffe and Szegedy, "Batch Normalization", 2015. Differs, as in Flax: the unbiased estimate in evaluation is
+        omitted. Chan, Golub and LeVeque, "Algorithms for Computing the Sample Variance", 1983, for the shift and the
+        merge.
     """
     x, axes = x.astype(jnp.float32), tuple(axes)
     reduced = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
     first = jax.lax.index_in_dim(x, 0, axis=axes[0], keepdims=True)
     shift = jax.lax.stop_gradient(first.mean(axis=axes))
     if axes == tuple(range(len(axes))) and len(axes) < x.ndim:
-        # Sums over a matrix are faster on a CPU than sums over images.
+        # On a CPU, sums over a matrix are faster than sums over images.
         rows = (x - shift).reshape(-1, math.prod(shift.shape))
         mean, square = _mean_of_rows(rows), _mean_of_rows(rows * rows)
     else:

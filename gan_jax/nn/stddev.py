@@ -1,4 +1,4 @@
-"""Minibatch standard deviation: how much the examples of a batch differ, as a further channel."""
+"""Minibatch standard deviation: the variation within a batch, as one extra channel."""
 
 import jax.numpy as jnp
 
@@ -7,25 +7,28 @@ from gan_jax.typing import Array
 
 
 def minibatch_stddev(x: Array, group_size: int | None = None, *, epsilon: float = 1e-8, axis_name: str | None = None) -> Array:
-    """Appends one channel: the standard deviation over a group of examples, averaged over channels and pixels.
+    """Appends one channel with the standard deviation over a group of examples, averaged over channels and pixels.
 
-    s = mean_hwc(sqrt(var_group(x) + epsilon)), the same for all pixels of all examples of a group. The batch is cut into
-    batch / group_size groups; example i is in group i mod (batch / group_size). Derivatives of equal examples are finite.
+        s = mean_hwc(sqrt(var_group(x) + epsilon))
+
+    s is the same for all pixels of all examples of a group. The batch is split into batch / group_size groups. Example
+    i is in group i mod (batch / group_size). Derivatives are finite even if the examples are equal.
 
     Args:
         x: float [batch, ..., channels].
-        group_size: examples in a group; None, or more than the batch, means the batch.
-        epsilon: under the square root.
-        axis_name: of the devices that share the batch, inside `shard_map` or `pmap`: the groups are those of all their examples.
+        group_size: Number of examples in a group. None, or a number above the batch size, means the whole batch.
+        epsilon: Added under the square root.
+        axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share the batch. The groups are then those of the
+            whole batch.
 
     Returns:
-        [batch, ..., channels + 1], in the dtype of x; the statistics are float32.
+        [batch, ..., channels + 1], in the dtype of x. The statistics are float32.
 
     Raises:
-        ValueError: group_size does not divide the batch.
+        ValueError: If `group_size` does not divide the batch size.
 
     References:
-        Karras et al., "Progressive Growing of GANs", 2018, section 3; groups (of 4) as in the authors' code.
+        Karras et al., "Progressive Growing of GANs", 2018, section 3. Groups (of 4) are as in the authors' code.
     """
     everyone = gather_batch(x, axis_name)
     batch = everyone.shape[0]

@@ -12,23 +12,29 @@ from gan_jax.typing import Array
 
 
 class SwitchableNorm(nn.Module):
-    """Normalises with a softmax mixture of instance, layer and batch statistics; the network chooses.
+    """Normalises with a learned softmax mixture of instance, layer and batch statistics.
 
-    mean = sum_k softmax(mean_weight)_k mean_k and var = sum_k softmax(var_weight)_k var_k over k = instance, layer,
-    batch, in this order; y = scale * (x - mean) / sqrt(var + epsilon) + bias. With all the weight on one k it is
-    that norm. Both weight vectors start as ones. All three variances are biased.
+    Over k = instance, layer, batch, in this order:
+
+        mean = sum_k softmax(mean_weight)_k mean_k
+        var = sum_k softmax(var_weight)_k var_k
+        y = scale * (x - mean) / sqrt(var + epsilon) + bias
+
+    If all the weight is on one k, the layer equals that normalisation. Both weight vectors start as ones. All three
+    variances are biased.
 
     Attributes:
-        momentum: of the running batch statistics (collection "batch_stats": mean, var), new = momentum * old
-            + (1 - momentum) * batch.
-        epsilon: added to the mixed variance.
-        axis_name: of the devices that share the batch statistics; None for one device's.
-        scale_init: initialiser of the scale.
-        dtype: of the result; statistics and parameters are float32.
+        momentum: Momentum of the running batch statistics: new = momentum * old + (1 - momentum) * batch. They are
+            `mean` and `var` in collection "batch_stats".
+        epsilon: Added to the mixed variance.
+        axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share the statistics. None: each device uses its
+            own.
+        scale_init: Initialiser of the scale.
+        dtype: Dtype of the result. Statistics and parameters are float32.
 
     References:
         Luo et al., "Differentiable Learning-to-Normalize via Switchable Normalization", 2018 (ICLR 2019). Differs: the
-        authors' code takes PyTorch's unbiased variance for the instance part and builds the others on it.
+        authors' code uses PyTorch's unbiased variance for the instance part and derives the other parts from it.
     """
 
     momentum: float = 0.9
@@ -43,13 +49,14 @@ class SwitchableNorm(nn.Module):
 
         Args:
             x: float [batch, height, width, channels].
-            use_running_average: take the running statistics for the batch part (evaluation), and keep them.
+            use_running_average: Whether the batch part uses the running statistics (evaluation) and leaves them
+                unchanged.
 
         Returns:
             Same shape as x, in `dtype`.
 
         Raises:
-            ValueError: x is not of rank 4.
+            ValueError: If x is not of rank 4.
         """
         check_rank(4, x=x)
         channels = x.shape[-1]

@@ -1,4 +1,4 @@
-"""Virtual batch normalisation: each example by a fixed reference batch joined with itself, never by its neighbours."""
+"""Virtual batch normalisation: each example is normalised by a fixed reference batch and itself."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,27 +14,32 @@ from gan_jax.typing import Array, PyTree
 class VirtualBatchNorm(nn.Module):
     """Normalises each example by the statistics of n reference examples and of the example itself.
 
-    The reference batch goes through the same network, in front of the batch: the first `reference_size` = n rows of x
-    are its activations r, the others the examples. With means over pixels, where there are any (and over the n reference examples),
+    The reference batch passes through the same network, in front of the batch. The first n = `reference_size` rows of x
+    are its activations r, and the other rows are the examples. E[.] is the mean over the pixels, if any. For r it is
+    also the mean over the n reference examples.
 
         m_i = (1 / (n+1)) E[x_i] + (n / (n+1)) E[r],  s_i = (1 / (n+1)) E[x_i^2] + (n / (n+1)) E[r^2],
-        y_i = scale * (x_i - m_i) / sqrt(s_i - m_i^2 + epsilon) + bias,
+        y_i = scale * (x_i - m_i) / sqrt(s_i - m_i^2 + epsilon) + bias
 
-    and the reference rows are normalised by E[r] and Var[r]: virtual batch norm of the reference batch is batch norm
-    of it. Training and sampling are the same; gradients flow through the reference rows too. `ReferenceBatch` keeps
-    the reference inputs. The variance is computed as n/(n+1) Var[r] + 1/(n+1) Var[x_i] + n/(n+1)^2 (E[x_i] - E[r])^2,
-    which is the same and loses no digits. No example meets another, so there is no `axis_name`: every device holds the
-    whole reference batch and a part of the examples.
+    The reference rows are normalised by E[r] and Var[r], so for them the layer is batch norm of the reference batch.
+    Training and sampling are the same. Gradients flow through the reference rows too. `ReferenceBatch` stores the
+    reference inputs.
+
+    The variance is computed as n/(n+1) Var[r] + 1/(n+1) Var[x_i] + n/(n+1)^2 (E[x_i] - E[r])^2, which is equal to the
+    formula above and loses no digits.
+
+    The examples are independent of each other, so the layer needs no `axis_name`. Every device holds the whole
+    reference batch and a part of the examples.
 
     Attributes:
-        reference_size: n.
-        epsilon: added to the variance.
-        scale_init: initialiser of the scale.
-        dtype: of the result; statistics and parameters are float32.
+        reference_size: Number of reference examples, n.
+        epsilon: Added to the variance.
+        scale_init: Initialiser of the scale.
+        dtype: Dtype of the result. Statistics and parameters are float32.
 
     References:
-        Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.5; the weights 1/(n+1) and n/(n+1)
-        are those of the authors' code (`imagenet/ops.py` of openai/improved-gan).
+        Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.5. The weights 1/(n+1) and n/(n+1) are
+        those of the authors' code (`imagenet/ops.py` of openai/improved-gan).
     """
 
     reference_size: int
@@ -44,28 +49,27 @@ class VirtualBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Normalises the reference rows and the examples behind them.
+        """Normalises the reference rows and the examples that follow them.
 
         Args:
-            x: float [reference_size + batch, ..., channels]; `batch` may be 0.
+            x: float [reference_size + batch, ..., channels]. `batch` may be 0.
 
         Returns:
             Same shape as x, in `dtype`.
 
         Raises:
-            ValueError: x has fewer rows than the reference batch, or no channels.
+            ValueError: If x has fewer rows than the reference batch, if x has fewer than 2 dimensions, or if
+                `reference_size` is below 1.
         """
         rows = self.reference_size
         if x.ndim < 2 or x.shape[0] < rows or rows < 1:
-            raise ValueError(
-                f"x must be [rows, ..., channels], the first reference_size={rows} (at least 1) the reference; got shape {x.shape}"
-            )
+            raise ValueError(f"x must be [rows, ..., channels] with at least reference_size={rows} (1 or more) rows; got shape {x.shape}")
         wide = x.astype(jnp.float32)
         reference, examples = wide[:rows], wide[rows:]
         mean, variance = moments(reference, range(x.ndim - 1))
         y = (reference - mean) * jax.lax.rsqrt(variance + self.epsilon)
         if examples.shape[0]:
-            # Without pixels an example's mean is the example itself, and nothing varies in it.
+            # Without pixels, the mean of an example is the example itself and its variance is 0.
             own_mean, own_variance = moments(examples, range(1, x.ndim - 1)) if x.ndim > 2 else (examples, jnp.zeros_like(examples))
             new = 1 / (rows + 1)
             joint_mean = new * own_mean + (1 - new) * mean
@@ -77,15 +81,16 @@ class VirtualBatchNorm(nn.Module):
 
 
 class ReferenceBatch(nn.Module):
-    """Puts a fixed reference batch in front of a batch of inputs, for the virtual batch norms behind it.
+    """Puts a fixed reference batch in front of a batch of inputs, for the virtual batch norms of a network.
 
-    The reference is state, not a parameter: collection "reference", drawn once at initialisation. A network calls it
-    first and drops the first `size` rows of its result: `x = ReferenceBatch(n)(latents); ...; return images[n:]`.
+    The reference is state, not a parameter. It is in collection "reference" and is sampled once at initialisation. Call
+    this module first, `x = ReferenceBatch(n)(latents)`, and drop the first n rows of the result of the network,
+    `return images[n:]`.
 
     Attributes:
-        size: n, of the reference batch.
-        reference_init: `(rng, shape, dtype) -> inputs`; by default a draw of latents from N(0, 1). For a
-            discriminator overwrite it with real images, see `set_reference`.
+        size: Number of reference examples, n.
+        reference_init: `(rng, shape, dtype) -> inputs`. The default samples latents from N(0, 1). For a discriminator,
+            replace the reference with real images by `set_reference`.
     """
 
     size: int
@@ -93,7 +98,7 @@ class ReferenceBatch(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
-        """Returns [size + batch, ...], the reference in front of inputs [batch, ...]."""
+        """Maps inputs [batch, ...] to [size + batch, ...], with the reference first."""
         shape = (self.size, *inputs.shape[1:])
 
         def draw() -> Array:
@@ -104,17 +109,17 @@ class ReferenceBatch(nn.Module):
 
 
 def set_reference(state: Mapping[str, PyTree], reference: Array) -> dict[str, PyTree]:
-    """Replaces the reference batch in a network's state, e.g. by real images for a discriminator.
+    """Replaces the reference batch in the state of a network, for example with real images for a discriminator.
 
     Args:
-        state: collections of a network, with "reference" among them.
-        reference: float [size, ...], of the shape of the one that is there.
+        state: The collections of a network, including "reference".
+        reference: float [size, ...], with the shape of the stored reference.
 
     Returns:
         The state with the new reference.
 
     Raises:
-        ValueError: the state holds no reference, or one of another shape.
+        ValueError: If the state has no reference, or one of another shape.
     """
     if "reference" not in state:
         raise ValueError(f"the state must hold the collection 'reference'; got {', '.join(state) or 'nothing'}")

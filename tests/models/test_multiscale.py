@@ -37,5 +37,5 @@ def test_each_scale_has_its_own_parameters_and_sees_its_own_size():
 
 
 def test_too_many_scales_are_refused():
-    with pytest.raises(ValueError, match="scales must leave at least 4 of image_size 16 pixels"):
+    with pytest.raises(ValueError, match="must divide image_size=16 and leave at least 4 pixels"):
         build_model("multiscale", image_size=16, scales=4)

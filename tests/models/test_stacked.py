@@ -31,7 +31,7 @@ def test_a_context_that_does_not_fit_is_refused():
         fill(networks.discriminator, images)
     for wrong in (large, images[:, ::2], images[:, :5, :5], images[:, :0, :0], images[0, 0]):
         with pytest.raises(
-            ValueError, match=r"context must be an image whose sides times a whole number are those of images \(4, 16, 16, 1\)"
+            ValueError, match=r"context must be an image with the sides of images \(4, 16, 16, 1\) divided by a whole number"
         ):
             fill(networks.discriminator, images, None, wrong)
 

@@ -1,17 +1,21 @@
-"""Convolution, transposed convolution and weight correlation, closed under differentiation of every order.
+"""Convolution, transposed convolution and weight correlation with fast derivatives of every order.
 
-    y = F(x, w)    T(y, w) its adjoint in x    DW(x, y) its adjoint in w
+For an input x, a kernel w and an output y, the three maps are
 
-are bilinear, and the derivative of each is the other two:
+    y = F(x, w)    T(y, w) is the adjoint of F in x    DW(x, y) is the adjoint of F in w
+
+All three are bilinear, and the derivatives of each are the other two:
 
     <g, F(x, w)>:  T(g, w), DW(x, g)      <g, T(y, w)>:  F(g, w), DW(g, y)      <g, DW(x, y)>:  T(y, g), F(x, g)
 
-so that every derivative of every order is again one of three maps for which a fast form is known. Left to itself, XLA:CPU
-runs the weight gradient of a transposed convolution, and with it every double backward, many times slower.
+Every derivative of every order is therefore one of three maps, and each map has a fast form. Without these rules,
+XLA:CPU runs the weight gradient of a transposed convolution, and with it every double backward, many times slower.
 
-Only reverse-mode differentiation is defined (`jax.grad`, `jax.vjp`, in any nesting; not `jax.jvp`, `jax.jacfwd`,
-`jax.hessian`); a Hessian-vector product is reverse over reverse. `vmap` folds the mapped axis into the batch or the channels
-where one operand is mapped and runs member after member where both are: XLA:CPU has no fast grouped convolution.
+Only reverse-mode differentiation is defined: `jax.grad` and `jax.vjp`, in any nesting. `jax.jvp`, `jax.jacfwd` and
+`jax.hessian` are not supported. Compute a Hessian-vector product as reverse over reverse.
+
+If `vmap` maps one operand, the mapped axis is folded into the batch or the channels. If it maps both operands, the
+members run one after the other, because XLA:CPU has no fast grouped convolution.
 """
 
 from collections.abc import Callable
@@ -28,7 +32,7 @@ from gan_jax.typing import Array
 
 
 class Plan(NamedTuple):
-    """What is static about one convolution: its geometry, the form wanted, and the precision of its products."""
+    """The static settings of one convolution: its geometry, the requested form, and the precision of its products."""
 
     geometry: Geometry
     form: str = "auto"
@@ -36,19 +40,23 @@ class Plan(NamedTuple):
 
 
 def _fold(a: Array, axis: int) -> Array:
-    """Merges the mapped leading axis into `axis` (counted without it)."""
+    """Merges the mapped leading axis into `axis`. `axis` does not count the mapped axis."""
     a = jnp.moveaxis(a, 0, axis)
     return a.reshape(*a.shape[:axis], -1, *a.shape[axis + 2 :])
 
 
 def _unfold(a: Array, axis: int, size: int) -> Array:
-    """Undoes `_fold`."""
+    """Inverse of `_fold`."""
     a = a.reshape(*a.shape[:axis], size, -1, *a.shape[axis + 1 :])
     return jnp.moveaxis(a, axis, 0)
 
 
 def _mappable(function: Callable[[Array, Array], Array], axes: tuple[tuple[int, int], tuple[int, int]]) -> Callable[[Array, Array], Array]:
-    """Gives a bilinear map a rule for `vmap`: `axes` are (operand, result) axes that take the mapped one, for each operand."""
+    """Adds a `vmap` rule to a bilinear map.
+
+    `axes` holds one pair (operand axis, result axis) for each operand. If only that operand is mapped, the mapped axis
+    is folded into these axes.
+    """
 
     @jax.custom_batching.custom_vmap
     def mapped(a, b):
@@ -66,13 +74,19 @@ def _mappable(function: Callable[[Array, Array], Array], axes: tuple[tuple[int, 
 
 
 def _varying_axes(a: Array) -> frozenset[str]:
-    """The axes of `shard_map`'s mesh over which an array differs; JAX has moved them within the type."""
+    """Returns the axes of the `shard_map` mesh over which an array varies.
+
+    The name of this field of the array's type depends on the JAX version.
+    """
     aval = jax.typeof(a)
     return getattr(getattr(aval, "manual_axis_type", aval), "varying", None) or getattr(aval, "vma", frozenset())
 
 
 def same_variation(*arrays: Array) -> list[Array]:
-    """Under `shard_map`: marks all arrays as varying over the same mesh axes, as hand-written cotangent rules need."""
+    """Marks all arrays as varying over the same mesh axes under `shard_map`.
+
+    Hand-written cotangent rules require this.
+    """
     axes = [_varying_axes(a) for a in arrays]
     union = frozenset().union(*axes)
     return [lax.pcast(a, tuple(sorted(union - own)), to="varying") if union - own else a for a, own in zip(arrays, axes)]
@@ -96,7 +110,7 @@ def _weight(x, y, plan):
     return _mappable(partial(form, geometry=plan.geometry, precision=plan.precision), ((3, 2), (3, 3)))(x, y)
 
 
-# The forward rules call the wrapped functions themselves: an outer gradient then meets them, and not the raw convolutions.
+# The forward rules call the wrapped functions, so that an outer gradient differentiates these and not the raw convolutions.
 _forward.defvjp(
     lambda x, w, plan: (_forward(x, w, plan), (x, w)),
     lambda plan, xw, g: (_transpose(g, xw[1], plan), _weight(xw[0], g, plan)),
@@ -116,11 +130,11 @@ def convolve(x: Array, w: Array, plan: Plan) -> Array:
 
     Args:
         x: float [batch, *input_size, channels].
-        w: [*kernel_size, channels, features], same dtype.
-        plan: geometry and form.
+        w: [*kernel_size, channels, features], same dtype as x.
+        plan: Geometry and form.
 
     Returns:
-        [batch, *output_size, features], same dtype; narrow operands are accumulated in float32 by the matrix forms.
+        [batch, *output_size, features], same dtype as x. The matrix forms accumulate narrow dtypes in float32.
     """
     return _forward(*same_variation(x, w), plan)
 
@@ -130,11 +144,11 @@ def transpose_convolve(y: Array, w: Array, plan: Plan) -> Array:
 
     Args:
         y: float [batch, *output_size, features].
-        w: [*kernel_size, channels, features], same dtype.
-        plan: geometry (of F) and form.
+        w: [*kernel_size, channels, features], same dtype as y.
+        plan: Geometry of F, and form.
 
     Returns:
-        [batch, *input_size, channels].
+        [batch, *input_size, channels], same dtype as y.
     """
     return _transpose(*same_variation(y, w), plan)
 
@@ -144,10 +158,10 @@ def weight_correlate(x: Array, y: Array, plan: Plan) -> Array:
 
     Args:
         x: float [batch, *input_size, channels].
-        y: [batch, *output_size, features], same dtype.
-        plan: geometry (of F) and form.
+        y: [batch, *output_size, features], same dtype as x.
+        plan: Geometry of F, and form.
 
     Returns:
-        [*kernel_size, channels, features].
+        [*kernel_size, channels, features], same dtype as x.
     """
     return _weight(*same_variation(x, y), plan)

@@ -1,8 +1,10 @@
-"""Convolution layers with Flax's parameters and results, and on the CPU with gradients that run at full speed.
+"""Convolution layers with the parameters and results of Flax, and with fast gradients on the CPU.
 
-Differentiated as they are, XLA's convolutions make a DCGAN step on the CPU several times slower than it needs to be.
-`Conv` and `ConvTranspose` are `flax.linen.Conv` and `flax.linen.ConvTranspose` in everything but that: same arguments, same
-parameter names, shapes and initialisers, same results to rounding. See `gan_jax.nn.fast_conv.bilinear` for how, and docs/performance.md.
+With JAX's own derivatives of XLA's convolutions, a DCGAN step on the CPU is several times slower than necessary. `Conv`
+and `ConvTranspose` replace `flax.linen.Conv` and `flax.linen.ConvTranspose`. They have the same arguments, the same
+parameter names, shapes and initialisers, and the same results up to rounding.
+
+See `gan_jax.nn.fast_conv.bilinear` for the method and docs/performance.md for measured times.
 """
 
 import flax.linen as nn
@@ -17,7 +19,7 @@ FORMS = ("auto", "lax", "conv", "matrix")
 
 
 def _use_lax(form: str) -> bool:
-    """Whether this form means XLA's own convolution with JAX's own derivative."""
+    """Whether this form uses XLA's own convolution with JAX's own derivative."""
     if form not in FORMS:
         raise ValueError(f"form must be one of {', '.join(FORMS)}; got {form!r}")
     return form == "lax" or (form == "auto" and not fast_by_default())
@@ -36,13 +38,19 @@ def _is_one(dilation) -> bool:
 
 
 def _plain_padding(padding):
-    """Padding with zeros in a form that `conv_geometry` reads, or None where it is of another kind (circular ...)."""
+    """Returns zero padding in a form that `conv_geometry` accepts.
+
+    Returns None for every other kind of padding, such as circular padding.
+    """
     padding = canonicalize_padding(padding, 2)
     return None if isinstance(padding, str) and padding not in ("SAME", "VALID") else padding
 
 
 def conv_geometry(input_size: tuple[int, int], kernel_size: tuple[int, int], strides: tuple[int, int], padding) -> Geometry:
-    """Geometry of `lax.conv_general_dilated` without dilation; `padding` is "SAME", "VALID" or two (low, high) pairs."""
+    """Returns the geometry of `lax.conv_general_dilated` without dilation.
+
+    `padding` is "SAME", "VALID" or two (low, high) pairs.
+    """
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(input_size, kernel_size, strides, padding)
     sizes = zip(input_size, kernel_size, strides, padding)
@@ -51,9 +59,10 @@ def conv_geometry(input_size: tuple[int, int], kernel_size: tuple[int, int], str
 
 
 def conv_transpose_geometry(output_size: tuple[int, int], kernel_size: tuple[int, int], strides: tuple[int, int], padding) -> Geometry:
-    """Geometry of the convolution whose adjoint is `lax.conv_transpose`; its output is what that transposes.
+    """Returns the geometry of the convolution F whose adjoint is `lax.conv_transpose`.
 
-    Like there, explicit padding is of the stride-dilated operand: more of it makes a larger image.
+    `output_size` is the output size of F, which is the input size of the transposed convolution. As in
+    `lax.conv_transpose`, explicit padding applies to the stride-dilated operand, so more padding makes a larger image.
     """
     if padding == "SAME":
         total = [k + s - 2 for k, s in zip(kernel_size, strides)]
@@ -68,25 +77,27 @@ def conv_transpose_geometry(output_size: tuple[int, int], kernel_size: tuple[int
 
 
 class Conv(nn.Conv):
-    """`flax.linen.Conv` whose gradients of every order are fast on the CPU; elsewhere the same program as Flax's.
+    """`flax.linen.Conv` with fast gradients of every order on the CPU.
 
-    All of Flax's arguments, and:
+    On other backends it runs the same program as Flax's layer. It takes all arguments of Flax's layer and `form`.
+
+    Fast forms exist for two spatial dimensions with zero padding, no dilation and no groups. Any other convolution uses
+    Flax's own code.
+
+    The backend is read when the function is traced. Only "lax" supports forward-mode differentiation (`jax.jvp`).
 
     Attributes:
-        form: "auto" takes the forms that were measured to be fastest where JAX's default backend is the CPU, and XLA's own
-            convolution with JAX's own derivative elsewhere; "lax" takes the latter always; "conv" and "matrix" take the
-            derivatives of `gan_jax.nn.fast_conv.bilinear`, all as convolutions or all as matrix products. Two spatial dimensions with
-            zero padding, no dilation and no groups have fast forms; any other convolution is Flax's own. The environment
-            variable GAN_JAX_CONVOLUTIONS=lax makes "auto" mean "lax" for a whole process.
-
-    The backend is read when the function is traced. Of these, only "lax" has forward-mode derivatives (`jax.jvp`).
+        form: One of `FORMS`. "auto" uses the forms that were measured to be fastest if JAX's default backend is the
+            CPU, and "lax" otherwise. "lax" uses XLA's own convolution with JAX's own derivative. "conv" and "matrix"
+            use the derivatives of `gan_jax.nn.fast_conv.bilinear`, either all as convolutions or all as matrix products. The
+            environment variable GAN_JAX_CONVOLUTIONS=lax makes "auto" mean "lax" for a whole process.
     """
 
     form: str = "auto"
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
-        """Convolves [..., height, width, channels] to [..., height', width', features]; as `flax.linen.Conv`."""
+        """Convolves [..., height, width, channels] to [..., height', width', features], as `flax.linen.Conv` does."""
         plain = (
             self.feature_group_count == 1
             and _is_one(self.input_dilation)
@@ -110,19 +121,20 @@ class Conv(nn.Conv):
 
 
 class ConvTranspose(nn.ConvTranspose):
-    """`flax.linen.ConvTranspose` whose gradients of every order are fast on the CPU; elsewhere the same program as Flax's.
+    """`flax.linen.ConvTranspose` with fast gradients of every order on the CPU.
 
-    All of Flax's arguments, `transpose_kernel` included, and:
+    On other backends it runs the same program as Flax's layer. It takes all arguments of Flax's layer, including
+    `transpose_kernel`, and `form`.
 
     Attributes:
-        form: as in `Conv`.
+        form: See `Conv`.
     """
 
     form: str = "auto"
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
-        """Transposed convolution of [..., height, width, channels] to [..., height', width', features]; as Flax's."""
+        """Maps [..., height, width, channels] to [..., height', width', features], as `flax.linen.ConvTranspose` does."""
         padding = _plain_padding(self.padding)
         plain = _is_one(self.kernel_dilation) and self.mask is None and self.preferred_element_type is None
         if not plain or padding is None or _use_lax(self.form) or _spatial_rank(self.kernel_size) != 2:
@@ -133,7 +145,7 @@ class ConvTranspose(nn.ConvTranspose):
         bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
         inputs, kernel, bias = self.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         images = inputs.reshape(-1, *inputs.shape[-3:])
-        # Flax's default kernel is that of the equivalent convolution of the dilated input: mirrored, [.., in, out].
+        # By default, Flax stores the kernel of the equivalent convolution of the dilated input: mirrored, [.., in, out].
         w = kernel if self.transpose_kernel else lax.rev(kernel, (0, 1)).swapaxes(2, 3)
         geometry = conv_transpose_geometry(images.shape[1:3], kernel_size, _pair(self.strides), padding)
         x = transpose_convolve(images, w, Plan(geometry, self.form, self.precision))

@@ -1,8 +1,10 @@
 """The three bilinear maps of a convolution, each in several exactly equal forms of different speed.
 
-For a kernel w and a fixed geometry, the convolution y = F(x, w), its adjoint in the input x = T(y, w) (which is the transposed
-convolution) and its adjoint in the kernel w = DW(x, y) all contract the same three indices: kernel tap, channel, feature.
-A form says how the contraction is laid out for the machine. Nothing here is differentiated: `gan_jax.nn.fast_conv.bilinear` does that.
+For a kernel w and a fixed geometry, the maps are the convolution y = F(x, w), its adjoint in the input x = T(y, w),
+which is the transposed convolution, and its adjoint in the kernel w = DW(x, y). All three contract the same indices:
+kernel tap, channel, feature. A form determines how the contraction is laid out for the machine.
+
+Nothing in this file defines derivatives. `gan_jax.nn.fast_conv.bilinear` does that.
 
 Layouts: x [batch, H, W, channels], w [kh, kw, channels, features], y [batch, h, w, features].
 """
@@ -22,16 +24,17 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 class Geometry(NamedTuple):
-    """The static numbers of a two-dimensional convolution; each a (vertical, horizontal) pair.
+    """The static sizes of a two-dimensional convolution. Each field is a (vertical, horizontal) pair.
 
-    Row a of the output reads rows a * stride - low ... a * stride - low + kernel - 1 of the input; rows outside are zero.
+    Row a of the output reads the input rows a * stride - low ... a * stride - low + kernel - 1. Rows outside the input
+    are zero.
 
     Attributes:
-        input_size: size of x.
-        output_size: size of y.
-        kernel_size: size of w.
-        strides: steps in x between neighbours in y.
-        low: zero rows (columns) before x; negative where the first ones are skipped.
+        input_size: Size of x.
+        output_size: Size of y.
+        kernel_size: Size of w.
+        strides: Step in x between neighbouring outputs.
+        low: Number of zero rows (columns) before x. Negative if the first rows are skipped.
     """
 
     input_size: tuple[int, int]
@@ -42,14 +45,17 @@ class Geometry(NamedTuple):
 
     @property
     def padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """(before, after) for each dimension: exactly what the last output needs, negative where rows of x go unread."""
+        """Padding (before, after) of each dimension.
+
+        This is exactly what the last output needs. It is negative if rows of x are not read.
+        """
         sizes = zip(self.input_size, self.output_size, self.kernel_size, self.strides, self.low)
         vertical, horizontal = ((low, (m - 1) * s + k - n - low) for n, m, k, s, low in sizes)
         return vertical, horizontal
 
     @property
     def adjoint_padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Padding of the stride-dilated y when T is written as a convolution with the flipped kernel."""
+        """Padding of the stride-dilated y if T is written as a convolution with the flipped kernel."""
         vertical, horizontal = ((k - 1 - low, k - 1 - high) for k, (low, high) in zip(self.kernel_size, self.padding))
         return vertical, horizontal
 
@@ -60,25 +66,25 @@ def _spatial_padding(padding) -> list[tuple[int, int, int]]:
 
 
 def _pad(x: Array, geometry: Geometry) -> Array:
-    """Adds (or cuts) rows and columns so that the convolution needs no padding any more."""
+    """Adds or removes rows and columns, so that the convolution needs no padding."""
     return lax.pad(x, jnp.zeros((), x.dtype), _spatial_padding(geometry.padding))
 
 
 def _unpad(x: Array, geometry: Geometry) -> Array:
-    """The adjoint of `_pad`."""
+    """Adjoint of `_pad`."""
     padding = tuple((-low, -high) for low, high in geometry.padding)
     return lax.pad(x, jnp.zeros((), x.dtype), _spatial_padding(padding))
 
 
 def _product(a: Array, b: Array, contract: tuple[int, int], precision) -> Array:
-    """Matrix product with float32 accumulation for narrow operands; the result has the operands' dtype."""
+    """Matrix product in the dtype of the operands. Narrow dtypes are accumulated in float32."""
     wide = jnp.promote_types(a.dtype, jnp.float32)
     dims = (((contract[0],), (contract[1],)), ((), ()))
     return lax.dot_general(a, b, dims, precision=precision, preferred_element_type=wide).astype(a.dtype)
 
 
 def _taps(x: Array, geometry: Geometry) -> list[Array]:
-    """For each tap of the kernel, row by row, what it reads for each output: [batch, h, w, channels]."""
+    """Returns, for each kernel tap in row-major order, the pixel that each output reads: [batch, h, w, channels]."""
     x = _pad(x, geometry)
     (height, width), (sy, sx) = geometry.output_size, geometry.strides
     batch, _, _, channels = x.shape
@@ -90,21 +96,25 @@ def _taps(x: Array, geometry: Geometry) -> list[Array]:
 
 
 def _patches(x: Array, geometry: Geometry) -> Array:
-    """[batch, h, w, kh * kw * channels]: what each output reads, taps in the order of the kernel."""
+    """Returns the patch that each output reads: [batch, h, w, kh * kw * channels].
+
+    The taps are in the order of the kernel.
+    """
     taps = _taps(x, geometry)
     return taps[0] if len(taps) == 1 else lax.concatenate(taps, 3)
 
 
 def _block_counts(geometry: Geometry) -> tuple[int, int]:
-    """How many blocks as large as the stride cover the kernel."""
+    """Returns the number of blocks of the size of the stride that cover the kernel, as (rows, columns)."""
     vertical, horizontal = (-(-k // s) for k, s in zip(geometry.kernel_size, geometry.strides))
     return vertical, horizontal
 
 
 def _kernel_blocks(w: Array, geometry: Geometry) -> Array:
-    """The kernel in blocks as large as the stride, [block rows, phases, block columns, phases, channels, features].
+    """Splits the kernel into blocks of the size of the stride.
 
-    Tap i lies in block i // stride at phase i % stride; taps beyond the kernel are zero.
+    The result is [block rows, phases, block columns, phases, channels, features]. Tap i is in block i // stride at phase
+    i % stride. Taps beyond the kernel are zero.
     """
     (rows, columns), (sy, sx), (kh, kw) = _block_counts(geometry), geometry.strides, geometry.kernel_size
     w = jnp.pad(w, ((0, rows * sy - kh), (0, columns * sx - kw), (0, 0), (0, 0)))
@@ -112,9 +122,9 @@ def _kernel_blocks(w: Array, geometry: Geometry) -> Array:
 
 
 def _block_patches(x: Array, geometry: Geometry) -> Array:
-    """[batch, h, w, block rows * block columns * phases * phases * channels]: `_patches` by way of space-to-depth.
+    """Computes patches by space-to-depth: [batch, h, w, block rows * block columns * phases * phases * channels].
 
-    The patches then are a few slices of long rows instead of many slices of short ones.
+    The patches consist of a few slices of long rows. Those of `_patches` consist of many slices of short rows.
     """
     (rows, columns), (sy, sx) = _block_counts(geometry), geometry.strides
     (top, _), (left, _) = geometry.padding
@@ -128,12 +138,12 @@ def _block_patches(x: Array, geometry: Geometry) -> Array:
 
 
 def forward_conv(x: Array, w: Array, geometry: Geometry, precision=None) -> Array:
-    """F as XLA's own convolution."""
+    """Computes F with XLA's own convolution."""
     return lax.conv_general_dilated(x, w, geometry.strides, geometry.padding, dimension_numbers=_NHWC, precision=precision)
 
 
 def forward_matrix(x: Array, w: Array, geometry: Geometry, precision=None) -> Array:
-    """F as one matrix product of patches (im2col) with the kernel."""
+    """Computes F as one matrix product of patches (im2col) with the kernel."""
     patches = _patches(x, geometry)
     rows = patches.reshape(-1, patches.shape[-1])
     y = _product(rows, w.reshape(-1, w.shape[-1]), (1, 0), precision)
@@ -141,7 +151,7 @@ def forward_matrix(x: Array, w: Array, geometry: Geometry, precision=None) -> Ar
 
 
 def forward_blocks(x: Array, w: Array, geometry: Geometry, precision=None) -> Array:
-    """F as one matrix product of patches, made by space-to-depth, with the kernel."""
+    """Computes F as one matrix product of patches with the kernel. The patches are made by space-to-depth."""
     patches = _block_patches(x, geometry)
     kernel = _kernel_blocks(w, geometry).transpose(0, 2, 1, 3, 4, 5).reshape(-1, w.shape[-1])
     y = _product(patches.reshape(-1, patches.shape[-1]), kernel, (1, 0), precision)
@@ -149,7 +159,7 @@ def forward_blocks(x: Array, w: Array, geometry: Geometry, precision=None) -> Ar
 
 
 def transpose_conv(y: Array, w: Array, geometry: Geometry, precision=None) -> Array:
-    """T as XLA's own convolution of the dilated y with the flipped kernel."""
+    """Computes T with XLA's own convolution of the dilated y with the flipped kernel."""
     return lax.conv_general_dilated(
         y,
         lax.rev(w, (0, 1)).swapaxes(2, 3),
@@ -162,13 +172,13 @@ def transpose_conv(y: Array, w: Array, geometry: Geometry, precision=None) -> Ar
 
 
 def transpose_matrix(y: Array, w: Array, geometry: Geometry, precision=None) -> Array:
-    """T as one matrix product to all the taps, and an overlap-add of blocks as large as the stride (col2im)."""
+    """Computes T as one matrix product for all taps, then an overlap-add of blocks of the size of the stride (col2im)."""
     (rows, columns), (sy, sx), (kh, kw) = _block_counts(geometry), geometry.strides, geometry.kernel_size
     kernel = _kernel_blocks(w, geometry)
     batch, height, width, features = y.shape
     taps = _product(y.reshape(-1, features), kernel.reshape(-1, features), (1, 1), precision)
     taps = taps.reshape(batch, height, width, *kernel.shape[:-1])
-    # [batch, block row, phase, block column, phase, channels] is the order of the image's own pixels.
+    # The axes [batch, block row, phase, block column, phase, channels] are in the order of the pixels of the image.
     image = sum(
         lax.pad(
             taps[:, :, :, i, :, j].transpose(0, 1, 3, 2, 4, 5),
@@ -183,10 +193,10 @@ def transpose_matrix(y: Array, w: Array, geometry: Geometry, precision=None) -> 
 
 
 def transpose_blocks(y: Array, w: Array, geometry: Geometry, precision=None) -> Array:
-    """T as a convolution of stride 1 to all phases of a block at once, and depth-to-space (sub-pixel convolution)."""
+    """Computes T as one convolution of stride 1 for all phases of a block, then depth-to-space (sub-pixel convolution)."""
     (rows, columns), (sy, sx), (kh, kw) = _block_counts(geometry), geometry.strides, geometry.kernel_size
     channels, features = w.shape[2:]
-    # Output block a gets y[a - i] through kernel block i: a convolution with the blocks in reverse order.
+    # Output block a receives y[a - i] through kernel block i. This is a convolution with the blocks in reverse order.
     kernel = _kernel_blocks(w, geometry).transpose(0, 2, 5, 1, 3, 4).reshape(rows, columns, features, sy * sx * channels)
     padding = ((rows - 1, rows - 1), (columns - 1, columns - 1))
     blocks = lax.conv_general_dilated(y, lax.rev(kernel, (0, 1)), (1, 1), padding, dimension_numbers=_NHWC, precision=precision)
@@ -198,9 +208,10 @@ def transpose_blocks(y: Array, w: Array, geometry: Geometry, precision=None) -> 
 
 
 def weight_conv(x: Array, y: Array, geometry: Geometry, precision=None) -> Array:
-    """DW as XLA's own convolution, brought to the canonical layout by hand: the batch is the contracted feature.
+    """Computes DW with XLA's own convolution in the canonical layout: the batch is the contracted feature.
 
-    XLA canonicalises such convolutions itself, but not inside `scan` or `while` (github.com/jax-ml/jax issue 12868).
+    The operands are transposed here because XLA does not canonicalise such convolutions inside `scan` or `while`
+    (github.com/jax-ml/jax issue 12868).
     """
     w = lax.conv_general_dilated(
         x.transpose(3, 1, 2, 0),
@@ -215,14 +226,14 @@ def weight_conv(x: Array, y: Array, geometry: Geometry, precision=None) -> Array
 
 
 def weight_matrix(x: Array, y: Array, geometry: Geometry, precision=None) -> Array:
-    """DW as one matrix product of transposed patches with y."""
+    """Computes DW as one matrix product of transposed patches with y."""
     patches = _patches(x, geometry)
     w = _product(patches.reshape(-1, patches.shape[-1]), y.reshape(-1, y.shape[-1]), (0, 0), precision)
     return w.reshape(*geometry.kernel_size, x.shape[-1], y.shape[-1])
 
 
 def weight_blocks(x: Array, y: Array, geometry: Geometry, precision=None) -> Array:
-    """DW as one matrix product of transposed patches, made by space-to-depth, with y."""
+    """Computes DW as one matrix product of transposed patches with y. The patches are made by space-to-depth."""
     patches = _block_patches(x, geometry)
     w = _product(patches.reshape(-1, patches.shape[-1]), y.reshape(-1, y.shape[-1]), (0, 0), precision)
     (rows, columns), (sy, sx), (kh, kw) = _block_counts(geometry), geometry.strides, geometry.kernel_size
@@ -231,7 +242,7 @@ def weight_blocks(x: Array, y: Array, geometry: Geometry, precision=None) -> Arr
 
 
 def weight_taps(x: Array, y: Array, geometry: Geometry, precision=None) -> Array:
-    """DW as one matrix product for each tap of the kernel; no patch matrix is ever made."""
+    """Computes DW as one matrix product for each kernel tap. This needs no patch matrix."""
     rows = y.reshape(-1, y.shape[-1])
     taps = [_product(tap.reshape(-1, tap.shape[-1]), rows, (0, 0), precision) for tap in _taps(x, geometry)]
     return jnp.stack(taps).reshape(*geometry.kernel_size, x.shape[-1], y.shape[-1])
@@ -243,9 +254,11 @@ WEIGHT = {"conv": weight_conv, "matrix": weight_matrix, "blocks": weight_blocks,
 
 
 def shape_class(geometry: Geometry, channels: int, features: int, dtype) -> str:
-    """The row of the table of choices that a convolution belongs to, e.g. "float32 strided few-many".
+    """Returns the key of a convolution in the table `CHOICES`, such as "float32 strided few-many".
 
-    Wide or narrow operands; stride 1, or more; fewer than 16 channels of x, or more; the same of y.
+    The key depends on whether the dtype is narrower than 32 bits ("bfloat16") or not ("float32"), whether a stride is
+    above 1 ("strided") or all are 1 ("dense"), and whether x and y have fewer than 16 channels ("few") or 16
+    and more ("many").
     """
     width = "bfloat16" if jnp.dtype(dtype).itemsize < 4 else "float32"
     stride = "strided" if max(geometry.strides) > 1 else "dense"
@@ -254,31 +267,41 @@ def shape_class(geometry: Geometry, channels: int, features: int, dtype) -> str:
 
 
 def choose(kind: str, form: str, geometry: Geometry, channels: int, features: int, dtype) -> str:
-    """The form that measurement says is fastest on the CPU for this map, or what `form` asks for.
+    """Returns the name of the form to use for one map.
 
     Args:
         kind: "forward", "transpose" or "weight".
-        form: "auto", or the name of a form.
-        geometry: of the convolution.
-        channels: channels of x.
-        features: channels of y.
-        dtype: dtype of the operands.
+        form: Name of a form, which is returned unchanged, or "auto" for the form that was measured to be fastest on the
+            CPU.
+        geometry: Geometry of the convolution.
+        channels: Number of channels of x.
+        features: Number of channels of y.
+        dtype: Dtype of the operands.
+
+    Returns:
+        A key of `FORWARD`, `TRANSPOSE` or `WEIGHT`. For "auto" this is the entry of `CHOICES`.
     """
     return CHOICES[shape_class(geometry, channels, features, dtype)][kind] if form == "auto" else form
 
 
 def is_cpu() -> bool:
-    """Whether what is traced now is going to run on the CPU, as far as JAX knows at trace time."""
+    """Whether the function that is being traced will run on the CPU, as far as JAX knows at trace time.
+
+    Reads `jax_default_device` if it is set, else the default backend.
+    """
     device = getattr(jax.config, "jax_default_device", None)
     platform = jax.default_backend() if device is None else getattr(device, "platform", device)
     return platform == "cpu"
 
 
 def fast_by_default() -> bool:
-    """Whether layers of form "auto" take the fast forms: on the CPU, unless `GAN_JAX_CONVOLUTIONS=lax` is in the environment.
+    """Whether layers with form "auto" use the fast forms.
 
-    That variable turns them off for a whole process. It is read when a function is traced, not when it runs: what has been
-    traced stays as it is.
+    True on the CPU, unless the environment variable `GAN_JAX_CONVOLUTIONS=lax` turns the fast forms off for the whole
+    process. The variable is read when a function is traced. A function that has been traced does not change.
+
+    Raises:
+        ValueError: If the variable is neither "auto" nor "lax".
     """
     wanted = os.environ.get(SWITCH, "auto")
     if wanted not in ("auto", "lax"):
