@@ -66,7 +66,7 @@ def nothing(rng: Array, real: Array) -> None:
     return None
 
 
-CONTEXTS: dict[str | None, Callable[[Array, Array], Array | None]] = {
+CONDITIONS: dict[str | None, Callable[[Array, Array], Array | None]] = {
     None: nothing,
     "image": edges,
     "masked": masked,

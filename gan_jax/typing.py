@@ -45,7 +45,7 @@ class ParamTransform(NamedTuple):
     prepare: Callable[[PyTree], PyTree] = lambda params: params
 
 
-class InputTransform(NamedTuple):
+class Augmentation(NamedTuple):
     """A transformation of the images that D receives, real and fake alike, e.g. noise, augmentation or packing.
 
     Attributes:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.conditioning import CONTEXTS
+from gan_jax.conditioning import CONDITIONS
 from gan_jax.models import MODELS
 
 RNG = jax.random.key(0)
@@ -17,7 +17,7 @@ def ramp(slope, size=6):
 
 
 def test_every_model_has_its_context():
-    assert {model.context for model in MODELS.values()} <= set(CONTEXTS)
+    assert {model.context for model in MODELS.values()} <= set(CONDITIONS)
 
 
 def test_edges_of_a_ramp():
@@ -25,20 +25,20 @@ def test_edges_of_a_ramp():
     for slope, inside, border in [(0.1, -0.6, -0.8), (0.25, 0.0, -0.5), (0.5, 1.0, 0.0), (0.8, 1.0, 0.6)]:
         expected = np.tile([border, *[inside] * 4, border], (6, 1))[None, :, :, None]
         for images in (ramp(slope), ramp(-slope)):
-            np.testing.assert_allclose(CONTEXTS["image"](RNG, images), expected, atol=1e-5)
-        np.testing.assert_allclose(CONTEXTS["image"](RNG, ramp(slope).swapaxes(1, 2)), expected.swapaxes(1, 2), atol=1e-5)
+            np.testing.assert_allclose(CONDITIONS["image"](RNG, images), expected, atol=1e-5)
+        np.testing.assert_allclose(CONDITIONS["image"](RNG, ramp(slope).swapaxes(1, 2)), expected.swapaxes(1, 2), atol=1e-5)
 
 
 def test_edges_go_both_ways_and_flat_images_have_none():
     """A slope of 0.3 across and 0.4 down is one of 0.5."""
     across, down = ramp(0.3), ramp(0.4).swapaxes(1, 2)
-    np.testing.assert_allclose(CONTEXTS["image"](RNG, across + down)[0, 1:-1, 1:-1], 1.0, atol=1e-5)
-    np.testing.assert_array_equal(CONTEXTS["image"](RNG, jnp.full((2, 5, 4, 1), 0.7)), np.full((2, 5, 4, 1), -1.0))
+    np.testing.assert_allclose(CONDITIONS["image"](RNG, across + down)[0, 1:-1, 1:-1], 1.0, atol=1e-5)
+    np.testing.assert_array_equal(CONDITIONS["image"](RNG, jnp.full((2, 5, 4, 1), 0.7)), np.full((2, 5, 4, 1), -1.0))
 
 
 def test_a_mask_is_one_square_of_half_the_side_somewhere_in_the_image():
     real = jax.random.uniform(RNG, (400, 8, 6, 3), minval=0.1, maxval=1.0)
-    found = np.asarray(CONTEXTS["masked"](jax.random.key(1), real))
+    found = np.asarray(CONDITIONS["masked"](jax.random.key(1), real))
     assert found.shape == (400, 8, 6, 4)
     image, mask = found[..., :3], found[..., 3]
     assert set(np.unique(mask)) == {0.0, 1.0}
@@ -53,7 +53,7 @@ def test_a_mask_is_one_square_of_half_the_side_somewhere_in_the_image():
 
 def test_the_small_image_holds_means_of_4x4_pixels():
     real = jnp.arange(8 * 12 * 2.0).reshape(1, 8, 12, 2)
-    found = CONTEXTS["small"](RNG, real)
+    found = CONDITIONS["small"](RNG, real)
     assert found.shape == (1, 2, 3, 2)
     # Pixel (i, j) of channel c is 24 i + 2 j + c: over rows 4 to 7 and columns 8 to 11, 24 * 5.5 + 2 * 9.5 + c.
     np.testing.assert_allclose(found[0, 1, 2], [151.0, 152.0])
@@ -61,5 +61,5 @@ def test_the_small_image_holds_means_of_4x4_pixels():
 
 def test_an_encoder_sees_the_images_and_others_nothing():
     real = jnp.ones((2, 4, 4, 1))
-    assert CONTEXTS["real"](RNG, real) is real
-    assert CONTEXTS[None](RNG, real) is None
+    assert CONDITIONS["real"](RNG, real) is real
+    assert CONDITIONS[None](RNG, real) is None

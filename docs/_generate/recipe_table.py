@@ -53,7 +53,7 @@ class Flags:
 
 def row_of(run: Path) -> dict[str, Any]:
     """The row of a finished run."""
-    from gan_jax.trainer.config import NOT_OF_THE_RUN, ConfigError, load_config
+    from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, ConfigError, load_config
     from gan_jax.trainer.run_directory import read_json, read_record
     from gan_jax.trainer.setup import with_steps
 
@@ -66,7 +66,7 @@ def row_of(run: Path) -> dict[str, Any]:
     length = with_steps(base, record["data"]["examples"])
     changed = mixtures.changes(config, dataclasses.replace(base, recipe=config.recipe, steps=length, epochs=config.epochs))
     # What does not decide the weights is left out: how often is saved, what is measured.
-    aside = tuple(name for name in NOT_OF_THE_RUN if name != "steps")
+    aside = tuple(name for name in CHANGEABLE_ON_RESUME if name != "steps")
     changed = {path: value for path, value in changed.items() if not f"{path}.".startswith(tuple(f"{name}." for name in aside))}
     changed = {path: str(value) if isinstance(value, Path) else value for path, value in changed.items()}
     changed |= {"steps": record["step"]} if config.epochs and record["step"] != length else {}
@@ -126,11 +126,11 @@ def table(chosen: Sequence[Sequence[dict[str, Any]]], columns: dict[str, tuple[s
 
 def tables(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Name -> table: digits at the recipes' own length, digits otherwise, what is measured in pixels, and what the papers say."""
-    of_digits = [game for game in games(rows) if "classifier_fd" in game[0]["metrics"]]
+    of_digits = [spec for spec in games(rows) if "classifier_fd" in spec[0]["metrics"]]
     return {
-        "own length": table([game for game in of_digits if not game[0]["changes"]], DIGITS),
-        "shorter": table([game for game in of_digits if game[0]["changes"]], DIGITS),
-        "pixels": table([game for game in games(rows) if "classifier_fd" not in game[0]["metrics"]], PIXELS, beside=True),
+        "own length": table([spec for spec in of_digits if not spec[0]["changes"]], DIGITS),
+        "shorter": table([spec for spec in of_digits if spec[0]["changes"]], DIGITS),
+        "pixels": table([spec for spec in games(rows) if "classifier_fd" not in spec[0]["metrics"]], PIXELS, beside=True),
         "papers": paper_table(),
     }
 

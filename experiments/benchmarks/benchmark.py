@@ -50,16 +50,16 @@ TORCH_OPTIONS = {"eager": {}, "compile": {"compiled": True}, "autocast": {"autoc
 
 def jax_program(workload: Workload, column: str, scan: int | None) -> jax_steps.Program:
     """Compiles what one of gan_jax's columns asks for."""
-    game = workload.game | ({"dtype": "bfloat16"} if column == "gan_jax bfloat16" else {})
+    spec = workload.spec | ({"dtype": "bfloat16"} if column == "gan_jax bfloat16" else {})
     run = workload.run | ({"scan": scan} if scan else {})
     cores = column == "gan_jax cores"
     with stock_convolutions(column == "gan_jax lax"):
         if workload.kind == "sampling":
-            return jax_steps.sampling(jax_steps.make_game(**game))
+            return jax_steps.sampling(jax_steps.make_spec(**spec))
         if "seeds" in run:
-            return jax_steps.sweep(jax_steps.make_game(**game), **run, cores=cores)
+            return jax_steps.sweep(jax_steps.make_spec(**spec), **run, cores=cores)
         placement = jax_steps.every_core() if cores else None
-        return jax_steps.training(jax_steps.make_game(**game, placement=placement), **run, placement=placement)
+        return jax_steps.training(jax_steps.make_spec(**spec, placement=placement), **run, placement=placement)
 
 
 @contextlib.contextmanager

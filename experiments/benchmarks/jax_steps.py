@@ -13,8 +13,8 @@ from gan_jax import make_gan
 from gan_jax.distributed.sharding import Placement, make_placement
 from gan_jax.distributed.spmd import place
 from gan_jax.distributed.sweep import init_many, split_runs, train_many
-from gan_jax.gan.types import Penalty
-from gan_jax.gan.update_rules import STRATEGIES
+from gan_jax.gan.types import GradientPenalty
+from gan_jax.gan.update_rules import UPDATE_RULES
 from gan_jax.models import build_model
 from gan_jax.optimizers import ttur
 from gan_jax.penalties import PENALTIES
@@ -42,7 +42,7 @@ class Program(NamedTuple):
     first_step_seconds: float
 
 
-def make_game(
+def make_spec(
     model: str,
     *,
     image_shape: tuple[int, ...],
@@ -50,13 +50,13 @@ def make_game(
     loss: str = "non_saturating",
     penalty: tuple[str, float] | None = None,
     spectral: bool = False,
-    strategy: str = "alternating",
+    rule: str = "alternating",
     fakes: str = "fresh",
     placement: Placement | None = None,
     **options: Any,
 ) -> GAN:
     """A game with Adam and a moving average of the generator."""
-    played = STRATEGIES[strategy](**({"fakes": fakes} if strategy == "alternating" else {}))
+    played = UPDATE_RULES[rule](**({"fakes": fakes} if rule == "alternating" else {}))
     if len(image_shape) == 3:
         options |= {"image_size": image_shape[0], "channels": image_shape[2]}
     players = build_model(model, latent_dim=latent_dim, **options)
@@ -65,9 +65,9 @@ def make_game(
         image_shape=image_shape,
         latent_dim=latent_dim,
         loss=loss,
-        strategy=place(played, placement) if placement else played,
+        update_rule=place(played, placement) if placement else played,
         optimizer=ttur(2e-4, 2e-4, ema_decay=0.999),
-        penalties=(Penalty(penalty[0], PENALTIES[penalty[0]], penalty[1]),) if penalty else (),
+        penalties=(GradientPenalty(penalty[0], PENALTIES[penalty[0]], penalty[1]),) if penalty else (),
         transforms=Players((), (spectral_norm(),)) if spectral else Players((), ()),
     )
 

@@ -36,11 +36,11 @@ from gan_jax.trainer.loop import chunk_step, train
 def bare(config: Config) -> Callable[[], float]:
     """Times `config.steps` calls of the compiled step on one batch; seconds a step."""
     source = load(config)
-    experiment = build(config, source.shape, source.num_classes)
-    step = jax.jit(chunk_step(experiment, config.scan_steps), donate_argnums=(0, 1))
+    built = build(config, source.shape, source.num_classes)
+    step = jax.jit(chunk_step(built, config.scan_steps), donate_argnums=(0, 1))
     batches = {"image": jax.numpy.asarray(source.images[: config.batch_size])[None].repeat(config.scan_steps, axis=0)}
     rng = jax.random.key(1)
-    state = list(jax.jit(experiment.gan.init)(jax.random.key(0)))
+    state = list(jax.jit(built.gan.init)(jax.random.key(0)))
     state[:] = jax.block_until_ready(step(*state, batches, rng))[:2]
 
     def measure() -> float:
@@ -76,7 +76,7 @@ def loop_cost(chosen: argparse.Namespace) -> dict[str, float]:
     measure = bare(config)
     alone, whole = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(chosen.rounds):
+        for number in range(chosen.batches_per_step):
             alone.append(measure())
             whole.append(looped(config, Path(folder) / str(number)))
             alone.append(measure())
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--first-step", action="store_true")
     kept.add_flag(parser)
     chosen = parser.parse_args()
-    figures = first_steps(chosen.rounds) if chosen.first_step else loop_cost(chosen)
+    figures = first_steps(chosen.batches_per_step) if chosen.first_step else loop_cost(chosen)
     print(json.dumps(figures, indent=1))
     kept.keep(figures, chosen.out)
 

@@ -21,7 +21,7 @@ from gan_jax.cli import common
 from gan_jax.nn.fast_conv import forms
 from gan_jax.nn.fast_conv.conv import conv_geometry
 
-TABLE = Path(forms.__file__).with_name("conv_choices.py")
+TABLE = Path(forms.__file__).with_name("choices.py")
 KINDS = {"forward": forms.FORWARD, "transpose": forms.TRANSPOSE, "weight": forms.WEIGHT}
 # (image side, channels, features, kernel, stride): the layers of DCGAN at 32 and 64 pixels, of ResNets, of output and 1x1 layers.
 SHAPES = [
@@ -96,7 +96,7 @@ def main() -> None:
             geometry = conv_geometry((side, side), (kernel, kernel), (stride, stride), "SAME")
             row = forms.shape_class(geometry, channels, features, dtype)
             for kind in KINDS:
-                times = measure(kind, shape, options.batch, dtype, options.rounds)
+                times = measure(kind, shape, options.batch, dtype, options.batches_per_step)
                 classes.setdefault(row, {}).setdefault(kind, []).append(times)
                 ranked = sorted(times.items(), key=lambda item: item[1])
                 cells = ", ".join(f"{form} {ms:.2f} ({flops / ms / 1e6:.0f})" for form, ms in ranked)

@@ -28,8 +28,8 @@ from gan_jax.trainer.probes import Probes
 def unwatched() -> Iterator[None]:
     """While it is entered, steps are traced without the monitor."""
     with (
-        mock.patch("gan_jax.gan.updates.move_signals", return_value={}),
-        mock.patch("gan_jax.gan.make.update_signals", lambda signals, metrics, *args: (signals, metrics)),
+        mock.patch("gan_jax.gan.updates.update_diagnostics", return_value={}),
+        mock.patch("gan_jax.gan.make.accumulate_diagnostics", lambda signals, metrics, *args: (signals, metrics)),
     ):
         yield
 
@@ -37,10 +37,10 @@ def unwatched() -> Iterator[None]:
 def player(config: Config) -> Callable[[], None]:
     """A compiled step that plays on from where it was, and waits for its result."""
     source = load(config)
-    experiment = build(config, source.shape, source.num_classes)
+    built = build(config, source.shape, source.num_classes)
     batch = {"image": jax.numpy.asarray(source.images[: config.batch_size])}
-    params, opt_state = jax.jit(experiment.gan.init)(jax.random.key(0))
-    step = jax.jit(experiment.gan.train_step, donate_argnums=(0, 1))
+    params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
+    step = jax.jit(built.gan.train_step, donate_argnums=(0, 1))
     rng = jax.random.key(1)
     state = [*step(params, opt_state, batch, rng)]
 
@@ -65,9 +65,9 @@ def main() -> None:
         bare = player(config)
     times = interleave({"bare": Candidate(bare), "watched": Candidate(watched)}, seconds=chosen.seconds, sample_seconds=1.0)
     source = load(config)
-    experiment = build(config, source.shape, source.num_classes)
-    params, opt_state = jax.jit(experiment.gan.init)(jax.random.key(0))
-    probes = Probes(config, experiment, source, jax.tree.map(jax.numpy.copy, params.generator))
+    built = build(config, source.shape, source.num_classes)
+    params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
+    probes = Probes(config, built, source, jax.tree.map(jax.numpy.copy, params.generator))
     samples, looks = np.random.default_rng(0).uniform(-1, 1, (64, *source.shape)), []
     for _ in range(6):
         start = time.perf_counter()

@@ -16,7 +16,7 @@ import jax
 import optax
 
 from experiments.benchmarks import kept
-from experiments.benchmarks.jax_steps import Program, every_core, make_game, training
+from experiments.benchmarks.jax_steps import Program, every_core, make_spec, training
 from experiments.benchmarks.monitor_cost import unwatched
 from experiments.benchmarks.timing import Candidate, interleave
 from experiments.benchmarks.workloads import WORKLOADS
@@ -45,14 +45,14 @@ def variants(name: str) -> dict[str, Callable[[], Program]]:
     """Variant -> a function that compiles it."""
     workload = WORKLOADS[name]
 
-    def one(context: contextlib.AbstractContextManager[object] | None = None, scan: int | None = None, **game: object) -> Program:
+    def one(context: contextlib.AbstractContextManager[object] | None = None, scan: int | None = None, **spec: object) -> Program:
         with context or contextlib.nullcontext():
-            return training(make_game(**workload.game | game), **workload.run | ({"scan": scan} if scan else {}))
+            return training(make_spec(**workload.spec | spec), **workload.run | ({"scan": scan} if scan else {}))
 
     def many(kind: str, context: contextlib.AbstractContextManager[object] | None = None) -> Program:
         placement = every_core() if kind == "shard_map" else make_placement(kind)
         with context or contextlib.nullcontext():
-            return training(make_game(**workload.game, placement=placement), **workload.run, placement=placement)
+            return training(make_spec(**workload.spec, placement=placement), **workload.run, placement=placement)
 
     found: dict[str, Callable[[], Program]] = {
         "one device": one,
@@ -60,7 +60,7 @@ def variants(name: str) -> dict[str, Callable[[], Program]]:
         "one device, the monitor left out": lambda: one(unwatched()),
         "one device, the optimiser flattened": lambda: one(flattened()),
     }
-    if workload.game["model"] == "dcgan":
+    if workload.spec["model"] == "dcgan":
         found["one device, no batch norm in D"] = lambda: one(discriminator_norm="none")
         found["a device a core, shard_map, Flax's batch norm, fast variance"] = lambda: many("shard_map", flax_batch_norm(fast=True))
         found["a device a core, shard_map, Flax's batch norm, exact variance"] = lambda: many("shard_map", flax_batch_norm(fast=False))

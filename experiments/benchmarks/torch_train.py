@@ -156,7 +156,11 @@ def from_config(config: Any, images: np.ndarray, indices_at: Callable[[int], np.
     smoothing = config.loss.real_target or (1.0, 1.0)
     if config.model.name not in ("dcgan", "sngan") or config.loss.name not in ("non_saturating", "hinge") or smoothing[0] != smoothing[1]:
         raise ValueError(f"cannot play {config.model.name} with the loss {config.loss.name} and real targets {smoothing} in PyTorch here")
-    if not (config.ttur.generator == config.ttur.discriminator == "adam" and config.ttur.schedule == "constant" and config.ttur.ema_warmup):
+    if not (
+        config.optimizer.generator == config.optimizer.discriminator == "adam"
+        and config.optimizer.schedule == "constant"
+        and config.optimizer.ema_warmup
+    ):
         raise ValueError("the comparison knows Adam at constant rates with a warmed-up average only")
     return TorchTraining(
         config.model.name,
@@ -168,9 +172,9 @@ def from_config(config: Any, images: np.ndarray, indices_at: Callable[[int], np.
         loss=config.loss.name,
         real_target=smoothing[0],
         spectral=config.transform.spectral_norm == "discriminator",
-        discriminator_steps=config.strategy.discriminator_steps,
-        learning_rates=(config.ttur.generator_lr, config.ttur.discriminator_lr),
-        betas=(config.ttur.b1, config.ttur.b2),
-        ema_decay=config.ttur.ema_decay,
+        discriminator_steps=config.update.discriminator_steps,
+        learning_rates=(config.optimizer.generator_lr, config.optimizer.discriminator_lr),
+        betas=(config.optimizer.b1, config.optimizer.b2),
+        ema_decay=config.optimizer.ema_decay,
         threads=threads,
     )

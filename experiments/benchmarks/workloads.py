@@ -14,7 +14,7 @@ class Workload(NamedTuple):
 
     Attributes:
         about: what it is, for the table.
-        game: options of `jax_steps.make_game`.
+        game: options of `jax_steps.make_spec`.
         run: options of `jax_steps.training`.
         torch: options of `torch_steps.training`; None where there is no counterpart.
         kind: "training", "sampling", or "pipeline": batches alone.
@@ -22,7 +22,7 @@ class Workload(NamedTuple):
     """
 
     about: str
-    game: dict[str, Any]
+    spec: dict[str, Any]
     run: dict[str, Any]
     torch: dict[str, Any] | None
     kind: str = "training"
@@ -30,12 +30,12 @@ class Workload(NamedTuple):
 
 
 def _dcgan(
-    about: str, shape=SMALL, *, batch: int = 64, width: int = 64, scan: int = 8, columns=EVERY, torch=(), seeds: int = 0, **game: Any
+    about: str, shape=SMALL, *, batch: int = 64, width: int = 64, scan: int = 8, columns=EVERY, torch=(), seeds: int = 0, **spec: Any
 ) -> Workload:
     shared = {"model": "dcgan", "image_shape": shape, "width": width}
     run = {"image_shape": shape, "batch": batch, "scan": scan} | ({"seeds": seeds} if seeds else {})
-    norm = {"norm": game["discriminator_norm"]} if "discriminator_norm" in game else {}
-    return Workload(about, shared | game, run, shared | {"batch": batch} | norm | dict(torch), columns=columns)
+    norm = {"norm": spec["discriminator_norm"]} if "discriminator_norm" in spec else {}
+    return Workload(about, shared | spec, run, shared | {"batch": batch} | norm | dict(torch), columns=columns)
 
 
 def _sngan(about: str, *, batch: int = 64, scan: int = 2, columns=EVERY) -> Workload:
@@ -45,11 +45,11 @@ def _sngan(about: str, *, batch: int = 64, scan: int = 2, columns=EVERY) -> Work
 
 def _mixture(seeds: int, *, scan: int = 100, batch: int = 256) -> Workload:
     hidden = {"generator_hidden": (128, 128), "discriminator_hidden": (128, 128), "latent_dim": 2}
-    game = {"model": "points", "image_shape": (2,)} | hidden
+    spec = {"model": "points", "image_shape": (2,)} | hidden
     run = {"image_shape": (2,), "batch": batch, "scan": scan} | ({"seeds": seeds} if seeds else {})
     torch = {"model": "points", "image_shape": (2,), "latent_dim": 2, "width": 128, "batch": batch}
     about = f"mixture of Gaussians, perceptrons of 2 x 128, batch {batch}"
-    return Workload(about + (f", a seed of {seeds} at once" if seeds else ""), game, run, torch)
+    return Workload(about + (f", a seed of {seeds} at once" if seeds else ""), spec, run, torch)
 
 
 def _pipeline(about: str, kind: str) -> Workload:
@@ -65,7 +65,7 @@ CORE: dict[str, Workload] = {
     "dcgan32_colour": _dcgan("DCGAN 32x32x3, batch norm", COLOUR),
     "dcgan32_lax": _dcgan("DCGAN 32x32x1 with XLA's own convolutions, one step a call", columns=("gan_jax lax", "eager"), scan=1),
     "dcgan32_shared": _dcgan("DCGAN 32x32x1, one generator forward shared", fakes="shared", torch={"shared_fakes": True}, columns=FLOAT32),
-    "dcgan32_simultaneous": _dcgan("DCGAN 32x32x1, simultaneous; PyTorch alternating", strategy="simultaneous", columns=FLOAT32),
+    "dcgan32_simultaneous": _dcgan("DCGAN 32x32x1, simultaneous; PyTorch alternating", update_rule="simultaneous", columns=FLOAT32),
     "dcgan32_spectral": _dcgan(
         "DCGAN 32x32x1, spectral norm in D",
         discriminator_norm="none",

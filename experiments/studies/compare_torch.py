@@ -58,14 +58,14 @@ class JaxTraining:
     def __init__(self, config: Config, source: Source):
         start = time.perf_counter()
         placement = self.placement = placement_of(config)
-        self.config, self.experiment = config, build(config, source.shape, source.num_classes, placement)
+        self.config, self.built = config, build(config, source.shape, source.num_classes, placement)
         self.rng = jax.random.key(config.seed)
         everywhere = placement and placement.everywhere
-        params, state = jax.jit(self.experiment.gan.init, out_shardings=everywhere)(jax.random.fold_in(self.rng, 0))
+        params, state = jax.jit(self.built.gan.init, out_shardings=everywhere)(jax.random.fold_in(self.rng, 0))
         self.parameters = tuple(sum(leaf.size for leaf in jax.tree.leaves(player)) for player in params)
-        rows = config.batch_size * self.experiment.strategy.rounds
+        rows = config.batch_size * self.built.rule.batches_per_step
         self.feed = Feed(source, batch_size=rows, seed=config.seed, sharding=placement and placement.batches)
-        chunks = self.feed.gathering(chunk_step(self.experiment, config.scan_steps))
+        chunks = self.feed.gathering(chunk_step(self.built, config.scan_steps))
         options = placement and placement.compiler_options
         step = jax.jit(chunks, donate_argnums=(0, 1), out_shardings=everywhere, compiler_options=options)
         chunk = self.feed.chunk(0, config.scan_steps)
@@ -73,7 +73,7 @@ class JaxTraining:
         self.program = step.lower(params, state, chunk, self.rng).compile()
         self.compile_seconds = time.perf_counter() - compiling
         self.params, self.state, self.steps = params, state, 0
-        self.draw = jax.jit(lambda params, state, rng: self.experiment.gan.sample(params, state, rng, SAMPLES))
+        self.draw = jax.jit(lambda params, state, rng: self.built.gan.sample(params, state, rng, SAMPLES))
         self.seconds = time.perf_counter() - start
 
     def advance(self, until: float) -> None:
@@ -109,7 +109,7 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
 
     config = config_of(recipe, options.width, seed, options.devices)
     source = load(config)
-    feed = Feed(source, batch_size=config.batch_size * config.strategy.discriminator_steps, seed=seed)
+    feed = Feed(source, batch_size=config.batch_size * config.update.discriminator_steps, seed=seed)
     indices_at = lambda step: feed.batches.indices_at(step)[0]  # noqa: E731
     if options.cached:
         common.compilation_cache(None)

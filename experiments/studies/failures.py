@@ -25,11 +25,11 @@ import numpy as np
 
 from gan_jax.cli import common
 from gan_jax.data import Feed, Source, load
-from gan_jax.gan.make import play
-from gan_jax.monitor import SURE, Monitor
-from gan_jax.trainer.build.gan import Experiment, build
-from gan_jax.trainer.config import Config, DataConfig, ModelConfig, MonitorConfig, TturConfig, check
-from gan_jax.trainer.failure_policy import describe_setting, visible
+from gan_jax.gan.make import build_gan
+from gan_jax.monitor import FAILURE_CONFIDENCE, Monitor
+from gan_jax.trainer.build.gan import BuiltGAN, build
+from gan_jax.trainer.config import Config, DataConfig, ModelConfig, MonitorConfig, OptimizerConfig, check
+from gan_jax.trainer.failure_policy import describe_run, visible
 from gan_jax.trainer.loop import chunk_step
 from gan_jax.trainer.probes import Probes
 from gan_jax.trainer.writers.samples import sampler
@@ -39,7 +39,12 @@ STEPS, LOG_EVERY, SAMPLE_EVERY = 300, 5, 10
 FIRST = STEPS // 5
 DEFAULT = ModelConfig(name="mlp", latent_dim=64, options={"generator_hidden": "128,256", "discriminator_hidden": "256,128"})
 PERCEPTRONS = Config(
-    steps=STEPS, batch_size=32, data=DataConfig(image_size=28), model=DEFAULT, ttur=TturConfig(ema_decay=0.99), monitor=MonitorConfig()
+    steps=STEPS,
+    batch_size=32,
+    data=DataConfig(image_size=28),
+    model=DEFAULT,
+    optimizer=OptimizerConfig(ema_decay=0.99),
+    monitor=MonitorConfig(),
 )
 CONVOLUTIONS = dataclasses.replace(PERCEPTRONS, data=DataConfig(), model=ModelConfig(width=8, latent_dim=64))
 # Spectral normalisation and gradient penalties are meant for a D without batch norm; with it, these runs do fail.
@@ -62,7 +67,7 @@ class Kind(NamedTuple):
     config: Config
     names: tuple[str, ...] = ()
     source: Callable[[Source], Source] = lambda source: source
-    experiment: Callable[[Experiment, Source], Experiment] = lambda experiment, source: experiment
+    built: Callable[[BuiltGAN, Source], BuiltGAN] = lambda built, source: built
     between: Callable[[int, Any], Any] | None = None
 
 
@@ -79,31 +84,31 @@ def unscaled(source: Source) -> Source:
     return dataclasses.replace(source, images=np.asarray(source.images).astype(np.float32))
 
 
-def copying(experiment: Experiment, source: Source) -> Experiment:
+def copying(built: BuiltGAN, source: Source) -> BuiltGAN:
     """A generator that returns all but exactly one training image, whatever the latents."""
     image = np.asarray(source.images[0]).astype(np.float32) / 127.5 - 1
-    inner = experiment.game.generator
+    inner = built.spec.generator
 
     def apply(params: Any, state: Any, latents: Any, *args: Any, **keywords: Any) -> Any:
         output, state = inner.apply(params, state, latents, *args, **keywords)
         return GeneratorOutput(0.98 * image + 0.02 * output.images), state
 
-    game = dataclasses.replace(experiment.game, generator=Network(inner.init, apply))
-    return Experiment(game, experiment.strategy, play(game, experiment.strategy))
+    spec = dataclasses.replace(built.spec, generator=Network(inner.init, apply))
+    return BuiltGAN(spec, built.rule, build_gan(spec, built.rule))
 
 
-def losing_a_class(experiment: Experiment, source: Source) -> Experiment:
+def losing_a_class(built: BuiltGAN, source: Source) -> BuiltGAN:
     """A conditional generator that returns all but exactly one training image for class 3, whatever the latents."""
     image = np.asarray(source.images[int(np.argmax(source.labels == 3))]).astype(np.float32) / 127.5 - 1
-    inner = experiment.game.generator
+    inner = built.spec.generator
 
     def apply(params: Any, state: Any, latents: Any, labels: Any, *args: Any, **keywords: Any) -> Any:
         output, state = inner.apply(params, state, latents, labels, *args, **keywords)
         lost = 0.98 * (labels == 3)[:, None, None, None]
         return GeneratorOutput(lost * image + (1 - lost) * output.images), state
 
-    game = dataclasses.replace(experiment.game, generator=Network(inner.init, apply))
-    return Experiment(game, experiment.strategy, play(game, experiment.strategy))
+    spec = dataclasses.replace(built.spec, generator=Network(inner.init, apply))
+    return BuiltGAN(spec, built.rule, build_gan(spec, built.rule))
 
 
 def poison(step: int, params: Any) -> Any:
@@ -117,52 +122,65 @@ def poison(step: int, params: Any) -> Any:
 
 KINDS: dict[str, Kind] = {
     "learning_rate_x100": Kind(
-        "learning rates x100", make(ttur={"generator_lr": 2e-2, "discriminator_lr": 2e-2}), ("updates_too_large", "unstable_discriminator")
+        "learning rates x100",
+        make(optimizer={"generator_lr": 2e-2, "discriminator_lr": 2e-2}),
+        ("updates_too_large", "unstable_discriminator"),
     ),
     "discriminator_too_strong": Kind(
         "D much too strong: 5 steps at 10 times the rate, G at a hundredth",
-        make(ttur={"generator_lr": 2e-6, "discriminator_lr": 2e-3}, strategy={"discriminator_steps": 5}),
+        make(optimizer={"generator_lr": 2e-6, "discriminator_lr": 2e-3}, update_rule={"discriminator_steps": 5}),
         ("discriminator_won",),
     ),
     "discriminator_too_weak": Kind(
         "D much too weak: a hundredth of the rate",
-        make(ttur={"discriminator_lr": 2e-6, "generator_lr": 1e-3}),
+        make(optimizer={"discriminator_lr": 2e-6, "generator_lr": 1e-3}),
         ("generator_won_with_garbage", "generator_loss_falling", "discriminator_frozen"),
     ),
-    "generator_frozen": Kind("G frozen", make(strategy={"freeze_generator": STEPS}), ("generator_frozen",)),
+    "generator_frozen": Kind("G frozen", make(update_rule={"freeze_generator": STEPS}), ("generator_frozen",)),
     "labels_swapped": Kind("labels swapped", make(loss={"flip_probability": 1.0}), ("labels_swapped",)),
     "images_not_normalised": Kind("images in [0, 255]", PERCEPTRONS, ("images_not_normalised",), source=unscaled),
     "wgan_without_control": Kind("WGAN without Lipschitz control", make(loss={"name": "wasserstein"}), ("lipschitz_violated",)),
     "mixed_batches": Kind(
         "batch norm over reals and fakes together",
-        make(CONVOLUTIONS, model={"discriminator_norm": "batch"}, strategy={"joint_batches": True}),
+        make(CONVOLUTIONS, model={"discriminator_norm": "batch"}, update_rule={"joint_batches": True}),
         ("mixed_batches",),
     ),
     "one_latent": Kind("latents of dimension 1", make(model={"latent_dim": 1}), ("few_dimensions",)),
     "nan_injected": Kind("a NaN in one kernel of D", PERCEPTRONS, ("non_finite",), between=poison),
     "stale_replay": Kind(
         "D sees only fakes of the past",
-        make(inputs={"replay_size": 4096, "replay_share": 1.0}, ttur={"generator_lr": 1e-3}),
+        make(replay={"size": 4096, "share": 1.0}, optimizer={"generator_lr": 1e-3}),
         ("stale_fakes",),
     ),
-    "one_image": Kind("G copies one image", PERCEPTRONS, ("mode_collapse", "memorisation"), experiment=copying),
+    "one_image": Kind("G copies one image", PERCEPTRONS, ("mode_collapse", "memorisation"), built=copying),
     "one_class": Kind(
-        "G copies one image for one of ten classes", make(model={"conditional": True}), ("class_collapse",), experiment=losing_a_class
+        "G copies one image for one of ten classes", make(model={"conditional": True}), ("class_collapse",), built=losing_a_class
     ),
     "non_saturating": Kind("perceptrons", PERCEPTRONS),
     "least_squares": Kind("... least squares", make(loss={"name": "least_squares"})),
     "hinge": Kind("... hinge, spectral norm", make(loss={"name": "hinge"}, transform={"spectral_norm": "discriminator"})),
     "wgan_gp": Kind(
         "... WGAN-GP",
-        make(loss={"name": "wasserstein"}, penalty={"wgan_gp": 10.0}, strategy={"discriminator_steps": 5}, ttur={"b1": 0.0, "b2": 0.9}),
+        make(
+            loss={"name": "wasserstein"},
+            penalty={"wgan_gp": 10.0},
+            update_rule={"discriminator_steps": 5},
+            optimizer={"b1": 0.0, "b2": 0.9},
+        ),
     ),
     "r1": Kind("... R1", make(penalty={"r1": 5.0})),
     "wgan_clipping": Kind(
         "... WGAN, weights clipped, RMSProp",
         make(
             loss={"name": "wasserstein"},
-            strategy={"discriminator_steps": 5},
-            ttur={"generator": "rmsprop", "discriminator": "rmsprop", "generator_lr": 5e-5, "discriminator_lr": 5e-5, "clip_weights": 0.01},
+            update_rule={"discriminator_steps": 5},
+            optimizer={
+                "generator": "rmsprop",
+                "discriminator": "rmsprop",
+                "generator_lr": 5e-5,
+                "discriminator_lr": 5e-5,
+                "clip_weights": 0.01,
+            },
         ),
     ),
     "relativistic": Kind("... relativistic, R1 and R2", make(loss={"name": "relativistic"}, penalty={"r1": 1.0, "r2": 1.0})),
@@ -171,8 +189,9 @@ KINDS: dict[str, Kind] = {
         "... soft labels, instance noise, replay, TTUR",
         make(
             loss={"real_target": (0.7, 1.2), "fake_target": (0.0, 0.3)},
-            inputs={"instance_noise": 0.1, "replay_size": 512, "replay_share": 0.25},
-            ttur={"discriminator_lr": 4e-4, "generator_lr": 1e-4},
+            augment={"instance_noise": 0.1},
+            replay={"size": 512, "share": 0.25},
+            optimizer={"discriminator_lr": 4e-4, "generator_lr": 1e-4},
         ),
     ),
     "dcgan": Kind("DCGAN", CONVOLUTIONS),
@@ -193,17 +212,17 @@ KINDS: dict[str, Kind] = {
 def watch(kind: Kind, seeds: list[int]) -> list[dict[str, Any]]:
     """Plays a kind of run for each seed, the way `gan_jax.trainer.loop` does; the compiled programs are shared."""
     source = kind.source(load(kind.config))
-    experiment = kind.experiment(build(kind.config, source.shape, source.num_classes), source)
-    program, init, rows = None, jax.jit(experiment.gan.init), []
+    built = kind.built(build(kind.config, source.shape, source.num_classes), source)
+    program, init, rows = None, jax.jit(built.gan.init), []
     for seed in seeds:
         began = time.monotonic()
         config = dataclasses.replace(kind.config, seed=seed)
-        feed = Feed(source, batch_size=config.batch_size * experiment.strategy.rounds, seed=seed)
-        program = program or jax.jit(feed.gathering(chunk_step(experiment, 1)))
+        feed = Feed(source, batch_size=config.batch_size * built.rule.batches_per_step, seed=seed)
+        program = program or jax.jit(feed.gathering(chunk_step(built, 1)))
         rng = jax.random.key(seed)
         params, opt_state = init(jax.random.fold_in(rng, 0))
-        monitor = Monitor(describe_setting(config, experiment, params, opt_state, STEPS))
-        probes, draw = Probes(config, experiment, source, params.generator), sampler(config, experiment, source)
+        monitor = Monitor(describe_run(config, built, params, opt_state, STEPS))
+        probes, draw = Probes(config, built, source, params.generator), sampler(config, built, source)
         findings = list(monitor.observe({"step": 0} | probes(draw(params, opt_state), params, opt_state)))
         for step in range(1, STEPS + 1):
             if kind.between is not None:
@@ -256,9 +275,11 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
             rows = [row for row in results[id] if row["findings"]]
             seen = sorted({f"{f['id']} ({f['confidence']:g}, step {f['step']})" for row in rows for f in row["findings"]})
             flagged, runs = flagged + len(rows), runs + len(results[id])
-            sure += sum(any(f["confidence"] >= SURE for f in row["findings"]) for row in rows)
+            sure += sum(any(f["confidence"] >= FAILURE_CONFIDENCE for f in row["findings"]) for row in rows)
             lines.append(f"| {kind.what} | {len(rows)} of {len(results[id])} | {', '.join(seen) or '-'} |")
-    return "\n".join([*lines, "", f"Flagged at any time: {flagged} of {runs}; as failing (confidence {SURE:g} or more): {sure}."])
+    return "\n".join(
+        [*lines, "", f"Flagged at any time: {flagged} of {runs}; as failing (confidence {FAILURE_CONFIDENCE:g} or more): {sure}."]
+    )
 
 
 def main() -> None:

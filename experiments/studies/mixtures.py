@@ -1,8 +1,8 @@
 """GANs on mixtures of Gaussians, whose modes are known: how many of them each game finds, over many seeds at once.
 
     python -m experiments.studies.mixtures ring                                        the library's recipe, 8 seeds
-    python -m experiments.studies.mixtures grid --protocol short --strategy.name unrolled --seeds 4
-    python -m experiments.studies.mixtures grid --protocol pacgan --inputs.pack 2 --batch-size 200 --seeds 10
+    python -m experiments.studies.mixtures grid --protocol short --update.name unrolled --seeds 4
+    python -m experiments.studies.mixtures grid --protocol pacgan --augment.pack 2 --batch-size 200 --seeds 10
     python -m experiments.studies.mixtures ring --protocol short --help                every flag, with its default in that protocol
     python -m experiments.studies.mixtures --table docs/data/mixtures.jsonl            the table of the rows in a file
 
@@ -36,7 +36,7 @@ from typing import Any, Literal
 from gan_jax.cli import common
 from gan_jax.cli.common import append_rows, read_rows
 from gan_jax.recipes import recipes
-from gan_jax.trainer.config import Config, ConfigError, DataConfig, ModelConfig, StrategyConfig, TturConfig, check, flatten
+from gan_jax.trainer.config import Config, ConfigError, DataConfig, ModelConfig, OptimizerConfig, UpdateConfig, check, flatten
 
 DATA = ("ring", "grid")
 SAMPLES = 2500
@@ -50,7 +50,7 @@ SHORT = Config(
         latent_dim=2,
         options={"generator_hidden": "128,128", "discriminator_hidden": "128,128", "activation": "leaky_relu"},
     ),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3, b1=0.5, ema_decay=0.0),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3, b1=0.5, ema_decay=0.0),
 )
 PACGAN = Config(
     steps=400_000,
@@ -66,8 +66,8 @@ PACGAN = Config(
             "discriminator_activation": "maxout",
         },
     ),
-    ttur=TturConfig(generator_lr=1e-4, discriminator_lr=1e-4, b1=0.8, ema_decay=0.0),
-    strategy=StrategyConfig(name="simultaneous"),
+    optimizer=OptimizerConfig(generator_lr=1e-4, discriminator_lr=1e-4, b1=0.8, ema_decay=0.0),
+    update=UpdateConfig(name="simultaneous"),
 )
 PROTOCOLS = ("recipe", "short", "pacgan")
 
@@ -162,14 +162,14 @@ def watch_seeds(
     if every % CHUNK:
         raise ConfigError(f"--every {every}: must be a multiple of {CHUNK}")
     source = load(config)
-    experiment = build(config, source.shape, 0)
+    built = build(config, source.shape, 0)
     chosen = jax.devices()[:devices]
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
-    params, opt_state = split_runs(partial(init_many, experiment.gan), devices=chosen)(keys)
-    train = split_runs(partial(train_many, experiment.gan, form=form), devices=chosen, shared=(2,), donate=(0, 1))
-    orders = [Batches(source, config.batch_size * experiment.strategy.rounds, seed) for seed in seeds]
+    params, opt_state = split_runs(partial(init_many, built.gan), devices=chosen)(keys)
+    train = split_runs(partial(train_many, built.gan, form=form), devices=chosen, shared=(2,), donate=(0, 1))
+    orders = [Batches(source, config.batch_size * built.rule.batches_per_step, seed) for seed in seeds]
     data = {"image": jnp.asarray(source.images)}
-    sample = jax.jit(partial(sample_many, experiment.gan, count=samples))
+    sample = jax.jit(partial(sample_many, built.gan, count=samples))
     lapse, timed = 0.0, 0
     for step in range(0, config.steps, CHUNK):
         count = min(CHUNK, config.steps - step)

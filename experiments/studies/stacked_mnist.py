@@ -71,7 +71,7 @@ def measure_run(run: Path, step: int | None, flags: Flags) -> dict[str, Any]:
     stored = load_run(run, step=step)
     if stored.source.name != "stacked_mnist":
         raise ConfigError(f"{run}: a run on {stored.source.name}, not on stacked_mnist")
-    images, _ = sample_images(stored.experiment, stored.params, stored.opt_state, flags.samples, seed=flags.seed)
+    images, _ = sample_images(stored.built, stored.params, stored.opt_state, flags.samples, seed=flags.seed)
     record = json.loads((run / "run.json").read_text())
     about = {"recipe": stored.config.recipe, "seed": stored.config.seed, "step": stored.step, "batch_size": stored.config.batch_size}
     finished = record.get("step") == stored.step

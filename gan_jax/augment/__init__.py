@@ -1,6 +1,6 @@
 """Transformations of the images that D receives, real and fake alike: noise, augmentation, packing.
 
-Every factory returns an `InputTransform(init, apply, update)`. `INPUT_TRANSFORMS[name]` is the factory of that name.
+Every factory returns an `Augmentation(init, apply, update)`. `AUGMENTATIONS[name]` is the factory of that name.
 `diff_augment` and `adaptive_augment` accept images `[batch, height, width, channels]`. `instance_noise` and `pack` also
 accept points `[batch, dim]`.
 """
@@ -11,13 +11,13 @@ from gan_jax.augment.adaptive import AdaptiveState, adaptive_augment
 from gan_jax.augment.diffaugment import diff_augment
 from gan_jax.augment.noise import instance_noise
 from gan_jax.augment.packing import pack
-from gan_jax.typing import InputTransform
+from gan_jax.typing import Augmentation
 
-INPUT_TRANSFORMS: dict[str, Callable[..., InputTransform]] = {
+AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {
     "instance_noise": instance_noise,
     "diff_augment": diff_augment,
     "adaptive_augment": adaptive_augment,
     "pack": pack,
 }
 
-__all__ = ["INPUT_TRANSFORMS", "AdaptiveState", "adaptive_augment", "diff_augment", "instance_noise", "pack"]
+__all__ = ["AUGMENTATIONS", "AdaptiveState", "adaptive_augment", "diff_augment", "instance_noise", "pack"]

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from gan_jax._checks import check_float, check_interval, check_not_empty, check_rank
 from gan_jax.augment.color import draw_color, recolor
 from gan_jax.augment.geometry import blit, draw_blit, draw_geometry, warp
-from gan_jax.typing import Array, InputTransform
+from gan_jax.typing import Array, Augmentation
 
 OPERATIONS = ("blit", "geometry", "color")
 
@@ -120,7 +120,7 @@ def adaptive_augment(
     initial_probability: float = 0.0,
     max_probability: float = 1.0,
     axis_name: str | tuple[str, ...] | None = None,
-) -> InputTransform:
+) -> Augmentation:
     """Augments D's inputs with a probability p that follows D's overfitting: p += sign(r_t - target) images / images_to_full.
 
     r_t = E[sign D(x)] over the reals of the last `interval` updates. It is 0 if the discriminator cannot recognise reals, and 1
@@ -151,7 +151,7 @@ def adaptive_augment(
         axis_name: Mapped axes over which r_t is averaged and images are counted, inside `shard_map` or `pmap`.
 
     Returns:
-        An `InputTransform` with an `AdaptiveState`. Its `apply` raises TypeError for integers, and ValueError unless the images
+        An `Augmentation` with an `AdaptiveState`. Its `apply` raises TypeError for integers, and ValueError unless the images
         are a non-empty [batch, height, width, channels] (with colour, 1 or 3 channels).
 
     Raises:
@@ -183,4 +183,4 @@ def adaptive_augment(
         del fake_logits
         return move(state, real_logits)
 
-    return InputTransform(init=partial(_initial_state, initial_probability), apply=apply, update=update)
+    return Augmentation(init=partial(_initial_state, initial_probability), apply=apply, update=update)

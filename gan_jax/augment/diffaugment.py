@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax._checks import check_float, check_not_empty, check_rank
-from gan_jax.typing import Array, InputTransform
+from gan_jax.typing import Array, Augmentation
 
 POLICIES = ("color", "translation", "cutout")
 # Both are fractions of the height and of the width.
@@ -109,7 +109,7 @@ _OPERATIONS: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def diff_augment(policy: str = "color,translation,cutout") -> InputTransform:
+def diff_augment(policy: str = "color,translation,cutout") -> Augmentation:
     """Augments every example that D receives, differentiably and independently: T(x) and T(G(z)).
 
     The operations run in the order of the policy:
@@ -125,7 +125,7 @@ def diff_augment(policy: str = "color,translation,cutout") -> InputTransform:
         policy: Names of `POLICIES` joined by commas, in order. "" is the identity.
 
     Returns:
-        An `InputTransform` without state. Its `apply` raises TypeError for integers, and ValueError unless the images are a
+        An `Augmentation` without state. Its `apply` raises TypeError for integers, and ValueError unless the images are a
         non-empty [batch, height, width, channels].
 
     Raises:
@@ -149,4 +149,4 @@ def diff_augment(policy: str = "color,translation,cutout") -> InputTransform:
             images = _OPERATIONS[name](images, jax.random.fold_in(rng, number))
         return images
 
-    return InputTransform(init=lambda: (), apply=apply)
+    return Augmentation(init=lambda: (), apply=apply)

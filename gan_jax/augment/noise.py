@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax._checks import check_float, check_not_empty
-from gan_jax.typing import Array, InputTransform
+from gan_jax.typing import Array, Augmentation
 
 Schedule = Literal["linear", "cosine", "exponential", "constant"]
 
@@ -32,7 +32,7 @@ def noise_schedule(std: float, decay_steps: int | None, schedule: Schedule) -> o
     raise ValueError(f"schedule must be 'linear', 'cosine', 'exponential' or 'constant'; got {schedule!r}")
 
 
-def instance_noise(std: float = 0.1, decay_steps: int | None = None, schedule: Schedule = "linear") -> InputTransform:
+def instance_noise(std: float = 0.1, decay_steps: int | None = None, schedule: Schedule = "linear") -> Augmentation:
     """Adds Gaussian noise to every example: x + s(t) n, with n ~ N(0, I) and a standard deviation s(t) that decays.
 
     The noise makes the supports of reals and fakes overlap. Without overlap, a perfect discriminator separates them and gives
@@ -49,7 +49,7 @@ def instance_noise(std: float = 0.1, decay_steps: int | None = None, schedule: S
         schedule: "linear", "cosine", "exponential" or "constant".
 
     Returns:
-        An `InputTransform` without state, for images or points of any shape. Its `apply` raises TypeError for integers and
+        An `Augmentation` without state, for images or points of any shape. Its `apply` raises TypeError for integers and
         ValueError for an empty batch.
 
     Raises:
@@ -68,4 +68,4 @@ def instance_noise(std: float = 0.1, decay_steps: int | None = None, schedule: S
         scale = jnp.asarray(deviation(step), jnp.float32).astype(images.dtype)
         return images + scale * jax.random.normal(rng, images.shape, images.dtype)
 
-    return InputTransform(init=lambda: (), apply=apply)
+    return Augmentation(init=lambda: (), apply=apply)

@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 
 from gan_jax._checks import check_float, check_not_empty
-from gan_jax.typing import Array, InputTransform
+from gan_jax.typing import Array, Augmentation
 
 
-def pack(m: int = 2) -> InputTransform:
+def pack(m: int = 2) -> Augmentation:
     """Joins m neighbouring examples of the batch along the last axis: [b m, h, w, c] -> [b, h, w, c m].
 
     Pack i holds the examples i m, ..., i m + m - 1, in that order of channels. The batch of logits is m times smaller, and the
@@ -16,7 +16,7 @@ def pack(m: int = 2) -> InputTransform:
         m: Number of samples in a pack, at least 1. The paper calls it "packing degree" and uses 2 to 4.
 
     Returns:
-        An `InputTransform` without state or randomness. Its `apply` raises TypeError for integers. It raises ValueError if the
+        An `Augmentation` without state or randomness. Its `apply` raises TypeError for integers. It raises ValueError if the
         batch size is not a positive multiple of m, or if there is no axis besides the batch.
 
     Raises:
@@ -40,4 +40,4 @@ def pack(m: int = 2) -> InputTransform:
         packs = jnp.moveaxis(packs, 1, -2)
         return packs.reshape(*packs.shape[:-2], m * images.shape[-1])
 
-    return InputTransform(init=lambda: (), apply=apply)
+    return Augmentation(init=lambda: (), apply=apply)

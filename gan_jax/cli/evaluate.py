@@ -68,7 +68,7 @@ def main() -> None:
         evaluate_run(
             flags.run,
             dataclasses.replace(stored.config, evaluation=evaluation),
-            stored.experiment,
+            stored.built,
             stored.source,
             stored.params,
             stored.opt_state,

@@ -55,16 +55,16 @@ def main() -> None:
         if flags.out and flags.out.exists():
             raise ConfigError(f"--out {flags.out}: exists already")
         stored = load_run(flags.run, step=flags.step, best=flags.best)
-        game, config = stored.experiment.game, stored.config
+        spec, config = stored.built.spec, stored.config
         described = GeneratorConfig(
             config.model.name,
-            model_options(config, stored.source.shape, game.num_classes),
+            model_options(config, stored.source.shape, spec.num_classes),
             config.model.latents,
-            context_shape(stored.experiment),
+            context_shape(stored.built),
         )
         weights = stored.params.generator if flags.raw_weights else sampling_params(stored.params, stored.opt_state)
         # What the network computes with: after spectral or weight normalisation.
-        effective, _ = game.effective_params("generator", weights, stored.opt_state)
+        effective, _ = spec.effective_params("generator", weights, stored.opt_state)
         save_generator(place, described, effective, stored.opt_state.networks.generator)
         print(place)
         if flags.stablehlo:

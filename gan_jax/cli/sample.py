@@ -66,9 +66,9 @@ def plain_samples(stored: Any, flags: Flags) -> tuple[Any, int | None]:
 
     from gan_jax.trainer.evaluate import sample_images
 
-    classes = stored.experiment.game.num_classes
+    classes = stored.built.spec.num_classes
     images, _ = sample_images(
-        stored.experiment,
+        stored.built,
         stored.params,
         stored.opt_state,
         flags.count,
@@ -89,20 +89,20 @@ def along_latents(stored: Any, flags: Flags) -> tuple[Any, int | None]:
     from gan_jax import latents
     from gan_jax.trainer import image_grid
 
-    game, rng = stored.experiment.game, jax.random.key(flags.seed)
+    spec, rng = stored.built.spec, jax.random.key(flags.seed)
     if flags.diagram == "j":
-        corners = game.sample_latents(rng, (3, game.latent_dim))
+        corners = spec.sample_latents(rng, (3, spec.latent_dim))
         grid = latents.j_diagram(*corners, rows=8, columns=8)
     elif flags.diagram == "mine":
-        anchors = game.sample_latents(rng, (9, game.latent_dim)).reshape(3, 3, -1)
+        anchors = spec.sample_latents(rng, (9, spec.latent_dim)).reshape(3, 3, -1)
         grid = latents.mine_grid(anchors, spacing=3)
     else:
-        ends = game.sample_latents(rng, (2 * flags.count, game.latent_dim))
+        ends = spec.sample_latents(rng, (2 * flags.count, spec.latent_dim))
         grid = latents.great_circle_strip(ends[::2], ends[1::2], steps=flags.interpolate)
-    flat = grid.reshape(-1, game.latent_dim)
-    labels = jax.numpy.full(len(flat), flags.label or 0) if game.num_classes else None
+    flat = grid.reshape(-1, spec.latent_dim)
+    labels = jax.numpy.full(len(flat), flags.label or 0) if spec.num_classes else None
     ema = not flags.raw_weights
-    drawn = np.asarray(stored.experiment.gan.sample(stored.params, stored.opt_state, rng, len(flat), labels, latents=flat, ema=ema))
+    drawn = np.asarray(stored.built.gan.sample(stored.params, stored.opt_state, rng, len(flat), labels, latents=flat, ema=ema))
     return (image_grid.to_uint8(drawn) if drawn.ndim == 4 else drawn), grid.shape[1]
 
 
@@ -113,15 +113,15 @@ def pairs(stored: Any, flags: Flags) -> tuple[Any, int | None]:
 
     from gan_jax.trainer import image_grid
 
-    source, game = stored.source.held_out or stored.source, stored.experiment.game
+    source, spec = stored.source.held_out or stored.source, stored.built.spec
     count, rng = min(flags.count, len(source)), jax.random.key(flags.seed)
     real = np.stack([source.images[index] for index in range(count)]) / np.float32(127.5) - 1
 
     @jax.jit
     def answers(params: Any, opt_state: Any, rng: Any, real: Any) -> tuple[Any, Any]:
-        context = game.context(jax.random.fold_in(rng, 1), real)
+        context = spec.context(jax.random.fold_in(rng, 1), real)
         options = {"ema": not flags.raw_weights, "truncation": flags.truncation}
-        return context, stored.experiment.gan.sample(params, opt_state, rng, count, None, context, **options)
+        return context, stored.built.gan.sample(params, opt_state, rng, count, None, context, **options)
 
     context, drawn = answers(stored.params, stored.opt_state, rng, real)
     given = np.asarray(context)[..., : real.shape[-1]]  # without a mask
@@ -151,7 +151,7 @@ def check_model(flags: Flags, stored: Any) -> None:
     from gan_jax.models import MODELS
     from gan_jax.trainer.config import ConfigError
 
-    model, classes = stored.config.model.name, stored.experiment.game.num_classes
+    model, classes = stored.config.model.name, stored.built.spec.num_classes
     context = MODELS[model].context
     if flags.label is not None and not 0 <= flags.label < classes:
         raise ConfigError(f"--label {flags.label}: the model knows {classes or 'no'} classes")

@@ -36,7 +36,7 @@ def stage(stored: Any, count: int) -> Callable[[Any, Any], Any]:
     """One run as a stage: `(rng, context) -> images`."""
     import jax
 
-    sample = stored.experiment.gan.sample
+    sample = stored.built.gan.sample
     draw = jax.jit(lambda params, state, rng, context: sample(params, state, rng, count, None, context))
     return lambda rng, context: draw(stored.params, stored.opt_state, rng, context)
 
@@ -48,7 +48,7 @@ def check_stages(paths: tuple[Path, ...], stages: list[Any]) -> None:
 
     made = None
     for path, stored in zip(paths, stages, strict=True):
-        taken = context_shape(stored.experiment)
+        taken = context_shape(stored.built)
         if taken != made:
             wanted, came = taken or "no images", "none come before it" if made is None else f"the stage before makes {made}"
             raise ConfigError(f"{path}: takes {wanted} to begin with, and {came}")

@@ -25,9 +25,9 @@ from gan_jax.recipes import recipes
 
 # Short names that users of other GAN scripts type.
 ALIASES = {
-    "--b1": ["--ttur.b1"],
-    "--b2": ["--ttur.b2"],
-    "--lr": ["--ttur.generator-lr", "--ttur.discriminator-lr"],
+    "--b1": ["--optimizer.b1"],
+    "--b2": ["--optimizer.b2"],
+    "--lr": ["--optimizer.generator-lr", "--optimizer.discriminator-lr"],
     "--latent-dim": ["--model.latent-dim"],
     "--image-size": ["--data.image-size"],
     "--img-size": ["--data.image-size"],

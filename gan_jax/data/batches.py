@@ -53,7 +53,7 @@ def check_batch_size(batch_size: int, source: Source, turns: int = 1) -> None:
 
 def _flags(batch_size: int, turns: int) -> str:
     """The flags that determine the batch size of a train step, with their values."""
-    return f"--batch-size {batch_size}" if turns == 1 else f"--batch-size {batch_size // turns} x --strategy.discriminator-steps {turns}"
+    return f"--batch-size {batch_size}" if turns == 1 else f"--batch-size {batch_size // turns} x --update.discriminator-steps {turns}"
 
 
 class Batches:

@@ -27,7 +27,7 @@ def put(arrays: dict[str, np.ndarray], sharding: NamedSharding | None) -> dict[s
     return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in arrays.items()}
 
 
-def put_whole(arrays: dict[str, np.ndarray], sharding: NamedSharding | None) -> dict[str, Array]:
+def put_replicated(arrays: dict[str, np.ndarray], sharding: NamedSharding | None) -> dict[str, Array]:
     """Puts host arrays, equal in all processes, on the default device. With a sharding, replicates them on all devices of its mesh."""
     if sharding is None:
         return jax.device_put(arrays)
@@ -70,7 +70,7 @@ class DeviceBatches:
         data = {"images": np.asarray(source.images)}
         if source.labels is not None:
             data["labels"] = np.asarray(source.labels_of(np.arange(len(source))))
-        self._data = put_whole(data, sharding)
+        self._data = put_replicated(data, sharding)
 
     def chunk(self, step: int, count: int) -> dict[str, Any]:
         """The input of a program that `gathering` made, for `count` steps starting at `step`."""

@@ -88,7 +88,7 @@ def agree(text: str) -> str:
     if writes():
         buffer[:4] = np.frombuffer(np.uint32(len(encoded)).tobytes(), np.uint8)
         buffer[4 : 4 + len(encoded)] = np.frombuffer(encoded, np.uint8)
-    with losing_peers():
+    with raising_peer_lost():
         shared = np.asarray(multihost_utils.broadcast_one_to_all(buffer), np.uint8)
     return shared[4 : 4 + int(np.frombuffer(shared[:4].tobytes(), np.uint32)[0])].tobytes().decode()
 
@@ -120,18 +120,18 @@ def agreed(decide: Callable[[], str], failure: type[Exception]) -> str:
     return said[1:]
 
 
-def any_process(flag: bool) -> bool:
+def any_across_processes(flag: bool) -> bool:
     """Whether the flag is set in any process; every process must call it."""
     if jax.process_count() == 1:
         return flag
     from jax.experimental import multihost_utils
 
-    with losing_peers():
+    with raising_peer_lost():
         return bool(np.asarray(multihost_utils.process_allgather(np.array([flag]))).any())
 
 
 @contextlib.contextmanager
-def losing_peers() -> Iterator[None]:
+def raising_peer_lost() -> Iterator[None]:
     """Inside, an operation between processes that fails because one of them is gone is a `PeerLost`; one's own errors stay as they are."""
     try:
         yield

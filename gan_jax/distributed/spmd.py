@@ -16,17 +16,17 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from gan_jax.distributed.sharding import AXIS, Placement
-from gan_jax.gan.spec import Game
-from gan_jax.gan.state import GameState
-from gan_jax.gan.types import Penalty, Play, Term
-from gan_jax.gan.update_rules import Strategy
+from gan_jax.gan.spec import GANSpec
+from gan_jax.gan.state import TrainState
+from gan_jax.gan.types import GradientPenalty, LossContext, LossTerm
+from gan_jax.gan.update_rules import UpdateRule
 from gan_jax.nn import sharing_batch
 from gan_jax.penalties import dragan_penalty
 from gan_jax.replay import Replay
-from gan_jax.typing import AdversarialLoss, Array, InputTransform, Network, Players, PyTree
+from gan_jax.typing import AdversarialLoss, Array, Augmentation, Network, Players, PyTree
 
 
-class Rows:
+class BatchShard:
     """Which rows of a global array are this device's, and back; for use inside the mapped step.
 
     Args:
@@ -62,7 +62,7 @@ class Rows:
         return jax.random.fold_in(rng, jax.lax.axis_index(self.axis_name))
 
 
-def per_device(game: Game, *, axis_name: str = AXIS, rows: int, share_statistics: bool = True) -> Game:
+def per_device(spec: GANSpec, *, axis_name: str = AXIS, rows: int, share_statistics: bool = True) -> GANSpec:
     """The game that a device plays inside `shard_map(check_vma=False)` or `pmap`, on its share of the batch.
 
     As on one device with the whole batch: latents, soft and flipped labels, a random context, the replay buffer, top-k weights, the
@@ -79,28 +79,28 @@ def per_device(game: Game, *, axis_name: str = AXIS, rows: int, share_statistics
     Returns:
         A game for the inside of the mapped step. Its parameters and state are those of the game that was given.
     """
-    cut = Rows(axis_name, rows)
+    cut = BatchShard(axis_name, rows)
     statistics = axis_name if share_statistics else None
     return dataclasses.replace(
-        game,
+        spec,
         axis_name=axis_name,
         share_statistics=share_statistics,
-        generator=_network(game.generator, cut, statistics),
-        discriminator=_network(game.discriminator, cut, statistics),
-        loss=_loss(game.loss, statistics),
-        sample_latents=lambda rng, shape: cut.own(game.sample_latents(rng, cut.whole(shape))),
-        sample_labels=None if game.sample_labels is None else lambda rng, shape: cut.own(game.sample_labels(rng, cut.whole(shape))),
-        targets=None if game.targets is None else _targets(game.targets, cut),
-        context=_context(game.context, cut),
-        replay=None if game.replay is None else _replay(game.replay, cut),
-        top_k=None if game.top_k is None else _top_k(game.top_k, cut),
-        penalties=tuple(_penalty(penalty, cut, statistics) for penalty in game.penalties),
-        terms=tuple(_term(term, cut) for term in game.terms),
-        input_transforms=tuple(_input_transform(transform, cut) for transform in game.input_transforms),
+        generator=_network(spec.generator, cut, statistics),
+        discriminator=_network(spec.discriminator, cut, statistics),
+        loss=_loss(spec.loss, statistics),
+        sample_latents=lambda rng, shape: cut.own(spec.sample_latents(rng, cut.whole(shape))),
+        sample_labels=None if spec.sample_labels is None else lambda rng, shape: cut.own(spec.sample_labels(rng, cut.whole(shape))),
+        targets=None if spec.targets is None else _targets(spec.targets, cut),
+        context=_context(spec.context, cut),
+        replay=None if spec.replay is None else _replay(spec.replay, cut),
+        top_k=None if spec.top_k is None else _top_k(spec.top_k, cut),
+        penalties=tuple(_penalty(penalty, cut, statistics) for penalty in spec.penalties),
+        terms=tuple(_term(term, cut) for term in spec.terms),
+        augmentations=tuple(_input_transform(transform, cut) for transform in spec.augmentations),
     )
 
 
-def place(strategy: Strategy, placement: Placement, *, micro_batches: int = 1) -> Strategy:
+def place(rule: UpdateRule, placement: Placement, *, micro_batches: int = 1) -> UpdateRule:
     """The strategy on many devices: same arguments, same results, still a global view, to be jitted.
 
     With `jit` where the arguments lie says where it runs; what goes into a network is kept in rows over the devices, or the compiler
@@ -117,22 +117,22 @@ def place(strategy: Strategy, placement: Placement, *, micro_batches: int = 1) -
     """
     if placement.kind == "jit":
 
-        def spread_step(game: Game, *arguments: Any) -> tuple:
-            spread = {player: _spread(getattr(game, player), placement) for player in Players._fields}
-            return strategy.step(dataclasses.replace(game, **spread), *arguments)
+        def spread_step(spec: GANSpec, *arguments: Any) -> tuple:
+            spread = {player: _spread(getattr(spec, player), placement) for player in Players._fields}
+            return rule.step(dataclasses.replace(spec, **spread), *arguments)
 
-        return strategy._replace(step=spread_step)
+        return rule._replace(step=spread_step)
 
-    def step(game: Game, params: Players, state: GameState, batch: Mapping[str, Array], rng: Array) -> tuple:
-        devices, parts = placement.devices, strategy.rounds * micro_batches
+    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple:
+        devices, parts = placement.devices, rule.batches_per_step * micro_batches
         size = batch["image"].shape[0]
         if size % (devices * parts):
             raise ValueError(f"the batch must hold a multiple of {devices * parts} examples ({devices} devices, {parts} parts); got {size}")
-        local = per_device(game, rows=size // (devices * parts), share_statistics=placement.share_statistics)
+        local = per_device(spec, rows=size // (devices * parts), share_statistics=placement.share_statistics)
 
-        def on_device(params: Players, state: GameState, blocks: dict[str, Array], rng: Array) -> tuple:
+        def on_device(params: Players, state: TrainState, blocks: dict[str, Array], rng: Array) -> tuple:
             own = {name: array.reshape(-1, *array.shape[2:]) for name, array in blocks.items()}
-            params, state, metrics = strategy.step(local, params, state, own, rng)
+            params, state, metrics = rule.step(local, params, state, own, rng)
             if not placement.share_statistics:
                 state = state._replace(networks=local.average(state.networks), terms=local.average(state.terms))
             return params, state, local.average(metrics)
@@ -140,7 +140,7 @@ def place(strategy: Strategy, placement: Placement, *, micro_batches: int = 1) -
         blocks = {name: array.reshape(parts, -1, *array.shape[1:]) for name, array in batch.items()}
         return _mapped(on_device, placement)(params, state, blocks, rng)
 
-    return strategy._replace(step=step)
+    return rule._replace(step=step)
 
 
 def _mapped(on_device: Callable[..., tuple], placement: Placement) -> Callable[..., tuple]:
@@ -153,7 +153,7 @@ def _mapped(on_device: Callable[..., tuple], placement: Placement) -> Callable[.
     devices = list(placement.mesh.devices.flat)
     mapped = jax.pmap(on_device, AXIS, in_axes=(None, None, 0, None), out_axes=None, devices=devices)
 
-    def with_a_leading_axis(params: Players, state: GameState, blocks: dict[str, Array], rng: Array) -> tuple:
+    def with_a_leading_axis(params: Players, state: TrainState, blocks: dict[str, Array], rng: Array) -> tuple:
         def cut(array: Array) -> Array:
             return jnp.moveaxis(array.reshape(array.shape[0], placement.devices, -1, *array.shape[2:]), 1, 0)
 
@@ -181,7 +181,7 @@ def _spread(network: Network, placement: Placement) -> Network:
     return network._replace(apply=apply)
 
 
-def _network(network: Network, cut: Rows, statistics: str | None) -> Network:
+def _network(network: Network, cut: BatchShard, statistics: str | None) -> Network:
     def apply(*arguments: Any, rng: Array | None = None, **keywords: Any) -> tuple[Any, PyTree]:
         own = None if rng is None else cut.fold(rng)
         if statistics is None:
@@ -200,7 +200,7 @@ def _loss(loss: AdversarialLoss, statistics: str | None) -> AdversarialLoss:
     return AdversarialLoss(shared(loss.discriminator), shared(loss.generator))
 
 
-def _targets(targets: Callable[..., tuple[Array, Array]], cut: Rows) -> Callable[..., tuple[Array, Array]]:
+def _targets(targets: Callable[..., tuple[Array, Array]], cut: BatchShard) -> Callable[..., tuple[Array, Array]]:
     def own(target: Array, shape: tuple[int, ...]) -> Array:
         return cut.own(target) if jnp.shape(target) == cut.whole(shape) else target
 
@@ -211,7 +211,7 @@ def _targets(targets: Callable[..., tuple[Array, Array]], cut: Rows) -> Callable
     return draw
 
 
-def _context(context: Callable[[Array, Array], Array | None], cut: Rows) -> Callable[[Array, Array], Array | None]:
+def _context(context: Callable[[Array, Array], Array | None], cut: BatchShard) -> Callable[[Array, Array], Array | None]:
     def make(rng: Array, real: Array) -> Array | None:
         traced = jax.make_jaxpr(context)(rng, real).jaxpr
         draws = any(variable is traced.invars[0] for equation in traced.eqns for variable in equation.invars)
@@ -221,7 +221,7 @@ def _context(context: Callable[[Array, Array], Array | None], cut: Rows) -> Call
     return make
 
 
-def _replay(replay: Replay, cut: Rows) -> Replay:
+def _replay(replay: Replay, cut: BatchShard) -> Replay:
     def apply(state: Any, fakes: Array, rng: Array) -> tuple[Array, Any]:
         mixed, state = replay.apply(state, cut.gather(fakes), rng)
         return cut.own(mixed), state
@@ -229,11 +229,11 @@ def _replay(replay: Replay, cut: Rows) -> Replay:
     return replay._replace(apply=apply)
 
 
-def _top_k(weights: Callable[[Array, Array], Array], cut: Rows) -> Callable[[Array, Array], Array]:
+def _top_k(weights: Callable[[Array, Array], Array], cut: BatchShard) -> Callable[[Array, Array], Array]:
     return lambda logits, step: cut.own(weights(cut.gather(logits), step))
 
 
-def _penalty(penalty: Penalty, cut: Rows, statistics: str | None) -> Penalty:
+def _penalty(penalty: GradientPenalty, cut: BatchShard, statistics: str | None) -> GradientPenalty:
     def function(critic: Callable[..., Any], real: Array, fake: Array, rng: Array) -> Array:
         if penalty.name == "dragan" and statistics:
             # The reach of its neighbourhood is the deviation of the whole batch.
@@ -245,14 +245,14 @@ def _penalty(penalty: Penalty, cut: Rows, statistics: str | None) -> Penalty:
     return penalty._replace(function=function)
 
 
-def _term(term: Term, cut: Rows) -> Term:
-    def function(play: Play, state: PyTree) -> tuple[Array, PyTree]:
-        return term.function(play._replace(round=play.round._replace(rng=cut.fold(play.round.rng))), state)
+def _term(term: LossTerm, cut: BatchShard) -> LossTerm:
+    def function(play: LossContext, state: PyTree) -> tuple[Array, PyTree]:
+        return term.function(play._replace(minibatch=play.minibatch._replace(rng=cut.fold(play.minibatch.rng))), state)
 
     return term._replace(function=function)
 
 
-def _input_transform(transform: InputTransform, cut: Rows) -> InputTransform:
+def _input_transform(transform: Augmentation, cut: BatchShard) -> Augmentation:
     def apply(images: Array, state: PyTree, rng: Array, step: Array) -> Array:
         return transform.apply(images, state, cut.fold(rng), step)
 

@@ -42,11 +42,11 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from gan_jax.distributed.sharding import one_thread_each
 from gan_jax.typing import GAN, Array, Metrics, Players, PyTree
 
-Game: TypeAlias = GAN | Callable[[PyTree], GAN]
+GANSpec: TypeAlias = GAN | Callable[[PyTree], GAN]
 Form: TypeAlias = Literal["vmap", "map"]
 
 
-def init_many(gan: Game, keys: Array, settings: PyTree = None, *, form: Form = "vmap") -> tuple[Players, PyTree]:
+def init_many(gan: GANSpec, keys: Array, settings: PyTree = None, *, form: Form = "vmap") -> tuple[Players, PyTree]:
     """Initialises many runs. Run i is `gan.init(keys[i])`.
 
     Args:
@@ -66,7 +66,7 @@ def init_many(gan: Game, keys: Array, settings: PyTree = None, *, form: Form = "
 
 
 def train_many(
-    gan: Game,
+    gan: GANSpec,
     params: Players,
     opt_state: PyTree,
     data: Mapping[str, Array],
@@ -99,11 +99,11 @@ def train_many(
         raise ValueError(f"indices must be [runs, steps, batch]; got shape {indices.shape}")
 
     def train_one(params: Players, opt_state: PyTree, indices: Array, key: Array, own: PyTree) -> tuple[Players, PyTree, Metrics]:
-        game = _game(gan, own)
+        spec = _game(gan, own)
 
         def step(carry: tuple[Players, PyTree], chosen: Array) -> tuple[tuple[Players, PyTree], Metrics]:
             batch = {name: array[chosen] for name, array in data.items()}
-            params, opt_state, metrics = game.train_step(*carry, batch, key)
+            params, opt_state, metrics = spec.train_step(*carry, batch, key)
             return (params, opt_state), metrics
 
         (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), indices)
@@ -113,7 +113,7 @@ def train_many(
 
 
 def sample_many(
-    gan: Game, params: Players, opt_state: PyTree, keys: Array, settings: PyTree = None, *, count: int, form: Form = "vmap"
+    gan: GANSpec, params: Players, opt_state: PyTree, keys: Array, settings: PyTree = None, *, count: int, form: Form = "vmap"
 ) -> Array:
     """Samples from many runs.
 
@@ -176,7 +176,7 @@ def split_runs(
     return jax.jit(split, donate_argnums=tuple(donate), compiler_options=one_thread_each(devices))
 
 
-def _game(gan: Game, settings: PyTree) -> GAN:
+def _game(gan: GANSpec, settings: PyTree) -> GAN:
     return gan if isinstance(gan, GAN) else gan(settings)
 
 

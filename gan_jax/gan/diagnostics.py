@@ -33,7 +33,7 @@ PLACES = (
 )
 
 
-class Signals(NamedTuple):
+class Diagnostics(NamedTuple):
     """Running figures of a game; scalars.
 
     Attributes:
@@ -67,7 +67,7 @@ class Signals(NamedTuple):
     nonfinite_layer: Array
 
 
-def init_signals() -> Signals:
+def init_diagnostics() -> Diagnostics:
     """Nothing seen yet."""
 
     def of(value: float, dtype: str) -> Array:
@@ -76,7 +76,7 @@ def init_signals() -> Signals:
     def both(value: float, dtype: str) -> Players:
         return Players(of(value, dtype), of(value, dtype))
 
-    return Signals(
+    return Diagnostics(
         steps=of(0, "int32"),
         loss_mean=both(0, "float32"),
         loss_variance=both(0, "float32"),
@@ -94,7 +94,7 @@ def init_signals() -> Signals:
     )
 
 
-def move_signals(
+def update_diagnostics(
     player: str,
     gradient_layers: Mapping[str, PyTree],
     parameter_layers: Mapping[str, PyTree],
@@ -142,12 +142,12 @@ def move_signals(
     }
 
 
-def update_signals(signals: Signals, metrics: Metrics, real: Array, step: Array) -> tuple[Signals, Metrics]:
+def accumulate_diagnostics(signals: Diagnostics, metrics: Metrics, real: Array, step: Array) -> tuple[Diagnostics, Metrics]:
     """Takes in one step.
 
     Args:
         signals: so far.
-        metrics: of the step, with what `move_signals` put in for each player that moved.
+        metrics: of the step, with what `update_diagnostics` put in for each player that moved.
         real: float [batch, ...], the normalised images.
         step: int32 [], of this step.
 
@@ -181,7 +181,7 @@ def update_signals(signals: Signals, metrics: Metrics, real: Array, step: Array)
     fingerprint = jnp.stack([jnp.mean(real), jnp.mean(real[0])]).astype(jnp.float32)
     place, layer = _place(metrics, jnp.isfinite(low) & jnp.isfinite(high), layers)
     first = (place >= 0) & (signals.nonfinite_step < 0)
-    new = Signals(
+    new = Diagnostics(
         steps=signals.steps + finite,
         loss_mean=mean,
         loss_variance=variance,
@@ -239,7 +239,7 @@ def _place(metrics: Metrics, batch_is_finite: Array, layers: Players) -> tuple[A
     return place, jnp.where(place >= 0, of_place[place], none)
 
 
-def _figures(signals: Signals) -> Metrics:
+def _figures(signals: Diagnostics) -> Metrics:
     figures = {
         "spikes": signals.spikes,
         "real_low": signals.real_low,

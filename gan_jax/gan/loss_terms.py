@@ -1,4 +1,4 @@
-"""Further terms of the players' losses, made from the leaves: what `Game.terms` takes. One function a term."""
+"""Further terms of the players' losses, made from the leaves: what `GANSpec.terms` takes. One function a term."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,44 +10,44 @@ import jax.numpy as jnp
 from gan_jax import losses, penalties
 from gan_jax.gan.objectives import repeat_reals
 from gan_jax.gan.state import named_key
-from gan_jax.gan.types import Play
+from gan_jax.gan.types import LossContext
 from gan_jax.trainer.config import ConfigError
 from gan_jax.typing import Array, PyTree
 
-TermFunction = Callable[[Play, PyTree], tuple[PyTree, PyTree]]
+TermFunction = Callable[[LossContext, PyTree], tuple[PyTree, PyTree]]
 
 
-def stateless(function: Callable[[Play], Array]) -> TermFunction:
+def stateless(function: Callable[[LossContext], Array]) -> TermFunction:
     """A term that carries nothing."""
-    return lambda play, state: (function(play), state)
+    return lambda context, state: (function(context), state)
 
 
-def feature_matching(play: Play) -> Array:
+def feature_matching(context: LossContext) -> Array:
     """Distance of the mean features of reals and fakes in D (Salimans et al., 2016)."""
-    assert play.real_output is not None
-    real, fake = jax.lax.stop_gradient(dict(play.real_output.features)), dict(play.fake_output.features)
-    return losses.feature_matching_loss(real, fake, axis_name=play.axis_name)
+    assert context.real_output is not None
+    real, fake = jax.lax.stop_gradient(dict(context.real_output.features)), dict(context.fake_output.features)
+    return losses.feature_matching_loss(real, fake, axis_name=context.axis_name)
 
 
-def classify_real_and_fake(play: Play) -> Array:
+def classify_real_and_fake(context: LossContext) -> Array:
     """D's cross-entropy of the classes of reals and of fakes (Odena et al., 2017)."""
-    assert play.real_output is not None
-    of = partial(_class_loss, labels=play.round.labels)
-    return of(play.real_output.class_logits) + of(play.fake_output.class_logits)
+    assert context.real_output is not None
+    of = partial(_class_loss, labels=context.minibatch.labels)
+    return of(context.real_output.class_logits) + of(context.fake_output.class_logits)
 
 
-def classify_real(play: Play) -> Array:
+def classify_real(context: LossContext) -> Array:
     """D's cross-entropy of the classes of reals alone: what a class looks like is not for G to say."""
-    assert play.real_output is not None
-    return _class_loss(play.real_output.class_logits, labels=play.round.labels)
+    assert context.real_output is not None
+    return _class_loss(context.real_output.class_logits, labels=context.minibatch.labels)
 
 
-def classify_fake(play: Play) -> Array:
+def classify_fake(context: LossContext) -> Array:
     """The cross-entropy of the fakes with the class asked for (Odena et al., 2017).
 
     In both players' losses, with codes that are not in the data, minus InfoGAN's bound of the mutual information (Chen et al., 2016).
     """
-    return _class_loss(play.fake_output.class_logits, labels=play.round.labels)
+    return _class_loss(context.fake_output.class_logits, labels=context.minibatch.labels)
 
 
 def _class_loss(class_logits: Array | None, labels: Array | None) -> Array:
@@ -56,89 +56,89 @@ def _class_loss(class_logits: Array | None, labels: Array | None) -> Array:
     return losses.auxiliary_classifier_loss(class_logits, labels)
 
 
-def target_of(play: Play) -> tuple[Array, Array]:
+def target_of(context: LossContext) -> tuple[Array, Array]:
     """The pair (image asked for, image made): a reconstruction where the model makes one, otherwise its images."""
-    return play.round.real, play.fake.extras.get("reconstruction", play.fake.images)
+    return context.minibatch.real, context.fake.extras.get("reconstruction", context.fake.images)
 
 
-def reconstruction(play: Play) -> Array:
+def reconstruction(context: LossContext) -> Array:
     """L1 distance to the target image, also of the coarse image where there is one."""
-    real, made = target_of(play)
+    real, made = target_of(context)
     value = losses.l1_loss(real, made)
-    if "coarse" in play.fake.extras:
-        value = value + losses.l1_loss(real, play.fake.extras["coarse"])
+    if "coarse" in context.fake.extras:
+        value = value + losses.l1_loss(real, context.fake.extras["coarse"])
     return value
 
 
-def feature_reconstruction(play: Play) -> Array:
+def feature_reconstruction(context: LossContext) -> Array:
     """Squared distance of D's features of the target image and its reconstruction, half of it (Larsen et al., 2016)."""
-    assert play.real_output is not None
-    _, made = target_of(play)
-    features = play.discriminate(made, "reconstruction").features
-    wanted = jax.lax.stop_gradient(play.real_output.features)
+    assert context.real_output is not None
+    _, made = target_of(context)
+    features = context.discriminate(made, "reconstruction").features
+    wanted = jax.lax.stop_gradient(context.real_output.features)
     last = list(wanted)[-1]
     axes = tuple(range(1, wanted[last].ndim))
     return 0.5 * jnp.sum(jnp.square(wanted[last] - features[last]), axis=axes)
 
 
-def posterior_divergence(play: Play) -> Array:
+def posterior_divergence(context: LossContext) -> Array:
     """KL divergence of the encoder's posterior from the prior."""
-    extras = play.fake.extras
+    extras = context.fake.extras
     if "mean" not in extras:
         raise ConfigError("--loss.kl: the model has no encoder")
     return losses.kl_divergence(extras["mean"], extras["log_variance"])
 
 
-def images_of(play: Play) -> Array:
+def images_of(context: LossContext) -> Array:
     """The fakes that a smoothness term looks at."""
-    return target_of(play)[1]
+    return target_of(context)[1]
 
 
-def orthogonality(play: Play) -> Array:
+def orthogonality(context: LossContext) -> Array:
     """BigGAN's orthogonal regularisation of this player's kernels."""
-    return penalties.orthogonal_penalty(play.params)
+    return penalties.orthogonal_penalty(context.params)
 
 
-def consistency(play: Play, *, flip: bool) -> Array:
+def consistency(context: LossContext, *, flip: bool) -> Array:
     """CR: D on reals and on their copies, shifted (and mirrored, where a mirror image is as real)."""
-    augmented = penalties.random_flip_shift(named_key(play.round.rng, "consistency"), play.round.real, flip=flip)
-    return penalties.consistency_penalty(_critic(play, "consistency"), play.round.real, augmented)
+    augmented = penalties.random_flip_shift(named_key(context.minibatch.rng, "consistency"), context.minibatch.real, flip=flip)
+    return penalties.consistency_penalty(_critic(context, "consistency"), context.minibatch.real, augmented)
 
 
-def balanced_consistency(play: Play, *, flip: bool) -> Array:
+def balanced_consistency(context: LossContext, *, flip: bool) -> Array:
     """bCR: D on reals and fakes, and on their shifted (and mirrored) copies."""
-    key, critic = named_key(play.round.rng, "balanced_consistency"), _critic(play, "balanced_consistency")
+    key, critic = named_key(context.minibatch.rng, "balanced_consistency"), _critic(context, "balanced_consistency")
 
     def of(name: str, images: Array) -> Array:
         return penalties.consistency_penalty(critic, images, penalties.random_flip_shift(named_key(key, name), images, flip=flip))
 
-    of_real, of_fake = of("real", play.round.real), of("fake", play.fake.images)
+    of_real, of_fake = of("real", context.minibatch.real), of("fake", context.fake.images)
     return repeat_reals(of_real, of_fake) + of_fake
 
 
-def perturbed_fake(play: Play) -> Array:
+def perturbed_fake(context: LossContext) -> Array:
     """The fakes of slightly other latents, under the same draws of the network."""
-    latents = penalties.perturb_latents(named_key(play.round.rng, "perturb"), play.round.latents)
-    return play.generate(latents).images
+    latents = penalties.perturb_latents(named_key(context.minibatch.rng, "perturb"), context.minibatch.latents)
+    return context.generate(latents).images
 
 
-def latent_consistency(play: Play) -> Array:
+def latent_consistency(context: LossContext) -> Array:
     """zCR, the discriminator's half."""
-    return penalties.latent_consistency_penalty(_critic(play, "latent_consistency"), play.fake.images, perturbed_fake(play))
+    return penalties.latent_consistency_penalty(_critic(context, "latent_consistency"), context.fake.images, perturbed_fake(context))
 
 
-def latent_diversity(play: Play) -> Array:
+def latent_diversity(context: LossContext) -> Array:
     """zCR, the generator's half."""
-    return penalties.latent_diversity_loss(play.fake.images, perturbed_fake(play))
+    return penalties.latent_diversity_loss(context.fake.images, perturbed_fake(context))
 
 
-def lecam(play: Play, state: PyTree) -> tuple[PyTree, PyTree]:
+def lecam(context: LossContext, state: PyTree) -> tuple[PyTree, PyTree]:
     """LeCam: D's answers stay near the averages of its past answers for the other kind; one pair of averages for all scales."""
-    assert play.real_output is not None
-    real, fake = play.real_output.logits, play.fake_output.logits
+    assert context.real_output is not None
+    real, fake = context.real_output.logits, context.fake_output.logits
     everyone = (real, fake)
-    if play.axis_name is not None:
-        everyone = jax.tree.map(lambda logits: jax.lax.all_gather(logits, play.axis_name, tiled=True), everyone)
+    if context.axis_name is not None:
+        everyone = jax.tree.map(lambda logits: jax.lax.all_gather(logits, context.axis_name, tiled=True), everyone)
     state = penalties.update_lecam(state, *(jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(logits)]) for logits in everyone))
 
     def values(real: Array, fake: Array) -> Array:
@@ -147,11 +147,11 @@ def lecam(play: Play, state: PyTree) -> tuple[PyTree, PyTree]:
     return jax.tree.map(values, real, fake), state
 
 
-def spectral_regularisation(play: Play, state: PyTree) -> tuple[Array, PyTree]:
+def spectral_regularisation(context: LossContext, state: PyTree) -> tuple[Array, PyTree]:
     """Half the squared spectral norms of D's kernels (Yoshida and Miyato, 2017)."""
-    value, state = penalties.spectral_norm_penalty(play.params, state)
+    value, state = penalties.spectral_norm_penalty(context.params, state)
     return 0.5 * value, state
 
 
-def _critic(play: Play, name: str) -> Callable[[Array], Any]:
-    return lambda images: play.discriminate(images, name).logits
+def _critic(context: LossContext, name: str) -> Callable[[Array], Any]:
+    return lambda images: context.discriminate(images, name).logits

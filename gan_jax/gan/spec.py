@@ -1,8 +1,8 @@
 """The game: two networks, a loss, and everything that may be hung onto them, as pure functions of parameters and state.
 
-`Game` holds statics only. Its methods begin a game, deal a round, and lead through the networks; what each player minimises is in
+`GANSpec` holds statics only. Its methods begin a game, deal a round, and lead through the networks; what each player minimises is in
 `gan_jax.gan.objectives`, how the two then move in `gan_jax.gan.update_rules`. Everything that evolves and is not trained by gradients is a
-`GameState`.
+`TrainState`.
 """
 
 import dataclasses
@@ -12,16 +12,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.gan.state import GameState, named_key
-from gan_jax.gan.types import Penalty, Round, Term, normalize_images
+from gan_jax.gan.state import TrainState, named_key
+from gan_jax.gan.types import GradientPenalty, LossTerm, Minibatch, normalize_images
 from gan_jax.optimizers import EmaState, average_gradients
 from gan_jax.replay import Replay
 from gan_jax.typing import (
     AdversarialLoss,
     Array,
+    Augmentation,
     DiscriminatorOutput,
     GeneratorOutput,
-    InputTransform,
     Metrics,
     Network,
     Players,
@@ -38,7 +38,7 @@ NEVER_FROZEN = Players(0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Game:
+class GANSpec:
     """Two players and what they play for; statics only. Built by `gan_jax.make_gan`.
 
     Attributes:
@@ -54,7 +54,7 @@ class Game:
         terms: further loss terms of either player.
         transforms: `Players` of tuples of `ParamTransform`. They nest: each prepares what the one before it has prepared, and is
             applied before it, so that the network sees what the first returns.
-        input_transforms: what happens to images before D sees them.
+        augmentations: what happens to images before D sees them.
         targets: `(rng, shape) -> (real_target, fake_target)` for D's loss, or None for the loss's own.
         generator_target: the value that G wants D to output, where smoothing or the paper's c says so; None for the loss's own.
         adversarial_weight: the factor of G's adversarial term beside its other terms.
@@ -84,10 +84,10 @@ class Game:
     sample_latents: Callable[..., Array]
     num_classes: int = 0
     sample_labels: Callable[..., Array] | None = None
-    penalties: tuple[Penalty, ...] = ()
-    terms: tuple[Term, ...] = ()
+    penalties: tuple[GradientPenalty, ...] = ()
+    terms: tuple[LossTerm, ...] = ()
     transforms: Players = NO_TRANSFORMS
-    input_transforms: tuple[InputTransform, ...] = ()
+    augmentations: tuple[Augmentation, ...] = ()
     targets: Callable[..., tuple[Array, Array]] | None = None
     generator_target: float | None = None
     adversarial_weight: float = 1.0
@@ -98,7 +98,7 @@ class Game:
     target_discriminator: bool = False
     top_k: Callable[[Array, Array], Array] | None = None
     freeze: Players = NEVER_FROZEN
-    curriculum: Callable[[Mapping[str, Array], GameState], tuple[Mapping[str, Array], GameState]] | None = None
+    curriculum: Callable[[Mapping[str, Array], TrainState], tuple[Mapping[str, Array], TrainState]] | None = None
     learning_rates: Callable[[Array], Metrics] | None = None
     layer_norms: bool = False
     example_batch: int = 48
@@ -121,14 +121,14 @@ class Game:
 
     # -- beginning -------------------------------------------------------------------------------------------
 
-    def init(self, rng: Array) -> tuple[Players, GameState]:
+    def init(self, rng: Array) -> tuple[Players, TrainState]:
         """Draws the parameters of both players and the state that goes with them."""
         real = jnp.zeros((self.example_batch, *self.image_shape), jnp.float32)
         labels = jnp.zeros((self.example_batch,), jnp.int32) if self.num_classes else None
         context = self.context(named_key(rng, "context"), real)
         latents = self.sample_latents(named_key(rng, "latents"), (self.example_batch, self.latent_dim))
-        inputs = tuple(transform.init() for transform in self.input_transforms)
-        seen = self.transform_inputs(real, inputs, named_key(rng, "inputs"), jnp.int32(0))
+        augmentations = tuple(augmentation.init() for augmentation in self.augmentations)
+        seen = self.augment(real, augmentations, named_key(rng, "inputs"), jnp.int32(0))
 
         generator, generator_state = self.generator.init(named_key(rng, "generator"), latents, labels, context)
         discriminator, discriminator_state = self.discriminator.init(named_key(rng, "discriminator"), seen, labels, context)
@@ -143,24 +143,24 @@ class Game:
             transforms.append(tuple(states))
         players = Players(*params)
         # Terms begin with the parameters that they will see, which the rest of the state decides: they come last.
-        state = GameState(
+        state = TrainState(
             step=jnp.int32(0),
             optimizer=self.optimizer.init(players),
             networks=Players(generator_state, discriminator_state),
             transforms=Players(*transforms),
-            inputs=inputs,
+            augmentations=augmentations,
             terms=(),
             replay=self.replay.init(self.image_shape) if self.replay else (),
-            strategy=(),
+            update_rule=(),
         )
 
-        def begun(term: Term) -> PyTree:
+        def begun(term: LossTerm) -> PyTree:
             effective, _ = self.effective_params(term.player, getattr(players, term.player), state)
             return term.init(named_key(rng, f"term/{term.name}"), effective)
 
         return players, state._replace(terms=tuple(begun(term) for term in self.terms))
 
-    def deal(self, batch: Mapping[str, Array], rng: Array) -> Round:
+    def prepare_minibatch(self, batch: Mapping[str, Array], rng: Array) -> Minibatch:
         """Normalises a batch and draws the latents that go with it.
 
         Raises:
@@ -176,7 +176,7 @@ class Game:
             raise ValueError(f"a game with num_classes={self.num_classes} needs batch['label']; got only {', '.join(sorted(batch))}")
         else:
             labels = batch["label"] if self.num_classes else None
-        return Round(
+        return Minibatch(
             real=real,
             labels=labels,
             context=self.context(named_key(rng, "context"), real),
@@ -186,7 +186,7 @@ class Game:
 
     # -- passes through the networks -------------------------------------------------------------------------
 
-    def effective_params(self, player: str, params: PyTree, state: GameState) -> tuple[PyTree, GameState]:
+    def effective_params(self, player: str, params: PyTree, state: TrainState) -> tuple[PyTree, TrainState]:
         """Applies a player's parameter transformations, and returns the state with theirs advanced."""
         states: list[PyTree] = []
         # From the last, which was prepared last and is the outermost.
@@ -195,50 +195,50 @@ class Game:
             states.insert(0, jax.lax.stop_gradient(new))
         return params, state._replace(transforms=state.transforms._replace(**{player: tuple(states)}))
 
-    def transform_inputs(self, images: Array, states: tuple[PyTree, ...], rng: Array, step: Array) -> Array:
+    def augment(self, images: Array, states: tuple[PyTree, ...], rng: Array, step: Array) -> Array:
         """What D sees of `images`."""
-        for number, (transform, state) in enumerate(zip(self.input_transforms, states, strict=True)):
+        for number, (transform, state) in enumerate(zip(self.augmentations, states, strict=True)):
             images = transform.apply(images, state, named_key(rng, f"input/{number}"), step)
         return images
 
-    def generate(self, params: PyTree, state: GameState, round: Round) -> tuple[GeneratorOutput, GameState]:
+    def generate(self, params: PyTree, state: TrainState, minibatch: Minibatch) -> tuple[GeneratorOutput, TrainState]:
         """The fakes of a round, and the state with G's batch statistics and transformations advanced."""
         effective, state = self.effective_params("generator", params, state)
         output, network_state = self.generator.apply(
             effective,
             state.networks.generator,
-            round.latents,
-            round.labels,
-            round.context,
-            rng=named_key(round.rng, "generator"),
+            minibatch.latents,
+            minibatch.labels,
+            minibatch.context,
+            rng=named_key(minibatch.rng, "generator"),
             train=True,
         )
         return output, state._replace(networks=state.networks._replace(generator=network_state))
 
     def discriminate(
-        self, effective: PyTree, network_state: PyTree, images: Array, round: Round, state: GameState, name: str
+        self, effective: PyTree, network_state: PyTree, images: Array, minibatch: Minibatch, state: TrainState, name: str
     ) -> tuple[DiscriminatorOutput, PyTree]:
         """One pass of D over images of the round; `name` names its draws."""
-        rng = named_key(round.rng, f"discriminator/{name}")
-        seen = self.transform_inputs(images, state.inputs, rng, state.step)
-        copies = images.shape[0] // round.real.shape[0]
+        rng = named_key(minibatch.rng, f"discriminator/{name}")
+        seen = self.augment(images, state.augmentations, rng, state.step)
+        copies = images.shape[0] // minibatch.real.shape[0]
         labels, context = (
-            None if extra is None else jnp.concatenate([extra] * copies)[: seen.shape[0]] for extra in (round.labels, round.context)
+            None if extra is None else jnp.concatenate([extra] * copies)[: seen.shape[0]] for extra in (minibatch.labels, minibatch.context)
         )
         return self.discriminator.apply(effective, network_state, seen, labels, context, rng=rng, train=True)
 
     def discriminate_both(
-        self, effective: PyTree, state: GameState, fake: Array, round: Round
+        self, effective: PyTree, state: TrainState, fake: Array, minibatch: Minibatch
     ) -> tuple[DiscriminatorOutput, DiscriminatorOutput, PyTree]:
         """D on the reals and on the fakes: in two passes, so that batch statistics never mix, or in one."""
         network_state = state.networks.discriminator
         if not self.joint_batches:
-            real_output, network_state = self.discriminate(effective, network_state, round.real, round, state, "real")
-            fake_output, network_state = self.discriminate(effective, network_state, fake, round, state, "fake")
+            real_output, network_state = self.discriminate(effective, network_state, minibatch.real, minibatch, state, "real")
+            fake_output, network_state = self.discriminate(effective, network_state, fake, minibatch, state, "fake")
             return real_output, fake_output, network_state
-        both = jnp.concatenate([round.real, fake])
-        output, network_state = self.discriminate(effective, network_state, both, round, state, "both")
-        share = round.real.shape[0] / both.shape[0]
+        both = jnp.concatenate([minibatch.real, fake])
+        output, network_state = self.discriminate(effective, network_state, both, minibatch, state, "both")
+        share = minibatch.real.shape[0] / both.shape[0]
 
         def cut(array: Array) -> int:
             return round_half(array.shape[0] * share)

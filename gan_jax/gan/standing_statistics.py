@@ -6,22 +6,22 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.gan.make import sampling_params
-from gan_jax.gan.spec import Game
-from gan_jax.gan.state import GameState, named_key
+from gan_jax.gan.spec import GANSpec
+from gan_jax.gan.state import TrainState, named_key
 from gan_jax.typing import Array, Players, PyTree
 
 
 def standing_statistics(
-    game: Game,
+    spec: GANSpec,
     params: Players,
-    opt_state: GameState,
+    opt_state: TrainState,
     rng: Array,
     *,
     batches: int = 16,
     batch_size: int = 64,
     real: Array | None = None,
     ema: bool = True,
-) -> GameState:
+) -> TrainState:
     """Replaces G's running averages by the mean of the batch statistics of `batches` batches of new latents.
 
     The running averages of training lag behind, and belong to the trained weights instead of their moving average. The function
@@ -52,16 +52,16 @@ def standing_statistics(
     network_state = opt_state.networks.generator
     if "batch_stats" not in network_state:
         return opt_state
-    weights, _ = game.effective_params("generator", sampling_params(params, opt_state) if ema else params.generator, opt_state)
+    weights, _ = spec.effective_params("generator", sampling_params(params, opt_state) if ema else params.generator, opt_state)
     kept = network_state["batch_stats"]
 
     def updated(before: PyTree, key: Array) -> PyTree:
         """The running averages after one batch, if they were `before` before it."""
         state = {**network_state, "batch_stats": before}
-        latents = game.sample_latents(named_key(key, "latents"), (batch_size, game.latent_dim))
-        labels = jax.random.randint(named_key(key, "labels"), (batch_size,), 0, game.num_classes) if game.num_classes else None
-        context = None if real is None else game.context(named_key(key, "context"), real)
-        after: Any = game.generator.apply(weights, state, latents, labels, context, rng=named_key(key, "generator"), train=True)[1]
+        latents = spec.sample_latents(named_key(key, "latents"), (batch_size, spec.latent_dim))
+        labels = jax.random.randint(named_key(key, "labels"), (batch_size,), 0, spec.num_classes) if spec.num_classes else None
+        context = None if real is None else spec.context(named_key(key, "context"), real)
+        after: Any = spec.generator.apply(weights, state, latents, labels, context, rng=named_key(key, "generator"), train=True)[1]
         return after["batch_stats"]
 
     def add(carry: tuple[PyTree, PyTree], key: Array) -> tuple[tuple[PyTree, PyTree], None]:

@@ -8,7 +8,7 @@ import jax
 from gan_jax.typing import Array, Players, PyTree
 
 
-class GameState(NamedTuple):
+class TrainState(NamedTuple):
     """Everything that evolves beside the parameters; with them, the seed and the data position, the whole run.
 
     Attributes:
@@ -16,10 +16,10 @@ class GameState(NamedTuple):
         optimizer: the optimiser's state (moments, EMA ...).
         networks: `Players` of what networks carry without gradients (batch statistics).
         transforms: `Players` of tuples, one state per parameter transformation (power iteration vectors).
-        inputs: one state per transformation of D's inputs (augmentation probability).
+        augmentations: one state per transformation of D's inputs (augmentation probability).
         terms: one state per loss term (LeCam's anchors).
         replay: the buffer of past fakes, or `()`.
-        strategy: what the update strategy carries (a pool of past players), or `()`.
+        update_rule: what the update strategy carries (a pool of past players), or `()`.
         signals: running figures for the monitor, or `()`.
     """
 
@@ -27,10 +27,10 @@ class GameState(NamedTuple):
     optimizer: PyTree
     networks: Players
     transforms: Players
-    inputs: tuple[PyTree, ...]
+    augmentations: tuple[PyTree, ...]
     terms: tuple[PyTree, ...]
     replay: PyTree
-    strategy: PyTree
+    update_rule: PyTree
     signals: PyTree = ()
 
 

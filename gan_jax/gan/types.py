@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gan_jax.typing import Array, DiscriminatorOutput, GeneratorOutput, PyTree
 
 
-class Penalty(NamedTuple):
+class GradientPenalty(NamedTuple):
     """A gradient penalty of the discriminator, as a row of `gan_jax.penalties.PENALTIES`, with its weight.
 
     Attributes:
@@ -25,7 +25,7 @@ class Penalty(NamedTuple):
     interval: int = 1
 
 
-class Round(NamedTuple):
+class Minibatch(NamedTuple):
     """One batch and the draws that go with it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Round(NamedTuple):
     rng: Array
 
 
-class Play(NamedTuple):
+class LossContext(NamedTuple):
     """What a loss term may look at.
 
     Attributes:
@@ -58,7 +58,7 @@ class Play(NamedTuple):
         axis_name: of the devices over which the batch is spread and whose statistics are shared; None where the batch is all here.
     """
 
-    round: Round
+    minibatch: Minibatch
     fake: GeneratorOutput
     real_output: DiscriminatorOutput | None
     fake_output: DiscriminatorOutput
@@ -69,7 +69,7 @@ class Play(NamedTuple):
     axis_name: str | None = None
 
 
-class Term(NamedTuple):
+class LossTerm(NamedTuple):
     """A further term of one player's loss: feature matching, reconstruction, consistency, an auxiliary classifier ...
 
     Attributes:
@@ -79,12 +79,12 @@ class Term(NamedTuple):
             scale) the sum of their means.
         weight: the factor.
         needs_real: whether a term of G needs D's output on the reals.
-        init: `(rng, params) -> state`, with the effective parameters of that player, as `Play.params` has them.
+        init: `(rng, params) -> state`, with the effective parameters of that player, as `LossContext.params` has them.
     """
 
     name: str
     player: str
-    function: Callable[[Play, PyTree], tuple[PyTree, PyTree]]
+    function: Callable[[LossContext, PyTree], tuple[PyTree, PyTree]]
     weight: float = 1.0
     needs_real: bool = False
     init: Callable[[Array, PyTree], PyTree] = lambda rng, params: ()

@@ -1,19 +1,19 @@
 """Failures named early: what the step watches, what samples give away, what follows from it, and what usually helps.
 
-`update_signals` runs inside the jitted step and costs a few scalars. `sample_figures` looks at a grid of samples on the host. Both end up
+`accumulate_diagnostics` runs inside the jitted step and costs a few scalars. `sample_figures` looks at a grid of samples on the host. Both end up
 as metrics, and a `Monitor` that is shown the records of metrics.jsonl, in order, says what is wrong: its findings are a function of those
 records and of nothing else, so that a resumed run finds what an uninterrupted one does.
 """
 
 from typing import Any, NamedTuple
 
-from gan_jax.gan.diagnostics import PLACES, Signals, init_signals, move_signals, update_signals
-from gan_jax.monitor.advice import ADVICE, EXPLAINS, fitting
+from gan_jax.gan.diagnostics import PLACES, Diagnostics, accumulate_diagnostics, init_diagnostics, update_diagnostics
+from gan_jax.monitor.advice import ADVICE, SUPPRESSES, fitting
 from gan_jax.monitor.detectors import DETECTORS
-from gan_jax.monitor.history import CHANCE, History, Record, Seen, Setting
+from gan_jax.monitor.history import CHANCE, Detection, History, Record, RunInfo
 from gan_jax.monitor.samples import Reference, class_figures, make_reference, sample_figures, spread_within_classes
 
-SURE = 0.8
+FAILURE_CONFIDENCE = 0.8
 
 
 class Finding(NamedTuple):
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
         step: when it was found.
         since_step: since when it holds.
         evidence: name -> number or text.
-        confidence: in [0, 1]; from `SURE` on the run counts as failing.
+        confidence: in [0, 1]; from `FAILURE_CONFIDENCE` on the run counts as failing.
         causes: likely ones.
         advice: flags that usually help.
         trick: the row of the list of tricks.
@@ -49,7 +49,7 @@ class Monitor:
         setting: of the run.
     """
 
-    def __init__(self, setting: Setting):
+    def __init__(self, setting: RunInfo):
         self.setting = setting
         self.history = History()
         self.found: dict[str, Finding] = {}
@@ -57,7 +57,7 @@ class Monitor:
     def observe(self, record: Record) -> list[Finding]:
         """Takes in one record of metrics.jsonl; returns what it adds to the findings, the most urgent first.
 
-        What follows from a failure that is named already (`EXPLAINS`) is left out. Once a value is not finite, nothing else is looked
+        What follows from a failure that is named already (`SUPPRESSES`) is left out. Once a value is not finite, nothing else is looked
         for: all the rest follows from it.
         """
         self.history.add(record)
@@ -65,7 +65,7 @@ class Monitor:
         for id, detect in DETECTORS.items():
             if "non_finite" in self.found:
                 break
-            if id in self.found or any(id in EXPLAINS.get(cause, ()) for cause in self.found):
+            if id in self.found or any(id in SUPPRESSES.get(cause, ()) for cause in self.found):
                 continue
             seen = detect(self.history, self.setting)
             if seen is not None:
@@ -73,7 +73,7 @@ class Monitor:
                 new.append(self.found[id])
         return new
 
-    def _finding(self, id: str, seen: Seen, step: int) -> Finding:
+    def _finding(self, id: str, seen: Detection, step: int) -> Finding:
         row = ADVICE[id]
         evidence = {name: round(value, 6) if isinstance(value, float) else value for name, value in seen.evidence.items()}
         advice = fitting(row.advice, self.setting)
@@ -84,19 +84,19 @@ __all__ = [
     "ADVICE",
     "CHANCE",
     "DETECTORS",
-    "EXPLAINS",
     "PLACES",
+    "SUPPRESSES",
     "SURE",
+    "Diagnostics",
     "Finding",
     "Monitor",
     "Reference",
     "Setting",
-    "Signals",
+    "accumulate_diagnostics",
     "class_figures",
-    "init_signals",
+    "init_diagnostics",
     "make_reference",
-    "move_signals",
     "sample_figures",
     "spread_within_classes",
-    "update_signals",
+    "update_diagnostics",
 ]

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gan_jax.monitor.history import Setting
+from gan_jax.monitor.history import RunInfo
 
 SLOPE_CONTROLS = ("--transform.spectral-norm discriminator", "--penalty.r1 1", "--penalty.wgan-gp")
 
 
-def fitting(advice: Sequence[str], setting: Setting) -> list[str]:
+def fitting(advice: Sequence[str], setting: RunInfo) -> list[str]:
     """The lines of advice that can be typed for a run, as they have to be typed there.
 
     A line with which the run's game would be refused is left out. What controls D's slope does not go with batch norm in D, which
@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 # A failure -> what follows from it, and is not worth a finding of its own once it is named.
-EXPLAINS: dict[str, tuple[str, ...]] = {
+SUPPRESSES: dict[str, tuple[str, ...]] = {
     "images_not_normalised": ("discriminator_won", "generator_won_with_garbage", "mode_collapse"),
     "labels_swapped": (
         "mode_collapse",
@@ -58,7 +58,7 @@ ADVICE: dict[str, Row] = {
     "non_finite": Row(
         "A value is not finite any more: nothing is learned from here on",
         ("a learning rate that is too high", "a logit or a penalty that overflows, often in a type of low precision", "a broken image"),
-        ("--ttur.clip-gradients 10", "--ttur.generator-lr 1e-4 --ttur.discriminator-lr 1e-4", "--model.dtype float32"),
+        ("--optimizer.clip-gradients 10", "--optimizer.generator-lr 1e-4 --optimizer.discriminator-lr 1e-4", "--model.dtype float32"),
         "watch-2",
     ),
     "images_not_normalised": Row(
@@ -70,7 +70,7 @@ ADVICE: dict[str, Row] = {
     "mixed_batches": Row(
         "Reals and fakes share the batch statistics of the discriminator",
         ("the discriminator normalises over the batch and sees reals and fakes in one batch",),
-        ("--strategy.no-joint-batches", "--model.discriminator-norm none --transform.spectral-norm discriminator"),
+        ("--update.no-joint-batches", "--model.discriminator-norm none --transform.spectral-norm discriminator"),
         "layer-1",
     ),
     "repeated_batch": Row(
@@ -88,73 +88,83 @@ ADVICE: dict[str, Row] = {
     "generator_frozen": Row(
         "The generator does not move",
         ("its learning rate is 0 or far too low", "it is frozen"),
-        ("--ttur.generator-lr 2e-4", "--strategy.freeze-generator 0"),
+        ("--optimizer.generator-lr 2e-4", "--update.freeze-generator 0"),
         "train-13",
     ),
     "discriminator_frozen": Row(
         "The discriminator does not move: the generator learns to please one fixed judge",
         ("its learning rate is 0 or far too low", "it is frozen"),
-        ("--ttur.discriminator-lr 2e-4", "--strategy.freeze-discriminator 0"),
+        ("--optimizer.discriminator-lr 2e-4", "--update.freeze-discriminator 0"),
         "train-13",
     ),
     "updates_too_large": Row(
         "Each step moves a player by a large share of its weights: the learning rate is too high",
         ("a learning rate that is too high by an order of magnitude or two",),
-        ("--ttur.generator-lr 2e-4 --ttur.discriminator-lr 2e-4", "--ttur.adaptive-clip 0.01", "--ttur.schedule warmup_cosine"),
+        (
+            "--optimizer.generator-lr 2e-4 --optimizer.discriminator-lr 2e-4",
+            "--optimizer.adaptive-clip 0.01",
+            "--optimizer.schedule warmup_cosine",
+        ),
         "train-4",
     ),
     "lipschitz_violated": Row(
         "The critic is too steep: its loss is no longer a Wasserstein distance",
         ("a Wasserstein loss without control of the critic's slope", "a gradient penalty that is too weak"),
-        ("--penalty.wgan-gp 10", "--ttur.clip-weights 0.01", "--transform.spectral-norm discriminator"),
+        ("--penalty.wgan-gp 10", "--optimizer.clip-weights 0.01", "--transform.spectral-norm discriminator"),
         "watch-5",
     ),
     "critic_not_optimal": Row(
         "The critic is far flatter than its penalty asks for: it lags behind the generator, and its loss underestimates the distance",
         ("too few critic steps for a generator step", "a critic that learns too slowly"),
-        ("--strategy.discriminator-steps 5", "--ttur.discriminator-lr 4e-4"),
+        ("--update.discriminator-steps 5", "--optimizer.discriminator-lr 4e-4"),
         "watch-5",
     ),
     "discriminator_won": Row(
         "The discriminator's loss is at zero: the generator is no longer taught anything",
         ("a discriminator that is too strong or learns too fast", "reals and fakes differ in something trivial", "too few training images"),
-        ("--penalty.r1 1", "--transform.spectral-norm discriminator", "--inputs.instance-noise 0.1", "--ttur.discriminator-lr 5e-5"),
+        ("--penalty.r1 1", "--transform.spectral-norm discriminator", "--augment.instance-noise 0.1", "--optimizer.discriminator-lr 5e-5"),
         "watch-1",
     ),
     "generator_won_with_garbage": Row(
         "The discriminator cannot tell reals from fakes, and the fakes are poor",
         ("a discriminator that is too weak or learns too slowly", "a penalty that is too strong"),
-        ("--ttur.discriminator-lr 4e-4", "--strategy.discriminator-steps 2", "--penalty.r1 0"),
+        ("--optimizer.discriminator-lr 4e-4", "--update.discriminator-steps 2", "--penalty.r1 0"),
         "watch-4",
     ),
     "generator_won_with_quality": Row(
         "The discriminator cannot tell reals from fakes, and the fakes resemble the reals: there is nothing more to learn from it",
         ("the game has converged",),
-        ("--evaluation.every 500", "--ttur.schedule cosine"),
+        ("--evaluation.every 500", "--optimizer.schedule cosine"),
         "watch-7",
     ),
     "generator_loss_falling": Row(
         "The generator's loss falls steadily: it fools the discriminator with garbage",
         ("a discriminator that learns too slowly", "a generator that found a blind spot of the discriminator"),
-        ("--ttur.discriminator-lr 4e-4", "--strategy.discriminator-steps 2", "--inputs.replay-size 1024"),
+        ("--optimizer.discriminator-lr 4e-4", "--update.discriminator-steps 2", "--replay.size 1024"),
         "watch-4",
     ),
     "stale_fakes": Row(
         "The fakes that the discriminator is trained on are not those that the generator makes now",
         ("a replay buffer with too large a share", "past players swapped in for too long"),
-        ("--inputs.replay-share 0.25", "--inputs.replay-mode fifo --inputs.replay-size 256", "--inputs.replay-size 0"),
+        ("--replay.share 0.25", "--replay.mode fifo --replay.size 256", "--replay.size 0"),
         "train-8",
     ),
     "mode_collapse": Row(
         "Mode collapse: the samples are alike",
         ("a generator that learns faster than the discriminator", "a discriminator that judges each image alone"),
-        ("--inputs.pack 2", "--model.minibatch-stddev True", "--penalty.r1 1", "--ttur.discriminator-lr 4e-4", "--strategy.name unrolled"),
+        (
+            "--augment.pack 2",
+            "--model.minibatch-stddev True",
+            "--penalty.r1 1",
+            "--optimizer.discriminator-lr 4e-4",
+            "--update.name unrolled",
+        ),
         "watch-6",
     ),
     "class_collapse": Row(
         "The samples of a class are alike, while those of other classes vary",
         ("too few training images of the class", "a discriminator that tells the fakes of that class at sight"),
-        ("--penalty.r1 1", "--inputs.diff-augment color,translation,cutout", "--transform.spectral-norm both"),
+        ("--penalty.r1 1", "--augment.diff-augment color,translation,cutout", "--transform.spectral-norm both"),
         "watch-6",
     ),
     "few_dimensions": Row(
@@ -166,31 +176,31 @@ ADVICE: dict[str, Row] = {
     "memorisation": Row(
         "The samples are copies of training images",
         ("too few training images for the size of the networks",),
-        ("--inputs.diff-augment color,translation,cutout", "--inputs.ada 0.6", "--data.flip"),
+        ("--augment.diff-augment color,translation,cutout", "--augment.ada 0.6", "--data.flip"),
         "watch-7",
     ),
     "large_gradients": Row(
         "Gradient norms above 100",
         ("a discriminator without control of its slope", "a learning rate that is too high"),
-        ("--ttur.clip-gradients 10", "--transform.spectral-norm discriminator", "--penalty.r1 1"),
+        ("--optimizer.clip-gradients 10", "--transform.spectral-norm discriminator", "--penalty.r1 1"),
         "watch-2",
     ),
     "vanishing_generator_gradient": Row(
         "The gradient that reaches the generator vanishes",
         ("a loss that saturates where the discriminator is sure", "a generator whose output is saturated"),
-        ("--loss.name non_saturating", "--inputs.instance-noise 0.1", "--penalty.r1 1"),
+        ("--loss.name non_saturating", "--augment.instance-noise 0.1", "--penalty.r1 1"),
         "loss-2",
     ),
     "unstable_discriminator": Row(
         "The discriminator's loss has a large variance, or spikes",
         ("learning rates that are too high", "momentum that is too high"),
-        ("--ttur.generator-lr 1e-4 --ttur.discriminator-lr 1e-4", "--ttur.b1 0", "--transform.spectral-norm discriminator"),
+        ("--optimizer.generator-lr 1e-4 --optimizer.discriminator-lr 1e-4", "--optimizer.b1 0", "--transform.spectral-norm discriminator"),
         "watch-3",
     ),
     "oscillation": Row(
         "The players chase each other in circles",
         ("simultaneous moves with momentum", "no penalty on the discriminator's gradient"),
-        ("--penalty.r1 1", "--strategy.name extragradient", "--ttur.b1 0", "--ttur.ema-decay 0.999"),
+        ("--penalty.r1 1", "--update.name extragradient", "--optimizer.b1 0", "--optimizer.ema-decay 0.999"),
         "beyond-8",
     ),
     "adversarial_dominates": Row(
@@ -208,7 +218,7 @@ ADVICE: dict[str, Row] = {
     "saturated_output": Row(
         "Nearly all pixels of the samples are at the ends of tanh, where no gradient passes",
         ("a learning rate that is too high", "weights of the last layer that grew too large"),
-        ("--ttur.generator-lr 1e-4", "--transform.spectral-norm both", "--model.output-activation linear"),
+        ("--optimizer.generator-lr 1e-4", "--transform.spectral-norm both", "--model.output-activation linear"),
         "in-2",
     ),
     "checkerboard": Row(
@@ -220,7 +230,7 @@ ADVICE: dict[str, Row] = {
     "dead_ema": Row(
         "The moving average of the generator, which the samples come from, does not follow it",
         ("a decay that is too close to 1 for the length of the run", "an average that begins too late"),
-        ("--ttur.ema-decay 0.99 --ttur.ema-warmup --ttur.ema-start 0", "--ttur.ema-decay 0"),
+        ("--optimizer.ema-decay 0.99 --optimizer.ema-warmup --optimizer.ema-start 0", "--optimizer.ema-decay 0"),
         "train-6",
     ),
 }

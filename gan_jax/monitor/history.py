@@ -22,7 +22,7 @@ CHANCE = {
 }
 
 
-class Setting(NamedTuple):
+class RunInfo(NamedTuple):
     """What the monitor knows of a run beside its records.
 
     Attributes:
@@ -77,7 +77,7 @@ class History:
         return max((int(rows[-1]["step"]) for rows in (self.logs, self.samples) if rows), default=0)
 
 
-class Seen(NamedTuple):
+class Detection(NamedTuple):
     """What a detector found.
 
     Attributes:
@@ -91,7 +91,7 @@ class Seen(NamedTuple):
     evidence: dict[str, float | str]
 
 
-Detector = Callable[[History, Setting], Seen | None]
+Detector = Callable[[History, RunInfo], Detection | None]
 
 
 def number(record: Record, name: str) -> float:

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable
 
-from gan_jax.monitor.history import ROWS, History, Record, Seen, Setting, figures, lasts, number, streak
+from gan_jax.monitor.history import ROWS, Detection, History, Record, RunInfo, figures, lasts, number, streak
 
 GARBAGE_SPECTRUM = 6.0  # decibels
 
 
-def lipschitz_violated(history: History, setting: Setting) -> Seen | None:
+def lipschitz_violated(history: History, setting: RunInfo) -> Detection | None:
     """A Wasserstein critic whose slope between reals and fakes is above its bound, and not falling."""
     if setting.loss != "wasserstein":
         return None
@@ -16,17 +16,17 @@ def lipschitz_violated(history: History, setting: Setting) -> Seen | None:
     rows = streak(history.samples, lambda row: number(row, "samples/critic_slope") > bound)
     if not lasts(rows, 2) or number(rows[-1], "samples/critic_slope") < 0.9 * number(rows[0], "samples/critic_slope"):
         return None
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/critic_slope") | {"bound": bound})
+    return Detection(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/critic_slope") | {"bound": bound})
 
 
-def critic_not_optimal(history: History, setting: Setting) -> Seen | None:
+def critic_not_optimal(history: History, setting: RunInfo) -> Detection | None:
     """A critic with a gradient penalty whose slope stays far below the one asked for."""
     if setting.loss != "wasserstein" or not setting.slope:
         return None
     rows = streak(history.samples, lambda row: number(row, "samples/critic_slope") < 0.3 * setting.slope)
     if not lasts(rows, ROWS) or rows[-1]["step"] < 0.3 * setting.steps:
         return None
-    return Seen(int(rows[0]["step"]), 0.6, figures(rows[-1], "samples/critic_slope") | {"asked for": setting.slope})
+    return Detection(int(rows[0]["step"]), 0.6, figures(rows[-1], "samples/critic_slope") | {"asked for": setting.slope})
 
 
 def quality_of_samples(history: History) -> tuple[bool | None, dict[str, float]]:
@@ -39,7 +39,7 @@ def quality_of_samples(history: History) -> tuple[bool | None, dict[str, float]]
     return poor, figures(row, "samples/spectrum", "samples/nearest_real", "samples/confident")
 
 
-def mode_collapse(history: History, setting: Setting) -> Seen | None:
+def mode_collapse(history: History, setting: RunInfo) -> Detection | None:
     """Samples that are nearly one image; later in a run, samples that were more varied before or never became varied, or one class.
 
     The samples of every generator are alike at first: only a fall tells a collapse from a slow beginning.
@@ -61,7 +61,7 @@ def mode_collapse(history: History, setting: Setting) -> Seen | None:
         (later(0.3, lambda row: _one_class(row) and distance(row) > 0.3), 0.85),
     ):
         if lasts(rows, ROWS) and distance(rows[-1]) <= 1.3 * distance(rows[-ROWS]):
-            return Seen(int(rows[0]["step"]), confidence, figures(rows[-1], *shown) | {"highest before": peak})
+            return Detection(int(rows[0]["step"]), confidence, figures(rows[-1], *shown) | {"highest before": peak})
     return None
 
 
@@ -69,7 +69,7 @@ def _one_class(row: Record) -> bool:
     return number(row, "samples/classes") < 1.7 and number(row, "samples/confident") > 0.85
 
 
-def class_collapse(history: History, setting: Setting) -> Seen | None:
+def class_collapse(history: History, setting: RunInfo) -> Detection | None:
     """A class whose samples vary less than a fifth as much as those of most classes, each beside its training images."""
     shown = ("samples/least_varied_class", "samples/least_class_spread", "samples/class_spread")
 
@@ -78,22 +78,22 @@ def class_collapse(history: History, setting: Setting) -> Seen | None:
         return usual > 0.1 and number(row, "samples/least_class_spread") < 0.2 * usual
 
     rows = streak(history.samples, holds)
-    return Seen(int(rows[0]["step"]), 0.85, figures(rows[-1], *shown)) if lasts(rows, ROWS) else None
+    return Detection(int(rows[0]["step"]), 0.85, figures(rows[-1], *shown)) if lasts(rows, ROWS) else None
 
 
-def few_dimensions(history: History, setting: Setting) -> Seen | None:
+def few_dimensions(history: History, setting: RunInfo) -> Detection | None:
     """Samples of less than a third of the dimensions of as many reals."""
     rows = streak(history.samples, lambda row: row["step"] > 0 and 0 < number(row, "samples/dimension") < 0.3)
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/dimension")) if lasts(rows, ROWS) else None
+    return Detection(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/dimension")) if lasts(rows, ROWS) else None
 
 
-def memorisation(history: History, setting: Setting) -> Seen | None:
+def memorisation(history: History, setting: RunInfo) -> Detection | None:
     """Half of the samples are near copies of training images."""
     rows = streak(history.samples, lambda row: number(row, "samples/copied") >= 0.5)
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/copied", "samples/nearest_real")) if lasts(rows, 2) else None
+    return Detection(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/copied", "samples/nearest_real")) if lasts(rows, 2) else None
 
 
-def saturated_output(history: History, setting: Setting) -> Seen | None:
+def saturated_output(history: History, setting: RunInfo) -> Detection | None:
     """Samples of pure black and white, where reals have shades."""
 
     def holds(row: Record) -> bool:
@@ -101,16 +101,18 @@ def saturated_output(history: History, setting: Setting) -> Seen | None:
 
     rows = streak(history.samples, holds)
     shown = ("samples/saturated", "samples/saturated_excess")
-    return Seen(int(rows[0]["step"]), 0.85, figures(rows[-1], *shown)) if lasts(rows, ROWS) else None
+    return Detection(int(rows[0]["step"]), 0.85, figures(rows[-1], *shown)) if lasts(rows, ROWS) else None
 
 
-def checkerboard(history: History, setting: Setting) -> Seen | None:
+def checkerboard(history: History, setting: RunInfo) -> Detection | None:
     """In the second half of a run, for a tenth of it, 12 decibels too much at the highest frequency, beside the frequencies next to it."""
     rows = streak(history.samples, lambda row: row["step"] >= 0.5 * setting.steps and number(row, "samples/checkerboard") > 12)
-    return Seen(int(rows[0]["step"]), 0.6, figures(rows[-1], "samples/checkerboard")) if lasts(rows, ROWS, setting.steps // 10) else None
+    return (
+        Detection(int(rows[0]["step"]), 0.6, figures(rows[-1], "samples/checkerboard")) if lasts(rows, ROWS, setting.steps // 10) else None
+    )
 
 
-def dead_ema(history: History, setting: Setting) -> Seen | None:
+def dead_ema(history: History, setting: RunInfo) -> Detection | None:
     """The average has gone less than 2% of the generator's way from where both began."""
     rows = streak(history.samples, lambda row: row["step"] >= 0.1 * setting.steps and number(row, "samples/ema_progress") < 0.02)
-    return Seen(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/ema_progress")) if lasts(rows, 2) else None
+    return Detection(int(rows[0]["step"]), 0.9, figures(rows[-1], "samples/ema_progress")) if lasts(rows, 2) else None

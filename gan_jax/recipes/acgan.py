@@ -8,7 +8,7 @@ Paper:    Inception score 8.25 ± 0.07 on CIFAR-10
 Differs:  D learns the classes of the reals alone; why: docs/recipes.md
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=3000,
@@ -17,5 +17,5 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     loss=LossConfig(real_target=(0.9, 0.9), classify_fakes=False),
     model=ModelConfig(name="dcgan", width=32, latent_dim=64, conditional=True, auxiliary=True, condition="none"),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

@@ -9,7 +9,16 @@ Paper:    FID 7.4, Inception score 166.5 on ImageNet at 128x128
 Differs:  Fashion-MNIST at 32x32, small width and batch; the truncation trick is a flag of sample.py
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, PenaltyConfig, StrategyConfig, TransformConfig, TturConfig
+from gan_jax.trainer.config import (
+    Config,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PenaltyConfig,
+    TransformConfig,
+    UpdateConfig,
+)
 
 CONFIG = Config(
     steps=50_000,
@@ -22,6 +31,6 @@ CONFIG = Config(
     loss=LossConfig(name="hinge"),
     penalty=PenaltyConfig(orthogonal=1e-4),
     transform=TransformConfig(spectral_norm="both"),
-    ttur=TturConfig(generator_lr=1e-4, discriminator_lr=4e-4, b1=0.0, b2=0.999),
-    strategy=StrategyConfig(discriminator_steps=2),
+    optimizer=OptimizerConfig(generator_lr=1e-4, discriminator_lr=4e-4, b1=0.0, b2=0.999),
+    update=UpdateConfig(discriminator_steps=2),
 )

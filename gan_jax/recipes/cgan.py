@@ -8,7 +8,7 @@ Paper:    log-likelihood by Parzen windows 132 ± 1.8 on MNIST
 Differs:  the embedded digits at 32x32 and DCGAN's networks; short, so a learning rate of 1e-3 and one-sided smoothing
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=3000,
@@ -17,5 +17,5 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     loss=LossConfig(real_target=(0.9, 0.9)),
     model=ModelConfig(name="dcgan", width=32, latent_dim=64, conditional=True, condition="channels"),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

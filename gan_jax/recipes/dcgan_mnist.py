@@ -11,7 +11,7 @@ Differs:  the embedded 4,000 digits at 32x32; a quarter of the width; learning r
           smoothing, because the run is short; samples from the moving average of G
 """
 
-from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=3000,
@@ -21,6 +21,6 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     loss=LossConfig(name="non_saturating", real_target=(0.9, 0.9)),
     model=ModelConfig(name="dcgan", width=32, latent_dim=64),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
     evaluation=EvaluationConfig(samples=5000),
 )

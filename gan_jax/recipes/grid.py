@@ -11,7 +11,7 @@ Paper:    PacGAN4 24.8 of 25 modes, high quality 93.6%, reverse KL 0.04 (Lin et 
 Differs:  from PacGAN's game: smaller networks, 3.8 million points in place of 40 million
 """
 
-from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig
 
 CONFIG = Config(
     steps=30_000,
@@ -26,6 +26,6 @@ CONFIG = Config(
     ),
     loss=LossConfig(name="relativistic"),
     penalty=PenaltyConfig(r1=0.01, r2=0.01),
-    ttur=TturConfig(generator_lr=2e-3, discriminator_lr=2e-3, schedule="cosine"),
+    optimizer=OptimizerConfig(generator_lr=2e-3, discriminator_lr=2e-3, schedule="cosine"),
     evaluation=EvaluationConfig(samples=0),
 )

@@ -8,7 +8,7 @@ Paper:    the code alone tells the digits of MNIST with 5% of errors
 Differs:  the categorical code alone, without continuous ones; DCGAN's networks; a column of the samples is a code
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=3000,
@@ -17,5 +17,5 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     loss=LossConfig(real_target=(0.9, 0.9)),
     model=ModelConfig(name="dcgan", width=32, latent_dim=64, codes=10, auxiliary=True, condition="none"),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

@@ -8,7 +8,7 @@ Paper:    no counterpart
 Differs:  no published counterpart: DCGAN's networks, the VAE's bound at weight 1e-3
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=3000,
@@ -16,5 +16,5 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="klgan", width=32, latent_dim=64),
     loss=LossConfig(real_target=(0.9, 0.9), kl=1e-3, reconstruction=1.0),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

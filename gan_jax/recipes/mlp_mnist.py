@@ -11,7 +11,7 @@ Paper:    the script has none; log-likelihood by Parzen windows 225 ± 2 on MNIS
 Differs:  the embedded 4,000 digits at 28x28 in place of MNIST's 60,000
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     epochs=200,
@@ -22,5 +22,5 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k", image_size=28),
     model=ModelConfig(name="mlp", latent_dim=100),
     loss=LossConfig(halve=True),
-    ttur=TturConfig(generator_lr=2e-4, discriminator_lr=2e-4, b1=0.5, b2=0.999, ema_decay=0.0),
+    optimizer=OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, b1=0.5, b2=0.999, ema_decay=0.0),
 )

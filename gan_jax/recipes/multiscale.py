@@ -8,7 +8,7 @@ Paper:    Cityscapes, read by a segmentation network: 83.8% of the pixels, mean 
 Differs:  two scales, DCGAN's networks and digits in place of pix2pixHD's three and street scenes
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=3000,
@@ -16,5 +16,5 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="multiscale", width=32, latent_dim=64, options={"scales": 2, "patch_layers": 2}),
     loss=LossConfig(name="least_squares", feature_matching=1e-3),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

@@ -9,7 +9,7 @@ Differs:  digits at 32x32, phases of equal length in steps; the epsilon-drift te
           for both), with which D keeps ahead in so few steps
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig
 
 CONFIG = Config(
     steps=14_000,
@@ -20,5 +20,5 @@ CONFIG = Config(
     model=ModelConfig(name="progressive", width=64, latent_dim=128, latents="spherical"),
     loss=LossConfig(name="wasserstein"),
     penalty=PenaltyConfig(wgan_gp=10.0),
-    ttur=TturConfig(generator_lr=3e-4, discriminator_lr=1e-3, b1=0.0, b2=0.99),
+    optimizer=OptimizerConfig(generator_lr=3e-4, discriminator_lr=1e-3, b1=0.0, b2=0.99),
 )

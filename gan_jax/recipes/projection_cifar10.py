@@ -10,7 +10,7 @@ Paper:    FID 10.84 ± 0.03, Inception score 8.25 ± 0.13 (torch-mimicry's cGAN-
 Differs:  samples come from the moving average of G
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, StrategyConfig, TransformConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TransformConfig, UpdateConfig
 
 CONFIG = Config(
     steps=100_000,
@@ -22,6 +22,6 @@ CONFIG = Config(
     model=ModelConfig(name="sngan", latent_dim=128, conditional=True),
     loss=LossConfig(name="hinge"),
     transform=TransformConfig(spectral_norm="discriminator"),
-    ttur=TturConfig(b1=0.0, b2=0.9, schedule="linear"),
-    strategy=StrategyConfig(discriminator_steps=5),
+    optimizer=OptimizerConfig(b1=0.0, b2=0.9, schedule="linear"),
+    update=UpdateConfig(discriminator_steps=5),
 )

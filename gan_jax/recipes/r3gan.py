@@ -8,7 +8,7 @@ Paper:    FID 1.96 on CIFAR-10, 2.75 on FFHQ at 256x256
 Differs:  Fashion-MNIST at 32x32, a small network, a constant gamma and learning rate; the paper's gamma/2 is the weight here
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig
 
 CONFIG = Config(
     steps=50_000,
@@ -19,5 +19,5 @@ CONFIG = Config(
     model=ModelConfig(name="r3gan", width=48, latent_dim=64),
     loss=LossConfig(name="relativistic"),
     penalty=PenaltyConfig(r1=0.5, r2=0.5),
-    ttur=TturConfig(generator_lr=2e-4, discriminator_lr=2e-4, b1=0.0, b2=0.99),
+    optimizer=OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, b1=0.0, b2=0.99),
 )

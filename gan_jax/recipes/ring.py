@@ -11,7 +11,7 @@ Paper:    PacGAN2 7.9 of 8 modes, high quality 95.6%, reverse KL 0.07 (Lin et al
 Differs:  from PacGAN's game: smaller networks, 1.9 million points in place of 40 million
 """
 
-from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig
 
 CONFIG = Config(
     steps=15_000,
@@ -26,6 +26,6 @@ CONFIG = Config(
     ),
     loss=LossConfig(name="relativistic"),
     penalty=PenaltyConfig(r1=2e-3, r2=2e-3),
-    ttur=TturConfig(generator_lr=2e-3, discriminator_lr=2e-3, schedule="cosine"),
+    optimizer=OptimizerConfig(generator_lr=2e-3, discriminator_lr=2e-3, schedule="cosine"),
     evaluation=EvaluationConfig(samples=0),
 )

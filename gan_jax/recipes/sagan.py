@@ -8,7 +8,7 @@ Paper:    FID 18.65, Inception score 52.52 on ImageNet at 128x128, with classes
 Differs:  Fashion-MNIST at 32x32, unconditional; learning rates 1e-4 and 4e-4 as there
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TransformConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TransformConfig
 
 CONFIG = Config(
     steps=100_000,
@@ -19,5 +19,5 @@ CONFIG = Config(
     model=ModelConfig(name="sagan", width=32, latent_dim=128),
     loss=LossConfig(name="hinge"),
     transform=TransformConfig(spectral_norm="both"),
-    ttur=TturConfig(generator_lr=1e-4, discriminator_lr=4e-4, b1=0.0, b2=0.9),
+    optimizer=OptimizerConfig(generator_lr=1e-4, discriminator_lr=4e-4, b1=0.0, b2=0.9),
 )

@@ -8,7 +8,7 @@ Paper:    FID 21.7 ± 0.21, Inception score 8.22 ± 0.05 on CIFAR-10
 Differs:  Fashion-MNIST at 32x32 (the paper: CIFAR-10), a quarter of the width; Adam as there (2e-4, b1 0, b2 0.9)
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, StrategyConfig, TransformConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TransformConfig, UpdateConfig
 
 CONFIG = Config(
     steps=100_000,
@@ -19,6 +19,6 @@ CONFIG = Config(
     model=ModelConfig(name="sngan", width=64, latent_dim=128),
     loss=LossConfig(name="hinge"),
     transform=TransformConfig(spectral_norm="discriminator"),
-    ttur=TturConfig(b1=0.0, b2=0.9),
-    strategy=StrategyConfig(discriminator_steps=5),
+    optimizer=OptimizerConfig(b1=0.0, b2=0.9),
+    update=UpdateConfig(discriminator_steps=5),
 )

@@ -11,7 +11,7 @@ Paper:    FID 21.7 ± 0.21 (5,000 samples against the 10,000 test images), Incep
 Differs:  samples come from the moving average of G
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, StrategyConfig, TransformConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TransformConfig, UpdateConfig
 
 CONFIG = Config(
     steps=100_000,
@@ -22,6 +22,6 @@ CONFIG = Config(
     model=ModelConfig(name="sngan", latent_dim=128),
     loss=LossConfig(name="hinge"),
     transform=TransformConfig(spectral_norm="discriminator"),
-    ttur=TturConfig(b1=0.0, b2=0.9, schedule="linear"),
-    strategy=StrategyConfig(discriminator_steps=5),
+    optimizer=OptimizerConfig(b1=0.0, b2=0.9, schedule="linear"),
+    update=UpdateConfig(discriminator_steps=5),
 )

@@ -10,7 +10,7 @@ Paper:    Inception score 3.70 ± 0.04 on CUB birds, given texts (StackGAN)
 Differs:  one step of 8x8 to 32x32, without text and without Laplacian residuals
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=3000,
@@ -18,5 +18,5 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="stacked", width=32, latent_dim=64),
     loss=LossConfig(real_target=(0.9, 0.9), reconstruction=1.0),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

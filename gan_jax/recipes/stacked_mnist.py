@@ -9,7 +9,7 @@ Paper:    VEEGAN 150 modes, KL 2.95; PacDCGAN2 1,000, 0.06, on MNIST
 Differs:  from the literature: the embedded 5,000 digits at 32x32
 """
 
-from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, PenaltyConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig
 
 CONFIG = Config(
     steps=10_000,
@@ -21,6 +21,6 @@ CONFIG = Config(
     model=ModelConfig(name="dcgan", width=32, latent_dim=64, discriminator_norm="none"),
     loss=LossConfig(name="relativistic"),
     penalty=PenaltyConfig(r1=1.0, r2=1.0, interval=4),
-    ttur=TturConfig(generator_lr=5e-4, discriminator_lr=5e-4, b1=0.5, b2=0.99),
+    optimizer=OptimizerConfig(generator_lr=5e-4, discriminator_lr=5e-4, b1=0.5, b2=0.99),
     evaluation=EvaluationConfig(samples=2000, extractor="pixels"),
 )

@@ -8,7 +8,7 @@ Paper:    no counterpart
 Differs:  the plain DCGAN of dcgan_mnist at 8x8
 """
 
-from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=10_000,
@@ -17,6 +17,6 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k", image_size=8),
     model=ModelConfig(name="dcgan", width=64, latent_dim=64),
     loss=LossConfig(real_target=(0.9, 0.9)),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
     evaluation=EvaluationConfig(extractor="pixels"),
 )

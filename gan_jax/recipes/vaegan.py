@@ -8,7 +8,7 @@ Paper:    no distance: attributes of faces, read by a network
 Differs:  4x4 convolutions in place of 5x5, digits, gamma 0.01; reconstructions decoded in a batch of their own
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=3000,
@@ -16,5 +16,5 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="vaegan", width=32, latent_dim=64),
     loss=LossConfig(real_target=(0.9, 0.9), kl=1.0, feature_reconstruction=1.0),
-    ttur=TturConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
 )

@@ -16,7 +16,7 @@ from gan_jax import metrics
 from gan_jax.data import Source
 from gan_jax.metrics.cache import cache_folder
 from gan_jax.trainer import image_grid, run_directory
-from gan_jax.trainer.build.gan import Experiment
+from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.typing import Players
 
@@ -31,7 +31,7 @@ DISTANCE_NAMES = {"digit_classifier": "classifier_fd", "inception_v3": "fid"}
 
 
 def sample_images(
-    experiment: Experiment,
+    built: BuiltGAN,
     params: Players,
     opt_state: Any,
     count: int,
@@ -57,40 +57,40 @@ def sample_images(
     Returns:
         uint8 [count, height, width, channels] (points: float), and the labels of a conditional model.
     """
-    game = experiment.game
-    if game.num_classes and labels is None:
-        labels = np.arange(count) % game.num_classes
+    spec = built.spec
+    if spec.num_classes and labels is None:
+        labels = np.arange(count) % spec.num_classes
     rng = jax.random.fold_in(jax.random.key(seed), 3)
     size = min(SAMPLE_BATCH, count)
 
     @jax.jit
     def draw(params: Players, opt_state: Any, rng: Any, labels: Any, real: Any) -> Any:
-        context = None if real is None else game.context(jax.random.fold_in(rng, 1), real)
-        return experiment.gan.sample(params, opt_state, rng, size, labels, context, ema=ema, truncation=truncation)
+        context = None if real is None else spec.context(jax.random.fold_in(rng, 1), real)
+        return built.gan.sample(params, opt_state, rng, size, labels, context, ema=ema, truncation=truncation)
 
     found = []
     for start in range(0, count, size):
         chosen = np.arange(start, start + size)
         of_labels = None if labels is None else jnp.asarray(labels[chosen % len(labels)], jnp.int32)
         real = None
-        if source is not None and needs_context(experiment):
+        if source is not None and needs_context(built):
             real = jnp.asarray(np.stack([source.images[index % len(source)] for index in chosen])) / 127.5 - 1.0
         found.append(np.asarray(draw(params, opt_state, jax.random.fold_in(rng, start), of_labels, real)))
     samples = np.concatenate(found)[:count]
     return (image_grid.to_uint8(samples) if samples.ndim == 4 else samples), (None if labels is None else labels[:count])
 
 
-def context_shape(experiment: Experiment) -> tuple[int, ...] | None:
+def context_shape(built: BuiltGAN) -> tuple[int, ...] | None:
     """Shape of what one example of the generator is conditioned on, or None where that is nothing."""
-    game = experiment.game
-    real = jax.ShapeDtypeStruct((2, *game.image_shape), jnp.float32)
-    context = jax.eval_shape(functools.partial(game.context, jax.random.key(0)), real)
+    spec = built.spec
+    real = jax.ShapeDtypeStruct((2, *spec.image_shape), jnp.float32)
+    context = jax.eval_shape(functools.partial(spec.context, jax.random.key(0)), real)
     return None if context is None else context.shape[1:]
 
 
-def needs_context(experiment: Experiment) -> bool:
+def needs_context(built: BuiltGAN) -> bool:
     """Whether the generator is conditioned on something made from images."""
-    return context_shape(experiment) is not None
+    return context_shape(built) is not None
 
 
 EXTRACTORS = ("auto", "pixels", "vgg16", *metrics.FEATURE_EXTRACTORS)
@@ -165,7 +165,7 @@ def random_part(source: Source, count: int, *, with_labels: bool) -> Part:
 
 def evaluate(
     config: Config,
-    experiment: Experiment,
+    built: BuiltGAN,
     source: Source,
     params: Players,
     opt_state: Any,
@@ -192,11 +192,11 @@ def evaluate(
     seed = config.seed if seed is None else seed
     extractor = extractor_of(config, source) if source.is_images else None
     chosen = metrics_of(names, extractor, source) if source.is_images else []
-    fake, labels = sample_images(experiment, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
+    fake, labels = sample_images(built, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
     if not source.is_images:
         return mode_records(fake, source, config, seed, ema)
     # A code that was drawn for G (InfoGAN) is no class of the data.
-    of_classes = labels is not None and experiment.game.sample_labels is None
+    of_classes = labels is not None and built.spec.sample_labels is None
     with_labels = of_classes and not BY_CLASS.isdisjoint(chosen)
     real = random_part(source, REFERENCE_LIMIT, with_labels=with_labels)
     held = None if source.held_out is None else random_part(source.held_out, count, with_labels=with_labels)
@@ -349,7 +349,7 @@ def mode_records(fake: np.ndarray, source: Source, config: Config, seed: int, em
 def evaluate_run(
     directory: Path,
     config: Config,
-    experiment: Experiment,
+    built: BuiltGAN,
     source: Source,
     params: Players,
     opt_state: Any,
@@ -369,7 +369,7 @@ def evaluate_run(
             bar.advance(task, done - before if done > before else done)
             before = done
 
-        records = evaluate(config, experiment, source, params, opt_state, progress=progress, **options)
+        records = evaluate(config, built, source, params, opt_state, progress=progress, **options)
     run_directory.write_json(directory / "metrics.json", records)
     console.print(table(records))
     return records

@@ -11,12 +11,12 @@ import jax
 import numpy as np
 
 from gan_jax import monitor
-from gan_jax.gan.state import GameState
+from gan_jax.gan.state import TrainState
 from gan_jax.gan.updates import layers
 from gan_jax.models import MODELS
-from gan_jax.monitor import SURE, Finding, Monitor, Setting
+from gan_jax.monitor import FAILURE_CONFIDENCE, Finding, Monitor, RunInfo
 from gan_jax.monitor.history import KEPT
-from gan_jax.trainer.build.gan import Experiment, build
+from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, ConfigError, check
 from gan_jax.trainer.run_directory import FINDINGS, METRICS
 from gan_jax.trainer.writers.jsonl import JsonLines
@@ -25,7 +25,7 @@ from gan_jax.typing import Players
 REPLAYED = 5000  # records that a resumed run goes through again
 
 
-def describe_setting(config: Config, experiment: Experiment, params: Players, opt_state: GameState, steps: int) -> Setting:
+def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: TrainState, steps: int) -> RunInfo:
     """What the monitor has to know of a game."""
     chance = monitor.CHANCE.get(config.loss.name)
     if config.loss.name == "least_squares":
@@ -33,7 +33,7 @@ def describe_setting(config: Config, experiment: Experiment, params: Players, op
         chance = float((real - fake) / 2) ** 2
     if config.penalty.wgan_gp:
         lipschitz = "penalty"
-    elif config.ttur.clip_weights:
+    elif config.optimizer.clip_weights:
         lipschitz = "clipping"
     elif config.transform.spectral_norm in ("discriminator", "both"):
         lipschitz = "spectral"
@@ -41,19 +41,19 @@ def describe_setting(config: Config, experiment: Experiment, params: Players, op
         penalised = config.penalty.r1 or config.penalty.r2 or config.penalty.zero_centered or config.penalty.dragan
         lipschitz = "penalty" if penalised else "none"
     normalises = bool(jax.tree.leaves(opt_state.networks.discriminator.get("batch_stats", {})))
-    return Setting(
+    return RunInfo(
         loss=config.loss.name,
         chance=chance if chance is None or not config.loss.halve else chance / 2,
         steps=steps,
         layers=Players(*(tuple(layers(player)) for player in params)),
         lipschitz=lipschitz,
         slope=config.penalty.target if config.penalty.wgan_gp else 0.0,
-        is_images=len(experiment.game.image_shape) == 3,
-        mixed_statistics=config.strategy.joint_batches and normalises,
-        past_fakes=bool(config.inputs.replay_size or config.strategy.pool_size),
+        is_images=len(built.spec.image_shape) == 3,
+        mixed_statistics=config.update.joint_batches and normalises,
+        past_fakes=bool(config.replay.size or config.update.pool_size),
         scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
-        freeze=Players(config.strategy.freeze_generator, config.strategy.freeze_discriminator),
-        accepts=partial(accepts_flags, config, experiment.game.image_shape, experiment.game.num_classes),
+        freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
+        accepts=partial(accepts_flags, config, built.spec.image_shape, built.spec.num_classes),
         discriminator_batch_norm=normalises and "discriminator_norm" in MODELS[config.model.name].options,
     )
 
@@ -79,19 +79,19 @@ def _normalised(config: Config, player: str) -> bool:
     return any(chosen in (player, "both") for chosen in (config.transform.spectral_norm, config.transform.weight_norm))
 
 
-class Watch:
+class FailurePolicy:
     """Follows the records of a run, writes and says what the monitor finds, and keeps the failure that ends it.
 
     Args:
         config: of the run.
-        setting: see `describe_setting`.
+        setting: see `describe_run`.
         directory: of the run; its metrics.jsonl, cut to the step where the run continues, is gone through first.
 
     Attributes:
         failure: the first finding that is sure, where `--monitor.on-failure` is not "warn".
     """
 
-    def __init__(self, config: Config, setting: Setting, directory: Path):
+    def __init__(self, config: Config, setting: RunInfo, directory: Path):
         self.failure: Finding | None = None
         self._enabled, self._ends = config.monitor.enabled, config.monitor.on_failure != "warn"
         self._monitor = Monitor(setting)
@@ -106,7 +106,7 @@ class Watch:
             self._monitor.found[finding.id] = finding
             self._file.write(finding._asdict())
         if len(lines) > REPLAYED:
-            for record in still_looked_back_on(lines):
+            for record in replay_window(lines):
                 self._monitor.history.add(record)
             return
         for line in lines:
@@ -120,7 +120,7 @@ class Watch:
         for finding in self._monitor.observe(record):
             self._file.write(finding._asdict())
             say(describe(finding))
-            if self._ends and finding.confidence >= SURE and self.failure is None:
+            if self._ends and finding.confidence >= FAILURE_CONFIDENCE and self.failure is None:
                 self.failure = finding
 
 
@@ -138,7 +138,7 @@ def recorded_findings(directory: Path, until: int) -> list[Finding]:
     return found
 
 
-def still_looked_back_on(lines: list[str]) -> list[dict[str, Any]]:
+def replay_window(lines: list[str]) -> list[dict[str, Any]]:
     """Of all the lines of metrics.jsonl, the records that a `History` of all of them would still hold, in their order."""
     held, logs, samples = list[dict[str, Any]](), 0, 0
     for line in reversed(lines):

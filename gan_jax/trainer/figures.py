@@ -19,7 +19,7 @@ from gan_jax.models import MODELS
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import model_options
 from gan_jax.trainer.evaluate import extractor_of, needs_context
-from gan_jax.trainer.restore import StoredRun
+from gan_jax.trainer.restore import LoadedRun
 
 ROWS, COLUMNS = 8, 8  # of interpolations; every picture's samples come from one program of ROWS * COLUMNS latents
 NEIGHBOURS = 5
@@ -45,7 +45,7 @@ class Picture(NamedTuple):
     alt: str
 
 
-class Drawing:
+class SampleRenderer:
     """A run's generator as the pictures use it: fixed latents, labels and contexts, and one compiled program.
 
     Args:
@@ -58,28 +58,28 @@ class Drawing:
         context: what is made of them.
     """
 
-    def __init__(self, run: StoredRun):
+    def __init__(self, run: LoadedRun):
         self.run = run
-        game = run.experiment.game
+        spec = run.built.spec
         self.rng = jax.random.fold_in(jax.random.key(run.config.seed), STREAM)
-        self.labels = jnp.repeat(jnp.arange(ROWS) % game.num_classes, COLUMNS) if game.num_classes else None
+        self.labels = jnp.repeat(jnp.arange(ROWS) % spec.num_classes, COLUMNS) if spec.num_classes else None
         self.real = self.context = None
-        if needs_context(run.experiment):
+        if needs_context(run.built):
             shown = run.source.held_out or run.source
             chosen = np.random.default_rng(0).permutation(len(shown))[np.arange(ROWS) % len(shown)]
             rows = np.stack([shown.images[int(index)] for index in chosen])
             self.real = jnp.repeat(jnp.asarray(rows, jnp.float32) / 127.5 - 1.0, COLUMNS, axis=0)
-            of_rows = game.context(jax.random.fold_in(self.rng, 1), self.real[::COLUMNS])
+            of_rows = spec.context(jax.random.fold_in(self.rng, 1), self.real[::COLUMNS])
             self.context = jnp.repeat(of_rows, COLUMNS, axis=0)
         self._program = jax.jit(self._draw)
 
     def _draw(self, params: Any, opt_state: Any, latents: Any, labels: Any, context: Any) -> Any:
-        return self.run.experiment.gan.sample(params, opt_state, self.rng, len(latents), labels, context, latents=latents)
+        return self.run.built.gan.sample(params, opt_state, self.rng, len(latents), labels, context, latents=latents)
 
     def latents(self, count: int, stream: int) -> Any:
         """Latents of the game, float [count, dim]."""
-        game = self.run.experiment.game
-        return game.sample_latents(jax.random.fold_in(self.rng, stream), (count, game.latent_dim))
+        spec = self.run.built.spec
+        return spec.sample_latents(jax.random.fold_in(self.rng, stream), (count, spec.latent_dim))
 
     def draw(self, latents: Any) -> np.ndarray | None:
         """The samples of ROWS * COLUMNS latents, float in [-1, 1]; None where one of them is not finite."""
@@ -87,10 +87,10 @@ class Drawing:
         return samples if np.isfinite(samples).all() else None
 
 
-def interpolations(drawing: Drawing) -> Picture | None:
+def interpolations(drawing: SampleRenderer) -> Picture | None:
     """Great circles between latents, one a row; the class and the context of a row stay. None where no latents matter."""
-    game = drawing.run.experiment.game
-    if game.latent_dim < 2:
+    spec = drawing.run.built.spec
+    if spec.latent_dim < 2:
         return None
     ends = drawing.latents(2 * ROWS, 2)
     latents = great_circle_strip(ends[:ROWS], ends[ROWS:], steps=COLUMNS).reshape(ROWS * COLUMNS, -1)
@@ -99,7 +99,7 @@ def interpolations(drawing: Drawing) -> Picture | None:
         return None
     if drawing.context is not None and np.array_equal(samples, drawing.draw(latents[::-1])):
         return None  # a generator that looks at its context alone
-    kept = (["class"] if game.num_classes else []) + (["input"] if drawing.context is not None else [])
+    kept = (["class"] if spec.num_classes else []) + (["input"] if drawing.context is not None else [])
     fixed = f" The {' and the '.join(kept)} of a row {'stay' if len(kept) > 1 else 'stays'} the same." if kept else ""
     caption = (
         f"Interpolations: each row follows a great circle from one latent (left) to another (right).{fixed} "
@@ -109,7 +109,7 @@ def interpolations(drawing: Drawing) -> Picture | None:
     return Picture(image_grid.image_grid(samples, ROWS, COLUMNS), caption, alt)
 
 
-def nearest_neighbours(drawing: Drawing) -> Picture | None:
+def nearest_neighbours(drawing: SampleRenderer) -> Picture | None:
     """The samples that come closest to training images, beside these."""
     run = drawing.run
     samples = drawing.draw(drawing.latents(ROWS * COLUMNS, 3))
@@ -139,7 +139,7 @@ def nearest_neighbours(drawing: Drawing) -> Picture | None:
     return Picture(np.concatenate([left, gap, right], axis=1), caption, alt)
 
 
-def attention(drawing: Drawing) -> Picture | None:
+def attention(drawing: SampleRenderer) -> Picture | None:
     """Where pixels of samples look, for generators with self-attention; None for others."""
     maps, gammas, samples = attention_maps(drawing, drawing.latents(ATTENDING, 3))
     if not maps or not np.isfinite(samples).all():
@@ -158,19 +158,19 @@ def attention(drawing: Drawing) -> Picture | None:
     return Picture(np.concatenate(grids, axis=1), caption, alt)
 
 
-def translations(drawing: Drawing) -> Picture | None:
+def translations(drawing: SampleRenderer) -> Picture | None:
     """Input, output and target of a generator that is conditioned on images; None for others."""
     if drawing.context is None or drawing.real is None:
         return None
-    run, game = drawing.run, drawing.run.experiment.game
+    run, spec = drawing.run, drawing.run.built.spec
     real, context = drawing.real[::COLUMNS], drawing.context[::COLUMNS]
     labels = None if drawing.labels is None else drawing.labels[::COLUMNS]
 
     @jax.jit
     def apply(params: Any, opt_state: Any, latents: Any) -> Any:
-        effective, _ = game.effective_params("generator", sampling_params(params, opt_state), opt_state)
+        effective, _ = spec.effective_params("generator", sampling_params(params, opt_state), opt_state)
         state = opt_state.networks.generator
-        return game.generator.apply(effective, state, latents, labels, context, rng=jax.random.fold_in(drawing.rng, 5), train=False)[0]
+        return spec.generator.apply(effective, state, latents, labels, context, rng=jax.random.fold_in(drawing.rng, 5), train=False)[0]
 
     output = apply(run.params, run.opt_state, drawing.latents(ROWS, 4))
     rebuilt = output.extras.get("reconstruction")
@@ -186,7 +186,7 @@ def translations(drawing: Drawing) -> Picture | None:
     )
 
 
-PICTURES: dict[str, Callable[[Drawing], Picture | None]] = {
+PICTURES: dict[str, Callable[[SampleRenderer], Picture | None]] = {
     "interpolations": interpolations,
     "nearest_neighbours": nearest_neighbours,
     "translations": translations,
@@ -194,7 +194,7 @@ PICTURES: dict[str, Callable[[Drawing], Picture | None]] = {
 }
 
 
-def write_pictures(directory: Path, run: StoredRun, say: Callable[[str], Any] = print) -> list[Path]:
+def write_pictures(directory: Path, run: LoadedRun, say: Callable[[str], Any] = print) -> list[Path]:
     """Draws the pictures of a run into `pictures/` of its directory, each with a JSON file of its caption and alternative text.
 
     A picture that cannot be drawn is a line, and the others are drawn; one that makes no sense any more is deleted.
@@ -213,7 +213,7 @@ def write_pictures(directory: Path, run: StoredRun, say: Callable[[str], Any] = 
     for name, draw in PICTURES.items():
         path = folder / f"{name}.png"
         try:
-            drawing = drawing or Drawing(run)
+            drawing = drawing or SampleRenderer(run)
             picture = draw(drawing)
             if picture is None:
                 path.unlink(missing_ok=True)
@@ -234,7 +234,7 @@ def searched(source: Source) -> np.ndarray:
     return np.sort(np.random.default_rng(0).permutation(len(source))[:limit])
 
 
-def comparison(run: StoredRun) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+def comparison(run: LoadedRun) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
     """What images are compared in, uint8 [n, height, width, channels] -> float32 [n, dim], and its name.
 
     The features of the shipped classifier where the images are digits, otherwise pixels: the large feature networks would take
@@ -264,7 +264,7 @@ def usual_distance(features: np.ndarray) -> float:
     return float(np.median(metrics.nearest_neighbors(features[:256], features, k=2).distances[:, 1]))
 
 
-def attention_maps(drawing: Drawing, latents: Any) -> tuple[dict[str, np.ndarray], dict[str, float], np.ndarray]:
+def attention_maps(drawing: SampleRenderer, latents: Any) -> tuple[dict[str, np.ndarray], dict[str, float], np.ndarray]:
     """What the generator's self-attention layers sow.
 
     Args:
@@ -274,14 +274,14 @@ def attention_maps(drawing: Drawing, latents: Any) -> tuple[dict[str, np.ndarray
     Returns:
         Layer -> its map, float32 [count, height, width, height/2, width/2]; layer -> its weight gamma; the samples themselves.
     """
-    run, game = drawing.run, drawing.run.experiment.game
-    options = model_options(run.config, game.image_shape, game.num_classes)
+    run, spec = drawing.run, drawing.run.built.spec
+    options = model_options(run.config, spec.image_shape, spec.num_classes)
     module = MODELS[run.config.model.name](**options).generator
     extra = {"labels": drawing.labels, "context": drawing.context}
     extra = {name: value[::COLUMNS][: len(latents)] for name, value in extra.items() if value is not None}
 
     def apply(params: Any, opt_state: Any, latents: Any) -> Any:
-        effective, _ = game.effective_params("generator", sampling_params(params, opt_state), opt_state)
+        effective, _ = spec.effective_params("generator", sampling_params(params, opt_state), opt_state)
         variables = {"params": effective, **opt_state.networks.generator}
         rngs = dict(zip(("noise", "dropout"), jax.random.split(drawing.rng)))
         output, sown = module.apply(variables, latents, **extra, train=False, rngs=rngs, mutable=["intermediates"])

@@ -11,24 +11,24 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from gan_jax.distributed import agreed, any_process, here, losing_peers, process_count, writes
+from gan_jax.distributed import agreed, any_across_processes, here, process_count, raising_peer_lost, writes
 from gan_jax.monitor import Finding
-from gan_jax.trainer.build.gan import Experiment
+from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.trainer.evaluate import evaluate, evaluate_run, metric_values
 from gan_jax.trainer.figures import write_pictures
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import write_report
-from gan_jax.trainer.restore import StoredRun
+from gan_jax.trainer.restore import LoadedRun
 from gan_jax.trainer.rollback import roll_back
 from gan_jax.trainer.run_directory import RunError
-from gan_jax.trainer.setup import Run, begin, draw_or_restore
-from gan_jax.trainer.writers.metric_writer import Records, survive
+from gan_jax.trainer.setup import TrainingRun, begin, init_or_restore
+from gan_jax.trainer.writers.metric_writer import MetricWriter, warn_on_oserror
 from gan_jax.trainer.writers.samples import write_animation
 from gan_jax.typing import Array, Players
 
 
-class Trained(NamedTuple):
+class TrainResult(NamedTuple):
     """What a run leaves behind.
 
     Attributes:
@@ -46,15 +46,15 @@ class Trained(NamedTuple):
     failure: Finding | None = None
 
 
-def chunk_step(experiment: Experiment, scan_steps: int) -> Callable[..., Any]:
+def chunk_step(built: BuiltGAN, scan_steps: int) -> Callable[..., Any]:
     """`scan_steps` steps as one jitted, donating program: (params, opt_state, batches, rng) -> (params, opt_state, metrics of the last)."""
 
     def chunk(params: Players, opt_state: Any, batches: dict[str, Array], rng: Array) -> Any:
         if scan_steps == 1:
-            return experiment.gan.train_step(params, opt_state, jax.tree.map(lambda array: array[0], batches), rng)
+            return built.gan.train_step(params, opt_state, jax.tree.map(lambda array: array[0], batches), rng)
 
         def body(carry: tuple[Players, Any], batch: dict[str, Array]) -> tuple[tuple[Players, Any], dict[str, Array]]:
-            params, opt_state, metrics = experiment.gan.train_step(*carry, batch, rng)
+            params, opt_state, metrics = built.gan.train_step(*carry, batch, rng)
             return (params, opt_state), metrics
 
         (params, opt_state), metrics = jax.lax.scan(body, (params, opt_state), batches, length=scan_steps)
@@ -86,7 +86,7 @@ def stop_on_interrupt() -> Iterator[list[int]]:
 
 def train(
     config: Config, *, resume: Path | None = None, command: str = "", console: Console | None = None, until: int | None = None
-) -> Trained:
+) -> TrainResult:
     """Trains as configured, in a directory of its own, and writes the report.
 
     Every process of a run calls it alike; one of them writes and speaks.
@@ -104,18 +104,18 @@ def train(
     """
     if not writes():
         console = Console(quiet=True)
-    with losing_peers():
+    with raising_peer_lost():
         run = begin(config, resume, command, console or Console(stderr=True))
         try:
             return finish(run, *play(run, until), command)
         finally:
-            run.let_go()
+            run.release()
 
 
-def play(run: Run, until: int | None) -> tuple[Records | None, "Reached"]:
+def play(run: TrainingRun, until: int | None) -> tuple[MetricWriter | None, "LoopResult"]:
     """Trains; an error that ends the training is in the record of the run."""
     try:
-        state, step, records = draw_or_restore(run)
+        state, step, records = init_or_restore(run)
         return records, loop(run, records, state, step, until)
     except Exception as error:
         if process_count() == 1:
@@ -124,11 +124,11 @@ def play(run: Run, until: int | None) -> tuple[Records | None, "Reached"]:
             run.feed.close()
         if writes():
             ended = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-            survive("run.json", partial(run.write, ended), run.say)
+            warn_on_oserror("run.json", partial(run.write, ended), run.say)
         raise
 
 
-class Reached(NamedTuple):
+class LoopResult(NamedTuple):
     """Where the loop ended.
 
     Attributes:
@@ -146,7 +146,7 @@ class Reached(NamedTuple):
     failed: bool
 
 
-def loop(run: Run, records: Records | None, state: tuple[Players, Any], step: int, until: int | None) -> Reached:
+def loop(run: TrainingRun, records: MetricWriter | None, state: tuple[Players, Any], step: int, until: int | None) -> LoopResult:
     """Plays, records, shows, measures and saves, up to the last step or until somebody or something asks for the end."""
     config, steps, end = run.config, run.steps, run.steps if until is None else min(until, run.steps)
     program = compiler(run, state)
@@ -156,7 +156,7 @@ def loop(run: Run, records: Records | None, state: tuple[Players, Any], step: in
     with stop_on_interrupt() as wishes, ProgressBar(steps, step, run.console) as bar:
 
         def asked_to_end() -> bool:
-            return any_process(bool(wishes) or (records is not None and records.failure is not None))
+            return any_across_processes(bool(wishes) or (records is not None and records.failure is not None))
 
         if records is not None:
             records.beside(bar)
@@ -181,18 +181,18 @@ def loop(run: Run, records: Records | None, state: tuple[Players, Any], step: in
             if to_sample:
                 show(run, records, step, state)
             measured = measure(run, records, step, state, bar) if to_evaluate else None
-            if to_save and not any_process(records is not None and records.failure is not None):
+            if to_save and not any_across_processes(records is not None and records.failure is not None):
                 run.save(step, tuple(state), measured)
                 saved = step
             # Several processes ask each other, which costs a message: only where they stop for the records anyway.
             if process_count() == 1 or logs or to_sample or to_save:
                 ending = asked_to_end()
         flush(records, pending, bar)
-        failed = any_process(records is not None and records.failure is not None)
-        return Reached(tuple(state), step, saved, any_process(bool(wishes)), failed)
+        failed = any_across_processes(records is not None and records.failure is not None)
+        return LoopResult(tuple(state), step, saved, any_across_processes(bool(wishes)), failed)
 
 
-def compiler(run: Run, state: tuple[Players, Any]) -> Callable[[int], Callable[..., Any]]:
+def compiler(run: TrainingRun, state: tuple[Players, Any]) -> Callable[[int], Callable[..., Any]]:
     """Count of steps -> their program: (params, opt_state, chunk of the feed, rng) -> (params, opt_state, metrics)."""
     places: dict[str, Any] = {}
     if run.placement is not None:
@@ -201,12 +201,12 @@ def compiler(run: Run, state: tuple[Players, Any]) -> Callable[[int], Callable[.
 
     @cache
     def program(count: int) -> Callable[..., Any]:
-        return jax.jit(run.feed.gathering(chunk_step(run.experiment, count)), donate_argnums=(0, 1), **places)
+        return jax.jit(run.feed.gathering(chunk_step(run.built, count)), donate_argnums=(0, 1), **places)
 
     return program
 
 
-def flush(records: Records | None, pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
+def flush(records: MetricWriter | None, pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
     """Writes what is pending, where this process writes; in any, waits for it."""
     if records is not None:
         records.flush(pending, bar)
@@ -214,20 +214,22 @@ def flush(records: Records | None, pending: tuple[int, dict[str, Array]] | None,
         jax.block_until_ready(pending)
 
 
-def show(run: Run, records: Records | None, step: int, state: tuple[Players, Any]) -> None:
+def show(run: TrainingRun, records: MetricWriter | None, step: int, state: tuple[Players, Any]) -> None:
     """A grid of samples, drawn by the process that writes."""
     whole = here(run.placement, state)
     if records is not None:
         records.show(step, whole)
 
 
-def measure(run: Run, records: Records | None, step: int, state: tuple[Players, Any], bar: ProgressBar) -> dict[str, float] | None:
+def measure(
+    run: TrainingRun, records: MetricWriter | None, step: int, state: tuple[Players, Any], bar: ProgressBar
+) -> dict[str, float] | None:
     """The metrics of a state, measured by the process that writes."""
     whole = here(run.placement, state)
     if records is None:
         return None
     try:
-        rows = evaluate(run.config, run.experiment, run.source, *whole)
+        rows = evaluate(run.config, run.built, run.source, *whole)
     except ConfigError as error:
         bar.say(f"step {step}: not measured: {error}")
         return None
@@ -240,19 +242,19 @@ def measure(run: Run, records: Records | None, step: int, state: tuple[Players, 
     return values
 
 
-def finish(run: Run, records: Records | None, reached: Reached, command: str) -> Trained:
+def finish(run: TrainingRun, records: MetricWriter | None, reached: LoopResult, command: str) -> TrainResult:
     """What was reached is kept, measured and shown."""
     config, keeper, step = run.config, run.keeper, reached.step
     # A save that the disk refused is made again: this is the last one.
-    refused = any_process(not keeper.wait())
+    refused = any_across_processes(not keeper.wait())
     unsaved = (refused or step != reached.saved) and not reached.failed
     if unsaved or agreed(lambda: str(keeper.latest()), RunError) == "None":
         run.save(step, reached.state)
-    stored = not any_process(not keeper.close())
+    stored = not any_across_processes(not keeper.close())
     run.feed.close()
     state = here(run.placement, reached.state)
     if records is None:
-        return Trained(run.directory, *reached.state, step)
+        return TrainResult(run.directory, *reached.state, step)
     records.close()
     failure = records.failure
     can_go_back = config.monitor.on_failure == "rollback" and len(run.rolled_back) < config.monitor.rollbacks
@@ -260,14 +262,14 @@ def finish(run: Run, records: Records | None, reached: Reached, command: str) ->
         changed, happened = roll_back(config, run.directory, keeper, failure)
         run.write({"rollbacks": [*run.rolled_back, happened]})
         run.say(f"rolling back to step {happened['to_step']} with {happened['changed']}")
-        run.let_go()
+        run.release()
         return train(changed, resume=run.directory, command=command, console=run.console)
-    survive("the animation", lambda: write_animation(run.directory), run.say)
+    warn_on_oserror("the animation", lambda: write_animation(run.directory), run.say)
     status = "stopped" if failure is not None else "interrupted" if step < run.steps else "finished"
     seconds = round(time.monotonic() - records.started, 1)
     data = run.record["data"] | {"passed_over": run.source.passed_over()}
     took = {"seconds": seconds, "processor_seconds": round(time.process_time(), 1), "saved": stored}
-    survive("run.json", lambda: run.write({"status": status, "step": step, **took, "data": data}), run.say)
+    warn_on_oserror("run.json", lambda: run.write({"status": status, "step": step, **took, "data": data}), run.say)
     if failure is not None:
         advice = f"try {failure.advice[0]}, or " if failure.advice else ""
         run.say(
@@ -282,16 +284,16 @@ def finish(run: Run, records: Records | None, reached: Reached, command: str) ->
         run.say(f"the weights of step {step} could not be saved; the newest that were: {keeper.latest()}")
     if status == "finished" and config.evaluation.samples:
         try:
-            evaluate_run(run.directory, config, run.experiment, run.source, *state, console=run.console)
+            evaluate_run(run.directory, config, run.built, run.source, *state, console=run.console)
         except ConfigError as error:
             run.say(f"not measured: {error}")
     if config.sample_every and status != "interrupted":
-        shown = StoredRun(config, run.source, run.experiment, *state, step)
-        survive("the pictures", lambda: write_pictures(run.directory, shown, run.say), run.say)
-    report = survive("the report", lambda: write_report(run.directory), run.say)
+        shown = LoadedRun(config, run.source, run.built, *state, step)
+        warn_on_oserror("the pictures", lambda: write_pictures(run.directory, shown, run.say), run.say)
+    report = warn_on_oserror("the report", lambda: write_report(run.directory), run.say)
     if report is not None:
         run.say(f"report: {report}")
-    return Trained(run.directory, *reached.state, step, failure)
+    return TrainResult(run.directory, *reached.state, step, failure)
 
 
 def crosses(before: int, after: int, interval: int) -> bool:

@@ -10,26 +10,26 @@ import optax
 
 from gan_jax import metrics, monitor
 from gan_jax.gan.make import sampling_params
-from gan_jax.gan.state import GameState
+from gan_jax.gan.state import TrainState
 from gan_jax.monitor.samples import NEAREST
 from gan_jax.trainer import image_grid
-from gan_jax.trainer.build.gan import Experiment
+from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config
 from gan_jax.trainer.evaluate import extractor_of, needs_context
 from gan_jax.typing import Array, Players, PyTree
 
 
-def critic_slope(experiment: Experiment) -> Callable[..., Array]:
+def critic_slope(built: BuiltGAN) -> Callable[..., Array]:
     """A jitted function of (params, opt_state, real, fake): the mean gradient norm of the critic on points between reals and fakes."""
-    game = experiment.game
+    spec = built.spec
 
     @jax.jit
-    def slope(params: Players, opt_state: GameState, real: Array, fake: Array) -> Array:
-        effective, _ = game.effective_params("discriminator", params.discriminator, opt_state)
+    def slope(params: Players, opt_state: TrainState, real: Array, fake: Array) -> Array:
+        effective, _ = spec.effective_params("discriminator", params.discriminator, opt_state)
         shares = jnp.linspace(0, 1, len(real)).reshape(-1, *[1] * (real.ndim - 1))
 
         def total(images: Array) -> Array:
-            output, _ = game.discriminator.apply(
+            output, _ = spec.discriminator.apply(
                 effective, opt_state.networks.discriminator, images, None, None, rng=jax.random.key(0), train=True
             )
             return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(output.logits))
@@ -63,7 +63,7 @@ class Probes:
         start: the generator's parameters at step 0, where an average of them is tracked; None otherwise.
     """
 
-    def __init__(self, config: Config, experiment: Experiment, source: Any, start: PyTree | None):
+    def __init__(self, config: Config, built: BuiltGAN, source: Any, start: PyTree | None):
         self._start = start
         size = int(np.prod(source.shape))
         at_hand = NEAREST if isinstance(source.images, np.ndarray) else 256  # others are read or made one by one
@@ -71,18 +71,18 @@ class Probes:
         chosen = np.random.default_rng(0).permutation(len(source))[:count]
         real = np.asarray(source.images[np.sort(chosen)])
         # The grid's columns; codes that are not in the data have no images of their own to vary like.
-        asked = experiment.game.num_classes if experiment.game.sample_labels is None and source.labels is not None else 0
+        asked = built.spec.num_classes if built.spec.sample_labels is None and source.labels is not None else 0
         self._labels = grid_labels(config.sample_grid**2, asked) if asked else None
         of_real = np.asarray(source.labels)[np.sort(chosen)] if asked else None
         self._reference = monitor.make_reference(real, config.sample_grid**2, of_real)
         self._classifier = None
         if len(source.shape) == 3 and extractor_of(config, source) == "digit_classifier":
             self._classifier = metrics.feature_extractor("digit_classifier", config.evaluation.weights)
-        plain = not experiment.game.num_classes and not needs_context(experiment) and not experiment.game.input_transforms
-        self._slope = critic_slope(experiment) if config.loss.name == "wasserstein" and plain else None
+        plain = not built.spec.num_classes and not needs_context(built) and not built.spec.augmentations
+        self._slope = critic_slope(built) if config.loss.name == "wasserstein" and plain else None
         self._real = self._reference.images[: config.sample_grid**2].reshape(-1, *source.shape)
 
-    def __call__(self, samples: np.ndarray, params: Players, opt_state: GameState) -> dict[str, float]:
+    def __call__(self, samples: np.ndarray, params: Players, opt_state: TrainState) -> dict[str, float]:
         """The figures of a grid of samples, float [n, ...], under `samples/`."""
         figures = monitor.sample_figures(samples, self._reference)
         if "samples/finite" in figures:

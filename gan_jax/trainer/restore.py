@@ -9,14 +9,14 @@ import jax
 from gan_jax.checkpoint import Checkpointer
 from gan_jax.data import Source, load
 from gan_jax.gan.standing_statistics import standing_statistics
-from gan_jax.trainer.build.gan import Experiment, build
+from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, load_config
 from gan_jax.trainer.evaluate import best_mode, needs_context
 from gan_jax.trainer.run_directory import RunError
 from gan_jax.typing import Players
 
 
-class StoredRun(NamedTuple):
+class LoadedRun(NamedTuple):
     """What a run's directory holds.
 
     Attributes:
@@ -29,21 +29,21 @@ class StoredRun(NamedTuple):
 
     config: Config
     source: Source
-    experiment: Experiment
+    built: BuiltGAN
     params: Players
     opt_state: Any
     step: int
 
-    def with_standing_statistics(self, batches: int, *, seed: int = 0, ema: bool = True) -> "StoredRun":
+    def with_standing_statistics(self, batches: int, *, seed: int = 0, ema: bool = True) -> "LoadedRun":
         """The run with the averages of G's batch norm made anew over `batches` batches."""
         size, real = self.config.batch_size, None
-        if needs_context(self.experiment):
+        if needs_context(self.built):
             real = jax.numpy.asarray(self.source.images[:size]) / 127.5 - 1.0
-        make = functools.partial(standing_statistics, self.experiment.game, batches=batches, batch_size=size, real=real, ema=ema)
+        make = functools.partial(standing_statistics, self.built.spec, batches=batches, batch_size=size, real=real, ema=ema)
         return self._replace(opt_state=jax.jit(make)(self.params, self.opt_state, jax.random.key(seed)))
 
 
-def load_run(directory: Path | str, *, step: int | None = None, best: bool = False) -> StoredRun:
+def load_run(directory: Path | str, *, step: int | None = None, best: bool = False) -> LoadedRun:
     """Reads a run back, by default at its newest checkpoint.
 
     Args:
@@ -59,8 +59,8 @@ def load_run(directory: Path | str, *, step: int | None = None, best: bool = Fal
         raise RunError(f"{directory}: no run there (it has no config.yaml)")
     config = load_config(directory / "config.yaml")
     source = load(config)
-    experiment = build(config, source.shape, source.num_classes)
-    template = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    built = build(config, source.shape, source.num_classes)
+    template = jax.eval_shape(built.gan.init, jax.random.key(0))
     keeper = Checkpointer(
         directory / "checkpoints", best_metric=config.evaluation.best, best_mode=best_mode(config.evaluation.best), owner=False
     )
@@ -70,4 +70,4 @@ def load_run(directory: Path | str, *, step: int | None = None, best: bool = Fal
             raise RunError(f"{directory}: no checkpoint was measured; train with --evaluation.every N")
     (params, opt_state), metadata = keeper.restore(template, step)
     params, opt_state = jax.tree.map(jax.numpy.asarray, (params, opt_state))
-    return StoredRun(config, source, experiment, params, opt_state, int(metadata["step"]))
+    return LoadedRun(config, source, built, params, opt_state, int(metadata["step"]))

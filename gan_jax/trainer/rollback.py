@@ -19,10 +19,10 @@ def roll_back(config: Config, directory: Path, keeper: Checkpointer, failure: Fi
     keeper.wait()
     healthy = max((step for step in keeper.steps() if step < failure.since_step), default=None)
     keeper.discard_after(-1 if healthy is None else healthy)
-    rates = {name: getattr(config.ttur, name) / 2 for name in ("generator_lr", "discriminator_lr")}
-    changed = dataclasses.replace(config, ttur=dataclasses.replace(config.ttur, **rates))
+    rates = {name: getattr(config.optimizer, name) / 2 for name in ("generator_lr", "discriminator_lr")}
+    changed = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **rates))
     save_config(dataclasses.replace(changed, out=None), directory / "config.yaml")
-    settings = {f"ttur.{name}": value for name, value in rates.items()}
+    settings = {f"optimizer.{name}": value for name, value in rates.items()}
     return changed, {"finding": failure.id, "at_step": failure.step, "to_step": healthy or 0, "changed": settings}
 
 

@@ -10,15 +10,15 @@ from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer, config_hash
 from gan_jax.data import DataError, Feed, Source, check_unchanged, load
-from gan_jax.distributed import Placement, agree, agreed, any_process, here, make_placement, process_count, state_shardings, writes
+from gan_jax.distributed import Placement, agree, agreed, any_across_processes, here, make_placement, process_count, state_shardings, writes
 from gan_jax.trainer import environment, run_directory
-from gan_jax.trainer.build.gan import Experiment, build
-from gan_jax.trainer.config import NOT_OF_THE_RUN, Config, ConfigError, DistributedConfig, flatten, save_config
+from gan_jax.trainer.build.gan import BuiltGAN, build
+from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, Config, ConfigError, DistributedConfig, flatten, save_config
 from gan_jax.trainer.evaluate import best_mode, extractor_of
 from gan_jax.trainer.progress import say
 from gan_jax.trainer.rollback import rollbacks
 from gan_jax.trainer.run_directory import RunError
-from gan_jax.trainer.writers.metric_writer import Records
+from gan_jax.trainer.writers.metric_writer import MetricWriter
 from gan_jax.typing import Players
 
 # For programs that run once, and quickly: compiling them would take longer than running them unoptimised.
@@ -29,11 +29,11 @@ def identity(config: Config) -> dict[str, Any]:
     """The part of a configuration that decides the bytes of the weights; a resumed run must agree in it."""
     values = flatten(config)
     depends_on_steps = (
-        config.ttur.schedule != "constant"
-        or (config.inputs.instance_noise and not config.inputs.instance_noise_steps)
+        config.optimizer.schedule != "constant"
+        or (config.augment.instance_noise and not config.augment.instance_noise_steps)
         or (config.model.name == "progressive" and not config.model.phase_steps)
     )
-    dropped = [name for name in NOT_OF_THE_RUN if not (name == "steps" and depends_on_steps)]
+    dropped = [name for name in CHANGEABLE_ON_RESUME if not (name == "steps" and depends_on_steps)]
     local = config.parallel.statistics == "local"
     if local:  # then the batch that is normalised is a device's
         values["parallel.shares"] = devices_of(config) * process_count()
@@ -49,10 +49,10 @@ def with_steps(config: Config, examples: int) -> int:
     """The number of steps: as configured, or as many as `epochs` passes over the data take."""
     if not config.epochs:
         return config.steps
-    return config.epochs * max(1, examples // (config.batch_size * config.strategy.discriminator_steps))
+    return config.epochs * max(1, examples // (config.batch_size * config.update.discriminator_steps))
 
 
-class Run(NamedTuple):
+class TrainingRun(NamedTuple):
     """What does not change while a run trains.
 
     Attributes:
@@ -70,7 +70,7 @@ class Run(NamedTuple):
     config: Config
     console: Console
     source: Source
-    experiment: Experiment
+    built: BuiltGAN
     placement: Placement | None
     feed: Feed
     steps: int
@@ -81,7 +81,7 @@ class Run(NamedTuple):
     keeper: Checkpointer
     locks: list[IO[str]]
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Lets other processes into the directory again."""
         for lock in self.locks:
             lock.close()
@@ -120,7 +120,7 @@ def placement_of(config: Config) -> Placement | None:
         raise ConfigError(str(error)) from error
 
 
-def begin(config: Config, resume: Path | None, command: str, console: Console) -> Run:
+def begin(config: Config, resume: Path | None, command: str, console: Console) -> TrainingRun:
     """The data, the game, and a directory of its own, or that of the run to continue."""
     best_mode(config.evaluation.best)
     source = load(config)
@@ -130,11 +130,11 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
     # Schedules, fading noise and growing networks span the run: from here on its length is a number of steps.
     config = dataclasses.replace(config, steps=steps, epochs=0)
     placement = placement_of(config)
-    experiment = build(config, source.shape, source.num_classes, placement)
+    built = build(config, source.shape, source.num_classes, placement)
     feed = Feed(
         source,
-        batch_size=config.batch_size * experiment.strategy.rounds,
-        turns=experiment.strategy.rounds,
+        batch_size=config.batch_size * built.rule.batches_per_step,
+        turns=built.rule.batches_per_step,
         seed=config.seed,
         pipeline=config.data.pipeline,
         workers=config.data.workers,
@@ -175,8 +175,8 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
         best_metric=config.evaluation.best,
         best_mode=best_mode(config.evaluation.best),
     )
-    return Run(
-        config, console, source, experiment, placement, feed, steps, directory, resume is not None, rolled_back, record, keeper, held
+    return TrainingRun(
+        config, console, source, built, placement, feed, steps, directory, resume is not None, rolled_back, record, keeper, held
     )
 
 
@@ -186,19 +186,19 @@ def check_alike(config: Config, source: Source) -> None:
         return
     mine = f"{source.fingerprint()} {config_hash(identity(config))}"
     same = agree(mine) == mine
-    if any_process(not same):
+    if any_across_processes(not same):
         whose = "the data or flags of another process" if same else f"process {jax.process_index()}: its data or flags"
         raise DataError(f"{whose} are not those of process 0; every process must be given the same")
 
 
-def draw_or_restore(run: Run) -> tuple[tuple[Players, Any], int, Records | None]:
+def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, MetricWriter | None]:
     """The state, drawn or restored to the byte, its step, and the records that go on there; None where another process writes."""
-    config, keeper, init = run.config, run.keeper, run.experiment.gan.init
+    config, keeper, init = run.config, run.keeper, run.built.gan.init
     rng = jax.random.fold_in(jax.random.key(config.seed), 0)
     places = {} if run.placement is None else {"out_shardings": state_shardings(run.placement, jax.eval_shape(init, rng))}
     state, step = jax.jit(init, compiler_options=RUN_ONCE, **places)(rng), 0
     start = None
-    if config.monitor.enabled and config.ttur.ema_decay:
+    if config.monitor.enabled and config.optimizer.ema_decay:
         start = jax.tree.map(jnp.copy, here(run.placement, state[0].generator))
     latest = agreed(lambda: str(keeper.latest()), RunError) if run.resumed else "None"
     if latest != "None":
@@ -220,4 +220,4 @@ def draw_or_restore(run: Run) -> tuple[tuple[Players, Any], int, Records | None]
         return state, step, None
     run.write({})
     settings = {"steps": run.steps, "step": step, "state": whole, "start": start}
-    return state, step, Records(config, run.experiment, run.source, run.directory, **settings)
+    return state, step, MetricWriter(config, run.built, run.source, run.directory, **settings)

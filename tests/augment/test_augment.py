@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.augment import INPUT_TRANSFORMS, diff_augment, diffaugment, instance_noise, pack
+from gan_jax.augment import AUGMENTATIONS, diff_augment, diffaugment, instance_noise, pack
 
 RNG = jax.random.key(0)
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / "golden" / "inputs_torch.npz")
 FACTORIES = {
     "instance_noise": lambda: instance_noise(0.1, 100),
     "diff_augment": diff_augment,
-    "adaptive_augment": lambda: INPUT_TRANSFORMS["adaptive_augment"](initial_probability=0.8),
+    "adaptive_augment": lambda: AUGMENTATIONS["adaptive_augment"](initial_probability=0.8),
     "pack": lambda: pack(2),
 }
 
@@ -27,10 +27,10 @@ def see(transform, images, rng=RNG, step=0):
 
 
 def test_every_row_has_a_contract():
-    assert set(FACTORIES) == set(INPUT_TRANSFORMS)
+    assert set(FACTORIES) == set(AUGMENTATIONS)
 
 
-@pytest.mark.parametrize("name", sorted(INPUT_TRANSFORMS))
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
 def test_contract(name):
     transform = FACTORIES[name]()
     images = jax.random.normal(RNG, (4, 8, 8, 3))

@@ -16,7 +16,7 @@ from gan_jax.recipes import recipes
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, ConfigError, ModelConfig, check, save_config
 from gan_jax.trainer.image_grid import to_uint8
-from gan_jax.trainer.restore import StoredRun
+from gan_jax.trainer.restore import LoadedRun
 from support.scripts import EXPERIMENTS, ROOT, TINY, assert_one_line, assert_same_run, load_script
 
 RECIPE_OF_EPOCHS = recipes()["mlp_mnist"][1]
@@ -34,10 +34,10 @@ RECIPE_OF_EPOCHS = recipes()["mlp_mnist"][1]
         (["dcgan_mnist", "--steps", "many"], ["--steps", "many"]),
         (["dcgan_mnist", "--batch-size", "0"], ["--batch-size 0"]),
         (["dcgan_mnist", "--batch-size", "8192"], ["--batch-size 8192", "4000"]),
-        (["dcgan_mnist", "--b1", "1.0"], ["--ttur.b1 1.0", "[0, 1)"]),
-        (["dcgan_mnist", "--ttur.b2", "-0.1"], ["--ttur.b2 -0.1"]),
-        (["dcgan_mnist", "--lr", "-1"], ["--ttur.generator-lr -1"]),
-        (["dcgan_mnist", "--ttur.generator-lr", "nan"], ["--ttur.generator-lr", "nan"]),
+        (["dcgan_mnist", "--b1", "1.0"], ["--optimizer.b1 1.0", "[0, 1)"]),
+        (["dcgan_mnist", "--optimizer.b2", "-0.1"], ["--optimizer.b2 -0.1"]),
+        (["dcgan_mnist", "--lr", "-1"], ["--optimizer.generator-lr -1"]),
+        (["dcgan_mnist", "--optimizer.generator-lr", "nan"], ["--optimizer.generator-lr", "nan"]),
         (["dcgan_mnist", "--image-size", "33"], ["33", "32"]),
         (["dcgan_mnist", "--loss.name", "best"], ["--loss.name best", "hinge"]),
         (["dcgan_mnist", "--model.name", "best"], ["--model.name best", "dcgan"]),
@@ -46,12 +46,12 @@ RECIPE_OF_EPOCHS = recipes()["mlp_mnist"][1]
         (["dcgan_mnist", "--data.source", "nothing"], ["nothing", "mnist5k"]),
         (["dcgan_mnist", "--loss.name", "hinge", "--loss.flip-probability", "0.1"], ["hinge has no labels"]),
         (["dcgan_mnist", "--loss.real-target", "1.2", "0.7"], ["--loss.real-target 1.2 0.7"]),
-        (["dcgan_mnist", "--inputs.pack", "3"], ["--batch-size 64", "multiple of 3"]),
+        (["dcgan_mnist", "--augment.pack", "3"], ["--batch-size 64", "multiple of 3"]),
         (
-            ["dcgan_mnist", "--strategy.name", "consensus", "--strategy.discriminator-steps", "2"],
-            ["--strategy.discriminator-steps", "consensus"],
+            ["dcgan_mnist", "--update.name", "consensus", "--update.discriminator-steps", "2"],
+            ["--update.discriminator-steps", "consensus"],
         ),
-        (["dcgan_mnist", "--inputs.diff-augment", "colour"], ["colour"]),
+        (["dcgan_mnist", "--augment.diff-augment", "colour"], ["colour"]),
         (["dcgan_mnist", "--loss.perceptual", "1"], ["--loss.vgg", "convert_vgg.py"]),
         (["--config", "missing.yaml"], ["missing.yaml"]),
         (["--resume", "missing"], ["--resume missing"]),
@@ -269,7 +269,7 @@ def test_help_and_lists(script):
     assert "mlp_mnist" in out
     status, out, _ = script("train", "dcgan_mnist", "--help")
     assert status == 0
-    for flag in ("--ttur.discriminator-lr", "--penalty.r1", "--strategy.name", "--model.name", "--inputs.diff-augment"):
+    for flag in ("--optimizer.discriminator-lr", "--penalty.r1", "--update.name", "--model.name", "--augment.diff-augment"):
         assert flag in out
     status, out, _ = script("train", "--models")
     assert status == 0
@@ -359,9 +359,9 @@ def test_flags_of_a_sample_that_do_not_go_together(script, flags, message):
     ],
 )
 def test_what_a_model_cannot_show(model, is_images, flags, message):
-    sample, game = load_script("sample"), SimpleNamespace(num_classes=0)
+    sample, spec = load_script("sample"), SimpleNamespace(num_classes=0)
     stored = SimpleNamespace(
-        config=Config(model=ModelConfig(name=model)), experiment=SimpleNamespace(game=game), source=SimpleNamespace(is_images=is_images)
+        config=Config(model=ModelConfig(name=model)), built=SimpleNamespace(spec=spec), source=SimpleNamespace(is_images=is_images)
     )
     with pytest.raises(ConfigError, match=message):
         sample.check_model(sample.Flags(Path("run"), **flags), stored)
@@ -372,16 +372,16 @@ def test_what_a_model_is_given_stands_beside_its_answer(model, channels):
     sample, source = load_script("sample"), load_source("mnist5k", image_size=16, channels=channels)
     options = {"blocks": 1} if model == "stacked" else {}
     config = check(Config(batch_size=4, model=ModelConfig(name=model, width=2, latent_dim=2, options=options)))
-    experiment = build(config, source.shape, 0)
-    params, opt_state = jax.jit(experiment.gan.init)(jax.random.key(0))
-    stored = StoredRun(config, source, experiment, params, opt_state, 0)
+    built = build(config, source.shape, 0)
+    params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
+    stored = LoadedRun(config, source, built, params, opt_state, 0)
     images, columns = sample.pairs(stored, sample.Flags(Path("run"), count=3, pairs=True))
     given, drawn, real = images.reshape(3, 3, 16, 16, channels)
     assert columns == 3
     np.testing.assert_array_equal(real, source.held_out.images[:3])
     floats, rng = jax.numpy.asarray(real) / 127.5 - 1, jax.random.key(0)
-    context = experiment.game.context(jax.random.fold_in(rng, 1), floats)
-    expected = to_uint8(np.asarray(experiment.gan.sample(params, opt_state, rng, 3, None, context)))
+    context = built.spec.context(jax.random.fold_in(rng, 1), floats)
+    expected = to_uint8(np.asarray(built.gan.sample(params, opt_state, rng, 3, None, context)))
     assert np.abs(drawn.astype(int) - expected).max() <= 1
     if model == "pix2pix":
         np.testing.assert_array_equal(given, to_uint8(np.asarray(context)))

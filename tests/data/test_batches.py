@@ -126,9 +126,9 @@ def test_batch_larger_than_the_data_set_is_refused():
     with pytest.raises(DataError, match=r"--batch-size 0: must be at least 1"):
         Batches(numbered(50), 0)
     # The flags as they were typed, not their product.
-    with pytest.raises(DataError, match=r"^--batch-size 64 x --strategy.discriminator-steps 5: the data set has 200 points$"):
+    with pytest.raises(DataError, match=r"^--batch-size 64 x --update.discriminator-steps 5: the data set has 200 points$"):
         Feed(load_source("ring", count=200), batch_size=64 * 5, turns=5)
-    with pytest.raises(DataError, match=r"^--batch-size 2 x --strategy.discriminator-steps 5: 3 processes cannot share it evenly"):
+    with pytest.raises(DataError, match=r"^--batch-size 2 x --update.discriminator-steps 5: 3 processes cannot share it evenly"):
         Feed(numbered(50), batch_size=2 * 5, turns=5, process_count=3)
     with pytest.raises(ValueError, match="step must not be negative; got -1"):
         Batches(numbered(50), 5).at(-1)

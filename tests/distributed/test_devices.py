@@ -17,9 +17,9 @@ from experiments.benchmarks.communication.hlo import traffic
 from gan_jax import nn
 from gan_jax.augment import adaptive_augment
 from gan_jax.distributed import PLACEMENTS, make_placement, place, state_shardings
-from gan_jax.distributed.spmd import Rows
-from gan_jax.gan.make import play
-from gan_jax.gan.types import Penalty
+from gan_jax.distributed.spmd import BatchShard
+from gan_jax.gan.make import build_gan
+from gan_jax.gan.types import GradientPenalty
 from gan_jax.gan.update_rules import alternating, consensus, extragradient, loss_balanced, simultaneous, unrolled
 from gan_jax.latents import normal
 from gan_jax.losses import ADVERSARIAL, soft_targets
@@ -28,9 +28,9 @@ from gan_jax.optimizers import average_gradients
 from gan_jax.penalties import PENALTIES, top_k_count, top_k_weights
 from gan_jax.replay import replay_buffer
 from gan_jax.trainer.build.gan import build
-from gan_jax.trainer.config import Config, ConfigError, ModelConfig, ParallelConfig, StrategyConfig, check
+from gan_jax.trainer.config import Config, ConfigError, ModelConfig, ParallelConfig, UpdateConfig, check
 from gan_jax.trainer.setup import identity, placement_of
-from support.games import point_game, points
+from support.games import point_spec, points
 from support.parallel_cases import (
     DRAWS_IN_NETWORKS,
     RNG,
@@ -48,7 +48,7 @@ from support.small_recipes import RECIPES, shrunk
 
 # float64: the relative error is below 1e-13; the parameters of least squares, whose gradients are the largest, differ by 3e-10.
 SAME_PROGRAM = 1e-9
-STRATEGIES = {
+UPDATE_RULES = {
     "alternating": (alternating(), 1),
     "several turns in micro batches": (alternating(discriminator_steps=2, generator_steps=2, micro_batches=2), 2),
     "shared fakes": (alternating(fakes="shared", order="generator_first"), 1),
@@ -60,14 +60,14 @@ STRATEGIES = {
 }
 
 
-def play_points(game, strategy, kind=None, devices=4, micro_batches=1, steps=2, **options):
+def play_points(spec, rule, kind=None, devices=4, micro_batches=1, steps=2, **options):
     """State and metrics after some steps of a small game."""
-    gan = play(game, strategy)
+    gan = build_gan(spec, rule)
     state = gan.init(jax.random.key(0))
     batch, places = points(32), {}
     if kind is not None:
         placement = make_placement(kind, devices=devices, **options)
-        gan = play(game, place(strategy, placement, micro_batches=micro_batches))
+        gan = build_gan(spec, place(rule, placement, micro_batches=micro_batches))
         state, batch = jax.device_put(state, placement.everywhere), jax.device_put(batch, placement.batch)
         places["out_shardings"] = placement.everywhere
     step = jax.jit(gan.train_step, **places)
@@ -83,19 +83,19 @@ def assert_equal_runs(one, many):
 
 
 MICRO = "several turns in micro batches"
-QUICK = [("shard_map", name) for name in STRATEGIES] + [("jit", MICRO), ("pmap", MICRO)]
+QUICK = [("shard_map", name) for name in UPDATE_RULES] + [("jit", MICRO), ("pmap", MICRO)]
 
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [pytest.param(kind, name, marks=() if (kind, name) in QUICK else pytest.mark.long) for kind in PLACEMENTS for name in STRATEGIES],
+    [pytest.param(kind, name, marks=() if (kind, name) in QUICK else pytest.mark.long) for kind in PLACEMENTS for name in UPDATE_RULES],
 )
 def test_every_strategy_is_the_same_on_four_devices(kind, name):
-    strategy, micro_batches = STRATEGIES[name]
-    game = point_game(loss="relativistic_average")
+    rule, micro_batches = UPDATE_RULES[name]
+    spec = point_spec(loss="relativistic_average")
     one, many = (
-        play_points(game, strategy, steps=1),
-        play_points(game, strategy, kind, micro_batches=micro_batches, steps=1),
+        play_points(spec, rule, steps=1),
+        play_points(spec, rule, kind, micro_batches=micro_batches, steps=1),
     )
     assert_equal_runs(one, many)
 
@@ -114,24 +114,24 @@ def everything_that_means_the_batch():
         return jax.random.normal(rng, real.shape)  # drawn, and different for each example
 
     watch = adaptive_augment(0.1, interval=1, images_to_full=64.0)
-    return point_game(
+    return point_spec(
         targets=targets,
         top_k=top_k,
         context=context,
         replay=replay_buffer(capacity=24, share=0.5),
-        penalties=(Penalty("r1", PENALTIES["r1"], 0.5, 2), Penalty("r2", PENALTIES["r2"], 0.5)),
+        penalties=(GradientPenalty("r1", PENALTIES["r1"], 0.5, 2), GradientPenalty("r2", PENALTIES["r2"], 0.5)),
         # Only the controller: the augmentation itself is for images.
-        input_transforms=(watch._replace(apply=lambda images, state, rng, step: images * (1 + 0.1 * state.probability)),),
+        augmentations=(watch._replace(apply=lambda images, state, rng, step: images * (1 + 0.1 * state.probability)),),
     )
 
 
 @pytest.mark.parametrize("kind", ["jit", "shard_map"])
 def test_draws_replay_top_k_and_controllers_are_those_of_the_whole_batch(kind):
-    game, strategy = everything_that_means_the_batch(), alternating(micro_batches=2)
-    one = play_points(game, strategy, steps=4)
+    spec, rule = everything_that_means_the_batch(), alternating(micro_batches=2)
+    one = play_points(spec, rule, steps=4)
     assert float(one[0][1].inputs[0].probability) > 0  # the controller has moved
     assert int(one[0][1].replay.count) == 4 * 32
-    assert_equal_runs(one, play_points(game, strategy, kind, micro_batches=2, steps=4))
+    assert_equal_runs(one, play_points(spec, rule, kind, micro_batches=2, steps=4))
 
 
 def test_feature_matching_and_lecam_mean_the_whole_batch():
@@ -139,12 +139,12 @@ def test_feature_matching_and_lecam_mean_the_whole_batch():
         Config(model=ModelConfig(name="points", latent_dim=2), batch_size=32),
         loss=dataclasses.replace(Config().loss, feature_matching=1.0),
         penalty=dataclasses.replace(Config().penalty, lecam=0.3),
-        ttur=dataclasses.replace(Config().ttur, generator="sgd", discriminator="sgd", generator_lr=1e-3, discriminator_lr=1e-3),
+        optimizer=dataclasses.replace(Config().optimizer, generator="sgd", discriminator="sgd", generator_lr=1e-3, discriminator_lr=1e-3),
     )
-    experiment = build(config, (2,))
-    assert {term.name for term in experiment.game.terms} == {"feature_matching", "lecam"}
-    one = play_points(experiment.game, experiment.strategy)
-    assert_equal_runs(one, play_points(experiment.game, experiment.strategy, "shard_map"))
+    built = build(config, (2,))
+    assert {term.name for term in built.spec.terms} == {"feature_matching", "lecam"}
+    one = play_points(built.spec, built.rule)
+    assert_equal_runs(one, play_points(built.spec, built.rule, "shard_map"))
 
 
 def check_case(case, devices, kinds=PLACEMENTS, draws=False):
@@ -207,12 +207,12 @@ def test_every_model_and_loss_is_the_same_on_many_devices_in_float64(name):
 
 def test_a_normalising_network_outside_flax_is_averaged_where_statistics_are_local():
     """Local statistics change the result, and the running mean that is kept is the same on all devices: their average."""
-    game = point_game(batch_norm=True)
-    one, _ = play_points(game, alternating(), steps=1)
-    local, _ = play_points(game, alternating(), "shard_map", steps=1, statistics="local")
+    spec = point_spec(batch_norm=True)
+    one, _ = play_points(spec, alternating(), steps=1)
+    local, _ = play_points(spec, alternating(), "shard_map", steps=1, statistics="local")
     # The mean of the devices' means is the mean of the batch, and so is what is kept of it.
     np.testing.assert_allclose(one[1].networks.discriminator["mean"], local[1].networks.discriminator["mean"], rtol=1e-4, atol=1e-5)
-    assert difference(play(game, alternating()).init(jax.random.key(0))[0], one[0], local[0]) > 1e-3
+    assert difference(build_gan(spec, alternating()).init(jax.random.key(0))[0], one[0], local[0]) > 1e-3
 
 
 def test_local_statistics_are_those_of_each_device():
@@ -220,17 +220,17 @@ def test_local_statistics_are_those_of_each_device():
 
     Both players move at once: of two turns, the second would meet the other player as the devices have moved it together.
     """
-    game, strategy = point_game(loss="relativistic_average"), simultaneous()
-    whole, _ = play_points(game, strategy, "shard_map", steps=1)
-    local, _ = play_points(game, strategy, "shard_map", steps=1, statistics="local")
-    mapped, _ = play_points(game, strategy, "pmap", steps=1, statistics="local")
-    start = play(game, strategy).init(jax.random.key(0))
+    spec, rule = point_spec(loss="relativistic_average"), simultaneous()
+    whole, _ = play_points(spec, rule, "shard_map", steps=1)
+    local, _ = play_points(spec, rule, "shard_map", steps=1, statistics="local")
+    mapped, _ = play_points(spec, rule, "pmap", steps=1, statistics="local")
+    start = build_gan(spec, rule).init(jax.random.key(0))
 
     def alone(device):
         def own_latents(rng, shape):
             return normal(rng, (4 * shape[0], *shape[1:]))[8 * device : 8 * (device + 1)]
 
-        gan = play(dataclasses.replace(game, sample_latents=own_latents), strategy)
+        gan = build_gan(dataclasses.replace(spec, sample_latents=own_latents), rule)
         return gan.train_step(*start, {"image": points(32)["image"][8 * device : 8 * (device + 1)]}, RNG)[0]
 
     mean = jax.tree.map(lambda *leaves: sum(leaves) / 4, *(alone(device) for device in range(4)))
@@ -276,7 +276,7 @@ def test_rows_are_cut_and_gathered_in_the_order_of_one_device():
     everyone = jnp.arange(24)  # two blocks of four devices with three rows
 
     def device(_):
-        rows = Rows("d", 3)
+        rows = BatchShard("d", 3)
         mine = rows.own(everyone)
         return mine, rows.gather(mine), rows.own(jnp.arange(8))
 
@@ -307,8 +307,8 @@ def compiled(kind=None, devices=4, **options):
     """The compiled step of a small DCGAN, and its placement."""
     config, shape = of_recipe("dcgan_mnist")
     placement = None if kind is None else make_placement(kind, devices=devices, **options)
-    experiment = build(config, shape, 0, placement)
-    state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    built = build(config, shape, 0, placement)
+    state = jax.eval_shape(built.gan.init, jax.random.key(0))
     batch = {"image": jax.ShapeDtypeStruct((16, *shape), jnp.uint8)}
     places = {}
     if placement is not None:
@@ -317,7 +317,7 @@ def compiled(kind=None, devices=4, **options):
         batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement.batch), batch)
         places["out_shardings"] = (*shardings, placement.everywhere)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    return jax.jit(experiment.gan.train_step, **places).lower(*state, batch, key).compile(), state
+    return jax.jit(built.gan.train_step, **places).lower(*state, batch, key).compile(), state
 
 
 def test_each_device_computes_its_share_and_sends_its_gradients():
@@ -335,15 +335,15 @@ def test_each_device_computes_its_share_and_sends_its_gradients():
 
 def test_sharded_parameters_are_smaller_and_equal():
     config, shape = of_recipe("dcgan_mnist")
-    config = dataclasses.replace(config, ttur=dataclasses.replace(config.ttur, ema_decay=0.9))
-    experiment = build(config, shape)
-    state = jax.jit(experiment.gan.init)(jax.random.key(1))
+    config = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, ema_decay=0.9))
+    built = build(config, shape)
+    state = jax.jit(built.gan.init)(jax.random.key(1))
     batch = {"image": (jax.random.uniform(jax.random.key(2), (16, *shape)) * 255).astype(jnp.uint8)}
     whole = {}
     for sharded in (False, True):
         placement = make_placement("jit", devices=4, shard_parameters=sharded)
         shardings = state_shardings(placement, state, threshold=64)
-        gan = play(experiment.game, place(experiment.strategy, placement))
+        gan = build_gan(built.spec, place(built.rule, placement))
         step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.everywhere))
         after = jax.device_put(state, shardings)
         for _ in range(2):
@@ -372,8 +372,8 @@ def test_where_leaves_lie():
         ({"placement": "pmap", "shard_parameters": True}, {}, "--parallel.shard-parameters.*--parallel.placement jit"),
         (
             {"placement": "shard_map"},
-            {"strategy": StrategyConfig(joint_batches=True)},
-            "--strategy.joint-batches.*--parallel.placement jit",
+            {"update": UpdateConfig(joint_batches=True)},
+            "--update.joint-batches.*--parallel.placement jit",
         ),
         ({"devices": 0}, {}, "--parallel.devices 0: must be at least 1"),
     ],
@@ -394,7 +394,7 @@ def test_devices_of_a_run():
     config, shape = of_recipe("dcgan_mnist", batch_size=6)
     with pytest.raises(ConfigError, match=r"--batch-size 6: must be a multiple of 4 \(4 devices"):
         build(config, shape, 0, of(devices=4))
-    gan = play(point_game(), place(alternating(), make_placement("shard_map", devices=4)))
+    gan = build_gan(point_spec(), place(alternating(), make_placement("shard_map", devices=4)))
     with pytest.raises(ValueError, match=r"multiple of 4 examples \(4 devices, 1 parts\); got 6"):
         jax.eval_shape(gan.train_step, *gan.init(RNG), points(6), RNG)
 

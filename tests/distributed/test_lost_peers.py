@@ -6,7 +6,7 @@ import sys
 import jax
 import pytest
 
-from gan_jax.distributed import PeerLost, losing_peers, multihost
+from gan_jax.distributed import PeerLost, multihost, raising_peer_lost
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ def test_only_what_another_process_caused_is_a_lost_peer(monkeypatch, error, rai
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with (
         pytest.raises(raised, match="another process of this run is gone" if raised is PeerLost else re.escape(str(error))),
-        losing_peers(),
+        raising_peer_lost(),
     ):
         raise error
     monkeypatch.setattr(jax, "process_count", lambda: 1)
-    with pytest.raises(type(error), match=re.escape(str(error))), losing_peers():
+    with pytest.raises(type(error), match=re.escape(str(error))), raising_peer_lost():
         raise error
 
 

@@ -16,7 +16,7 @@ from support.scripts import EXPERIMENTS, load_script
 
 SMALL = ["ring", "--batch-size", "16", "--log-every", "5", "--sample-every", "20", "--sample-grid", "3", "--no-tensorboard"]
 # Nothing that spans the run: then the number of steps is no part of its identity.
-SMALL += ["--evaluation.samples", "0", "--compilation-cache", "none", "--ttur.schedule", "constant", "--inputs.instance-noise", "0"]
+SMALL += ["--evaluation.samples", "0", "--compilation-cache", "none", "--optimizer.schedule", "constant", "--augment.instance-noise", "0"]
 ALONE = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 HEARTBEAT = 10
 

@@ -9,13 +9,13 @@ import optax
 import pytest
 
 from gan_jax.distributed.sweep import init_many, sample_many, split_runs, train_many
-from gan_jax.gan.make import play
-from gan_jax.gan.types import Penalty
+from gan_jax.gan.make import build_gan
+from gan_jax.gan.types import GradientPenalty
 from gan_jax.gan.update_rules import alternating, consensus, extragradient, loss_balanced, simultaneous, unrolled
 from gan_jax.optimizers import per_player, ttur
 from gan_jax.penalties import PENALTIES
 from gan_jax.replay import player_pool, replay_buffer
-from support.games import point_game
+from support.games import point_spec
 
 RUNS, STEPS, BATCH = 4, 3, 8
 KEYS = np.arange(RUNS)
@@ -65,13 +65,13 @@ def run_of(tree, number):
     return jax.tree.map(lambda leaf: leaf[number], tree)
 
 
-STRATEGIES = {
+UPDATE_RULES = {
     "alternating": (
         alternating(discriminator_steps=2, micro_batches=2, pool=player_pool(capacity=2, interval=2, duration=1)),
         {"replay": replay_buffer(capacity=6)},
     ),
     "shared_fakes": (alternating(fakes="shared"), {}),
-    "simultaneous": (simultaneous(), {"batch_norm": True, "penalties": (Penalty("r1", PENALTIES["r1"], 1.0, 2),)}),
+    "simultaneous": (simultaneous(), {"batch_norm": True, "penalties": (GradientPenalty("r1", PENALTIES["r1"], 1.0, 2),)}),
     "unrolled": (unrolled(unroll_steps=2), {}),
     "extragradient": (extragradient(), {}),
     "consensus": (consensus(consensus_weight=0.1), {}),
@@ -79,31 +79,31 @@ STRATEGIES = {
 }
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", UPDATE_RULES)
 def test_each_run_is_what_it_is_alone(name):
-    strategy, options = STRATEGIES[name]
-    gan = play(point_game(**options), strategy)
+    rule, options = UPDATE_RULES[name]
+    gan = build_gan(point_spec(**options), rule)
     start = begun(gan)
-    many = together(gan, strategy.rounds, start=start)
-    assert_close(run_of(many, 2), alone(gan, 2, strategy.rounds, start=run_of(start, 2)))
+    many = together(gan, rule.batches_per_step, start=start)
+    assert_close(run_of(many, 2), alone(gan, 2, rule.batches_per_step, start=run_of(start, 2)))
     # Not one run repeated: other keys and other batches give other weights.
     assert not np.allclose(*(run_of(many[0].generator, n)["dense_0"]["kernel"] for n in (1, 2)))
 
 
 def test_each_run_begins_as_it_does_alone():
-    gan = play(point_game(), alternating())
+    gan = build_gan(point_spec(), alternating())
     assert_close(run_of(begun(gan), 2), gan.init(jax.random.key(2)))
 
 
 def test_one_after_the_other_is_the_same():
-    gan = play(point_game(), alternating())
+    gan = build_gan(point_spec(), alternating())
     start = begun(gan)
     assert_close(together(gan, start=start, form="map"), together(gan, start=start))
     assert_close(init_many(gan, keys(), form="map"), start)
 
 
 def test_spread_over_devices_is_the_same():
-    gan, devices = play(point_game(), alternating()), 2
+    gan, devices = build_gan(point_spec(), alternating()), 2
     chosen = jax.devices()[:devices]
     params, state = split_runs(partial(init_many, gan), devices=chosen)(keys())
     train = split_runs(partial(train_many, gan), devices=chosen, shared=(2,), donate=(0, 1))
@@ -113,13 +113,13 @@ def test_spread_over_devices_is_the_same():
 
 
 def test_runs_that_devices_cannot_share_are_refused():
-    gan = play(point_game(), alternating())
+    gan = build_gan(point_spec(), alternating())
     with pytest.raises(ValueError, match="3 devices cannot share 4 runs evenly"):
         split_runs(partial(init_many, gan), devices=jax.devices()[:3])(keys())
 
 
 def test_stretches_join():
-    gan = play(point_game(), alternating())
+    gan = build_gan(point_spec(), alternating())
     params, state = begun(gan)
     train = jax.jit(partial(train_many, gan))
     for part in (indices()[:, :1], indices()[:, 1:]):
@@ -130,8 +130,8 @@ def test_stretches_join():
 def swept(settings):
     """A game whose learning rates and penalty weight are settings of the run."""
     optimizer = ttur(settings["rate"], 4 * settings["rate"], b1=settings["b1"])
-    game = point_game(optimizer=optimizer, penalties=(Penalty("r1", PENALTIES["r1"], settings["r1"]),))
-    return play(game, alternating())
+    spec = point_spec(optimizer=optimizer, penalties=(GradientPenalty("r1", PENALTIES["r1"], settings["r1"]),))
+    return build_gan(spec, alternating())
 
 
 def test_hyperparameters_are_swept():
@@ -142,7 +142,7 @@ def test_hyperparameters_are_swept():
 
 
 def test_samples_of_many_runs():
-    gan = play(point_game(), alternating())
+    gan = build_gan(point_spec(), alternating())
     params, state, _ = together(gan)
     samples = sample_many(gan, params, state, keys(), count=5)
     assert samples.shape == (RUNS, 5, 2)
@@ -150,13 +150,13 @@ def test_samples_of_many_runs():
 
 
 def test_metrics_are_of_every_step():
-    gan = play(point_game(optimizer=per_player(optax.sgd(0.1), optax.sgd(0.1))), alternating())
+    gan = build_gan(point_spec(optimizer=per_player(optax.sgd(0.1), optax.sgd(0.1))), alternating())
     metrics = together(gan)[2]
     assert {value.shape for value in metrics.values()} == {(RUNS, STEPS)}
 
 
 def test_wrong_shapes_are_refused():
-    gan = play(point_game(), alternating())
+    gan = build_gan(point_spec(), alternating())
     params, state = begun(gan)
     with pytest.raises(ValueError, match=r"indices must be \[runs, steps, batch\]; got shape \(4, 3\)"):
         train_many(gan, params, state, data(), indices()[..., 0], keys())

@@ -83,7 +83,7 @@ def of_penalties():
 
 
 def of_parallel():
-    from gan_jax.gan.spec import Game
+    from gan_jax.gan.spec import GANSpec
     from gan_jax.gan.update_rules import alternating
     from gan_jax.latents import normal
     from gan_jax.losses import ADVERSARIAL
@@ -93,8 +93,8 @@ def of_parallel():
     networks = build_model("points", generator_hidden=(8,), discriminator_hidden=(8,))
     loss, optimizer = ADVERSARIAL["hinge"], ttur(1e-3, 1e-3)
     further = {"image_shape": (2,), "latent_dim": 2, "sample_latents": normal}
-    game = Game(networks.generator, networks.discriminator, loss=loss, optimizer=optimizer, **further)
-    return {"game": game, "strategy": alternating(), "rng": jax.random.key(0), "batch": {"image": jnp.ones((16, 2))}}
+    spec = GANSpec(networks.generator, networks.discriminator, loss=loss, optimizer=optimizer, **further)
+    return {"spec": spec, "rule": alternating(), "rng": jax.random.key(0), "batch": {"image": jnp.ones((16, 2))}}
 
 
 def of_api():

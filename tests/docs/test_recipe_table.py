@@ -70,10 +70,10 @@ def test_runs_that_differ_in_the_seed_make_one_line(tmp_path):
 
 def test_games_of_one_recipe_are_told_apart_by_their_flags():
     common = {"recipe": "cgan", "seed": 0, "steps": 10, "cpu": "some CPU", "processor_seconds": 5.0, "real": {}}
-    changes = [{"steps": 10, "model.width": 16}, {"steps": 10, "model.width": 16, "ttur.b1": 0.0}, {"model.width": 16}]
+    changes = [{"steps": 10, "model.width": 16}, {"steps": 10, "model.width": 16, "optimizer.b1": 0.0}, {"model.width": 16}]
     rows = [common | {"changes": each, "metrics": {"classifier_fd": 1.0}} for each in changes]
     names = [line.split("|")[1].strip() for line in recipe_table.tables(rows)["shorter"].splitlines()[2:]]
-    assert names == ["`cgan`", "`cgan` `--ttur.b1 0`", "`cgan`"]
+    assert names == ["`cgan`", "`cgan` `--optimizer.b1 0`", "`cgan`"]
 
 
 def test_the_time_is_that_of_one_processor(tmp_path):

@@ -95,7 +95,7 @@ def test_reproduce(follow, tmp_path):
 def test_why_it_fails(follow, tmp_path):
     names, printed = follow("why_it_fails")
     assert "generator_frozen" in {finding["id"] for finding in names["findings"]}
-    assert "--ttur.generator-lr" in printed  # the advice names the flag that was wrong
+    assert "--optimizer.generator-lr" in printed  # the advice names the flag that was wrong
     assert set(names["last"]) >= {"real_accuracy", "fake_accuracy", "generator_gradient_norm"}
     mended = tmp_path / "runs" / "mended" / "findings.jsonl"
     found = [json.loads(line)["id"] for line in mended.read_text().splitlines()] if mended.exists() else []

@@ -43,17 +43,19 @@ def test_a_loaded_generator_makes_the_images_of_the_live_one(live, path):
 
 
 def test_samples_are_those_of_the_game(live, path):
-    from gan_jax.gan.make import play
-    from gan_jax.gan.spec import Game
-    from gan_jax.gan.update_rules import STRATEGIES
+    from gan_jax.gan.make import build_gan
+    from gan_jax.gan.spec import GANSpec
+    from gan_jax.gan.update_rules import UPDATE_RULES
     from gan_jax.latents import spherical
     from gan_jax.losses import ADVERSARIAL
     from gan_jax.optimizers import ttur
     from gan_jax.typing import Players
 
     networks = build_model("dcgan", **OPTIONS)
-    game = Game(networks.generator, networks.discriminator, ADVERSARIAL["hinge"], ttur(1e-4, 1e-4), (8, 8, 1), 3, spherical, num_classes=2)
-    gan = play(game, STRATEGIES["alternating"]())
+    spec = GANSpec(
+        networks.generator, networks.discriminator, ADVERSARIAL["hinge"], ttur(1e-4, 1e-4), (8, 8, 1), 3, spherical, num_classes=2
+    )
+    gan = build_gan(spec, UPDATE_RULES["alternating"]())
     # Only the generator's weights and state are looked at when sampling.
     _, opt_state = jax.eval_shape(gan.init, jax.random.key(0))
     opt_state = opt_state._replace(networks=Players(live[2], None))
@@ -78,12 +80,12 @@ def test_the_program_samples_without_gan_jax_and_flax(path, tmp_path):
 
     generator = gan_jax.load_generator(path)
     export_stablehlo(tmp_path / "generator.stablehlo", generator, platforms=("cpu",))
-    np.savez(tmp_path / "inputs.npz", latents=LATENTS, labels=LABELS)
+    np.savez(tmp_path / "augment.npz", latents=LATENTS, labels=LABELS)
     script = """
 import jax, numpy, sys
 from jax import export
 program = export.deserialize(bytearray(open("generator.stablehlo", "rb").read()))
-inputs = numpy.load("inputs.npz")
+inputs = numpy.load("augment.npz")
 numpy.save("images.npy", program.call(inputs["latents"], inputs["labels"], numpy.uint32(9)))
 assert not {"flax", "gan_jax"} & set(sys.modules)
 """

@@ -65,7 +65,7 @@ def test_an_exported_generator_makes_the_samples_of_its_run(runs, script, tmp_pa
     assert out.splitlines() == [str(file), f"{file.with_suffix('.stablehlo')}: called with latents, labels, seed"]
     stored = load_run(runs[0])
     labels = np.arange(4, dtype=np.int32)
-    expected = stored.experiment.gan.sample(stored.params, stored.opt_state, jax.random.key(5), 4, labels)
+    expected = stored.built.gan.sample(stored.params, stored.opt_state, jax.random.key(5), 4, labels)
     generator = gan_jax.load_generator(file)
     np.testing.assert_allclose(generator.sample(jax.random.key(5), 4, labels), expected, atol=1e-5)
     latents = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)

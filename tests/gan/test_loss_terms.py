@@ -10,14 +10,14 @@ import pytest
 
 from gan_jax import penalties
 from gan_jax.gan import loss_terms
-from gan_jax.gan.make import play
+from gan_jax.gan.make import context
 from gan_jax.gan.state import named_key
-from gan_jax.gan.types import Play, Round, Term
+from gan_jax.gan.types import LossContext, LossTerm, Minibatch
 from gan_jax.gan.update_rules import alternating, extragradient, simultaneous, unrolled
 from gan_jax.trainer.build import terms
 from gan_jax.trainer.config import Config, ConfigError, LossConfig, ModelConfig
 from gan_jax.typing import DiscriminatorOutput, GeneratorOutput
-from support.games import point_game, points
+from support.games import point_spec, points
 
 LABELS = jnp.array([0, 2])
 REAL = jnp.array([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
@@ -28,8 +28,8 @@ def play_of(real, fake, labels=LABELS):
     """What a term sees of two examples, with these class logits."""
     images = jnp.zeros((2, 4, 4, 1))
     outputs = [DiscriminatorOutput(jnp.zeros(2), {}, logits) for logits in (real, fake)]
-    seen = Round(real=images, labels=labels, context=None, latents=jnp.zeros((2, 3)), rng=jax.random.key(0))
-    return Play(seen, GeneratorOutput(images), *outputs, params={}, discriminate=None, generate=None, step=jnp.int32(0))
+    seen = Minibatch(real=images, labels=labels, context=None, latents=jnp.zeros((2, 3)), rng=jax.random.key(0))
+    return LossContext(seen, GeneratorOutput(images), *outputs, params={}, discriminate=None, generate=None, step=jnp.int32(0))
 
 
 def cross_entropy(logits, label):
@@ -39,10 +39,10 @@ def cross_entropy(logits, label):
 
 def test_the_classifier_of_the_discriminator_sees_reals_and_fakes_or_reals_alone():
     real, fake = (np.array([cross_entropy(row, label) for row, label in zip(logits, LABELS)]) for logits in (REAL, FAKE))
-    play = play_of(REAL, FAKE)
-    np.testing.assert_allclose(loss_terms.classify_real_and_fake(play), real + fake, rtol=1e-6)
-    np.testing.assert_allclose(loss_terms.classify_real(play), real, rtol=1e-6)
-    np.testing.assert_allclose(loss_terms.classify_fake(play), fake, rtol=1e-6)
+    context = play_of(REAL, FAKE)
+    np.testing.assert_allclose(loss_terms.classify_real_and_fake(context), real + fake, rtol=1e-6)
+    np.testing.assert_allclose(loss_terms.classify_real(context), real, rtol=1e-6)
+    np.testing.assert_allclose(loss_terms.classify_fake(context), fake, rtol=1e-6)
 
 
 def test_a_code_is_told_from_the_fakes_alone_by_both_players():
@@ -69,8 +69,8 @@ def test_a_classifier_without_classes_is_one_clear_line():
 def test_lecam_takes_the_mean_of_each_kind_where_there_are_two_fakes_for_each_real():
     """A VAE-GAN's: (D(x) - a_F)^2 over the reals plus (D(G(z)) - a_R)^2 over all fakes, with anchors that are the means so far."""
     real, fake = jnp.array([2.0, 4.0]), jnp.array([-1.0, -3.0, 1.0, 1.0])
-    play = play_of(None, None)._replace(real_output=DiscriminatorOutput(real, {}), fake_output=DiscriminatorOutput(fake, {}))
-    values, _ = loss_terms.lecam(play, penalties.init_lecam())
+    context = play_of(None, None)._replace(real_output=DiscriminatorOutput(real, {}), fake_output=DiscriminatorOutput(fake, {}))
+    values, _ = loss_terms.lecam(context, penalties.init_lecam())
     expected = ((2 + 0.5) ** 2 + (4 + 0.5) ** 2) / 2 + ((-1 - 3) ** 2 + (-3 - 3) ** 2 + 2 * (1 - 3) ** 2) / 4
     np.testing.assert_allclose(values.mean(), expected, rtol=1e-6)
 
@@ -78,8 +78,8 @@ def test_lecam_takes_the_mean_of_each_kind_where_there_are_two_fakes_for_each_re
 def test_lecam_of_several_scales_has_one_value_for_each_of_their_logits():
     """Anchors are the means over all logits: a_R = (2 + 4 + 3 * 4) / 6 = 3, a_F = (-1 - 3 + 1 * 4) / 6 = 0."""
     real, fake = ((jnp.array([2.0, 4.0]), jnp.full((2, 1, 2), 3.0)), (jnp.array([-1.0, -3.0]), jnp.full((2, 1, 2), 1.0)))
-    play = play_of(None, None)._replace(real_output=DiscriminatorOutput(real, {}), fake_output=DiscriminatorOutput(fake, {}))
-    (coarse, fine), state = loss_terms.lecam(play, penalties.init_lecam())
+    context = play_of(None, None)._replace(real_output=DiscriminatorOutput(real, {}), fake_output=DiscriminatorOutput(fake, {}))
+    (coarse, fine), state = loss_terms.lecam(context, penalties.init_lecam())
     np.testing.assert_allclose(coarse, [(2 - 0) ** 2 + (3 + 1) ** 2, (4 - 0) ** 2 + (3 + 3) ** 2], rtol=1e-5)
     np.testing.assert_allclose(fine, np.full((2, 1, 2), (3 - 0) ** 2 + (3 - 1) ** 2), rtol=1e-5)
     np.testing.assert_allclose([state.real / state.weight, state.fake / state.weight], [3.0, 0.0], atol=1e-5)
@@ -93,8 +93,8 @@ def test_balanced_consistency_where_there_are_two_fakes_for_each_real():
         return (images * jnp.arange(8.0)[:, None]).sum((1, 2, 3))
 
     seen = play_of(None, None)._replace(fake=GeneratorOutput(fake), discriminate=lambda images, name: DiscriminatorOutput(critic(images)))
-    seen = seen._replace(round=seen.round._replace(real=real))
-    key = named_key(seen.round.rng, "balanced_consistency")
+    seen = seen._replace(minibatch=seen.minibatch._replace(real=real))
+    key = named_key(seen.minibatch.rng, "balanced_consistency")
     of_real, of_fake = (
         penalties.consistency_penalty(critic, images, penalties.random_flip_shift(named_key(key, name), images, flip=False))
         for name, images in (("real", real), ("fake", fake))
@@ -125,13 +125,13 @@ def with_dropout(network):
         pytest.param(extragradient(), 0.0, id="extragradient"),
     ],
 )
-def test_a_fake_of_other_latents_is_made_under_the_same_draws(strategy, std, monkeypatch):
+def test_a_fake_of_other_latents_is_made_under_the_same_draws(rule, std, monkeypatch):
     """zCR compares G(z) with G(T(z)): with T the identity they are one, whatever else G draws."""
     monkeypatch.setattr(penalties, "perturb_latents", partial(penalties.perturb_latents, std=std))
     of_player = {"discriminator": loss_terms.latent_consistency, "generator": loss_terms.latent_diversity}
-    rows = tuple(Term(player, player, loss_terms.stateless(function)) for player, function in of_player.items())
-    game = point_game(terms=rows)
-    gan = play(dataclasses.replace(game, generator=with_dropout(game.generator)), strategy)
+    rows = tuple(LossTerm(player, player, loss_terms.stateless(function)) for player, function in of_player.items())
+    spec = point_spec(terms=rows)
+    gan = context(dataclasses.replace(spec, generator=with_dropout(spec.generator)), rule)
     params, state = gan.init(jax.random.key(0))
     _, _, metrics = gan.train_step(params, state, points(), jax.random.key(3))
     for player in of_player:

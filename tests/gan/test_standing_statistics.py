@@ -6,14 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.gan.spec import Game
+from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.standing_statistics import standing_statistics
 from gan_jax.gan.state import named_key
 from gan_jax.latents import normal
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.models import as_network
 from gan_jax.optimizers import ttur
-from support.games import perceptron, point_game
+from support.games import perceptron, point_spec
 
 
 class Normalized(nn.Module):
@@ -28,7 +28,7 @@ class Normalized(nn.Module):
 
 @pytest.mark.parametrize("momentum", [0.9, 0.5])
 def test_mean_over_batches(momentum):
-    game = Game(
+    spec = GANSpec(
         as_network(Normalized(momentum), player="generator"),
         perceptron((4, 1), discriminator=True),
         ADVERSARIAL["hinge"],
@@ -37,9 +37,9 @@ def test_mean_over_batches(momentum):
         latent_dim=3,
         sample_latents=normal,
     )
-    params, state = jax.jit(game.init)(jax.random.key(0))
+    params, state = jax.jit(spec.init)(jax.random.key(0))
     rng = jax.random.key(5)
-    found = standing_statistics(game, params, state, rng, batches=3, batch_size=8).networks.generator["batch_stats"]["BatchNorm_0"]
+    found = standing_statistics(spec, params, state, rng, batches=3, batch_size=8).networks.generator["batch_stats"]["BatchNorm_0"]
     dense = params.generator["Dense_0"]
     outputs = [normal(named_key(key, "latents"), (8, 3)) @ dense["kernel"] + dense["bias"] for key in jax.random.split(rng, 3)]
     np.testing.assert_allclose(found["mean"], jnp.stack([x.mean(0) for x in outputs]).mean(0), atol=1e-5)
@@ -47,11 +47,11 @@ def test_mean_over_batches(momentum):
 
 
 def test_nothing_to_do_and_refusals():
-    game = point_game()
-    params, state = jax.jit(game.init)(jax.random.key(0))
-    assert standing_statistics(game, params, state, jax.random.key(0)) is state
+    spec = point_spec()
+    params, state = jax.jit(spec.init)(jax.random.key(0))
+    assert standing_statistics(spec, params, state, jax.random.key(0)) is state
     with pytest.raises(ValueError, match="got 0 and 64"):
-        standing_statistics(game, params, state, jax.random.key(0), batches=0)
+        standing_statistics(spec, params, state, jax.random.key(0), batches=0)
 
 
 class PartlyNormalized(nn.Module):
@@ -67,7 +67,7 @@ class PartlyNormalized(nn.Module):
 
 @pytest.mark.parametrize("size", [1e-6, 300.0, 1e4])
 def test_digits_are_kept_at_any_scale_and_averages_that_no_pass_updates_stay(size):
-    game = Game(
+    spec = GANSpec(
         as_network(PartlyNormalized(size), player="generator"),
         perceptron((4, 1), discriminator=True),
         ADVERSARIAL["hinge"],
@@ -76,12 +76,12 @@ def test_digits_are_kept_at_any_scale_and_averages_that_no_pass_updates_stay(siz
         latent_dim=3,
         sample_latents=normal,
     )
-    params, state = jax.jit(game.init)(jax.random.key(0))
+    params, state = jax.jit(spec.init)(jax.random.key(0))
     frozen = {"mean": jnp.array([0.3, -7.0]), "var": jnp.array([2.1, 0.7])}
     kept = {"batch_stats": {**state.networks.generator["batch_stats"], "BatchNorm_1": frozen}}
     state = state._replace(networks=state.networks._replace(generator=kept))
     rng = jax.random.key(5)
-    found = standing_statistics(game, params, state, rng, batches=3, batch_size=64).networks.generator["batch_stats"]
+    found = standing_statistics(spec, params, state, rng, batches=3, batch_size=64).networks.generator["batch_stats"]
     jax.tree.map(np.testing.assert_array_equal, found["BatchNorm_1"], frozen)
     dense = params.generator["Dense_0"]
     latents = np.stack([normal(named_key(key, "latents"), (64, 3)) for key in jax.random.split(rng, 3)])
@@ -99,7 +99,7 @@ class Centred(nn.Module):
 
 
 def test_a_statistic_of_zero_replaces_what_was_there():
-    game = Game(
+    spec = GANSpec(
         as_network(Centred(), player="generator"),
         perceptron((4, 1), discriminator=True),
         ADVERSARIAL["hinge"],
@@ -108,8 +108,8 @@ def test_a_statistic_of_zero_replaces_what_was_there():
         latent_dim=3,
         sample_latents=normal,
     )
-    params, state = jax.jit(game.init)(jax.random.key(0))
+    params, state = jax.jit(spec.init)(jax.random.key(0))
     moved = jax.tree.map(lambda leaf: leaf + 1, state.networks.generator)
     state = state._replace(networks=state.networks._replace(generator=moved))
-    found = standing_statistics(game, params, state, jax.random.key(5), batches=2, batch_size=8).networks.generator["batch_stats"]
+    found = standing_statistics(spec, params, state, jax.random.key(5), batches=2, batch_size=8).networks.generator["batch_stats"]
     np.testing.assert_array_equal(found["BatchNorm_0"]["mean"], 0)

@@ -25,7 +25,7 @@ def extractor(runs=None, factor=1.0):
     return metrics.FeatureExtractor("blocks", np.float32(factor), apply, resize="none", batch_size=8)
 
 
-# Every row of the table: finite values, records that state the protocol and survive JSON.
+# Every row of the table: finite values, records that state the protocol and warn_on_oserror JSON.
 @pytest.mark.parametrize("metric", sorted(metrics.METRICS))
 def test_every_metric_states_its_protocol(metric, monkeypatch):
     monkeypatch.setattr(protocol.accuracy.classification_accuracy_score, "__kwdefaults__", {"fit": metrics.fit_linear})

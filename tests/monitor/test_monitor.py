@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gan_jax import monitor
-from gan_jax.gan.diagnostics import PLACES, init_signals, move_signals, update_signals
-from gan_jax.monitor import ADVICE, CHANCE, DETECTORS, Monitor, Setting
+from gan_jax.gan.diagnostics import PLACES, accumulate_diagnostics, init_diagnostics, update_diagnostics
+from gan_jax.monitor import ADVICE, CHANCE, DETECTORS, Monitor, RunInfo
 from gan_jax.monitor.advice import fitting
 from gan_jax.monitor.samples import intrinsic_dimension, log_spectrum, make_reference, sample_figures, spread, squared_distances
 from gan_jax.trainer.build.gan import build
@@ -31,8 +31,8 @@ def metrics_of(discriminator=1.0, generator=0.7, **more):
 
 
 def watch_losses(losses, **more):
-    signals, figures = init_signals(), {}
-    step = jax.jit(update_signals)
+    signals, figures = init_diagnostics(), {}
+    step = jax.jit(accumulate_diagnostics)
     for n, loss in enumerate(losses):
         signals, figures = step(signals, metrics_of(loss, **more), REAL + 0.001 * n, jnp.int32(n))
     return signals, {name: float(value) for name, value in figures.items()}
@@ -66,11 +66,11 @@ def test_spikes_are_counted_upwards_only():
 
 
 def test_large_gradients_are_counted_with_their_layer():
-    signals = init_signals()
+    signals = init_diagnostics()
     for norm, layer in ((99.0, 0), (101.0, 2), (1.0, 1)):
         found = {"_generator_largest_layer": jnp.int32(layer)} | metrics_of()
         found["generator_gradient_norm"] = jnp.float32(norm)
-        signals, figures = update_signals(signals, found, REAL, jnp.int32(0))
+        signals, figures = accumulate_diagnostics(signals, found, REAL, jnp.int32(0))
     assert float(figures["monitor/generator_large_gradients"]) == 1
     assert float(figures["monitor/generator_large_layer"]) == 2
     assert float(figures["monitor/discriminator_large_gradients"]) == 0
@@ -78,9 +78,9 @@ def test_large_gradients_are_counted_with_their_layer():
 
 
 def test_a_batch_that_comes_again_is_counted():
-    signals = init_signals()
+    signals = init_diagnostics()
     for n, batch in enumerate((REAL, REAL, REAL, REAL[::-1], REAL[::-1])):
-        signals, figures = update_signals(signals, metrics_of(), batch, jnp.int32(n))
+        signals, figures = accumulate_diagnostics(signals, metrics_of(), batch, jnp.int32(n))
         assert float(figures["monitor/repeated_batches"]) == [0, 1, 2, 0, 1][n]
     assert float(figures["monitor/real_low"]) == -1
     assert float(figures["monitor/real_high"]) == 1
@@ -92,7 +92,7 @@ LAYERS = {"a": [jnp.array([3.0, 4.0])], "b": [jnp.array([6.0]), jnp.array([8.0])
 @pytest.mark.parametrize(("step", "frozen", "ratio"), [(0, False, 0.5 / np.sqrt(125)), (8, True, 0.0), (3, False, -1.0)])
 def test_update_ratio(step, frozen, ratio):
     # |(0.3, 0.4)| = 0.5 over |(3, 4, 6, 8)| = sqrt(125).
-    found = move_signals("generator", LAYERS, LAYERS, [jnp.array([0.3, 0.4])], jnp.int32(step), jnp.bool_(frozen))
+    found = update_diagnostics("generator", LAYERS, LAYERS, [jnp.array([0.3, 0.4])], jnp.int32(step), jnp.bool_(frozen))
     np.testing.assert_allclose(found["_generator_update_ratio"], ratio, rtol=1e-6)
     assert int(found["_generator_largest_layer"]) == 1
     assert int(found["_generator_broken_layer"]) == -1
@@ -100,11 +100,11 @@ def test_update_ratio(step, frozen, ratio):
 
 def test_first_layer_that_is_not_finite():
     broken = LAYERS | {"b": [jnp.array([6.0]), jnp.array([jnp.nan])]}
-    found = move_signals("discriminator", broken, broken, [jnp.zeros(1)], jnp.int32(1), False)
+    found = update_diagnostics("discriminator", broken, broken, [jnp.zeros(1)], jnp.int32(1), False)
     assert int(found["_discriminator_largest_layer"]) == 1
     assert int(found["_discriminator_broken_layer"]) == 1
     # Gradients that are not finite, of parameters that are.
-    found = move_signals("discriminator", broken, LAYERS, [jnp.zeros(1)], jnp.int32(1), False)
+    found = update_diagnostics("discriminator", broken, LAYERS, [jnp.zeros(1)], jnp.int32(1), False)
     assert int(found["_discriminator_broken_layer"]) == -1
 
 
@@ -129,14 +129,14 @@ NAN = jnp.float32(jnp.nan)
     ],
 )
 def test_where_a_value_was_first_not_finite(more, real, place, layer):
-    signals, _ = update_signals(init_signals(), metrics_of(), REAL, jnp.int32(6))
-    signals, _ = update_signals(signals, metrics_of() | more, real, jnp.int32(7))
-    signals, figures = update_signals(signals, metrics_of(jnp.nan, jnp.nan), REAL, jnp.int32(8))
+    signals, _ = accumulate_diagnostics(init_diagnostics(), metrics_of(), REAL, jnp.int32(6))
+    signals, _ = accumulate_diagnostics(signals, metrics_of() | more, real, jnp.int32(7))
+    signals, figures = accumulate_diagnostics(signals, metrics_of(jnp.nan, jnp.nan), REAL, jnp.int32(8))
     assert int(figures["monitor/nonfinite_step"]) == 7
     assert PLACES[int(figures["monitor/nonfinite_place"])] == place
     assert int(figures["monitor/nonfinite_layer"]) == layer
     assert float(figures["monitor/discriminator_mean"]) == 1
-    setting = Setting(layers=Players(("g0", "g1"), ("d0", "d1")))
+    setting = RunInfo(layers=Players(("g0", "g1"), ("d0", "d1")))
     record = {"step": 10, "discriminator_loss": float("nan")} | {name: float(value) for name, value in figures.items()}
     (finding,) = Monitor(setting).observe(record)
     assert (finding.id, finding.since_step, finding.evidence["first seen in"]) == ("non_finite", 7, place)
@@ -291,7 +291,7 @@ def stream(log=(), sample=(), steps=1000, every=10, start=300):
 
 
 def findings_of(records, **setting):
-    watched = Monitor(Setting(**{"layers": Players(("g0", "g1"), ("d0", "d1"))} | setting))
+    watched = Monitor(RunInfo(**{"layers": Players(("g0", "g1"), ("d0", "d1"))} | setting))
     return [finding for record in records for finding in watched.observe(record)]
 
 
@@ -498,7 +498,7 @@ def test_every_advice_can_be_played_by_the_default_model(id):
     import tyro
 
     start = Config(model=ModelConfig(name="dcgan", width=4), loss=LossConfig(fake_target=(0.1, 0.1)))
-    setting = Setting(discriminator_batch_norm=True)
+    setting = RunInfo(discriminator_batch_norm=True)
     lines = fitting(ADVICE[id].advice, setting)
     assert len(lines) == len(ADVICE[id].advice)
     for line in lines:
@@ -507,10 +507,10 @@ def test_every_advice_can_be_played_by_the_default_model(id):
 
 
 def test_advice_fits_the_run():
-    lines = ["--penalty.r1 1", "--model.up nearest", "--ttur.b1 0"]
-    assert fitting(lines, Setting()) == lines
-    known = Setting(accepts=lambda line: "nearest" not in line, discriminator_batch_norm=True)
-    assert fitting(lines, known) == ["--penalty.r1 1 --model.discriminator-norm none", "--ttur.b1 0"]
+    lines = ["--penalty.r1 1", "--model.up nearest", "--optimizer.b1 0"]
+    assert fitting(lines, RunInfo()) == lines
+    known = RunInfo(accepts=lambda line: "nearest" not in line, discriminator_batch_norm=True)
+    assert fitting(lines, known) == ["--penalty.r1 1 --model.discriminator-norm none", "--optimizer.b1 0"]
     already = "--model.discriminator-norm none --transform.spectral-norm discriminator"
     assert fitting([already], known) == [already]
 
@@ -525,7 +525,7 @@ def test_every_detector_says_what_it_looks_for():
 def test_a_cause_that_is_named_hides_what_follows_from_it():
     log = {"monitor/generator_update_ratio": 0.0, "monitor/discriminator_mean": lambda step: 1.0 if step < 400 else 0.001}
     assert [finding.id for finding in findings_of(stream(log))] == ["generator_frozen"]
-    assert {id for ids in monitor.EXPLAINS.values() for id in ids} | set(monitor.EXPLAINS) <= set(DETECTORS)
+    assert {id for ids in monitor.SUPPRESSES.values() for id in ids} | set(monitor.SUPPRESSES) <= set(DETECTORS)
 
 
 def test_the_docs_list_every_finding_with_its_advice():

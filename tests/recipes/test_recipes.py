@@ -30,10 +30,10 @@ def may_stand_still(config, path, leaf):
 @pytest.mark.parametrize("name", [name if name in COMPILED else pytest.param(name, marks=pytest.mark.long) for name in sorted(RECIPES)])
 def test_recipe_plays(name):
     config = shrunk(RECIPES[name][1])
-    experiment, batch = started(config)
-    params, state = jax.jit(experiment.gan.init)(jax.random.key(0))
+    built, batch = started(config)
+    params, state = jax.jit(built.gan.init)(jax.random.key(0))
     before = jax.tree.map(np.asarray, params)
-    step = jax.jit(experiment.gan.train_step)
+    step = jax.jit(built.gan.train_step)
     # Two, because layers that start behind a gain of zero get their first gradient in the second.
     for _ in range(2):
         params, state, metrics = step(params, state, batch, jax.random.key(1))
@@ -48,9 +48,9 @@ def test_recipe_plays(name):
 
 @pytest.mark.parametrize("name", sorted(RECIPES.keys() - COMPILED))
 def test_recipe_can_be_traced(name):
-    experiment, batch = started(shrunk(RECIPES[name][1]))
-    before = jax.eval_shape(experiment.gan.init, jax.random.key(0))
-    *after, metrics = jax.eval_shape(experiment.gan.train_step, *before, batch, jax.random.key(1))
+    built, batch = started(shrunk(RECIPES[name][1]))
+    before = jax.eval_shape(built.gan.init, jax.random.key(0))
+    *after, metrics = jax.eval_shape(built.gan.train_step, *before, batch, jax.random.key(1))
     assert tuple(after) == before
     assert {"generator_loss", "discriminator_loss"} <= set(metrics)
 

@@ -48,7 +48,7 @@ def games(group):
     return {results.key(group, changes): changes for row in tricks.tricks(group) for changes in (row.on, row.off)}.values()
 
 
-def built(group, changes):
+def build_changed(group, changes):
     config = baselines.changed(baselines.baseline(tricks.GROUPS[group][0]), changes)
     return config, build(config, SHAPES[group], 10 if group == "images" else 0)
 
@@ -56,7 +56,7 @@ def built(group, changes):
 @pytest.mark.parametrize("group", tricks.GROUPS)
 def test_every_game_can_be_built(group):
     for changes in games(group):
-        built(group, changes)
+        build_changed(group, changes)
 
 
 @pytest.mark.long
@@ -64,12 +64,12 @@ def test_every_game_can_be_built(group):
 def test_every_game_can_be_played(group):
     """Traced, not compiled: an option that a model or a strategy lacks, or a shape that does not fit, is found."""
     for changes in games(group):
-        config, experiment = built(group, changes)
-        params, state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
-        count = config.batch_size * experiment.strategy.rounds
+        config, built = build_changed(group, changes)
+        params, state = jax.eval_shape(built.gan.init, jax.random.key(0))
+        count = config.batch_size * built.rule.batches_per_step
         image = jax.ShapeDtypeStruct((count, *SHAPES[group]), np.uint8 if group == "images" else np.float32)
         batch = {"image": image, "label": jax.ShapeDtypeStruct((count,), np.int32)}
-        after, _, _ = jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(0))
+        after, _, _ = jax.eval_shape(built.gan.train_step, params, state, batch, jax.random.key(0))
         assert after == params, changes
 
 
@@ -83,17 +83,17 @@ def test_flags_are_those_of_the_command_line(group):
 
 def test_learning_rates_of_the_table_are_those_of_the_baselines():
     for config, rate in ((baselines.MIXTURE, tricks.POINT_LR), (baselines.IMAGES, tricks.IMAGE_LR)):
-        assert config.ttur.generator_lr == config.ttur.discriminator_lr == rate
+        assert config.optimizer.generator_lr == config.optimizer.discriminator_lr == rate
 
 
 def test_every_factor_can_be_combined_with_all_others():
     base = baselines.baseline("ring")
     together = factors.changes_of(np.ones(len(factors.FACTORS)))
     assert factors.changes_of(-np.ones(len(factors.FACTORS))) == factors.OFF
-    experiment = build(baselines.changed(base, together), (2,))
-    params, state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
-    batch = {"image": jax.ShapeDtypeStruct((base.batch_size * experiment.strategy.rounds, 2), np.float32)}
-    jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(0))
+    built = build(baselines.changed(base, together), (2,))
+    params, state = jax.eval_shape(built.gan.init, jax.random.key(0))
+    batch = {"image": jax.ShapeDtypeStruct((base.batch_size * built.rule.batches_per_step, 2), np.float32)}
+    jax.eval_shape(built.gan.train_step, params, state, batch, jax.random.key(0))
     assert factors.design().shape == (128, 10)
 
 

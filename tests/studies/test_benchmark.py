@@ -121,25 +121,25 @@ def test_processors_of_one_name_are_told_apart(text, model, monkeypatch):
 
 @pytest.mark.parametrize("name", [name for name, workload in WORKLOADS.items() if workload.kind != "pipeline"])
 def test_every_row_names_a_game_that_exists(name):
-    jax_steps.make_game(**WORKLOADS[name].game)
+    jax_steps.make_spec(**WORKLOADS[name].spec)
 
 
 def test_each_core_as_a_device_makes_the_same_steps():
     """A program over all devices and one over a single device: as many operations, the same number of steps."""
-    game = {"model": "points", "image_shape": (2,), "latent_dim": 2, "generator_hidden": (32, 32), "discriminator_hidden": (32, 32)}
+    spec = {"model": "points", "image_shape": (2,), "latent_dim": 2, "generator_hidden": (32, 32), "discriminator_hidden": (32, 32)}
     placement = jax_steps.every_core()
     run = {"image_shape": (2,), "batch": 64 * placement.devices, "scan": 2}
-    alone = jax_steps.training(jax_steps.make_game(**game), **run)
-    spread = jax_steps.training(jax_steps.make_game(**game, placement=placement), **run, placement=placement)
+    alone = jax_steps.training(jax_steps.make_spec(**spec), **run)
+    spread = jax_steps.training(jax_steps.make_spec(**spec, placement=placement), **run, placement=placement)
     assert spread.steps == alone.steps == 2
     assert spread.flops == pytest.approx(alone.flops, rel=0.5)
 
 
 @pytest.mark.parametrize("cores", [False, True])
 def test_seeds_at_once_count_as_that_many_steps(cores):
-    game = jax_steps.make_game("points", image_shape=(2,), latent_dim=2, generator_hidden=(4,), discriminator_hidden=(4,))
-    one = jax_steps.training(game, image_shape=(2,), batch=16, scan=3)
-    many = jax_steps.sweep(game, seeds=8, image_shape=(2,), batch=16, scan=3, cores=cores)
+    spec = jax_steps.make_spec("points", image_shape=(2,), latent_dim=2, generator_hidden=(4,), discriminator_hidden=(4,))
+    one = jax_steps.training(spec, image_shape=(2,), batch=16, scan=3)
+    many = jax_steps.sweep(spec, seeds=8, image_shape=(2,), batch=16, scan=3, cores=cores)
     assert many.steps == 24
     assert many.flops == pytest.approx(one.flops, rel=0.5)
 
@@ -155,8 +155,8 @@ def test_pipelines_give_batches_again_and_again(kind, monkeypatch):
 
 def test_variants_of_the_step_are_other_programs_for_the_same_steps(monkeypatch):
     """What a variant takes away is gone from its program, and comes back afterwards."""
-    game = {"model": "points", "image_shape": (2,), "latent_dim": 2, "generator_hidden": (4,), "discriminator_hidden": (4,)}
-    small = WORKLOADS["mixture"]._replace(game=game, run={"image_shape": (2,), "batch": 16, "scan": 2})
+    spec = {"model": "points", "image_shape": (2,), "latent_dim": 2, "generator_hidden": (4,), "discriminator_hidden": (4,)}
+    small = WORKLOADS["mixture"]._replace(spec=spec, run={"image_shape": (2,), "batch": 16, "scan": 2})
     monkeypatch.setitem(WORKLOADS, "mixture", small)
     made = step_variants.variants("mixture")
     whole, bare, again = (made[name]() for name in ("one device", "one device, the monitor left out", "one device"))
@@ -169,9 +169,9 @@ def test_variants_of_the_step_are_other_programs_for_the_same_steps(monkeypatch)
 
 def test_a_single_step_is_not_put_into_a_loop():
     """Inside a loop XLA:CPU runs its own convolutions on one thread."""
-    game = jax_steps.make_game("points", image_shape=(2,), latent_dim=2, generator_hidden=(4,), discriminator_hidden=(4,))
+    spec = jax_steps.make_spec("points", image_shape=(2,), latent_dim=2, generator_hidden=(4,), discriminator_hidden=(4,))
     run = {"image_shape": (2,), "batch": 16}
-    one, two = jax_steps.training(game, **run, scan=1), jax_steps.training(game, **run, scan=2)
+    one, two = jax_steps.training(spec, **run, scan=1), jax_steps.training(spec, **run, scan=2)
     assert (one.steps, two.steps) == (1, 2)
     assert one.flops == pytest.approx(two.flops, rel=0.2)
 

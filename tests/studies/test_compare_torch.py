@@ -66,7 +66,7 @@ def test_written_files(tmp_path, monkeypatch, capsys):
 def test_configurations_are_those_of_the_recipes_on_the_embedded_digits():
     dcgan, sngan = (compare_torch.config_of(name, None, 3) for name in ("dcgan", "sngan"))
     assert (dcgan.model.name, dcgan.model.width, dcgan.loss.real_target, dcgan.seed) == ("dcgan", 32, (0.9, 0.9), 3)
-    assert (sngan.model.name, sngan.transform.spectral_norm, sngan.strategy.discriminator_steps) == ("sngan", "discriminator", 5)
+    assert (sngan.model.name, sngan.transform.spectral_norm, sngan.update.discriminator_steps) == ("sngan", "discriminator", 5)
     assert {dcgan.data.source, sngan.data.source} == {"mnist5k"}
     assert compare_torch.config_of("sngan", 16, 0).model.width == 16
 

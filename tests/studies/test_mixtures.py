@@ -68,7 +68,7 @@ def test_measure_counts_by_hand():
 # the biases of G's hidden layers, which its batch norm makes idle.
 @pytest.mark.parametrize(("packed", "discriminator"), [(1, 5 * 200 * 3 + 2 * 201 * 1000 + 201), (2, 5 * 200 * 5 + 2 * 201 * 1000 + 201)])
 def test_pacgan_networks_have_the_published_sizes(packed, discriminator):
-    config = mixtures.replaced(mixtures.protocol_config("pacgan", "grid"), {"inputs.pack": packed, "batch_size": 100 * packed})
+    config = mixtures.replaced(mixtures.protocol_config("pacgan", "grid"), {"augment.pack": packed, "batch_size": 100 * packed})
     params, _ = jax.eval_shape(build(check(config), (2,)).gan.init, jax.random.key(0))
     sizes = [sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree)) for tree in params]
     assert sizes == [3 * 400 + 3 * 401 * 400 + 4 * 2 * 400 + 401 * 2, discriminator]
@@ -80,10 +80,10 @@ def test_every_way_of_playing_can_be_played(name):
     config = check(mixtures.replaced(base, ROWS[name]))
     assert mixtures.changes(config, base).items() <= ROWS[name].items()
     assert name == "alternating" or mixtures.changes(config, base)
-    experiment = build(config, (2,))
-    params, state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
-    batch = {"image": jax.ShapeDtypeStruct((config.batch_size * experiment.strategy.rounds, 2), np.float32)}
-    after, _, _ = jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(0))
+    built = build(config, (2,))
+    params, state = jax.eval_shape(built.gan.init, jax.random.key(0))
+    batch = {"image": jax.ShapeDtypeStruct((config.batch_size * built.rule.batches_per_step, 2), np.float32)}
+    after, _, _ = jax.eval_shape(built.gan.train_step, params, state, batch, jax.random.key(0))
     assert after == params
 
 
@@ -91,9 +91,7 @@ def test_label_names_what_was_changed():
     base = mixtures.protocol_config("short", "ring")
     assert mixtures.label_of(base, base) == "as it is"
     assert mixtures.label_of(dataclasses.replace(base, seed=5), base) == "as it is"
-    assert (
-        mixtures.label_of(mixtures.replaced(base, {"strategy.unroll_steps": 3, "batch_size": 64}), base) == "batch_size 64, unroll_steps 3"
-    )
+    assert mixtures.label_of(mixtures.replaced(base, {"update.unroll_steps": 3, "batch_size": 64}), base) == "batch_size 64, unroll_steps 3"
 
 
 def test_table_of_rows():
@@ -152,7 +150,7 @@ def test_the_page_has_the_table_of_what_the_strategies_reach():
         (["--table", "missing.jsonl"], "--table missing.jsonl: there is no such file"),
         (["ring", "--seeds", "0"], "--seeds 0, --devices 1: must be at least 1"),
         (["ring", "--protocol", "short", "--every", "700"], "--every 700: must be a multiple of 500"),
-        (["ring", "--protocol", "short", "--inputs.pack", "3"], "--batch-size 128: must be a multiple of 3"),
+        (["ring", "--protocol", "short", "--augment.pack", "3"], "--batch-size 128: must be a multiple of 3"),
         (["ring", "--protocol", "short", "--seeds", "3", "--devices", "2"], "--seeds 3: must be a multiple of --devices 2"),
     ],
 )

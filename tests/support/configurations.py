@@ -77,44 +77,44 @@ VALUES = {
     "transform.spectral_norm": ["discriminator", "generator", "both"],
     "transform.power_iterations": [2],
     "transform.weight_norm": ["discriminator", "generator", "both"],
-    "ttur.generator": list(OPTIMIZERS),
-    "ttur.discriminator": list(OPTIMIZERS),
-    "ttur.generator_lr": [0.0, 1e-3],
-    "ttur.discriminator_lr": [0.0, 1e-3],
-    "ttur.b1": [0.0, 0.9],
-    "ttur.b2": [0.0, 0.99],
-    "ttur.schedule": ["linear", "cosine", "exponential", "warmup_cosine"],
-    "ttur.ema_decay": [0.0, 0.9],
-    "ttur.ema_start": [1, 5],
-    "ttur.ema_warmup": [False],
-    "ttur.clip_weights": [0.01],
-    "ttur.clip_gradients": [1.0],
-    "ttur.adaptive_clip": [0.01],
-    "ttur.historical_averaging": [0.1],
-    "ttur.target_discriminator": [True],
-    "strategy.name": ["simultaneous", "unrolled", "extragradient", "consensus", "loss_balanced"],
-    "strategy.discriminator_steps": [2],
-    "strategy.generator_steps": [2],
-    "strategy.order": ["generator_first"],
-    "strategy.fakes": ["shared"],
-    "strategy.micro_batches": [2],
-    "strategy.unroll_steps": [0, 1],
-    "strategy.consensus_weight": [0.0, 1.0],
-    "strategy.loss_threshold": [0.0, 1.0],
-    "strategy.max_discriminator_steps": [2],
-    "strategy.freeze_generator": [1],
-    "strategy.freeze_discriminator": [1],
-    "strategy.pool_size": [2],
-    "strategy.joint_batches": [True],
-    "inputs.instance_noise": [0.1],
-    "inputs.instance_noise_schedule": ["cosine", "exponential", "constant"],
-    "inputs.instance_noise_steps": [1, 5],
-    "inputs.diff_augment": ["color", "translation,cutout"],
-    "inputs.ada": [0.6],
-    "inputs.pack": [2],
-    "inputs.replay_size": [8],
-    "inputs.replay_share": [0.0, 1.0],
-    "inputs.replay_mode": ["fifo"],
+    "optimizer.generator": list(OPTIMIZERS),
+    "optimizer.discriminator": list(OPTIMIZERS),
+    "optimizer.generator_lr": [0.0, 1e-3],
+    "optimizer.discriminator_lr": [0.0, 1e-3],
+    "optimizer.b1": [0.0, 0.9],
+    "optimizer.b2": [0.0, 0.99],
+    "optimizer.schedule": ["linear", "cosine", "exponential", "warmup_cosine"],
+    "optimizer.ema_decay": [0.0, 0.9],
+    "optimizer.ema_start": [1, 5],
+    "optimizer.ema_warmup": [False],
+    "optimizer.clip_weights": [0.01],
+    "optimizer.clip_gradients": [1.0],
+    "optimizer.adaptive_clip": [0.01],
+    "optimizer.historical_averaging": [0.1],
+    "optimizer.target_discriminator": [True],
+    "update.name": ["simultaneous", "unrolled", "extragradient", "consensus", "loss_balanced"],
+    "update.discriminator_steps": [2],
+    "update.generator_steps": [2],
+    "update.order": ["generator_first"],
+    "update.fakes": ["shared"],
+    "update.micro_batches": [2],
+    "update.unroll_steps": [0, 1],
+    "update.consensus_weight": [0.0, 1.0],
+    "update.loss_threshold": [0.0, 1.0],
+    "update.max_discriminator_steps": [2],
+    "update.freeze_generator": [1],
+    "update.freeze_discriminator": [1],
+    "update.pool_size": [2],
+    "update.joint_batches": [True],
+    "augment.instance_noise": [0.1],
+    "augment.instance_noise_schedule": ["cosine", "exponential", "constant"],
+    "augment.instance_noise_steps": [1, 5],
+    "augment.diff_augment": ["color", "translation,cutout"],
+    "augment.ada": [0.6],
+    "augment.pack": [2],
+    "replay.size": [8],
+    "replay.share": [0.0, 1.0],
+    "replay.mode": ["fifo"],
     "monitor.enabled": [False],
 }
 
@@ -141,7 +141,7 @@ def base(model, directory):
     values["model"] |= {"name": model, "latent_dim": 4, "width": width, "options": options}
     values["data"] |= {"source": "mnist", "directory": str(directory), "image_size": size} if model != "points" else {"source": "ring"}
     values["evaluation"]["samples"] = 0
-    values["strategy"] |= {"pool_interval": 2, "pool_duration": 1}
+    values["update"] |= {"pool_interval": 2, "pool_duration": 1}
     return values
 
 
@@ -165,22 +165,28 @@ def combinations(draw, directory, models=tuple(SMALLEST), most=8):
 
 # Ways to break one field, whatever the rest: path, values that it cannot have.
 BREAKS = {
-    **{path: [-1, "many", None, 1.5, [], True] for path in ("steps", "seed", "strategy.pool_size", "inputs.replay_size", "ttur.ema_start")},
-    **{path: [0, -3, "x", None, {}, 10**30] for path in ("batch_size", "scan_steps", "log_every", "sample_grid", "inputs.pack")},
-    **{path: [-0.1, float("nan"), float("inf"), "x", [1.0], None] for path in ("penalty.r1", "ttur.generator_lr", "loss.kl", "inputs.ada")},
-    **{path: [1.0, 1.5, -0.1, float("nan"), "0.9"] for path in ("ttur.b1", "ttur.b2", "ttur.ema_decay", "ttur.target_decay")},
-    **{path: ["best", "", None, 3, ["adam"]] for path in ("loss.name", "model.name", "ttur.generator", "ttur.discriminator")},
-    **{path: ["never", None, 0, {}, []] for path in ("strategy.name", "ttur.schedule", "data.pipeline", "model.dtype")},
-    **{path: ["yes", 1, None, []] for path in ("loss.halve", "data.flip", "tensorboard", "model.conditional", "strategy.joint_batches")},
+    **{path: [-1, "many", None, 1.5, [], True] for path in ("steps", "seed", "update.pool_size", "replay.size", "optimizer.ema_start")},
+    **{path: [0, -3, "x", None, {}, 10**30] for path in ("batch_size", "scan_steps", "log_every", "sample_grid", "augment.pack")},
+    **{
+        path: [-0.1, float("nan"), float("inf"), "x", [1.0], None]
+        for path in ("penalty.r1", "optimizer.generator_lr", "loss.kl", "augment.ada")
+    },
+    **{
+        path: [1.0, 1.5, -0.1, float("nan"), "0.9"]
+        for path in ("optimizer.b1", "optimizer.b2", "optimizer.ema_decay", "optimizer.target_decay")
+    },
+    **{path: ["best", "", None, 3, ["adam"]] for path in ("loss.name", "model.name", "optimizer.generator", "optimizer.discriminator")},
+    **{path: ["never", None, 0, {}, []] for path in ("update.name", "optimizer.schedule", "data.pipeline", "model.dtype")},
+    **{path: ["yes", 1, None, []] for path in ("loss.halve", "data.flip", "tensorboard", "model.conditional", "update.joint_batches")},
     "loss.real_target": [[1.2, 0.7], [1.0], [1, 2, 3], "1 2", [float("nan"), 1.0], 1.0],
     "loss.fake_target": [[0.3, 0.0], [float("inf"), float("inf")], ["a", "b"]],
     "loss.flip_probability": [1.5, -0.1],
     "loss.top_k": [0.0, 1.5],
     "loss.generator_target": [float("inf"), "one"],
-    "strategy.micro_batches": [3, 0, 5],
-    "strategy.discriminator_steps": [0, -1, 100_000],
-    "strategy.loss_threshold": [float("nan"), float("-inf")],
-    "strategy.pool_duration": [0, -1],
+    "update.micro_batches": [3, 0, 5],
+    "update.discriminator_steps": [0, -1, 100_000],
+    "update.loss_threshold": [float("nan"), float("-inf")],
+    "update.pool_duration": [0, -1],
     "data.source": ["nothing", "tfds:", "", None, 5],
     "data.directory": ["missing", 5, ["a"], "a\0b"],
     "data.image_size": [5000, 1, 0, -8, 8.0, "8"],
@@ -190,7 +196,7 @@ BREAKS = {
     "model.latent_dim": [0, -4, 10**9, "x", 2.5],
     "model.options": [{"no_such_option": 1}, {"dtype": "float31"}, {1: 2}, {"width": [1, 2]}, [], "width 4", None],
     "model.latents": ["cauchy", None, 1],
-    "inputs.diff_augment": ["colour", "color;cutout", 3, None],
+    "augment.diff_augment": ["colour", "color;cutout", 3, None],
     "evaluation.samples": [-1, "all"],
     "no_such_field": [1, None],
     "loss.no_such_field": [1, {}],
@@ -208,7 +214,7 @@ STRATEGY_OPTIONS = {
 }
 FOR_IMAGES = (
     *("data.flip", "data.channels", "loss.total_variation", "penalty.consistency", "penalty.balanced_consistency"),
-    *("inputs.diff_augment", "inputs.ada", "strategy.joint_batches"),
+    *("augment.diff_augment", "augment.ada", "update.joint_batches"),
 )
 NORMS = {"mlp": ("batch", "none"), "points": ("batch", "none"), "dcgan": VALUES["model.norm"], "multiscale": VALUES["model.norm"]}
 LABELLED = ("minimax", "non_saturating", "least_squares")
@@ -219,7 +225,7 @@ PAIRED = ("pix2pix", "inpaint", "stacked")
 
 def refusals(values):
     """The flags for which a combination of values, each valid by itself, is documented to be refused; empty where it must run."""
-    model, loss, strategy = values["model"], values["loss"], values["strategy"]
+    model, loss, rule = values["model"], values["loss"], values["update"]
     name, known = model["name"], MODELS[model["name"]].options
     classes = model["conditional"] or model["auxiliary"]
     found = []
@@ -241,25 +247,25 @@ def refusals(values):
     refuse(loss["kl"] and name not in ENCODERS, "loss.kl")
     for path in ("feature_matching", "feature_reconstruction"):
         refuse(loss[path] and name == "progressive", f"loss.{path}")
-    for option in sorted(set().union(*STRATEGY_OPTIONS.values()) - STRATEGY_OPTIONS[strategy["name"]]):
-        refuse(strategy[option] != getattr(Config().strategy, option), f"strategy.{option}")
-    refuse(strategy["fakes"] == "shared" and (strategy["micro_batches"] > 1 or strategy["pool_size"]), "strategy.fakes")
-    refuse(strategy["name"] == "loss_balanced" and values["ttur"]["schedule"] != "constant", "ttur.schedule")
-    refuse(strategy["name"] == "unrolled" and values["ttur"]["adaptive_clip"], "ttur.adaptive_clip")
+    for option in sorted(set().union(*STRATEGY_OPTIONS.values()) - STRATEGY_OPTIONS[rule["name"]]):
+        refuse(rule[option] != getattr(Config().update, option), f"update.{option}")
+    refuse(rule["fakes"] == "shared" and (rule["micro_batches"] > 1 or rule["pool_size"]), "update.fakes")
+    refuse(rule["name"] == "loss_balanced" and values["optimizer"]["schedule"] != "constant", "optimizer.schedule")
+    refuse(rule["name"] == "unrolled" and values["optimizer"]["adaptive_clip"], "optimizer.adaptive_clip")
     # Most models have all of them but virtual batch norm, which needs a reference batch.
     norms = NORMS.get(name, [norm for norm in VALUES["model.norm"] if norm != "virtual_batch"])
     refuse(model["norm"] is not None and (model["norm"] not in norms or (model["norm"] == "virtual_batch" and classes)), "model.norm")
     # The skips of its residual blocks are resized, by no weights.
     refuse(name == "sngan" and model["up"] not in (None, "nearest", "bilinear"), "model.up")
-    for path in ("replay_size", "pack"):
-        refuse(classes and values["inputs"][path] > (path == "pack"), f"inputs.{path}")
+    refuse(classes and values["replay"]["size"], "replay.size")
+    refuse(classes and values["augment"]["pack"] > 1, "augment.pack")
     for path in ("consistency", "balanced_consistency", "latent_consistency"):
-        refuse(values["penalty"][path] and values["inputs"]["pack"] > 1, f"penalty.{path}")
-    refuse(values["inputs"]["ada"] and loss["name"] in ("wasserstein", "least_squares", *RELATIVISTIC), "inputs.ada")
-    for path in ("inputs.ada", "penalty.consistency", "penalty.balanced_consistency"):
+        refuse(values["penalty"][path] and values["augment"]["pack"] > 1, f"penalty.{path}")
+    refuse(values["augment"]["ada"] and loss["name"] in ("wasserstein", "least_squares", *RELATIVISTIC), "augment.ada")
+    for path in ("augment.ada", "penalty.consistency", "penalty.balanced_consistency"):
         refuse(name in PAIRED and field(values, path), path)
-    refuse(name in PAIRED and "translation" in values["inputs"]["diff_augment"], "inputs.diff_augment")
-    refuse(name in PAIRED and values["inputs"]["pack"] > 1, "inputs.pack")
+    refuse(name in PAIRED and "translation" in values["augment"]["diff_augment"], "augment.diff_augment")
+    refuse(name in PAIRED and values["augment"]["pack"] > 1, "augment.pack")
     # A past fake has another partner.
-    refuse(values["inputs"]["replay_size"] and (name in PAIRED or values["penalty"]["latent_consistency"]), "inputs.replay_size")
+    refuse(values["replay"]["size"] and (name in PAIRED or values["penalty"]["latent_consistency"]), "replay.size")
     return found

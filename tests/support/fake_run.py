@@ -15,7 +15,7 @@ FINDING = {
     "evidence": {"pairwise_distance": 0.31, "real_pairwise_distance": 1.04, "classes_covered": 4},
     "confidence": 0.92,
     "causes": ["the discriminator is too strong", "no penalty on its gradient"],
-    "advice": ["--penalty r1 --r1-weight 1", "--ttur.discriminator-lr 4e-4"],
+    "advice": ["--penalty r1 --r1-weight 1", "--optimizer.discriminator-lr 4e-4"],
     "trick": "watch-6",
 }
 WEAK_FINDING = FINDING | {"id": "d_loss_spikes", "what": "Spikes in the loss of the discriminator", "since_step": 900, "confidence": 0.5}

@@ -118,7 +118,7 @@ YAML_TRAPS = [
     b"seed: &a [*a]\n",
     b"seed: 0x" + b"f" * 6000 + b"\n",
     b"seed: " + b"9" * 6000 + b"\n",
-    b"ttur: {generator_lr: " + b"9" * 400 + b"}\n",
+    b"optimizer: {generator_lr: " + b"9" * 400 + b"}\n",
     b"seed: 2001-99-99\n",
     b"seed: !!python/object/apply:os.system [exit]\n",
     b"? [a, b]\n: c\n",
@@ -265,13 +265,13 @@ def read_record(place: Path) -> Any:
 
 def read_log(place: Path) -> Any:
     """What resuming reads of metrics.jsonl."""
-    from gan_jax.monitor import Setting
+    from gan_jax.monitor import RunInfo
     from gan_jax.trainer.config import Config
-    from gan_jax.trainer.failure_policy import Watch
+    from gan_jax.trainer.failure_policy import FailurePolicy
     from gan_jax.trainer.writers.jsonl import JsonLines
 
     JsonLines(place / "run" / "metrics.jsonl", after_step=300)
-    return Watch(Config(), Setting(), place / "run")
+    return FailurePolicy(Config(), RunInfo(), place / "run")
 
 
 def named(module: str, name: str) -> Callable[[Path], Any]:

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from gan_jax.gan.make import play
-from gan_jax.gan.spec import Game
+from gan_jax.gan.make import build_gan
+from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.update_rules import alternating
 from gan_jax.latents import normal
 from gan_jax.losses import ADVERSARIAL
@@ -44,10 +44,10 @@ def perceptron(sizes, *, batch_norm=False, discriminator=False):
     return Network(init, apply)
 
 
-def point_game(*, loss="non_saturating", optimizer=None, batch_norm=False, dtype=None, **options):
+def point_spec(*, loss="non_saturating", optimizer=None, batch_norm=False, dtype=None, **options):
     """A game on points [batch, 2] with latents of dimension 3."""
     optimizer = optimizer or per_player(optax.sgd(0.1), optax.sgd(0.1))
-    return Game(
+    return GANSpec(
         perceptron((8, 2)),
         perceptron((8, 1), batch_norm=batch_norm, discriminator=True),
         ADVERSARIAL[loss],
@@ -64,8 +64,8 @@ def points(count=16, seed=5):
     return {"image": jax.random.normal(jax.random.key(seed), (count, 2)) + jnp.array([1.0, -1.0])}
 
 
-def started(game, strategy=None):
-    gan = play(game, strategy or alternating())
+def started(spec, rule=None):
+    gan = build_gan(spec, rule or alternating())
     return gan, *jax.jit(gan.init)(jax.random.key(0))
 
 

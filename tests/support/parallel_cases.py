@@ -32,7 +32,7 @@ import numpy as np
 import optax
 
 from gan_jax.distributed import PLACEMENTS, make_placement, place, state_shardings
-from gan_jax.gan.make import play
+from gan_jax.gan.make import build_gan
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.models import MODELS
 from gan_jax.typing import Players
@@ -52,18 +52,18 @@ def deterministic(config, batch_size=8):
     """The recipe under SGD, without the draws that a device makes for itself: those of penalties, terms and augmentation."""
     quiet = {"wgan_gp": 0.0, "dragan": 0.0, "zero_centered": 0.0, "consistency": 0.0, "balanced_consistency": 0.0}
     penalty = dataclasses.replace(config.penalty, **quiet, latent_consistency=0.0)
-    inputs = dataclasses.replace(config.inputs, instance_noise=0.0, diff_augment="", ada=0.0)
+    augment = dataclasses.replace(config.augment, instance_noise=0.0, diff_augment="", ada=0.0)
     # Momentum with a decay of 0 is SGD that keeps its last gradient.
     sgd = {"generator": "momentum", "discriminator": "momentum", "generator_lr": 0.01, "discriminator_lr": 0.01, "b1": 0.0}
-    ttur = dataclasses.replace(config.ttur, **sgd)
+    optimizer = dataclasses.replace(config.optimizer, **sgd)
     model = dataclasses.replace(config.model, dtype=jnp.dtype(jnp.float32).name)
-    return dataclasses.replace(config, penalty=penalty, inputs=inputs, ttur=ttur, model=model, batch_size=batch_size)
+    return dataclasses.replace(config, penalty=penalty, augment=augment, optimizer=optimizer, model=model, batch_size=batch_size)
 
 
 class Case(NamedTuple):
     """A small game whose step is compared: what plays it on one device, its batch, and where it starts."""
 
-    experiment: Any
+    built: Any
     batch: dict
     micro_batches: int
     step: Callable
@@ -78,8 +78,8 @@ def case_of(config, micro_batches=1):
     change the gradient on one device by more than `ROUNDING`, in `DRAWS` random directions; and one whose step leaves no parameter so
     large that its rounding alone is above the bound.
     """
-    experiment, batch = started(config)
-    init, step = jax.jit(experiment.gan.init), jax.jit(experiment.gan.train_step)
+    built, batch = started(config)
+    init, step = jax.jit(built.gan.init), jax.jit(built.gan.train_step)
     for seed in range(1, 500):
         start = init(jax.random.key(seed))
         params, here, _ = step(*start, batch, RNG)
@@ -87,7 +87,7 @@ def case_of(config, micro_batches=1):
             continue
         nearby = (step(moved(start[0], jax.random.key(draw)), start[1], batch, RNG)[1] for draw in range(DRAWS))
         if all(gradient_error(here, there) < ROUNDING for there in nearby):
-            return Case(experiment, batch, micro_batches, step, start)
+            return Case(built, batch, micro_batches, step, start)
     raise AssertionError("every start is at a kink")
 
 
@@ -102,7 +102,7 @@ def moved(params, rng):
 def of_model(name):
     """The case of the first recipe with a model."""
     config = deterministic(shrunk(RECIPES[one_recipe_per_model()[name]][1]))
-    return case_of(config, config.strategy.micro_batches)
+    return case_of(config, config.update.micro_batches)
 
 
 @functools.cache
@@ -118,7 +118,7 @@ def one_step(case, kind=None, devices=1, **options):
     if kind is None:
         return jax.device_get(case.step(*case.start, case.batch, RNG))
     placement = make_placement(kind, devices=devices, **options)
-    gan = play(case.experiment.game, place(case.experiment.strategy, placement, micro_batches=case.micro_batches))
+    gan = build_gan(case.built.spec, place(case.built.rule, placement, micro_batches=case.micro_batches))
     shardings = state_shardings(placement, case.start, threshold=0)
     step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.everywhere))
     return jax.device_get(step(*jax.device_put(case.start, shardings), jax.device_put(case.batch, placement.batch), RNG))

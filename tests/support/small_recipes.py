@@ -32,21 +32,21 @@ def shrunk(config):
     width = {"width": WIDTHS.get(name, 4)} if "width" in known else {}
     model = dataclasses.replace(config.model, **width, latent_dim=latent_dim, options={**config.model.options, **options})
     data = dataclasses.replace(config.data, image_size=SIZES.get(name, 32))
-    turns = min(config.strategy.discriminator_steps, 2)
-    strategy = dataclasses.replace(config.strategy, discriminator_steps=turns)
-    return dataclasses.replace(check(config), model=model, data=data, strategy=strategy, batch_size=4, steps=10, epochs=0)
+    turns = min(config.update.discriminator_steps, 2)
+    rule = dataclasses.replace(config.update, discriminator_steps=turns)
+    return dataclasses.replace(check(config), model=model, data=data, update_rule=rule, batch_size=4, steps=10, epochs=0)
 
 
 def started(config):
     """The experiment of a small configuration, and a batch for it."""
     points = config.model.name == "points"
     shape = (2,) if points else (config.data.image_size, config.data.image_size, 3 if config.data.source == "stacked_mnist" else 1)
-    experiment = build(config, shape, 0 if points else 10)
-    count = config.batch_size * experiment.strategy.rounds
+    built = build(config, shape, 0 if points else 10)
+    count = config.batch_size * built.rule.batches_per_step
     image = jax.random.normal(jax.random.key(0), (count, *shape))
     if not points:
         image = (jnp.tanh(image) * 127 + 128).astype(jnp.uint8)
-    return experiment, {"image": image, "label": jnp.arange(count) % 10}
+    return built, {"image": image, "label": jnp.arange(count) % 10}
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """A small run for tests of the trainer."""
 
-from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig, TturConfig
+from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig, OptimizerConfig
 
 SMALL = Config(
     steps=24,
@@ -13,5 +13,5 @@ SMALL = Config(
     data=DataConfig(source="ring"),
     model=ModelConfig(name="points", latent_dim=2, options={"generator_hidden": "8", "discriminator_hidden": "8"}),
     evaluation=EvaluationConfig(samples=0),
-    ttur=TturConfig(generator_lr=1e-4, discriminator_lr=1e-4),
+    optimizer=OptimizerConfig(generator_lr=1e-4, discriminator_lr=1e-4),
 )

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.monitor import Monitor, Setting
+from gan_jax.monitor import Monitor, RunInfo
 from gan_jax.trainer import image_grid, loop, setup
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
-from gan_jax.trainer.failure_policy import REPLAYED, Watch, still_looked_back_on
+from gan_jax.trainer.failure_policy import REPLAYED, FailurePolicy, replay_window
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import read_run, write_report
 from gan_jax.trainer.writers.jsonl import JsonLines
@@ -33,7 +33,7 @@ def bookkeeping(monkeypatch, tmp_path, steps, **fields):
     build, memory = setup.build, {}
 
     def idle(*arguments):
-        experiment = build(*arguments)
+        built = build(*arguments)
 
         def train_step(params, opt_state, batch, rng):
             step = opt_state.step + 1
@@ -42,7 +42,7 @@ def bookkeeping(monkeypatch, tmp_path, steps, **fields):
             shares = {"real_accuracy": 0.6 + 0.2 * jnp.sin(step * 0.5), "fake_accuracy": 0.6 + 0.2 * jnp.cos(step * 0.5)}
             return params, opt_state._replace(step=step), waves | figures | shares | {f"gradient_norm/{n}": 1.0 + n for n in range(8)}
 
-        return experiment._replace(gan=experiment.gan._replace(train_step=train_step))
+        return built._replace(gan=built.gan._replace(train_step=train_step))
 
     class Watched(ProgressBar):
         def advance(self, step):
@@ -132,7 +132,7 @@ def test_a_log_of_a_hundred_thousand_rows_is_reported_and_resumed_in_two_seconds
 
     def resume():
         JsonLines(directory / "metrics.jsonl", after_step=99_990)
-        Watch(Config(), Setting(), directory)
+        FailurePolicy(Config(), RunInfo(), directory)
 
     reported, resumed = seconds_of(lambda: write_report(directory)), seconds_of(resume)
     print(f"report {reported:.2f} s, resume {resumed:.2f} s of processor time")
@@ -145,7 +145,7 @@ def test_a_log_of_a_hundred_thousand_rows_is_reported_and_resumed_in_two_seconds
 def test_a_resumed_monitor_of_a_long_run_is_the_one_that_saw_everything(tmp_path):
     directory = long_log(tmp_path / "run", REPLAYED + 900)
     lines = (directory / "metrics.jsonl").read_text().splitlines()
-    everything = Monitor(Setting())
+    everything = Monitor(RunInfo())
     for line in lines:
         everything.observe(json.loads(line))
     (directory / "findings.jsonl").write_text(
@@ -153,12 +153,12 @@ def test_a_resumed_monitor_of_a_long_run_is_the_one_that_saw_everything(tmp_path
         + json.dumps(FINDING | {"step": REPLAYED + 901})
         + "\n{half a line"
     )
-    watch = Watch(Config(), Setting(), directory)
+    watch = FailurePolicy(Config(), RunInfo(), directory)
     assert watch._monitor.history.logs == everything.history.logs
     assert watch._monitor.history.samples == everything.history.samples
     assert watch._monitor.found == everything.found
     assert len((directory / "findings.jsonl").read_text().splitlines()) == len(everything.found)
-    assert len(still_looked_back_on(lines)) < 1000
+    assert len(replay_window(lines)) < 1000
 
 
 def test_an_animation_of_a_long_run_reads_few_of_its_pictures(monkeypatch, tmp_path):

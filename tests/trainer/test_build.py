@@ -9,17 +9,17 @@ import pytest
 
 from gan_jax.losses import RELATIVISTIC
 from gan_jax.optimizers import OPTIMIZERS
-from gan_jax.trainer.build.gan import build, build_game, model_options
+from gan_jax.trainer.build.gan import build, build_spec, model_options
 from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer
 from gan_jax.trainer.config import (
+    AugmentConfig,
     Config,
     ConfigError,
-    InputConfig,
     LossConfig,
     ModelConfig,
+    OptimizerConfig,
     PenaltyConfig,
-    StrategyConfig,
-    TturConfig,
+    UpdateConfig,
     check,
 )
 from gan_jax.typing import Players
@@ -33,10 +33,10 @@ def with_groups(config, **groups):
 
 def one_step(config, shape=(2,)):
     """The shapes of one step's results."""
-    experiment = build(check(config), shape, 0)
-    params, state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
-    batch = {"image": jax.ShapeDtypeStruct((config.batch_size * experiment.strategy.rounds, *shape), jnp.float32)}
-    return jax.eval_shape(experiment.gan.train_step, params, state, batch, jax.random.key(2))
+    built = build(check(config), shape, 0)
+    params, state = jax.eval_shape(built.gan.init, jax.random.key(0))
+    batch = {"image": jax.ShapeDtypeStruct((config.batch_size * built.rule.batches_per_step, *shape), jnp.float32)}
+    return jax.eval_shape(built.gan.train_step, params, state, batch, jax.random.key(2))
 
 
 @pytest.mark.parametrize(
@@ -56,15 +56,15 @@ def one_step(config, shape=(2,)):
         {"transform": {"weight_norm": "discriminator"}},
         {"transform": {"weight_norm": "both", "spectral_norm": "both"}},
         {"transform": {"weight_norm": "both"}, "penalty": {"spectral": 1e-2, "orthogonal": 1e-4}},
-        {"inputs": {"instance_noise": 0.1}},
-        {"inputs": {"pack": 2}},
-        {"inputs": {"replay_size": 64}},
-        {"ttur": {"generator": "sgd", "discriminator": "rmsprop", "clip_weights": 0.01, "historical_averaging": 1e-3}},
-        {"ttur": {"clip_gradients": 1.0, "adaptive_clip": 0.1, "schedule": "cosine", "target_discriminator": True}},
-        {"ttur": {"generator": "optimistic_adam", "discriminator": "optimistic_adam"}},
-        {"strategy": {"discriminator_steps": 3, "generator_steps": 2, "order": "generator_first"}},
-        {"strategy": {"pool_size": 2, "pool_interval": 20, "pool_duration": 5}},
-        {"strategy": {"freeze_generator": 5, "micro_batches": 2}},
+        {"augment": {"instance_noise": 0.1}},
+        {"augment": {"pack": 2}},
+        {"replay": {"size": 64}},
+        {"optimizer": {"generator": "sgd", "discriminator": "rmsprop", "clip_weights": 0.01, "historical_averaging": 1e-3}},
+        {"optimizer": {"clip_gradients": 1.0, "adaptive_clip": 0.1, "schedule": "cosine", "target_discriminator": True}},
+        {"optimizer": {"generator": "optimistic_adam", "discriminator": "optimistic_adam"}},
+        {"update": {"discriminator_steps": 3, "generator_steps": 2, "order": "generator_first"}},
+        {"update": {"pool_size": 2, "pool_interval": 20, "pool_duration": 5}},
+        {"update": {"freeze_generator": 5, "micro_batches": 2}},
     ],
     ids=str,
 )
@@ -87,17 +87,17 @@ def test_every_switch_makes_a_step(groups):
         ({"model": {"conditional": True}}, "has no labels"),
         ({"model": {"width": 8}}, "--model.width: the model points has no such option"),
         ({"model": {"options": {"depth": 3}}}, "--model.options depth"),
-        ({"ttur": {"generator": "best"}}, "--ttur.generator best: must be one of"),
-        ({"inputs": {"ada": 0.6}, "loss": {"name": "wasserstein"}}, "--inputs.ada"),
-        *(({"inputs": {"ada": 0.6}, "loss": {"name": name}}, "--inputs.ada: .* a decision at logit 0") for name in sorted(RELATIVISTIC)),
+        ({"optimizer": {"generator": "best"}}, "--optimizer.generator best: must be one of"),
+        ({"augment": {"ada": 0.6}, "loss": {"name": "wasserstein"}}, "--augment.ada"),
+        *(({"augment": {"ada": 0.6}, "loss": {"name": name}}, "--augment.ada: .* a decision at logit 0") for name in sorted(RELATIVISTIC)),
         (
-            {"strategy": {"name": "loss_balanced"}, "ttur": {"schedule": "cosine"}},
-            "--ttur.schedule cosine: .* take --ttur.schedule constant",
+            {"update": {"name": "loss_balanced"}, "optimizer": {"schedule": "cosine"}},
+            "--optimizer.schedule cosine: .* take --optimizer.schedule constant",
         ),
-        ({"strategy": {"name": "unrolled"}, "ttur": {"adaptive_clip": 0.1}}, "--ttur.adaptive-clip"),
-        ({"inputs": {"replay_size": 64}, "penalty": {"latent_consistency": 1.0}}, "--inputs.replay-size: --penalty.latent-consistency"),
-        ({"strategy": {"name": "simultaneous", "pool_size": 2}}, "--strategy.pool-size"),
-        ({"strategy": {"name": "simultaneous", "generator_steps": 2}}, "--strategy.generator-steps"),
+        ({"update": {"name": "unrolled"}, "optimizer": {"adaptive_clip": 0.1}}, "--optimizer.adaptive-clip"),
+        ({"replay": {"size": 64}, "penalty": {"latent_consistency": 1.0}}, "--replay.size: --penalty.latent-consistency"),
+        ({"update": {"name": "simultaneous", "pool_size": 2}}, "--update.pool-size"),
+        ({"update": {"name": "simultaneous", "generator_steps": 2}}, "--update.generator-steps"),
     ],
     ids=str,
 )
@@ -115,17 +115,17 @@ def of_images(name, **groups):
 def test_what_would_part_an_image_from_its_pair_is_refused(name):
     """D sees a map, a mask or a small image of each image: what moves the one alone tells D nothing of how they fit."""
     for groups, message in [
-        ({"inputs": {"pack": 2}}, f"--inputs.pack: packed samples of {name}"),
-        ({"inputs": {"replay_size": 64}}, f"--inputs.replay-size: a past fake of {name}"),
-        ({"inputs": {"ada": 0.6}}, "--inputs.ada 0.6: moves the images"),
-        ({"inputs": {"diff_augment": "color,translation"}}, "--inputs.diff-augment color,translation: moves the images"),
+        ({"augment": {"pack": 2}}, f"--augment.pack: packed samples of {name}"),
+        ({"replay": {"size": 64}}, f"--replay.size: a past fake of {name}"),
+        ({"augment": {"ada": 0.6}}, "--augment.ada 0.6: moves the images"),
+        ({"augment": {"diff_augment": "color,translation"}}, "--augment.diff-augment color,translation: moves the images"),
         ({"penalty": {"consistency": 10.0}}, "--penalty.consistency 10.0: moves the images"),
         ({"penalty": {"balanced_consistency": 10.0}}, "--penalty.balanced-consistency 10.0: moves the images"),
     ]:
         with pytest.raises(ConfigError, match=message):
-            build_game(of_images(name, **groups), (16, 16, 1), 0)
+            build_spec(of_images(name, **groups), (16, 16, 1), 0)
     for policy in ("color", "color,cutout"):
-        build_game(of_images(name, inputs={"diff_augment": policy}), (16, 16, 1), 0)
+        build_spec(of_images(name, inputs={"diff_augment": policy}), (16, 16, 1), 0)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_two_fakes_for_each_real_are_compared_with_it(groups):
 @pytest.mark.parametrize(("pack", "examples"), [(1, 48), (2, 48), (5, 50), (64, 64)])
 def test_the_examples_of_the_beginning_can_be_packed(pack, examples):
     config = dataclasses.replace(with_groups(POINTS, inputs={"pack": pack}), batch_size=2 * pack)
-    assert build_game(config, (2,), 0).example_batch == examples
+    assert build_spec(config, (2,), 0).example_batch == examples
     one_step(config)
 
 
 def unrolled_with(rule):
-    return with_groups(POINTS, ttur={"discriminator": rule, "ema_decay": 0.0}, strategy={"name": "unrolled", "unroll_steps": 2})
+    return with_groups(POINTS, optimizer={"discriminator": rule, "ema_decay": 0.0}, update_rule={"name": "unrolled", "unroll_steps": 2})
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
@@ -177,13 +177,13 @@ def test_unrolling_stays_finite_where_a_unit_is_dead():
 
 def test_schedules_span_the_run_whatever_the_number_of_updates():
     config = with_groups(
-        POINTS, ttur={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, strategy={"discriminator_steps": 5}
+        POINTS, optimizer={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, update_rule={"discriminator_steps": 5}
     )
     rates = build_learning_rates(config)
     np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/discriminator"], 0.5)
     np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/generator"], 1.0)
     # And the optimiser agrees: after 250 updates of D, half of a plain step is left.
-    optimizer = build_optimizer(with_groups(config, ttur={"discriminator": "sgd", "ema_decay": 0.0}))
+    optimizer = build_optimizer(with_groups(config, optimizer={"discriminator": "sgd", "ema_decay": 0.0}))
     params = Players({"w": jnp.zeros(())}, {"w": jnp.zeros(())})
     state = optimizer.init(params)
 
@@ -206,12 +206,12 @@ def test_model_options_come_from_data_and_flags():
 def test_ranges_are_checked():
     for config, message in [
         (Config(steps=-1), "--steps -1: must be at least 0"),
-        (Config(ttur=TturConfig(b1=1.0)), r"--ttur.b1 1.0: must be in \[0, 1\)"),
+        (Config(optimizer=OptimizerConfig(b1=1.0)), r"--optimizer.b1 1.0: must be in \[0, 1\)"),
         (Config(penalty=PenaltyConfig(r1=-1.0)), "--penalty.r1 -1.0: must be at least 0"),
         (Config(loss=LossConfig(real_target=(1.0, 0.5))), "--loss.real-target"),
-        (Config(inputs=InputConfig(pack=3)), "--batch-size 64: must be a multiple of 3"),
-        (Config(strategy=StrategyConfig(pool_size=1, pool_interval=5, pool_duration=5)), "--strategy.pool-duration"),
-        (Config(ttur=TturConfig(generator_lr=float("nan"))), "--ttur.generator-lr nan"),
+        (Config(augment=AugmentConfig(pack=3)), "--batch-size 64: must be a multiple of 3"),
+        (Config(update=UpdateConfig(pool_size=1, pool_interval=5, pool_duration=5)), "--update.pool-duration"),
+        (Config(optimizer=OptimizerConfig(generator_lr=float("nan"))), "--optimizer.generator-lr nan"),
     ]:
         with pytest.raises(ConfigError, match=message):
             check(config)
@@ -219,12 +219,12 @@ def test_ranges_are_checked():
 
 def test_codes_are_drawn_and_the_labels_of_the_data_are_not_looked_at():
     config = Config(model=ModelConfig(width=4, latent_dim=4, auxiliary=True, condition="none", codes=3))
-    game = build(config, (8, 8, 1), num_classes=10).game
-    assert game.num_classes == 3
+    spec = build(config, (8, 8, 1), num_classes=10).spec
+    assert spec.num_classes == 3
     batch = {"image": jnp.zeros((64, 8, 8, 1), jnp.uint8), "label": jnp.full(64, 9)}
-    labels = game.deal(batch, jax.random.key(0)).labels
+    labels = spec.prepare_minibatch(batch, jax.random.key(0)).labels
     assert set(np.asarray(labels).tolist()) == {0, 1, 2}
-    assert (game.deal(batch, jax.random.key(1)).labels != labels).any()
+    assert (spec.prepare_minibatch(batch, jax.random.key(1)).labels != labels).any()
 
 
 @pytest.mark.parametrize("wrong", [{"condition": "channels"}, {"condition": None}, {"auxiliary": False}, {"conditional": True}])

@@ -8,7 +8,7 @@ import pytest
 
 from gan_jax import metrics
 from gan_jax.data import Source, load_source
-from gan_jax.trainer.build.gan import Experiment
+from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError, EvaluationConfig, check
 from gan_jax.trainer.evaluate import count_modes, evaluate, extractor_of, metric_values, mode_records, sample_images, table
 from gan_jax.typing import GAN
@@ -83,14 +83,14 @@ class Stub:
         self.asked.append((count, None if labels is None else labels.shape, options))
         return params[:count] if context is None else context
 
-    def experiment(self):
-        return Experiment(self, None, GAN(None, None, self.sample))
+    def built(self):
+        return BuiltGAN(self, None, GAN(None, None, self.sample))
 
 
 def evaluated(stub, source, count, names, **options):
     """`evaluate` by digit features, as metric -> record."""
     config = evaluating(extractor="digit_classifier", samples=count)
-    records = evaluate(config, stub.experiment(), source, stub.images, None, names=names, **options)
+    records = evaluate(config, stub.built(), source, stub.images, None, names=names, **options)
     return {record["metric"]: record for record in records}
 
 
@@ -130,19 +130,19 @@ def cache(monkeypatch, tmp_path):
 def test_samples_come_in_batches_with_the_classes_in_turn():
     images = np.linspace(-1, 1, 300 * 4, dtype=np.float32).reshape(300, 2, 2, 1)
     stub = Stub(images)
-    samples, labels = sample_images(stub.experiment(), images, None, 300, seed=0, ema=False, truncation=0.5)
+    samples, labels = sample_images(stub.built(), images, None, 300, seed=0, ema=False, truncation=0.5)
     np.testing.assert_array_equal(labels, np.arange(300) % CLASSES)
     np.testing.assert_array_equal(samples[:256], np.rint((images[:256] + 1) * 127.5).astype(np.uint8))
     np.testing.assert_array_equal(samples[256:], samples[:44])  # the second batch, cut
     assert stub.asked == [(256, (256,), {"ema": False, "truncation": 0.5})]  # traced once
-    _, chosen = sample_images(stub.experiment(), images, None, 4, seed=0, labels=np.array([2, 2, 0, 1]))
+    _, chosen = sample_images(stub.built(), images, None, 4, seed=0, labels=np.array([2, 2, 0, 1]))
     np.testing.assert_array_equal(chosen, [2, 2, 0, 1])
-    assert sample_images(Stub(images, num_classes=0).experiment(), images, None, 4, seed=0)[1] is None
+    assert sample_images(Stub(images, num_classes=0).built(), images, None, 4, seed=0)[1] is None
 
 
 def test_a_conditioned_generator_sees_the_images_of_the_source(digits):
     stub = Stub(as_float(digits.images), context=True)
-    samples, _ = sample_images(stub.experiment(), stub.images, None, 5, seed=0, source=digits)
+    samples, _ = sample_images(stub.built(), stub.images, None, 5, seed=0, source=digits)
     np.testing.assert_array_equal(samples, np.rint((as_float(digits.images[:5]) * 0.5 + 1) * 127.5).astype(np.uint8))
 
 

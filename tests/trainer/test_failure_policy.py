@@ -15,18 +15,18 @@ from gan_jax.trainer.config import (
     Config,
     ModelConfig,
     MonitorConfig,
+    OptimizerConfig,
     PenaltyConfig,
-    TturConfig,
     check,
     load_config,
 )
-from gan_jax.trainer.failure_policy import describe_setting
+from gan_jax.trainer.failure_policy import describe_run
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.probes import Probes, critic_slope, ema_progress
 from support.small_runs import SMALL
 
 # Steps as large as the weights.
-WILD = dataclasses.replace(SMALL, ttur=TturConfig(generator_lr=0.5, discriminator_lr=0.5))
+WILD = dataclasses.replace(SMALL, optimizer=OptimizerConfig(generator_lr=0.5, discriminator_lr=0.5))
 
 
 def quiet():
@@ -79,9 +79,9 @@ def test_rollback_halves_the_learning_rates_and_says_so(run, tmp_path):
     config = dataclasses.replace(WILD, monitor=MonitorConfig(on_failure="rollback", rollbacks=2))
     trained = run(config, "run")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
-    assert [entry["changed"]["ttur.generator_lr"] for entry in record["rollbacks"]] == [0.25, 0.125]
+    assert [entry["changed"]["optimizer.generator_lr"] for entry in record["rollbacks"]] == [0.25, 0.125]
     assert all(entry["finding"] == "updates_too_large" for entry in record["rollbacks"])
-    assert load_config(tmp_path / "run" / "config.yaml").ttur.discriminator_lr == 0.125
+    assert load_config(tmp_path / "run" / "config.yaml").optimizer.discriminator_lr == 0.125
     # Two were allowed; the third failure ends the run.
     assert trained.failure is not None
     assert record["status"] == "stopped"
@@ -111,18 +111,18 @@ def test_rollback_goes_to_the_newest_checkpoint_before_the_failure(run, tmp_path
 def test_slope_of_a_linear_critic_is_its_weights_norm():
     config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="wasserstein"), penalty=PenaltyConfig(wgan_gp=10.0))
     source = load(config)
-    experiment = build(config, source.shape)
+    built = build(config, source.shape)
     from gan_jax.typing import DiscriminatorOutput, Network
 
     weights = jnp.array([3.0, 4.0])
     linear = Network(lambda *args: ({}, {}), lambda params, state, images, *args, **keywords: (DiscriminatorOutput(images @ weights), {}))
-    params, opt_state = experiment.gan.init(jax.random.key(0))
-    game = dataclasses.replace(experiment.game, discriminator=linear)
-    value = critic_slope(experiment._replace(game=game))(params, opt_state, jnp.ones((5, 2)), jnp.zeros((5, 2)))
+    params, opt_state = built.gan.init(jax.random.key(0))
+    spec = dataclasses.replace(built.spec, discriminator=linear)
+    value = critic_slope(built._replace(spec=spec))(params, opt_state, jnp.ones((5, 2)), jnp.zeros((5, 2)))
     np.testing.assert_allclose(value, 5.0, rtol=1e-6)
-    setting = describe_setting(config, experiment, params, opt_state, 24)
+    setting = describe_run(config, built, params, opt_state, 24)
     assert (setting.lipschitz, setting.slope, setting.chance, setting.is_images) == ("penalty", 1.0, None, False)
-    figures = Probes(config, experiment, source, params.generator)(np.random.default_rng(0).normal(size=(9, 2)), params, opt_state)
+    figures = Probes(config, built, source, params.generator)(np.random.default_rng(0).normal(size=(9, 2)), params, opt_state)
     assert figures["samples/critic_slope"] > 0
     assert "samples/ema_progress" not in figures  # nothing has moved yet
 
@@ -130,10 +130,17 @@ def test_slope_of_a_linear_critic_is_its_weights_norm():
 def test_advice_that_would_be_refused_is_not_accepted():
     pytest.importorskip("tyro")
     config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="least_squares"))
-    experiment = build(config, (2,))
-    setting = describe_setting(config, experiment, *jax.eval_shape(experiment.gan.init, jax.random.key(0)), 24)
-    lines = ("--penalty.r1 1", "--inputs.ada 0.6", "--model.up nearest", "--ttur.b1 0", "--inputs.diff-augment color", "--data.missing 1")
-    assert [line for line in lines if setting.accepts(line)] == ["--penalty.r1 1", "--ttur.b1 0"]
+    built = build(config, (2,))
+    setting = describe_run(config, built, *jax.eval_shape(built.gan.init, jax.random.key(0)), 24)
+    lines = (
+        "--penalty.r1 1",
+        "--augment.ada 0.6",
+        "--model.up nearest",
+        "--optimizer.b1 0",
+        "--augment.diff-augment color",
+        "--data.missing 1",
+    )
+    assert [line for line in lines if setting.accepts(line)] == ["--penalty.r1 1", "--optimizer.b1 0"]
 
 
 def test_progress_of_an_average():
@@ -145,9 +152,9 @@ def test_progress_of_an_average():
 def test_chance_of_least_squares_lies_between_its_targets(targets, chance):
     # In the middle between a and b each half of the loss is ((a - b) / 2)^2 / 2.
     config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="least_squares", **targets))
-    experiment = build(config, (2,))
-    state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
-    assert describe_setting(config, experiment, *state, 24).chance == chance
+    built = build(config, (2,))
+    state = jax.eval_shape(built.gan.init, jax.random.key(0))
+    assert describe_run(config, built, *state, 24).chance == chance
 
 
 def test_the_classes_of_the_probes_are_those_of_the_grid():
@@ -156,15 +163,15 @@ def test_the_classes_of_the_probes_are_those_of_the_grid():
 
     config = check(Config(sample_grid=8, model=ModelConfig(name="mlp", conditional=True, options={"generator_hidden": "8"})))
     source = load(config)
-    experiment = build(config, source.shape, source.num_classes)
-    params, opt_state = jax.jit(experiment.gan.init)(jax.random.key(0))
-    collapsed = experiment.gan._replace(
+    built = build(config, source.shape, source.num_classes)
+    params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
+    collapsed = built.gan._replace(
         sample=lambda params, opt_state, rng, count, labels, context: jnp.where(
             (labels == 7)[:, None, None, None], 0.0, jax.random.uniform(rng, (count, *source.shape), minval=-1)
         )
     )
-    samples = sampler(config, experiment._replace(gan=collapsed), source)(params, opt_state)
-    figures = Probes(config, experiment, source, None)(samples, params, opt_state)
+    samples = sampler(config, built._replace(gan=collapsed), source)(params, opt_state)
+    figures = Probes(config, built, source, None)(samples, params, opt_state)
     assert figures["samples/least_varied_class"] == 7
     assert figures["samples/least_class_spread"] == 0
     assert figures["samples/class_spread"] > 0.5

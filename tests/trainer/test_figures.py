@@ -10,21 +10,21 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from gan_jax.conditioning import CONTEXTS
+from gan_jax.conditioning import CONDITIONS
 from gan_jax.data import Source, load
-from gan_jax.gan.make import play
-from gan_jax.gan.spec import Game
+from gan_jax.gan.make import build_gan
+from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.update_rules import alternating
 from gan_jax.latents import normal
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.optimizers import ttur
 from gan_jax.trainer import figures
-from gan_jax.trainer.build.gan import Experiment, build
+from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
-from gan_jax.trainer.figures import COLUMNS, ROWS, Drawing, as_image, attention_maps, thumbnails, usual_distance, write_pictures
+from gan_jax.trainer.figures import COLUMNS, ROWS, SampleRenderer, as_image, attention_maps, thumbnails, usual_distance, write_pictures
 from gan_jax.trainer.image_grid import to_uint8
 from gan_jax.trainer.loop import train
-from gan_jax.trainer.restore import StoredRun
+from gan_jax.trainer.restore import LoadedRun
 from gan_jax.typing import GeneratorOutput, Network
 from support.games import perceptron
 from support.scripts import load_script
@@ -47,7 +47,7 @@ def game_run(apply, *, latent_dim=4, num_classes=0, context="nothing", images=IM
         lambda rng, inputs, *extra: critic.init(rng, inputs.reshape(len(inputs), -1)),
         lambda params, state, inputs, *extra, **named: critic.apply(params, state, inputs.reshape(len(inputs), -1)),
     )
-    game = Game(
+    spec = GANSpec(
         generator,
         judge,
         ADVERSARIAL["hinge"],
@@ -56,13 +56,13 @@ def game_run(apply, *, latent_dim=4, num_classes=0, context="nothing", images=IM
         latent_dim=latent_dim,
         sample_latents=normal,
         num_classes=num_classes,
-        context=CONTEXTS[None if context == "nothing" else context],
+        context=CONDITIONS[None if context == "nothing" else context],
     )
-    strategy = alternating()
-    experiment = Experiment(game, strategy, play(game, strategy))
+    rule = alternating()
+    built = BuiltGAN(spec, rule, build_gan(spec, rule))
     source = Source("folder", images, None, num_classes, "train", "drawn for a test")
-    params, opt_state = experiment.gan.init(jax.random.key(0))
-    return StoredRun(Config(evaluation=EvaluationConfig(samples=0)), source, experiment, params, opt_state, 0)
+    params, opt_state = built.gan.init(jax.random.key(0))
+    return LoadedRun(Config(evaluation=EvaluationConfig(samples=0)), source, built, params, opt_state, 0)
 
 
 def cells(picture, *columns, bar=0):
@@ -90,7 +90,7 @@ def flat(latents, labels=None, context=None):
 
 
 def test_interpolations_go_along_great_circles_with_one_class_a_row():
-    drawing = Drawing(game_run(flat, num_classes=3))
+    drawing = SampleRenderer(game_run(flat, num_classes=3))
     picture = figures.interpolations(drawing)
     grid = cells(picture, COLUMNS)
     assert grid.shape[:2] == (ROWS, COLUMNS)
@@ -108,9 +108,9 @@ def test_interpolations_go_along_great_circles_with_one_class_a_row():
 
 
 def test_interpolations_are_left_out_where_latents_do_nothing():
-    assert figures.interpolations(Drawing(game_run(flat, latent_dim=1))) is None
-    assert figures.interpolations(Drawing(game_run(lambda z, labels, context: context, context="real"))) is None
-    moved = figures.interpolations(Drawing(game_run(lambda z, labels, context: jnp.tanh(context + flat(z)), context="real")))
+    assert figures.interpolations(SampleRenderer(game_run(flat, latent_dim=1))) is None
+    assert figures.interpolations(SampleRenderer(game_run(lambda z, labels, context: context, context="real"))) is None
+    moved = figures.interpolations(SampleRenderer(game_run(lambda z, labels, context: jnp.tanh(context + flat(z)), context="real")))
     assert "The input of a row stays the same" in moved.caption
 
 
@@ -123,7 +123,7 @@ def test_nearest_neighbours_show_copies_first():
         noise = jnp.sign(jnp.sin(1e3 * latents[:, 1, None, None, None] * jnp.arange(1, SIDE**2 + 1).reshape(1, SIDE, SIDE, 1)))
         return jnp.where((latents[:, 2] > 0.6)[:, None, None, None], real[index], noise)
 
-    picture = figures.nearest_neighbours(Drawing(game_run(generate)))
+    picture = figures.nearest_neighbours(SampleRenderer(game_run(generate)))
     grid = cells(picture, 1, figures.NEIGHBOURS, bar=6)
     assert grid.shape[:2] == (ROWS, 1 + figures.NEIGHBOURS)
     np.testing.assert_array_equal(grid[:, 0], grid[:, 1])
@@ -137,7 +137,7 @@ def test_nearest_neighbours_show_copies_first():
 
 
 def test_nearest_neighbours_of_a_conditioned_game_show_each_input_once():
-    picture = figures.nearest_neighbours(Drawing(game_run(lambda z, labels, context: context, context="real")))
+    picture = figures.nearest_neighbours(SampleRenderer(game_run(lambda z, labels, context: context, context="real")))
     first = cells(picture, 1, figures.NEIGHBOURS, bar=6)[:, 0]
     assert len({image.tobytes() for image in first}) == ROWS
     assert f"the {ROWS} of {ROWS} samples" in picture.caption
@@ -148,7 +148,7 @@ def test_translations_show_input_output_and_target(context):
     def halved(latents, labels, given):
         return jnp.broadcast_to(given.mean(axis=(1, 2, 3), keepdims=True) / 2, (len(given), SIDE, SIDE, 1))
 
-    drawing = Drawing(game_run(halved, context=context))
+    drawing = SampleRenderer(game_run(halved, context=context))
     grid = columns_of(figures.translations(drawing), 3)
     assert grid.shape[:2] == (ROWS, 3)
     inputs, targets = np.asarray(drawing.context[::COLUMNS]), np.asarray(drawing.real[::COLUMNS])
@@ -160,13 +160,13 @@ def test_translations_show_input_output_and_target(context):
 
 
 def test_translations_of_an_encoder_are_reconstructions():
-    drawing = Drawing(game_run(lambda z, labels, x: GeneratorOutput(0 * x, {"reconstruction": x / 2}), context="real"))
+    drawing = SampleRenderer(game_run(lambda z, labels, x: GeneratorOutput(0 * x, {"reconstruction": x / 2}), context="real"))
     picture = figures.translations(drawing)
     grid = columns_of(picture, 2)
     assert grid.shape[:2] == (ROWS, 2)
     np.testing.assert_array_equal(grid[:, 0, ..., :1], to_uint8(np.asarray(drawing.real[::COLUMNS]) / 2))
     assert picture.caption.startswith("From top to bottom: reconstruction, image;")
-    assert figures.translations(Drawing(game_run(flat))) is None
+    assert figures.translations(SampleRenderer(game_run(flat))) is None
 
 
 def test_contexts_as_pictures():
@@ -211,9 +211,9 @@ def test_attended_pixels_are_lit_and_the_pixel_that_looks_is_crossed():
 def stored(config):
     """A recipe's run before its first step."""
     source = load(config)
-    experiment = build(config, source.shape, source.num_classes)
-    params, opt_state = jax.jit(experiment.gan.init)(jax.random.key(0))
-    return StoredRun(config, source, experiment, params, opt_state, 0)
+    built = build(config, source.shape, source.num_classes)
+    params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
+    return LoadedRun(config, source, built, params, opt_state, 0)
 
 
 def small(name):
@@ -232,7 +232,7 @@ def test_attention_maps_are_those_of_the_samples(monkeypatch):
         lambda path, leaf: jnp.full_like(leaf, 0.7) if str(path[-1].key) == "gamma" and leaf.ndim == 0 else leaf, run.params.generator
     )
     run = run._replace(params=run.params._replace(generator=params), opt_state=replace_ema(run.opt_state, run.params.generator, params))
-    drawing = Drawing(run)
+    drawing = SampleRenderer(run)
     latents = drawing.latents(figures.ATTENDING, 3)
     maps, gammas, samples = attention_maps(drawing, latents)
     assert list(maps) == ["attention_16"]
@@ -240,7 +240,7 @@ def test_attention_maps_are_those_of_the_samples(monkeypatch):
     np.testing.assert_allclose(maps["attention_16"].sum(axis=(3, 4)), 1, rtol=1e-4)
     np.testing.assert_allclose(gammas["attention_16"], 0.7, rtol=1e-6)
     labels = jnp.arange(figures.ATTENDING)
-    sample = jax.jit(lambda params, state: run.experiment.gan.sample(params, state, jax.random.key(1), 6, labels, latents=latents))
+    sample = jax.jit(lambda params, state: run.built.gan.sample(params, state, jax.random.key(1), 6, labels, latents=latents))
     expected = sample(run.params, run.opt_state)
     np.testing.assert_allclose(samples, expected, atol=2e-5)
     monkeypatch.setattr(figures, "attention_maps", lambda *arguments: (maps, gammas, samples))
@@ -263,7 +263,7 @@ def replace_ema(opt_state, old, new):
 
 
 def test_models_without_attention_have_no_picture_of_it():
-    assert figures.attention(Drawing(stored(small("dcgan_mnist")))) is None
+    assert figures.attention(SampleRenderer(stored(small("dcgan_mnist")))) is None
 
 
 # -- the files -------------------------------------------------------------------------------------------------
@@ -299,7 +299,7 @@ def test_what_goes_wrong_is_a_line_and_the_rest_is_drawn(tmp_path, monkeypatch):
 
 def test_points_have_no_pictures(tmp_path):
     config = Config(data=DataConfig(source="ring"), model=ModelConfig(name="points", latent_dim=2))
-    run = StoredRun(config, load(config), None, None, None, 0)
+    run = LoadedRun(config, load(config), None, None, None, 0)
     assert write_pictures(tmp_path, run) == []
     assert list(tmp_path.iterdir()) == []
 

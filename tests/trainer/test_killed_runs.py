@@ -84,7 +84,7 @@ def kill_somewhere(lives, run, process, draws):
     return True
 
 
-def survive(lives, kills, draws):
+def warn_on_oserror(lives, kills, draws):
     """Kills lives of runs until there were so many; every run, once whole, has the bytes of the undisturbed one. Returns the runs."""
     lives.whole(*RUN, "--out", "undisturbed")
     killed, runs = 0, 0
@@ -107,13 +107,13 @@ def survive(lives, kills, draws):
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(lives):
-    survive(lives, 3, random.Random(0))
+    warn_on_oserror(lives, 3, random.Random(0))
 
 
 @pytest.mark.long
 def test_a_hundred_kills_leave_no_trace(lives):
     started = time.monotonic()
-    runs = survive(lives, 100, random.Random(1))
+    runs = warn_on_oserror(lives, 100, random.Random(1))
     print(f"100 kills in {runs} runs, {time.monotonic() - started:.0f} s")
 
 

@@ -11,7 +11,16 @@ from rich.console import Console
 from gan_jax.checkpoint import Checkpointer, CheckpointWarning, files
 from gan_jax.data import DataError, load
 from gan_jax.trainer import run_directory, setup
-from gan_jax.trainer.config import Config, ConfigError, DataConfig, EvaluationConfig, ModelConfig, ParallelConfig, TturConfig, load_config
+from gan_jax.trainer.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    OptimizerConfig,
+    ParallelConfig,
+    load_config,
+)
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.run_directory import RunError
@@ -107,11 +116,11 @@ def test_a_metric_that_is_not_there_cannot_be_the_best(run, monkeypatch):
 
 def test_schedules_span_the_run_that_epochs_make(run, tmp_path):
     examples = len(load(SMALL))
-    config = dataclasses.replace(SMALL, batch_size=examples // 8, epochs=1, steps=1000, ttur=TturConfig(schedule="linear"))
+    config = dataclasses.replace(SMALL, batch_size=examples // 8, epochs=1, steps=1000, optimizer=OptimizerConfig(schedule="linear"))
     record, _ = run(config)
     rates = [row["learning_rate/generator"] for row in metrics_of(tmp_path)]
     # The n-th of 8 steps is made at 1 - (n - 1) / 8 of the rate.
-    np.testing.assert_allclose(rates, config.ttur.generator_lr * (1 - np.arange(8) / 8), rtol=1e-5)
+    np.testing.assert_allclose(rates, config.optimizer.generator_lr * (1 - np.arange(8) / 8), rtol=1e-5)
     kept = load_config(tmp_path / "run" / "config.yaml")
     assert (record["step"], kept.steps, kept.epochs) == (8, 8, 0)
 
@@ -129,10 +138,10 @@ def test_processes_that_were_given_different_data_are_refused(monkeypatch, same,
     source = load(SMALL)
     monkeypatch.setattr(setup, "process_count", lambda: 2)
     monkeypatch.setattr(setup, "agree", lambda text: text if same else "of process 0")
-    monkeypatch.setattr(setup, "any_process", lambda flag: True)
+    monkeypatch.setattr(setup, "any_across_processes", lambda flag: True)
     with pytest.raises(DataError, match=words):
         setup.check_alike(SMALL, source)
-    monkeypatch.setattr(setup, "any_process", lambda flag: flag)
+    monkeypatch.setattr(setup, "any_across_processes", lambda flag: flag)
     if same:
         setup.check_alike(SMALL, source)
 

@@ -12,7 +12,16 @@ FAILING = [
     *("ring", "--out", "run", "--steps", "24", "--batch-size", "8", "--log-every", "2", "--sample-every", "6", "--checkpoint-every", "2"),
     *("--keep-checkpoints", "20", "--sample-grid", "3", "--evaluation.samples", "0", "--no-tensorboard"),
     *("--model.options.generator-hidden", "8,8", "--model.options.discriminator-hidden", "8,8", "--penalty.r1", "0", "--penalty.r2", "0"),
-    *("--loss.name", "non_saturating", "--ttur.schedule", "constant", "--ttur.generator-lr", "0.5", "--ttur.discriminator-lr", "0.5"),
+    *(
+        "--loss.name",
+        "non_saturating",
+        "--optimizer.schedule",
+        "constant",
+        "--optimizer.generator-lr",
+        "0.5",
+        "--optimizer.discriminator-lr",
+        "0.5",
+    ),
 ]
 
 
@@ -72,7 +81,7 @@ def test_rollback_goes_back_with_half_the_learning_rates_and_says_so(play, tmp_p
     assert 1 <= len(record["rollbacks"]) <= 3
     for n, entry in enumerate(record["rollbacks"]):
         assert entry["finding"] == "updates_too_large"
-        assert entry["changed"] == {"ttur.generator_lr": 0.02 / 2**n, "ttur.discriminator_lr": 0.02 / 2**n}
+        assert entry["changed"] == {"optimizer.generator_lr": 0.02 / 2**n, "optimizer.discriminator_lr": 0.02 / 2**n}
         assert entry["to_step"] < entry["at_step"]
         assert f"rolling back to step {entry['to_step']} with" in said
     assert not [finding for finding in findings(tmp_path) if finding["confidence"] >= 0.8]

@@ -180,7 +180,7 @@ def test_what_cannot_be_done_again_is_said_in_a_line(script, run, tmp_path):
 
 def test_an_interrupted_run_with_a_schedule_is_done_again_with_its_own_schedule(tmp_path):
     # The learning rates depend on the number of steps configured, not on how many are done again.
-    config = dataclasses.replace(SMALL, out=tmp_path / "run", steps=6, ttur=dataclasses.replace(SMALL.ttur, schedule="linear"))
+    config = dataclasses.replace(SMALL, out=tmp_path / "run", steps=6, optimizer=dataclasses.replace(SMALL.optimizer, schedule="linear"))
     assert train(config, until=4).step == 4
     found = verify(tmp_path / "run", steps=3)
     assert found.reproduced, describe(found)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from gan_jax.gan.types import Play, Round
+from gan_jax.gan.types import LossContext, Minibatch
 from gan_jax.models import vgg
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.build.terms import build_terms
@@ -36,7 +36,7 @@ def path(tmp_path, monkeypatch):
 
 
 def plays(real, made):
-    return Play(Round(real, None, None, None, None), GeneratorOutput(made), None, None, None, None, None, None)
+    return LossContext(Minibatch(real, None, None, None, None), GeneratorOutput(made), None, None, None, None, None, None)
 
 
 def test_terms_are_distances_of_features_and_of_their_gram_matrices(path):

@@ -61,16 +61,16 @@ def compile_step(recipe: str, config: Any, way: str, devices: int) -> Row:
     channels = config.data.channels or (3 if config.data.source == "stacked_mnist" else 1)
     shape = (config.data.image_size, config.data.image_size, channels)
     placement = make_placement(way.split(",")[0], devices=devices, **WAYS[way])
-    experiment = build(config, shape, 10, placement)
-    state = jax.eval_shape(experiment.gan.init, jax.random.key(0))
+    built = build(config, shape, 10, placement)
+    state = jax.eval_shape(built.gan.init, jax.random.key(0))
     shardings = state_shardings(placement, state)
-    size = config.batch_size * experiment.strategy.rounds
+    size = config.batch_size * built.rule.batches_per_step
     batch = {"image": jax.ShapeDtypeStruct((size, *shape), jnp.uint8), "label": jax.ShapeDtypeStruct((size,), jnp.int32)}
     placed = [
         jax.tree.map(lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), tree, places)
         for tree, places in ((state, shardings), (batch, jax.tree.map(lambda _: placement.batch, batch)))
     ]
-    step = jax.jit(experiment.gan.train_step, out_shardings=(*shardings, placement.everywhere), donate_argnums=(0, 1))
+    step = jax.jit(built.gan.train_step, out_shardings=(*shardings, placement.everywhere), donate_argnums=(0, 1))
     key = jax.eval_shape(lambda: jax.random.key(0))
     program = step.lower(*placed[0], placed[1], key).compile(compiler_options=QUICK)
     held = sum(

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from experiments.studies import mixtures
 from experiments.studies.ablations.tricks import GROUPS, IMAGE_LR, POINT_LR, POINT_OPTIONS, Changes
-from gan_jax.trainer.config import Config, DataConfig, ModelConfig, TturConfig, check
+from gan_jax.trainer.config import Config, DataConfig, ModelConfig, OptimizerConfig, check
 
 MIXTURE = Config(
     steps=3000,
     batch_size=128,
     model=ModelConfig(name="points", latent_dim=2, options=POINT_OPTIONS),
-    ttur=TturConfig(generator_lr=POINT_LR, discriminator_lr=POINT_LR, b1=0.0, schedule="cosine", ema_decay=0.0),
+    optimizer=OptimizerConfig(generator_lr=POINT_LR, discriminator_lr=POINT_LR, b1=0.0, schedule="cosine", ema_decay=0.0),
 )
 IMAGES = Config(
     steps=600,
@@ -25,7 +25,7 @@ IMAGES = Config(
     scan_steps=10,
     data=DataConfig(source="mnist5k"),
     model=ModelConfig(name="dcgan", width=16, latent_dim=64),
-    ttur=TturConfig(generator_lr=IMAGE_LR, discriminator_lr=IMAGE_LR, ema_decay=0.99),
+    optimizer=OptimizerConfig(generator_lr=IMAGE_LR, discriminator_lr=IMAGE_LR, ema_decay=0.99),
 )
 SAMPLES = {"mixture": mixtures.SAMPLES, "images": 1000}
 SEEDS = {"mixture": 8, "images": 3}
@@ -151,16 +151,16 @@ def image_game(config: Config) -> ImageGame:
     from gan_jax.trainer.setup import RUN_ONCE
 
     source = load_images()
-    experiment = build(config, source.shape, source.num_classes)
-    labels = jnp.arange(SAMPLES["images"]) % experiment.game.num_classes if experiment.game.num_classes else None
+    built = build(config, source.shape, source.num_classes)
+    labels = jnp.arange(SAMPLES["images"]) % built.spec.num_classes if built.spec.num_classes else None
 
     def feed(seed: int) -> Feed:
-        return Feed(source, batch_size=config.batch_size * experiment.strategy.rounds, seed=seed)
+        return Feed(source, batch_size=config.batch_size * built.rule.batches_per_step, seed=seed)
 
     return ImageGame(
-        init=jax.jit(experiment.gan.init, compiler_options=RUN_ONCE),
-        program=jax.jit(feed(0).gathering(chunk_step(experiment, config.scan_steps)), donate_argnums=(0, 1)),
-        draw=jax.jit(partial(experiment.gan.sample, count=SAMPLES["images"], labels=labels)),
+        init=jax.jit(built.gan.init, compiler_options=RUN_ONCE),
+        program=jax.jit(feed(0).gathering(chunk_step(built, config.scan_steps)), donate_argnums=(0, 1)),
+        draw=jax.jit(partial(built.gan.sample, count=SAMPLES["images"], labels=labels)),
         feed=feed,
     )
 
@@ -172,15 +172,15 @@ def play_images(config: Config, seeds: Sequence[int]) -> Iterator[dict[str, Any]
 
     from gan_jax.trainer import image_grid
 
-    game = image_game(config)
+    spec = image_game(config)
     for seed in seeds:
         start, rng = time.perf_counter(), jax.random.key(seed)
-        params, opt_state = game.init(jax.random.fold_in(rng, 0))
-        with game.feed(seed) as feed:
+        params, opt_state = spec.init(jax.random.fold_in(rng, 0))
+        with spec.feed(seed) as feed:
             for step in range(0, config.steps, config.scan_steps):
                 chunk = feed.chunk(step, config.scan_steps)
-                params, opt_state, _ = game.program(params, opt_state, chunk, jax.random.fold_in(rng, 1))
-        samples = np.asarray(game.draw(params, opt_state, jax.random.fold_in(rng, 2)))
+                params, opt_state, _ = spec.program(params, opt_state, chunk, jax.random.fold_in(rng, 1))
+        samples = np.asarray(spec.draw(params, opt_state, jax.random.fold_in(rng, 2)))
         row = measure_images(image_grid.to_uint8(samples), finite=bool(np.isfinite(samples).all()))
         yield {"seed": seed} | row | {"seconds": round(time.perf_counter() - start, 2)}
 

@@ -21,22 +21,22 @@ def points_candidate(config: Config) -> Candidate:
     from gan_jax.trainer.build.gan import build
 
     source = load(config)
-    experiment = build(config, source.shape)
-    batch = config.batch_size * experiment.strategy.rounds
-    program = jax_steps.training(experiment.gan, image_shape=source.shape, batch=batch, scan=SCAN)
+    built = build(config, source.shape)
+    batch = config.batch_size * built.rule.batches_per_step
+    program = jax_steps.training(built.gan, image_shape=source.shape, batch=batch, scan=SCAN)
     return Candidate(program.call, program.steps)
 
 
 def images_candidate(config: Config) -> Candidate:
     """The step of a game on images, as `baselines.play_images` makes it; compiled already, where that was played with the same cache."""
-    game = baselines.image_game(config)
+    spec = baselines.image_game(config)
     rng = jax.random.key(0)
-    params, opt_state = game.init(rng)
-    chunk = jax.tree.map(jnp.asarray, game.feed(0).chunk(0, config.scan_steps))
+    params, opt_state = spec.init(rng)
+    chunk = jax.tree.map(jnp.asarray, spec.feed(0).chunk(0, config.scan_steps))
     box = [(params, opt_state)]
 
     def call() -> None:
-        params, opt_state, _ = game.program(*box[0], chunk, rng)
+        params, opt_state, _ = spec.program(*box[0], chunk, rng)
         box[0] = jax.block_until_ready((params, opt_state))
 
     return Candidate(call, config.scan_steps)

@@ -13,16 +13,16 @@ FACTORS: dict[str, Changes] = {
     "spectral norm in D": {"transform.spectral_norm": "discriminator"},
     "R1": {"penalty.r1": POINT_R1},
     "relativistic": {"loss.name": "relativistic"},
-    "moving average of G": {"ttur.ema_decay": 0.999},
-    "D twice as fast": {"ttur.discriminator_lr": 2 * POINT_LR},
-    "2 steps of D": {"strategy.discriminator_steps": 2},
-    "instance noise": {"inputs.instance_noise": 0.1},
-    "packing 2": {"inputs.pack": 2},
-    "cosine schedule": {"ttur.schedule": "cosine"},
-    "gradients clipped at 1": {"ttur.clip_gradients": 1.0},
+    "moving average of G": {"optimizer.ema_decay": 0.999},
+    "D twice as fast": {"optimizer.discriminator_lr": 2 * POINT_LR},
+    "2 steps of D": {"update.discriminator_steps": 2},
+    "instance noise": {"augment.instance_noise": 0.1},
+    "packing 2": {"augment.pack": 2},
+    "cosine schedule": {"optimizer.schedule": "cosine"},
+    "gradients clipped at 1": {"optimizer.clip_gradients": 1.0},
 }
 # What a factor changes where it is off, if the baseline has it on.
-OFF: Changes = {"ttur.schedule": "constant"}
+OFF: Changes = {"optimizer.schedule": "constant"}
 
 # Each further factor is the product of these of the first seven; together they keep all main effects and all pairs apart (resolution V).
 GENERATORS = ((0, 1, 2, 6), (1, 2, 3, 4), (0, 2, 3, 5))

@@ -59,8 +59,8 @@ INPUTS_AND_LOSSES: tuple[Trick, ...] = (
     Trick("loss-1", "minimax", BOTH, {"loss.name": "minimax"}),
     Trick("loss-2", "non-saturating, against minimax", BOTH, {}, {"loss.name": "minimax"}),
     Trick("loss-3", "least squares", BOTH, {"loss.name": "least_squares"}),
-    Trick("loss-4", "Wasserstein, weights clipped at 0.01", BOTH, {"loss.name": "wasserstein", "ttur.clip_weights": 0.01}),
-    Trick("loss-4", "Wasserstein, weights clipped at 0.1", BOTH, {"loss.name": "wasserstein", "ttur.clip_weights": 0.1}),
+    Trick("loss-4", "Wasserstein, weights clipped at 0.01", BOTH, {"loss.name": "wasserstein", "optimizer.clip_weights": 0.01}),
+    Trick("loss-4", "Wasserstein, weights clipped at 0.1", BOTH, {"loss.name": "wasserstein", "optimizer.clip_weights": 0.1}),
     Trick("loss-5", "hinge", BOTH, {"loss.name": "hinge"}),
     Trick("loss-6", "relativistic, paired", BOTH, {"loss.name": "relativistic"}),
     Trick("loss-6", "relativistic average", BOTH, {"loss.name": "relativistic_average"}),
@@ -116,7 +116,7 @@ PENALTIES: tuple[Trick, ...] = (
 )
 
 LAYERS: tuple[Trick, ...] = (
-    Trick("layer-1", "real and fake in separate batches, against one batch", IMAGES, {}, {"strategy.joint_batches": True}),
+    Trick("layer-1", "real and fake in separate batches, against one batch", IMAGES, {}, {"update.joint_batches": True}),
     *(
         Trick("layer-2", f"{norm} norm in G, against batch norm", IMAGES, {"model.norm": norm, "model.discriminator_norm": "batch"})
         for norm in ("instance", "layer", "pixel")
@@ -149,55 +149,55 @@ LAYERS: tuple[Trick, ...] = (
 
 
 def _rates(factor: float, base: float) -> Changes:
-    return {"ttur.discriminator_lr": factor * base}
+    return {"optimizer.discriminator_lr": factor * base}
 
 
 POINT_LR, IMAGE_LR = 2e-3, 1e-3  # of the baselines
 
 TRAINING: tuple[Trick, ...] = (
-    Trick("train-1", "G moves first", BOTH, {"strategy.order": "generator_first"}),
-    Trick("train-1", "the same fakes for both players", BOTH, {"strategy.fakes": "shared"}),
-    Trick("train-2", "simultaneous", BOTH, {"strategy.name": "simultaneous"}),
-    *(Trick("train-3", f"{k} steps of D", BOTH, {"strategy.discriminator_steps": k}) for k in (2, 5)),
+    Trick("train-1", "G moves first", BOTH, {"update.order": "generator_first"}),
+    Trick("train-1", "the same fakes for both players", BOTH, {"update.fakes": "shared"}),
+    Trick("train-2", "simultaneous", BOTH, {"update.name": "simultaneous"}),
+    *(Trick("train-3", f"{k} steps of D", BOTH, {"update.discriminator_steps": k}) for k in (2, 5)),
     *(
         Trick("train-4", f"learning rate of D {factor:g} times G's", where, _rates(factor, base))
         for factor in (4, 2, 0.5, 0.25)
         for where, base in ((MIXTURE, POINT_LR), (IMAGES, IMAGE_LR))
     ),
-    Trick("train-5", "SGD for D (rate 0.05), Adam for G", BOTH, {"ttur.discriminator": "sgd", "ttur.discriminator_lr": 0.05}),
-    Trick("train-5", "RMSProp for both", BOTH, {"ttur.generator": "rmsprop", "ttur.discriminator": "rmsprop"}),
-    Trick("train-6", "moving average of G", MIXTURE, {"ttur.ema_decay": 0.999}),
-    Trick("train-6", "moving average of G", IMAGES, {}, {"ttur.ema_decay": 0.0}),
-    Trick("train-7", "instance noise of 0.1, fading", BOTH, {"inputs.instance_noise": 0.1}),
-    Trick("train-8", "a quarter of the fakes from a memory of 2,048", BOTH, {"inputs.replay_size": 2048, "inputs.replay_share": 0.25}),
+    Trick("train-5", "SGD for D (rate 0.05), Adam for G", BOTH, {"optimizer.discriminator": "sgd", "optimizer.discriminator_lr": 0.05}),
+    Trick("train-5", "RMSProp for both", BOTH, {"optimizer.generator": "rmsprop", "optimizer.discriminator": "rmsprop"}),
+    Trick("train-6", "moving average of G", MIXTURE, {"optimizer.ema_decay": 0.999}),
+    Trick("train-6", "moving average of G", IMAGES, {}, {"optimizer.ema_decay": 0.0}),
+    Trick("train-7", "instance noise of 0.1, fading", BOTH, {"augment.instance_noise": 0.1}),
+    Trick("train-8", "a quarter of the fakes from a memory of 2,048", BOTH, {"replay.size": 2048, "replay.share": 0.25}),
     Trick(
         "train-9",
         "past players swapped in, 5 kept",
         MIXTURE,
-        {"strategy.pool_size": 5, "strategy.pool_interval": 200, "strategy.pool_duration": 20},
+        {"update.pool_size": 5, "update.pool_interval": 200, "update.pool_duration": 20},
     ),
     Trick(
         "train-9",
         "past players swapped in, 5 kept",
         IMAGES,
-        {"strategy.pool_size": 5, "strategy.pool_interval": 50, "strategy.pool_duration": 5},
+        {"update.pool_size": 5, "update.pool_interval": 50, "update.pool_duration": 5},
     ),
-    Trick("train-10", "historical averaging", BOTH, {"ttur.historical_averaging": 1e-3}),
-    Trick("train-11", "unrolled, 5 steps", BOTH, {"strategy.name": "unrolled", "strategy.unroll_steps": 5}),
-    Trick("train-12", "two samples packed", BOTH, {"inputs.pack": 2}),
-    Trick("train-12", "four samples packed", MIXTURE, {"inputs.pack": 4}),
-    Trick("train-13", "G plays against a moving average of D", BOTH, {"ttur.target_discriminator": True}),
-    Trick("train-13", "gradients clipped at 1", BOTH, {"ttur.clip_gradients": 1.0}),
-    Trick("train-13", "G frozen at first", MIXTURE, {"strategy.freeze_generator": 200}),
-    Trick("train-13", "G frozen at first", IMAGES, {"strategy.freeze_generator": 50}),
+    Trick("train-10", "historical averaging", BOTH, {"optimizer.historical_averaging": 1e-3}),
+    Trick("train-11", "unrolled, 5 steps", BOTH, {"update.name": "unrolled", "update.unroll_steps": 5}),
+    Trick("train-12", "two samples packed", BOTH, {"augment.pack": 2}),
+    Trick("train-12", "four samples packed", MIXTURE, {"augment.pack": 4}),
+    Trick("train-13", "G plays against a moving average of D", BOTH, {"optimizer.target_discriminator": True}),
+    Trick("train-13", "gradients clipped at 1", BOTH, {"optimizer.clip_gradients": 1.0}),
+    Trick("train-13", "G frozen at first", MIXTURE, {"update.freeze_generator": 200}),
+    Trick("train-13", "G frozen at first", IMAGES, {"update.freeze_generator": 50}),
     Trick(
         "train-14",
         "balanced by the loss, at 1.0, rates constant",
         MIXTURE,
-        {"strategy.name": "loss_balanced", "strategy.loss_threshold": 1.0, "ttur.schedule": "constant"},
-        {"ttur.schedule": "constant"},
+        {"update.name": "loss_balanced", "update.loss_threshold": 1.0, "optimizer.schedule": "constant"},
+        {"optimizer.schedule": "constant"},
     ),
-    Trick("train-14", "balanced by the loss, at 1.0", IMAGES, {"strategy.name": "loss_balanced", "strategy.loss_threshold": 1.0}),
+    Trick("train-14", "balanced by the loss, at 1.0", IMAGES, {"update.name": "loss_balanced", "update.loss_threshold": 1.0}),
 )
 
 BEYOND: tuple[Trick, ...] = (
@@ -207,9 +207,9 @@ BEYOND: tuple[Trick, ...] = (
         {"loss.name": "relativistic", "penalty.r1": POINT_R1, "penalty.r2": POINT_R1},
         {"loss.name": "relativistic", "penalty.r1": IMAGE_R1, "penalty.r2": IMAGE_R1},
     ),
-    Trick("beyond-2", "DiffAugment: colour, translation, cutout", IMAGES, {"inputs.diff_augment": "color,translation,cutout"}),
-    Trick("beyond-2", "DiffAugment: translation", IMAGES, {"inputs.diff_augment": "translation"}),
-    Trick("beyond-3", "adaptive augmentation", IMAGES, {"inputs.ada": 0.6}),
+    Trick("beyond-2", "DiffAugment: colour, translation, cutout", IMAGES, {"augment.diff_augment": "color,translation,cutout"}),
+    Trick("beyond-2", "DiffAugment: translation", IMAGES, {"augment.diff_augment": "translation"}),
+    Trick("beyond-3", "adaptive augmentation", IMAGES, {"augment.ada": 0.6}),
     Trick("beyond-4", "consistency of D on augmented reals (CR)", IMAGES, {"penalty.consistency": 10.0}),
     Trick("beyond-4", "consistency on reals and fakes (bCR)", IMAGES, {"penalty.balanced_consistency": 10.0}),
     Trick("beyond-4", "consistency under small changes of the latents (zCR)", BOTH, {"penalty.latent_consistency": 5.0}),
@@ -217,9 +217,9 @@ BEYOND: tuple[Trick, ...] = (
     Trick("beyond-6", "orthogonal regularisation", BOTH, {"penalty.orthogonal": 1e-4}),
     Trick("beyond-7", "top-k training of G, down to a half", MIXTURE, {"loss.top_k": 0.5, "loss.top_k_interval": 20}),
     Trick("beyond-7", "top-k training of G, down to a half", IMAGES, {"loss.top_k": 0.5, "loss.top_k_interval": 5}),
-    Trick("beyond-8", "extragradient", BOTH, {"strategy.name": "extragradient"}),
-    Trick("beyond-8", "optimistic Adam", BOTH, {"ttur.generator": "optimistic_adam", "ttur.discriminator": "optimistic_adam"}),
-    Trick("beyond-8", "consensus, weight 0.1", BOTH, {"strategy.name": "consensus", "strategy.consensus_weight": 0.1}),
+    Trick("beyond-8", "extragradient", BOTH, {"update.name": "extragradient"}),
+    Trick("beyond-8", "optimistic Adam", BOTH, {"optimizer.generator": "optimistic_adam", "optimizer.discriminator": "optimistic_adam"}),
+    Trick("beyond-8", "consensus, weight 0.1", BOTH, {"update.name": "consensus", "update.consensus_weight": 0.1}),
 )
 
 TRICKS: tuple[Trick, ...] = INPUTS_AND_LOSSES + PENALTIES + LAYERS + TRAINING + BEYOND

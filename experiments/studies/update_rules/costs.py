@@ -47,21 +47,21 @@ def step_of(name: str, flags: Flags) -> tuple[Callable[[], Any], float | None]:
     import jax.numpy as jnp
 
     from gan_jax.trainer.build.gan import build
-    from gan_jax.trainer.config import Config, ModelConfig, TturConfig, check
+    from gan_jax.trainer.config import Config, ModelConfig, OptimizerConfig, check
 
     plain = Config(
         steps=10_000,
         batch_size=flags.batch_size,
         model=ModelConfig(name="dcgan", width=flags.width, latent_dim=64),
-        ttur=TturConfig(ema_decay=0.0),
+        optimizer=OptimizerConfig(ema_decay=0.0),
     )
     config = check(mixtures.replaced(plain, ROWS[name]))
-    experiment = build(config, (32, 32, 1), 0)
+    built = build(config, (32, 32, 1), 0)
     rng = jax.random.key(0)
-    count = config.batch_size * experiment.strategy.rounds
+    count = config.batch_size * built.rule.batches_per_step
     batch = {"image": jax.random.randint(rng, (count, 32, 32, 1), 0, 256).astype(jnp.uint8)}
-    carried = list(jax.jit(experiment.gan.init)(rng))
-    program = jax.jit(experiment.gan.train_step, donate_argnums=(0, 1)).lower(*carried, batch, rng).compile()
+    carried = list(jax.jit(built.gan.init)(rng))
+    program = jax.jit(built.gan.train_step, donate_argnums=(0, 1)).lower(*carried, batch, rng).compile()
     cost = program.cost_analysis()
     flops = None if name in LOOPS else float(cost["flops"])
 

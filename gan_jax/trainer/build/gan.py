@@ -8,36 +8,35 @@ from typing import Any, NamedTuple
 import jax
 
 from gan_jax import latents
-from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer
-from gan_jax.trainer.build.compatibility import refuse_combinations
-from gan_jax.trainer.config import Config, ConfigError
-from gan_jax.conditioning import CONTEXTS
-from gan_jax.gan.spec import Game
-from gan_jax.gan.make import play
 from gan_jax.augment import adaptive_augment, diff_augment, instance_noise, pack
+from gan_jax.conditioning import CONDITIONS
+from gan_jax.distributed import Placement, place
+from gan_jax.gan.make import build_gan
+from gan_jax.gan.spec import GANSpec
+from gan_jax.gan.state import TrainState
+from gan_jax.gan.types import GradientPenalty, normalize_images
+from gan_jax.gan.update_rules import UPDATE_RULES, UpdateRule
 from gan_jax.losses import ADVERSARIAL, TAKES_TARGETS, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
-from gan_jax.distributed import Placement, place
 from gan_jax.penalties import PENALTIES, gradient_penalty, top_k_count, top_k_weights
-from gan_jax.gan.state import GameState
-from gan_jax.gan.types import Penalty, normalize_images
 from gan_jax.replay import Replay, player_pool, replay_buffer
-from gan_jax.transforms import spectral_norm
-from gan_jax.gan.update_rules import STRATEGIES, Strategy
+from gan_jax.trainer.build.compatibility import check_compatibility
+from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer
 from gan_jax.trainer.build.terms import build_terms
-from gan_jax.typing import GAN, Array, InputTransform, ParamTransform, Players
-from gan_jax.transforms import weight_norm
+from gan_jax.trainer.config import Config, ConfigError
+from gan_jax.transforms import spectral_norm, weight_norm
+from gan_jax.typing import GAN, Array, Augmentation, ParamTransform, Players
 
 
-class Experiment(NamedTuple):
+class BuiltGAN(NamedTuple):
     """A game as configured: the parts, for those who look inside, and the three functions."""
 
-    game: Game
-    strategy: Strategy
+    spec: GANSpec
+    rule: UpdateRule
     gan: GAN
 
 
-def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, placement: Placement | None = None) -> Experiment:
+def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, placement: Placement | None = None) -> BuiltGAN:
     """Makes the game that a configuration describes.
 
     Args:
@@ -50,24 +49,24 @@ def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, pl
         ConfigError: a name that no table has, or a combination that cannot be.
     """
     try:
-        strategy = build_strategy(config)
-        game = build_game(config, image_shape, num_classes)
+        rule = build_update_rule(config)
+        spec = build_spec(config, image_shape, num_classes)
         if placement is not None:
-            parts = placement.devices * config.strategy.micro_batches * config.inputs.pack
+            parts = placement.devices * config.update.micro_batches * config.augment.pack
             if config.batch_size % parts:
                 raise ConfigError(
                     f"--batch-size {config.batch_size}: must be a multiple of {parts} ({placement.devices} devices, "
-                    "times --strategy.micro-batches, times --inputs.pack)"
+                    "times --update.micro-batches, times --augment.pack)"
                 )
-            strategy = place(strategy, placement, micro_batches=config.strategy.micro_batches)
-        return Experiment(game, strategy, play(game, strategy))
+            rule = place(rule, placement, micro_batches=config.update.micro_batches)
+        return BuiltGAN(spec, rule, build_gan(spec, rule))
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
-def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -> Game:
+def build_spec(config: Config, image_shape: tuple[int, ...], num_classes: int) -> GANSpec:
     """The networks, the loss, and everything that hangs on them."""
     if config.loss.name not in ADVERSARIAL:
         raise ConfigError(f"--loss.name {config.loss.name}: must be one of {', '.join(ADVERSARIAL)}")
@@ -77,8 +76,8 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         networks = build_model(config.model.name, **options)
     except (TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"--model.options: {config.model.name} cannot be built: {error}") from error
-    refuse_combinations(config, image_shape, classes)
-    return Game(
+    check_compatibility(config, image_shape, classes)
+    return GANSpec(
         generator=networks.generator,
         discriminator=networks.discriminator,
         loss=ADVERSARIAL[config.loss.name],
@@ -91,22 +90,22 @@ def build_game(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         penalties=build_penalties(config),
         terms=build_terms(config, num_classes),
         transforms=build_transforms(config),
-        input_transforms=build_inputs(config),
+        augmentations=build_augmentations(config),
         targets=build_targets(config),
         generator_target=config.loss.generator_target,
         adversarial_weight=config.loss.adversarial_weight,
         halve_discriminator_loss=config.loss.halve,
-        joint_batches=config.strategy.joint_batches,
-        context=CONTEXTS[MODELS[config.model.name].context],
+        joint_batches=config.update.joint_batches,
+        context=CONDITIONS[MODELS[config.model.name].context],
         replay=build_replay(config),
-        target_discriminator=config.ttur.target_discriminator,
+        target_discriminator=config.optimizer.target_discriminator,
         top_k=build_top_k(config),
-        freeze=Players(config.strategy.freeze_generator, config.strategy.freeze_discriminator),
+        freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
         curriculum=build_curriculum(config, image_shape),
         learning_rates=build_learning_rates(config),
         layer_norms=config.layer_norms,
         # The examples of `init` are packed as well: the least multiple of the pack that is not below the usual number.
-        example_batch=-(-Game.example_batch // config.inputs.pack) * config.inputs.pack,
+        example_batch=-(-GANSpec.example_batch // config.augment.pack) * config.augment.pack,
     )
 
 
@@ -172,7 +171,7 @@ def build_targets(config: Config) -> Callable[..., tuple[Array, Array]] | None:
     return targets
 
 
-def build_penalties(config: Config) -> tuple[Penalty, ...]:
+def build_penalties(config: Config) -> tuple[GradientPenalty, ...]:
     """Gradient penalties of D with a weight above 0."""
     options = config.penalty
 
@@ -186,7 +185,7 @@ def build_penalties(config: Config) -> tuple[Penalty, ...]:
         "zero_centered": (options.zero_centered, PENALTIES["zero_centered"]),
         "dragan": (options.dragan, PENALTIES["dragan"]),
     }
-    return tuple(Penalty(name, function, weight, options.interval) for name, (weight, function) in rows.items() if weight)
+    return tuple(GradientPenalty(name, function, weight, options.interval) for name, (weight, function) in rows.items() if weight)
 
 
 def build_transforms(config: Config) -> Players:
@@ -203,30 +202,30 @@ def build_transforms(config: Config) -> Players:
     return Players(*(of(player) for player in Players._fields))
 
 
-def build_inputs(config: Config) -> tuple[InputTransform, ...]:
+def build_augmentations(config: Config) -> tuple[Augmentation, ...]:
     """Transformations of D's inputs: augmentation first, then noise, then packing."""
-    inputs, found = config.inputs, []
-    if inputs.diff_augment:
+    augment, found = config.augment, []
+    if augment.diff_augment:
         try:
-            found.append(diff_augment(policy=inputs.diff_augment))
+            found.append(diff_augment(policy=augment.diff_augment))
         except ValueError as error:
-            raise ConfigError(f"--inputs.diff-augment: {error}") from error
-    if inputs.ada:
-        found.append(adaptive_augment(target=inputs.ada))
-    if inputs.instance_noise:
-        steps = inputs.instance_noise_steps or max(1, config.steps // 2)
-        found.append(instance_noise(inputs.instance_noise, steps, schedule=inputs.instance_noise_schedule))
-    if inputs.pack > 1:
-        found.append(pack(inputs.pack))
+            raise ConfigError(f"--augment.diff-augment: {error}") from error
+    if augment.ada:
+        found.append(adaptive_augment(target=augment.ada))
+    if augment.instance_noise:
+        steps = augment.instance_noise_steps or max(1, config.steps // 2)
+        found.append(instance_noise(augment.instance_noise, steps, schedule=augment.instance_noise_schedule))
+    if augment.pack > 1:
+        found.append(pack(augment.pack))
     return tuple(found)
 
 
 def build_replay(config: Config) -> Replay | None:
     """The memory of past fakes."""
-    inputs = config.inputs
-    if not inputs.replay_size:
+    replay = config.replay
+    if not replay.size:
         return None
-    return replay_buffer(capacity=inputs.replay_size, share=inputs.replay_share, mode=inputs.replay_mode)
+    return replay_buffer(capacity=replay.size, share=replay.share, mode=replay.mode)
 
 
 def build_curriculum(config: Config, image_shape: tuple[int, ...]) -> Callable[..., Any] | None:
@@ -238,7 +237,7 @@ def build_curriculum(config: Config, image_shape: tuple[int, ...]) -> Callable[.
     stages = image_shape[0].bit_length() - 2
     phase = config.model.phase_steps or max(1, config.steps // (2 * stages - 1))
 
-    def curriculum(batch: Mapping[str, Array], state: GameState) -> tuple[Mapping[str, Array], GameState]:
+    def curriculum(batch: Mapping[str, Array], state: TrainState) -> tuple[Mapping[str, Array], TrainState]:
         growth = growth_schedule(state.step, stages=stages, fade_steps=phase, stable_steps=phase)
         networks = Players(*(set_growth(network, growth) for network in state.networks))
         real = match_growth(normalize_images(batch["image"]), growth)
@@ -260,8 +259,8 @@ def build_top_k(config: Config) -> Callable[[Array, Array], Array] | None:
     return weights
 
 
-# The options of each row of STRATEGIES that the configuration sets.
-_STRATEGY_OPTIONS = {
+# The options of each row of UPDATE_RULES that the configuration sets.
+_UPDATE_OPTIONS = {
     "alternating": ("discriminator_steps", "generator_steps", "order", "fakes", "micro_batches"),
     "simultaneous": ("micro_batches",),
     "unrolled": ("unroll_steps", "discriminator_steps"),
@@ -271,19 +270,19 @@ _STRATEGY_OPTIONS = {
 }
 
 
-def build_strategy(config: Config) -> Strategy:
+def build_update_rule(config: Config) -> UpdateRule:
     """The update rule; refuses options that it does not have."""
-    chosen = config.strategy
-    options = {name: getattr(chosen, name) for name in _STRATEGY_OPTIONS[chosen.name]}
+    chosen = config.update
+    options = {name: getattr(chosen, name) for name in _UPDATE_OPTIONS[chosen.name]}
     shared = ("discriminator_steps", "generator_steps", "order", "fakes", "micro_batches")
     default = type(chosen)()
     for name in shared:
         if name not in options and getattr(chosen, name) != getattr(default, name):
-            raise ConfigError(f"--strategy.{name.replace('_', '-')}: the strategy {chosen.name} has no such option")
+            raise ConfigError(f"--update.{name.replace('_', '-')}: the strategy {chosen.name} has no such option")
     if chosen.fakes == "shared" and (chosen.micro_batches > 1 or chosen.pool_size):
-        raise ConfigError("--strategy.fakes shared: excludes --strategy.micro-batches and --strategy.pool-size")
+        raise ConfigError("--update.fakes shared: excludes --update.micro-batches and --update.pool-size")
     if chosen.pool_size:
         if chosen.name != "alternating":
-            raise ConfigError("--strategy.pool-size: only with --strategy.name alternating")
+            raise ConfigError("--update.pool-size: only with --update.name alternating")
         options["pool"] = player_pool(capacity=chosen.pool_size, interval=chosen.pool_interval, duration=chosen.pool_duration)
-    return STRATEGIES[chosen.name](**options)
+    return UPDATE_RULES[chosen.name](**options)

@@ -178,7 +178,7 @@ class TransformConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TturConfig:
+class OptimizerConfig:
     """One optimiser for both players, with a learning rate of its own for each (two time-scale update rule)."""
 
     generator: str = "adam"
@@ -210,13 +210,13 @@ class TturConfig:
     historical_averaging: float = 0.0
     """Weight of the pull towards the average of the past parameters."""
     target_discriminator: bool = False
-    """G plays against a moving average of D (Polyak, --ttur.target-decay)."""
+    """G plays against a moving average of D (Polyak, --optimizer.target-decay)."""
     target_decay: float = 0.99
     """Decay of that average."""
 
 
 @dataclasses.dataclass(frozen=True)
-class StrategyConfig:
+class UpdateConfig:
     """Who moves when."""
 
     name: Literal["alternating", "simultaneous", "unrolled", "extragradient", "consensus", "loss_balanced"] = "alternating"
@@ -254,7 +254,7 @@ class StrategyConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class InputConfig:
+class AugmentConfig:
     """What happens to images before D sees them, and labels of examples from memory."""
 
     instance_noise: float = 0.0
@@ -269,11 +269,17 @@ class InputConfig:
     """Adaptive augmentation with this target of the overfitting measure (0.6 in the paper); 0 for none."""
     pack: int = 1
     """Samples packed for D (PacGAN)."""
-    replay_size: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplayConfig:
+    """Experience replay: past fakes that are shown to D again."""
+
+    size: int = 0
     """Past fakes kept in memory; 0 for none."""
-    replay_share: float = 0.5
+    share: float = 0.5
     """Share of the fakes that D sees taken from memory."""
-    replay_mode: Literal["reservoir", "fifo"] = "reservoir"
+    mode: Literal["reservoir", "fifo"] = "reservoir"
     """What is kept: a uniform sample of the past, or the latest."""
 
 
@@ -343,9 +349,10 @@ class Config:
     loss: LossConfig = LossConfig()
     penalty: PenaltyConfig = PenaltyConfig()
     transform: TransformConfig = TransformConfig()
-    ttur: TturConfig = TturConfig()
-    strategy: StrategyConfig = StrategyConfig()
-    inputs: InputConfig = InputConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    update: UpdateConfig = UpdateConfig()
+    augment: AugmentConfig = AugmentConfig()
+    replay: ReplayConfig = ReplayConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     monitor: MonitorConfig = MonitorConfig()
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
@@ -353,7 +360,7 @@ class Config:
 
 
 # Fields that do not decide the bytes of the weights: a resumed run may change them.
-NOT_OF_THE_RUN = (
+CHANGEABLE_ON_RESUME = (
     "out",
     "steps",
     "epochs",

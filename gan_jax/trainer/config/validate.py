@@ -45,34 +45,34 @@ _RANGES: dict[str, tuple[float, float]] = {
     "penalty.interval": (1, 10**6),
     "penalty.target": (0, 1e9),
     "transform.power_iterations": (1, 100),
-    "ttur.generator_lr": (0, 1e6),
-    "ttur.discriminator_lr": (0, 1e6),
-    "ttur.b1": (0, 1),
-    "ttur.b2": (0, 1),
-    "ttur.ema_decay": (0, 1),
-    "ttur.ema_start": (0, 10**9),
-    "ttur.clip_weights": (0, 1e9),
-    "ttur.clip_gradients": (0, 1e9),
-    "ttur.adaptive_clip": (0, 1e9),
-    "ttur.historical_averaging": (0, 1e9),
-    "ttur.target_decay": (0, 1),
-    "strategy.discriminator_steps": (1, 1000),
-    "strategy.generator_steps": (1, 1000),
-    "strategy.micro_batches": (1, 10**5),
-    "strategy.unroll_steps": (0, 1000),
-    "strategy.consensus_weight": (0, 1e9),
-    "strategy.max_discriminator_steps": (1, 1000),
-    "strategy.freeze_generator": (0, 10**9),
-    "strategy.freeze_discriminator": (0, 10**9),
-    "strategy.pool_size": (0, 1000),
-    "strategy.pool_interval": (1, 10**9),
-    "strategy.pool_duration": (1, 10**9),
-    "inputs.instance_noise": (0, 1e3),
-    "inputs.instance_noise_steps": (1, 10**9),
-    "inputs.ada": (0, 1),
-    "inputs.pack": (1, 64),
-    "inputs.replay_size": (0, 10**7),
-    "inputs.replay_share": (0, 1),
+    "optimizer.generator_lr": (0, 1e6),
+    "optimizer.discriminator_lr": (0, 1e6),
+    "optimizer.b1": (0, 1),
+    "optimizer.b2": (0, 1),
+    "optimizer.ema_decay": (0, 1),
+    "optimizer.ema_start": (0, 10**9),
+    "optimizer.clip_weights": (0, 1e9),
+    "optimizer.clip_gradients": (0, 1e9),
+    "optimizer.adaptive_clip": (0, 1e9),
+    "optimizer.historical_averaging": (0, 1e9),
+    "optimizer.target_decay": (0, 1),
+    "update.discriminator_steps": (1, 1000),
+    "update.generator_steps": (1, 1000),
+    "update.micro_batches": (1, 10**5),
+    "update.unroll_steps": (0, 1000),
+    "update.consensus_weight": (0, 1e9),
+    "update.max_discriminator_steps": (1, 1000),
+    "update.freeze_generator": (0, 10**9),
+    "update.freeze_discriminator": (0, 10**9),
+    "update.pool_size": (0, 1000),
+    "update.pool_interval": (1, 10**9),
+    "update.pool_duration": (1, 10**9),
+    "augment.instance_noise": (0, 1e3),
+    "augment.instance_noise_steps": (1, 10**9),
+    "augment.ada": (0, 1),
+    "augment.pack": (1, 64),
+    "replay.size": (0, 10**7),
+    "replay.share": (0, 1),
     "evaluation.samples": (0, 10**7),
     "evaluation.every": (0, 10**9),
     "monitor.rollbacks": (0, 1000),
@@ -81,7 +81,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "distributed.process_id": (0, 10**5),
     "distributed.heartbeat_seconds": (1, 10**6),
 }
-_HALF_OPEN = ("ttur.b1", "ttur.b2", "ttur.ema_decay", "ttur.target_decay")
+_HALF_OPEN = ("optimizer.b1", "optimizer.b2", "optimizer.ema_decay", "optimizer.target_decay")
 _NOT_NEGATIVE = (
     *("loss.feature_matching", "loss.classifier", "loss.reconstruction", "loss.feature_reconstruction", "loss.total_variation"),
     *("loss.perceptual", "loss.style", "loss.kl"),
@@ -118,13 +118,13 @@ def check(config: Config) -> Config:
         bounds = flatten(config)[path]
         if bounds is not None and not bounds[0] <= bounds[1]:
             raise ConfigError(f"{flag(path)} {bounds[0]} {bounds[1]}: the first must not be above the second")
-    turns = config.strategy.micro_batches * config.inputs.pack
+    turns = config.update.micro_batches * config.augment.pack
     if config.batch_size % turns:
-        raise ConfigError(f"--batch-size {config.batch_size}: must be a multiple of {turns} (--strategy.micro-batches times --inputs.pack)")
-    if config.strategy.pool_size and config.strategy.pool_duration >= config.strategy.pool_interval:
-        raise ConfigError(f"--strategy.pool-duration {config.strategy.pool_duration}: must be below --strategy.pool-interval")
-    if config.ttur.target_discriminator and not config.ttur.target_decay:
-        raise ConfigError("--ttur.target-decay 0: a target network needs a decay above 0")
+        raise ConfigError(f"--batch-size {config.batch_size}: must be a multiple of {turns} (--update.micro-batches times --augment.pack)")
+    if config.update.pool_size and config.update.pool_duration >= config.update.pool_interval:
+        raise ConfigError(f"--update.pool-duration {config.update.pool_duration}: must be below --update.pool-interval")
+    if config.optimizer.target_discriminator and not config.optimizer.target_decay:
+        raise ConfigError("--optimizer.target-decay 0: a target network needs a decay above 0")
     _check_evaluation(config)
     _check_placement(config)
     return config
@@ -149,9 +149,9 @@ def _check_placement(config: Config) -> None:
             raise ConfigError(
                 f"--parallel.shard-parameters: {parallel.placement} keeps them whole on every device; take --parallel.placement jit"
             )
-        if config.strategy.joint_batches:
+        if config.update.joint_batches:
             raise ConfigError(
-                f"--strategy.joint-batches: the order of a joint batch is another under {parallel.placement}; take --parallel.placement jit"
+                f"--update.joint-batches: the order of a joint batch is another under {parallel.placement}; take --parallel.placement jit"
             )
     if not distributed.coordinator and (distributed.num_processes or distributed.process_id is not None):
         raise ConfigError("--distributed.num-processes, --distributed.process-id: need --distributed.coordinator HOST:PORT")

@@ -72,9 +72,9 @@ def judge(run: Run, *, now: datetime | None = None) -> Verdict:
 
 def critic(run: Run) -> list[str]:
     """For a Wasserstein game a sentence on the critic's loss: minus the distance that it sees, which should approach 0."""
-    game = re.search(r"^loss:\n(?:[ ]+.*\n)*?[ ]+name: wasserstein\b", run.config_text, re.M)
+    spec = re.search(r"^loss:\n(?:[ ]+.*\n)*?[ ]+name: wasserstein\b", run.config_text, re.M)
     series = run.series.get("discriminator_adversarial_loss") or run.series.get("discriminator_loss")
-    if game is None or series is None or series.count < 10:
+    if spec is None or series is None or series.count < 10:
         return []
     last = series.values[-max(1, len(series.values) // 10) :]
     most, end = number(float(f"{-series.lowest:.3g}")), number(float(f"{-sum(last) / len(last):.3g}"))

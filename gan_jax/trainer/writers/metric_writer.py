@@ -1,4 +1,4 @@
-"""What a run writes while it trains: metrics, times, findings, samples. Only the process that writes makes `Records`."""
+"""What a run writes while it trains: metrics, times, findings, samples. Only the process that writes makes `MetricWriter`."""
 
 import functools
 import time
@@ -9,9 +9,9 @@ from typing import Any
 import jax
 
 from gan_jax.monitor import Finding
-from gan_jax.trainer.build.gan import Experiment
+from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config
-from gan_jax.trainer.failure_policy import Watch, describe_setting, visible
+from gan_jax.trainer.failure_policy import FailurePolicy, describe_run, visible
 from gan_jax.trainer.probes import Probes
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import LivePage, ReportError
@@ -22,7 +22,7 @@ from gan_jax.trainer.writers.tensorboard import tensorboard_writer
 from gan_jax.typing import Array, Players, PyTree
 
 
-class Records:
+class MetricWriter:
     """The growing files of a run, its monitor and its samples.
 
     Args:
@@ -36,7 +36,7 @@ class Records:
     def __init__(
         self,
         config: Config,
-        experiment: Experiment,
+        built: BuiltGAN,
         source: Any,
         directory: Path,
         *,
@@ -46,13 +46,13 @@ class Records:
         start: PyTree | None,
     ):
         self._directory, self._first_step, self.started = directory, step, time.monotonic()
-        self._images_per_step = config.batch_size * experiment.strategy.rounds
+        self._images_per_step = config.batch_size * built.rule.batches_per_step
         self._metrics_file, self._timing_file = (JsonLines(directory / name, after_step=step or -1) for name in (METRICS, TIMING))
         forget_samples(directory, after_step=step)
-        self._watch = Watch(config, describe_setting(config, experiment, *state, steps), directory)
-        self._probes = Probes(config, experiment, source, start) if config.monitor.enabled and config.sample_every else None
+        self._watch = FailurePolicy(config, describe_run(config, built, *state, steps), directory)
+        self._probes = Probes(config, built, source, start) if config.monitor.enabled and config.sample_every else None
         self._tensorboard = config.tensorboard
-        self._draw_samples = sampler(config, experiment, source)
+        self._draw_samples = sampler(config, built, source)
         self._bounds = None if source.is_images else bounds_of(source)
         self._live_page = LivePage(directory)
         self._say: Callable[[str], Any] = print
@@ -95,10 +95,10 @@ class Records:
     def show(self, at: int, state: tuple[Players, Any]) -> None:
         """Draws, writes and probes a grid of samples."""
         samples = self._draw_samples(*state)
-        survive("the samples", lambda: write_samples(self._directory, at, samples, self._bounds), self._say)
+        warn_on_oserror("the samples", lambda: write_samples(self._directory, at, samples, self._bounds), self._say)
         if self._probes is not None:
             self.write(at, self._probes(samples, *state))
-        survive("the report", self._live_page, self._say)
+        warn_on_oserror("the report", self._live_page, self._say)
 
     def close(self) -> None:
         """Closes what is open."""
@@ -106,7 +106,7 @@ class Records:
             self._board.close()
 
 
-def survive(what: str, write: Callable[[], Any], say: Callable[[str], Any]) -> Any:
+def warn_on_oserror(what: str, write: Callable[[], Any], say: Callable[[str], Any]) -> Any:
     """Writes something that a run can do without; a disk that refuses it is a line, not the end of the training."""
     try:
         return write()

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.trainer import image_grid
-from gan_jax.trainer.build.gan import Experiment
+from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config
 from gan_jax.trainer.evaluate import needs_context
 from gan_jax.trainer.probes import grid_labels
@@ -17,18 +17,18 @@ from gan_jax.trainer.report.reading import sample_grids
 from gan_jax.typing import Players
 
 
-def sampler(config: Config, experiment: Experiment, source: Any) -> Callable[[Players, Any], np.ndarray]:
+def sampler(config: Config, built: BuiltGAN, source: Any) -> Callable[[Players, Any], np.ndarray]:
     """The grid of samples from fixed latents (and labels, one a column; and contexts, of held-out images)."""
     count = config.sample_grid**2
     rng = jax.random.fold_in(jax.random.key(config.seed), 2)
-    game = experiment.game
-    labels = jnp.asarray(grid_labels(count, game.num_classes)) if game.num_classes else None
+    spec = built.spec
+    labels = jnp.asarray(grid_labels(count, spec.num_classes)) if spec.num_classes else None
     context = None
-    if needs_context(experiment):
+    if needs_context(built):
         shown = source.held_out if source.held_out is not None else source
         real = jnp.asarray(np.stack([shown.images[index % len(shown)] for index in range(count)]))
-        context = game.deal({"image": real, "label": jnp.zeros(count, jnp.int32)}, rng).context
-    draw = jax.jit(lambda params, opt_state: experiment.gan.sample(params, opt_state, rng, count, labels, context))
+        context = spec.prepare_minibatch({"image": real, "label": jnp.zeros(count, jnp.int32)}, rng).context
+    draw = jax.jit(lambda params, opt_state: built.gan.sample(params, opt_state, rng, count, labels, context))
     return lambda params, opt_state: np.asarray(draw(params, opt_state))
 
 

@@ -1,0 +1,93 @@
+"""From a configuration to the further loss terms of both players."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+
+from gan_jax import losses, penalties
+from gan_jax.gan.loss_terms import (
+    TermFunction,
+    balanced_consistency,
+    classify_fake,
+    classify_real,
+    classify_real_and_fake,
+    consistency,
+    feature_matching,
+    feature_reconstruction,
+    images_of,
+    latent_consistency,
+    latent_diversity,
+    lecam,
+    orthogonality,
+    posterior_divergence,
+    reconstruction,
+    spectral_regularisation,
+    stateless,
+    target_of,
+)
+from gan_jax.gan.types import LossContext, LossTerm
+from gan_jax.trainer.config import Config, ConfigError
+from gan_jax.typing import Array
+
+
+def vgg_term(config: Config, compare: Callable[[Any, Any], Array], layers: tuple[str, ...]) -> TermFunction:
+    """A distance of VGG16's features of the target and the made image."""
+    from gan_jax.models import vgg
+
+    if config.loss.vgg is None:
+        raise ConfigError(
+            "--loss.vgg: perceptual and style losses need the weights of VGG16; make the file with `python -m experiments.tools.convert_vgg`, "
+            "or turn them off with --loss.perceptual 0 --loss.style 0"
+        )
+    features = vgg.feature_extractor(config.loss.vgg, layers=layers)
+
+    def function(context: LossContext) -> Array:
+        real, made = target_of(context)
+        return compare(jax.lax.stop_gradient(features(real)), features(made))
+
+    return stateless(function)
+
+
+def build_terms(config: Config, num_classes: int) -> tuple[LossTerm, ...]:
+    """The terms with a weight above 0, in a fixed order."""
+    loss = config.loss
+    generator, discriminator = "generator", "discriminator"
+    rows: list[LossTerm] = []
+
+    def add(name: str, player: str, weight: float, function: TermFunction | None = None, **more: Any) -> None:
+        if weight:
+            assert function is not None
+            rows.append(LossTerm(name, player, function, weight, **more))
+
+    if config.model.auxiliary:
+        seen = classify_fake if config.model.codes else classify_real_and_fake if loss.classify_fakes else classify_real
+        add("classifier_discriminator", discriminator, loss.classifier, stateless(seen))
+        add("classifier_generator", generator, loss.classifier, stateless(classify_fake))
+    add("feature_matching", generator, loss.feature_matching, stateless(feature_matching), needs_real=True)
+    add("reconstruction", generator, loss.reconstruction, stateless(reconstruction))
+    add("feature_reconstruction", generator, loss.feature_reconstruction, stateless(feature_reconstruction), needs_real=True)
+    add("kl", generator, loss.kl, stateless(posterior_divergence))
+    add("total_variation", generator, loss.total_variation, stateless(lambda context: losses.total_variation_loss(images_of(context))))
+    if loss.perceptual:
+        add("perceptual", generator, loss.perceptual, vgg_term(config, losses.perceptual_loss, ("relu2_2", "relu3_3")))
+    if loss.style:
+        add("style", generator, loss.style, vgg_term(config, losses.style_loss, ("relu1_2", "relu2_2", "relu3_3", "relu4_3")))
+    return (*rows, *_penalty_terms(config))
+
+
+def _penalty_terms(config: Config) -> list[LossTerm]:
+    penalty, flip = config.penalty, config.data.flip
+    generator, discriminator = "generator", "discriminator"
+    rows = [
+        LossTerm("orthogonal_generator", generator, stateless(orthogonality), penalty.orthogonal),
+        LossTerm("orthogonal_discriminator", discriminator, stateless(orthogonality), penalty.orthogonal),
+        LossTerm("spectral", discriminator, spectral_regularisation, penalty.spectral, init=penalties.init_spectral_norm_penalty),
+        LossTerm("consistency", discriminator, stateless(partial(consistency, flip=flip)), penalty.consistency),
+        LossTerm("balanced_consistency", discriminator, stateless(partial(balanced_consistency, flip=flip)), penalty.balanced_consistency),
+        LossTerm("latent_consistency", discriminator, stateless(latent_consistency), penalty.latent_consistency),
+        LossTerm("latent_diversity", generator, stateless(latent_diversity), 0.1 * penalty.latent_consistency),
+        LossTerm("lecam", discriminator, lecam, penalty.lecam, init=lambda rng, params: penalties.init_lecam()),
+    ]
+    return [row for row in rows if row.weight]
