@@ -11,7 +11,7 @@ from jax import lax
 
 from gan_jax import make_gan
 from gan_jax.distributed.sharding import Placement, make_placement
-from gan_jax.distributed.spmd import place
+from gan_jax.distributed.spmd import distribute
 from gan_jax.distributed.sweep import init_many, split_runs, train_many
 from gan_jax.gan.types import GradientPenalty
 from gan_jax.gan.update_rules import UPDATE_RULES
@@ -65,7 +65,7 @@ def make_spec(
         image_shape=image_shape,
         latent_dim=latent_dim,
         loss=loss,
-        update_rule=place(played, placement) if placement else played,
+        update_rule=distribute(played, placement) if placement else played,
         optimizer=ttur(2e-4, 2e-4, ema_decay=0.999),
         penalties=(GradientPenalty(penalty[0], PENALTIES[penalty[0]], penalty[1]),) if penalty else (),
         transforms=Players((), (spectral_norm(),)) if spectral else Players((), ()),
@@ -95,7 +95,7 @@ def training(gan: GAN, *, image_shape: tuple[int, ...], batch: int = 64, scan: i
     rng = jax.random.key(0)
     data = _batch(image_shape, batch)
     if placement:
-        rng, data = jax.device_put((rng, data), (placement.everywhere, placement.batch))
+        rng, data = jax.device_put((rng, data), (placement.replicated, placement.batch))
     data = jax.block_until_ready(data)
     start = time.perf_counter()
 
@@ -110,7 +110,7 @@ def training(gan: GAN, *, image_shape: tuple[int, ...], batch: int = 64, scan: i
         (params, opt_state), metrics = lax.scan(body, (params, opt_state), None, scan)
         return params, opt_state, metrics
 
-    state = jax.jit(gan.init, out_shardings=placement.everywhere if placement else None)(rng)
+    state = jax.jit(gan.init, out_shardings=placement.replicated if placement else None)(rng)
     times = placement.devices if placement else 1
     program = jax.jit(steps, donate_argnums=(0, 1), compiler_options=placement.compiler_options if placement else None)
     return _compile(program, jax.block_until_ready(state), (rng, data), steps=scan, times=times, start=start)

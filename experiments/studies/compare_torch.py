@@ -60,14 +60,14 @@ class JaxTraining:
         placement = self.placement = placement_of(config)
         self.config, self.built = config, build(config, source.shape, source.num_classes, placement)
         self.rng = jax.random.key(config.seed)
-        everywhere = placement and placement.everywhere
-        params, state = jax.jit(self.built.gan.init, out_shardings=everywhere)(jax.random.fold_in(self.rng, 0))
+        replicated = placement and placement.replicated
+        params, state = jax.jit(self.built.gan.init, out_shardings=replicated)(jax.random.fold_in(self.rng, 0))
         self.parameters = tuple(sum(leaf.size for leaf in jax.tree.leaves(player)) for player in params)
         rows = config.batch_size * self.built.rule.batches_per_step
         self.feed = Feed(source, batch_size=rows, seed=config.seed, sharding=placement and placement.batches)
         chunks = self.feed.gathering(chunk_step(self.built, config.scan_steps))
         options = placement and placement.compiler_options
-        step = jax.jit(chunks, donate_argnums=(0, 1), out_shardings=everywhere, compiler_options=options)
+        step = jax.jit(chunks, donate_argnums=(0, 1), out_shardings=replicated, compiler_options=options)
         chunk = self.feed.chunk(0, config.scan_steps)
         compiling = time.perf_counter()
         self.program = step.lower(params, state, chunk, self.rng).compile()

@@ -118,7 +118,7 @@ def read(arguments: list[str]) -> tuple[Any, Path | None, argparse.Namespace]:
     """The configuration that the command line asks for, and the run that it continues."""
     import tyro
 
-    from gan_jax.distributed import agreed
+    from gan_jax.distributed import decide_on_process_zero
     from gan_jax.trainer.config import Config, DistributedConfig, check, load_config
     from gan_jax.trainer.run_directory import RunError
 
@@ -126,7 +126,7 @@ def read(arguments: list[str]) -> tuple[Any, Path | None, argparse.Namespace]:
     # Where there are several processes, one of them looks: another may already be making the directory.
     resume = None
     if own.resume and several_processes(arguments):
-        found = agreed(lambda: str(find_run(own.resume, rest, own.config) or ""), RunError)
+        found = decide_on_process_zero(lambda: str(find_run(own.resume, rest, own.config) or ""), RunError)
         resume = Path(found) if found else None
     elif own.resume:
         resume = find_run(own.resume, rest, own.config)
@@ -185,14 +185,14 @@ def main() -> None:
         return
     # Where there is a GPU, the same bytes every time; before JAX is first used.
     os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
-    from gan_jax.distributed import leave
+    from gan_jax.distributed import abort_process
 
     try:
         with common.errors_as_lines():
             failed = run(arguments)
     except SystemExit as end:
         if several_processes(arguments) and end.code:
-            leave(int(end.code))
+            abort_process(int(end.code))
         raise
     if failed:
         raise SystemExit(3)

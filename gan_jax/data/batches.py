@@ -37,7 +37,7 @@ def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.argsort(draws, kind="stable")
 
 
-def check_batch_size(batch_size: int, source: Source, turns: int = 1) -> None:
+def check_batch_size(batch_size: int, source: Source, discriminator_steps: int = 1) -> None:
     """Raises DataError if the batch size is below 1 or larger than the data set.
 
     Args:
@@ -48,12 +48,18 @@ def check_batch_size(batch_size: int, source: Source, turns: int = 1) -> None:
     if batch_size < 1:
         raise DataError(f"--batch-size {batch_size}: must be at least 1")
     if batch_size > len(source):
-        raise DataError(f"{_flags(batch_size, turns)}: the data set has {len(source)} {'images' if source.is_images else 'points'}")
+        raise DataError(
+            f"{_flags(batch_size, discriminator_steps)}: the data set has {len(source)} {'images' if source.is_images else 'points'}"
+        )
 
 
-def _flags(batch_size: int, turns: int) -> str:
+def _flags(batch_size: int, discriminator_steps: int) -> str:
     """The flags that determine the batch size of a train step, with their values."""
-    return f"--batch-size {batch_size}" if turns == 1 else f"--batch-size {batch_size // turns} x --update.discriminator-steps {turns}"
+    return (
+        f"--batch-size {batch_size}"
+        if discriminator_steps == 1
+        else f"--batch-size {batch_size // discriminator_steps} x --update.discriminator-steps {discriminator_steps}"
+    )
 
 
 class Batches:
@@ -74,15 +80,15 @@ class Batches:
         DataError: If the batch size is below 1 or larger than the data set, or if `flip` is set for points.
     """
 
-    def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False, turns: int = 1):
-        check_batch_size(batch_size, source, turns)
+    def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False, discriminator_steps: int = 1):
+        check_batch_size(batch_size, source, discriminator_steps)
         if flip and not source.is_images:
             raise DataError(f"--data.flip: {source.name} has points, not images")
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
-        self.turns = turns
+        self.discriminator_steps = discriminator_steps
         # A batch spans at most two epochs, so a cache of two orders avoids computing any order twice in consecutive steps.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, seed, count=len(source)))
 
@@ -156,7 +162,7 @@ class Batches:
         if not 0 <= process_index < process_count:
             raise ValueError(f"process_index must be from 0 to {process_count - 1}; got {process_index}")
         if self.batch_size % process_count:
-            flags = _flags(self.batch_size, self.turns)
+            flags = _flags(self.batch_size, self.discriminator_steps)
             raise DataError(f"{flags}: {process_count} processes cannot share it evenly; take a multiple of {process_count}")
         size = self.batch_size // process_count
         return slice(process_index * size, (process_index + 1) * size)

@@ -31,8 +31,8 @@ def put_replicated(arrays: dict[str, np.ndarray], sharding: NamedSharding | None
     """Puts host arrays, equal in all processes, on the default device. With a sharding, replicates them on all devices of its mesh."""
     if sharding is None:
         return jax.device_put(arrays)
-    everywhere = NamedSharding(sharding.mesh, PartitionSpec())
-    return {name: jax.make_array_from_process_local_data(everywhere, array, array.shape) for name, array in arrays.items()}
+    replicated = NamedSharding(sharding.mesh, PartitionSpec())
+    return {name: jax.make_array_from_process_local_data(replicated, array, array.shape) for name, array in arrays.items()}
 
 
 def gather_batches(data: dict[str, Array]) -> dict[str, Array]:
@@ -206,14 +206,14 @@ class Feed:
         pipeline: str = "auto",
         workers: int = 4,
         flip: bool = False,
-        turns: int = 1,
+        discriminator_steps: int = 1,
         sharding: NamedSharding | None = None,
         process_index: int = 0,
         process_count: int = 1,
     ):
         if pipeline not in ("auto", "memory", "stream"):
             raise DataError(f"--data.pipeline {pipeline}: must be auto, memory or stream")
-        self.batches = Batches(source, batch_size, seed, flip=flip, turns=turns)
+        self.batches = Batches(source, batch_size, seed, flip=flip, discriminator_steps=discriminator_steps)
         self.in_memory = pipeline == "memory" or (pipeline == "auto" and source.nbytes <= MEMORY_LIMIT)
         where: dict[str, Any] = {"sharding": sharding, "process_index": process_index, "process_count": process_count}
         self._form = DeviceBatches(self.batches, **where) if self.in_memory else StreamBatches(self.batches, workers=workers, **where)

@@ -70,12 +70,12 @@ def process_count() -> int:
     return jax.process_count()
 
 
-def writes() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes: to the run's directory and to the terminal."""
     return jax.process_index() == 0
 
 
-def agree(text: str) -> str:
+def broadcast_text(text: str) -> str:
     """Process 0's text, in every process; every process must call it."""
     if jax.process_count() == 1:
         return text
@@ -85,7 +85,7 @@ def agree(text: str) -> str:
     if len(encoded) > LONGEST:
         raise ValueError(f"the processes can agree on a text of at most {LONGEST} bytes; got {len(encoded)}")
     buffer = np.zeros(LONGEST + 4, np.uint8)
-    if writes():
+    if is_main_process():
         buffer[:4] = np.frombuffer(np.uint32(len(encoded)).tobytes(), np.uint8)
         buffer[4 : 4 + len(encoded)] = np.frombuffer(encoded, np.uint8)
     with raising_peer_lost():
@@ -93,7 +93,7 @@ def agree(text: str) -> str:
     return shared[4 : 4 + int(np.frombuffer(shared[:4].tobytes(), np.uint32)[0])].tobytes().decode()
 
 
-def agreed(decide: Callable[[], str], failure: type[Exception]) -> str:
+def decide_on_process_zero(decide: Callable[[], str], failure: type[Exception]) -> str:
     """What process 0 decides, in every process; where it fails, every process fails alike instead of waiting for it.
 
     Args:
@@ -107,12 +107,12 @@ def agreed(decide: Callable[[], str], failure: type[Exception]) -> str:
         return decide()
     error: Exception | None = None
     said = ""
-    if writes():
+    if is_main_process():
         try:
             said = "+" + decide()
         except Exception as problem:
             error, said = problem, f"-{_first_line(problem)}"[:LONGEST]
-    said = agree(said)
+    said = broadcast_text(said)
     if error is not None:
         raise error
     if said.startswith("-"):
@@ -146,7 +146,7 @@ def raising_peer_lost() -> Iterator[None]:
         ) from error
 
 
-def leave(status: int) -> NoReturn:
+def abort_process(status: int) -> NoReturn:
     """Ends this process at once, without the farewell that JAX's processes bid each other: the others may never come to it."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -155,7 +155,7 @@ def leave(status: int) -> NoReturn:
 
 def _end(show: Callable[..., None], *error: Any) -> None:
     show(*error)
-    leave(1)
+    abort_process(1)
 
 
 def _first_line(error: BaseException) -> str:

@@ -37,7 +37,7 @@ class Placement(NamedTuple):
         return self.mesh.size
 
     @property
-    def everywhere(self) -> NamedSharding:
+    def replicated(self) -> NamedSharding:
         """The whole on every device."""
         return NamedSharding(self.mesh, PartitionSpec())
 
@@ -121,14 +121,14 @@ def state_shardings(placement: Placement, tree: PyTree, *, threshold: int = SHAR
         divisible = [axis for axis, size in enumerate(shape) if size % placement.devices == 0]
         keys = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
         if not placement.shard_parameters or keys or math.prod(shape) < threshold or not divisible:
-            return placement.everywhere
+            return placement.replicated
         axis = max(divisible, key=lambda axis: shape[axis])
         return NamedSharding(placement.mesh, PartitionSpec(*(None,) * axis, AXIS))
 
     return jax.tree.map(of, tree)
 
 
-def here(placement: Placement | None, tree: PyTree) -> PyTree:
+def to_local(placement: Placement | None, tree: PyTree) -> PyTree:
     """The tree on this process's first device alone, whole; every process must call it.
 
     What is whole on every device is not copied; what is spread is gathered first. Programs that are not trained by (samples, metrics)
@@ -138,5 +138,5 @@ def here(placement: Placement | None, tree: PyTree) -> PyTree:
         return tree
     whole = jax.tree.map(lambda leaf: leaf.sharding.is_fully_replicated, tree)
     if not all(jax.tree.leaves(whole)):
-        tree = jax.jit(lambda leaves: leaves, out_shardings=placement.everywhere)(tree)
+        tree = jax.jit(lambda leaves: leaves, out_shardings=placement.replicated)(tree)
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)

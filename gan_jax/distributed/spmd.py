@@ -79,28 +79,28 @@ def per_device(spec: GANSpec, *, axis_name: str = AXIS, rows: int, share_statist
     Returns:
         A game for the inside of the mapped step. Its parameters and state are those of the game that was given.
     """
-    cut = BatchShard(axis_name, rows)
+    shard = BatchShard(axis_name, rows)
     statistics = axis_name if share_statistics else None
     return dataclasses.replace(
         spec,
         axis_name=axis_name,
         share_statistics=share_statistics,
-        generator=_network(spec.generator, cut, statistics),
-        discriminator=_network(spec.discriminator, cut, statistics),
+        generator=_network(spec.generator, shard, statistics),
+        discriminator=_network(spec.discriminator, shard, statistics),
         loss=_loss(spec.loss, statistics),
-        sample_latents=lambda rng, shape: cut.own(spec.sample_latents(rng, cut.whole(shape))),
-        sample_labels=None if spec.sample_labels is None else lambda rng, shape: cut.own(spec.sample_labels(rng, cut.whole(shape))),
-        targets=None if spec.targets is None else _targets(spec.targets, cut),
-        context=_context(spec.context, cut),
-        replay=None if spec.replay is None else _replay(spec.replay, cut),
-        top_k=None if spec.top_k is None else _top_k(spec.top_k, cut),
-        penalties=tuple(_penalty(penalty, cut, statistics) for penalty in spec.penalties),
-        terms=tuple(_term(term, cut) for term in spec.terms),
-        augmentations=tuple(_input_transform(transform, cut) for transform in spec.augmentations),
+        sample_latents=lambda rng, shape: shard.own(spec.sample_latents(rng, shard.whole(shape))),
+        sample_labels=None if spec.sample_labels is None else lambda rng, shape: shard.own(spec.sample_labels(rng, shard.whole(shape))),
+        targets=None if spec.targets is None else _targets(spec.targets, shard),
+        context=_context(spec.context, shard),
+        replay=None if spec.replay is None else _replay(spec.replay, shard),
+        top_k=None if spec.top_k is None else _top_k(spec.top_k, shard),
+        penalties=tuple(_penalty(penalty, shard, statistics) for penalty in spec.penalties),
+        terms=tuple(_term(term, shard) for term in spec.terms),
+        augmentations=tuple(_input_transform(transform, shard) for transform in spec.augmentations),
     )
 
 
-def place(rule: UpdateRule, placement: Placement, *, micro_batches: int = 1) -> UpdateRule:
+def distribute(rule: UpdateRule, placement: Placement, *, micro_batches: int = 1) -> UpdateRule:
     """The strategy on many devices: same arguments, same results, still a global view, to be jitted.
 
     With `jit` where the arguments lie says where it runs; what goes into a network is kept in rows over the devices, or the compiler
@@ -146,18 +146,18 @@ def place(rule: UpdateRule, placement: Placement, *, micro_batches: int = 1) -> 
 def _mapped(on_device: Callable[..., tuple], placement: Placement) -> Callable[..., tuple]:
     """`(params, state, blocks [parts, rows, ...], rng)`: the blocks cut along their second axis, everything else whole."""
     if placement.kind == "shard_map":
-        whole, cut = PartitionSpec(), PartitionSpec(None, AXIS)
+        whole, shard = PartitionSpec(), PartitionSpec(None, AXIS)
         # Unchecked: gradients come as each device's own, for `average_gradients`, the same as under pmap.
-        return jax.shard_map(on_device, mesh=placement.mesh, in_specs=(whole, whole, cut, whole), out_specs=whole, check_vma=False)
+        return jax.shard_map(on_device, mesh=placement.mesh, in_specs=(whole, whole, shard, whole), out_specs=whole, check_vma=False)
 
     devices = list(placement.mesh.devices.flat)
     mapped = jax.pmap(on_device, AXIS, in_axes=(None, None, 0, None), out_axes=None, devices=devices)
 
     def with_a_leading_axis(params: Players, state: TrainState, blocks: dict[str, Array], rng: Array) -> tuple:
-        def cut(array: Array) -> Array:
+        def shard(array: Array) -> Array:
             return jnp.moveaxis(array.reshape(array.shape[0], placement.devices, -1, *array.shape[2:]), 1, 0)
 
-        return mapped(params, state, {name: cut(array) for name, array in blocks.items()}, rng)
+        return mapped(params, state, {name: shard(array) for name, array in blocks.items()}, rng)
 
     return with_a_leading_axis
 
@@ -175,15 +175,15 @@ def _spread(network: Network, placement: Placement) -> Network:
     def apply(params: PyTree, state: PyTree, *inputs: Any, **keywords: Any) -> tuple[Any, PyTree]:
         if placement.shard_parameters:
             # Or the compiler would cut activations as the weights lie, along channels and pixels.
-            params = jax.lax.with_sharding_constraint(params, placement.everywhere)
+            params = jax.lax.with_sharding_constraint(params, placement.replicated)
         return network.apply(params, state, *rows(inputs), **keywords)
 
     return network._replace(apply=apply)
 
 
-def _network(network: Network, cut: BatchShard, statistics: str | None) -> Network:
+def _network(network: Network, shard: BatchShard, statistics: str | None) -> Network:
     def apply(*arguments: Any, rng: Array | None = None, **keywords: Any) -> tuple[Any, PyTree]:
-        own = None if rng is None else cut.fold(rng)
+        own = None if rng is None else shard.fold(rng)
         if statistics is None:
             return network.apply(*arguments, rng=own, **keywords)
         with sharing_batch(statistics):
@@ -200,64 +200,64 @@ def _loss(loss: AdversarialLoss, statistics: str | None) -> AdversarialLoss:
     return AdversarialLoss(shared(loss.discriminator), shared(loss.generator))
 
 
-def _targets(targets: Callable[..., tuple[Array, Array]], cut: BatchShard) -> Callable[..., tuple[Array, Array]]:
+def _targets(targets: Callable[..., tuple[Array, Array]], shard: BatchShard) -> Callable[..., tuple[Array, Array]]:
     def own(target: Array, shape: tuple[int, ...]) -> Array:
-        return cut.own(target) if jnp.shape(target) == cut.whole(shape) else target
+        return shard.own(target) if jnp.shape(target) == shard.whole(shape) else target
 
     def draw(rng: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
-        real, fake = targets(rng, cut.whole(shape))
+        real, fake = targets(rng, shard.whole(shape))
         return own(real, shape), own(fake, shape)
 
     return draw
 
 
-def _context(context: Callable[[Array, Array], Array | None], cut: BatchShard) -> Callable[[Array, Array], Array | None]:
+def _context(context: Callable[[Array, Array], Array | None], shard: BatchShard) -> Callable[[Array, Array], Array | None]:
     def make(rng: Array, real: Array) -> Array | None:
         traced = jax.make_jaxpr(context)(rng, real).jaxpr
         draws = any(variable is traced.invars[0] for equation in traced.eqns for variable in equation.invars)
         # Only what is drawn needs the whole batch; what is computed from each image alone needs no other device.
-        return cut.own(context(rng, cut.gather(real))) if draws else context(rng, real)
+        return shard.own(context(rng, shard.gather(real))) if draws else context(rng, real)
 
     return make
 
 
-def _replay(replay: Replay, cut: BatchShard) -> Replay:
+def _replay(replay: Replay, shard: BatchShard) -> Replay:
     def apply(state: Any, fakes: Array, rng: Array) -> tuple[Array, Any]:
-        mixed, state = replay.apply(state, cut.gather(fakes), rng)
-        return cut.own(mixed), state
+        mixed, state = replay.apply(state, shard.gather(fakes), rng)
+        return shard.own(mixed), state
 
     return replay._replace(apply=apply)
 
 
-def _top_k(weights: Callable[[Array, Array], Array], cut: BatchShard) -> Callable[[Array, Array], Array]:
-    return lambda logits, step: cut.own(weights(cut.gather(logits), step))
+def _top_k(weights: Callable[[Array, Array], Array], shard: BatchShard) -> Callable[[Array, Array], Array]:
+    return lambda logits, step: shard.own(weights(shard.gather(logits), step))
 
 
-def _penalty(penalty: GradientPenalty, cut: BatchShard, statistics: str | None) -> GradientPenalty:
+def _penalty(penalty: GradientPenalty, shard: BatchShard, statistics: str | None) -> GradientPenalty:
     def function(critic: Callable[..., Any], real: Array, fake: Array, rng: Array) -> Array:
         if penalty.name == "dragan" and statistics:
             # The reach of its neighbourhood is the deviation of the whole batch.
             mean = jax.lax.pmean(real.mean(), statistics)
             deviation = jnp.sqrt(jax.lax.pmean(jnp.square(real - mean).mean(), statistics))
-            return dragan_penalty(critic, real, cut.fold(rng), std=deviation)
-        return penalty.function(critic, real, fake, cut.fold(rng))
+            return dragan_penalty(critic, real, shard.fold(rng), std=deviation)
+        return penalty.function(critic, real, fake, shard.fold(rng))
 
     return penalty._replace(function=function)
 
 
-def _term(term: LossTerm, cut: BatchShard) -> LossTerm:
+def _term(term: LossTerm, shard: BatchShard) -> LossTerm:
     def function(play: LossContext, state: PyTree) -> tuple[Array, PyTree]:
-        return term.function(play._replace(minibatch=play.minibatch._replace(rng=cut.fold(play.minibatch.rng))), state)
+        return term.function(play._replace(minibatch=play.minibatch._replace(rng=shard.fold(play.minibatch.rng))), state)
 
     return term._replace(function=function)
 
 
-def _input_transform(transform: Augmentation, cut: BatchShard) -> Augmentation:
+def _input_transform(transform: Augmentation, shard: BatchShard) -> Augmentation:
     def apply(images: Array, state: PyTree, rng: Array, step: Array) -> Array:
-        return transform.apply(images, state, cut.fold(rng), step)
+        return transform.apply(images, state, shard.fold(rng), step)
 
     def update(state: PyTree, real_logits: Array, fake_logits: Array) -> PyTree:
-        everyone = (jax.lax.all_gather(logits, cut.axis_name, tiled=True) for logits in (real_logits, fake_logits))
+        everyone = (jax.lax.all_gather(logits, shard.axis_name, tiled=True) for logits in (real_logits, fake_logits))
         return transform.update(state, *everyone)
 
     return transform._replace(apply=apply, update=update)

@@ -8,7 +8,7 @@ records and of nothing else, so that a resumed run finds what an uninterrupted o
 from typing import Any, NamedTuple
 
 from gan_jax.gan.diagnostics import PLACES, Diagnostics, accumulate_diagnostics, init_diagnostics, update_diagnostics
-from gan_jax.monitor.advice import ADVICE, SUPPRESSES, fitting
+from gan_jax.monitor.advice import ADVICE, SUPPRESSES, applicable
 from gan_jax.monitor.detectors import DETECTORS
 from gan_jax.monitor.history import CHANCE, Detection, History, Record, RunInfo
 from gan_jax.monitor.samples import Reference, class_figures, make_reference, sample_figures, spread_within_classes
@@ -76,7 +76,7 @@ class Monitor:
     def _finding(self, id: str, seen: Detection, step: int) -> Finding:
         row = ADVICE[id]
         evidence = {name: round(value, 6) if isinstance(value, float) else value for name, value in seen.evidence.items()}
-        advice = fitting(row.advice, self.setting)
+        advice = applicable(row.advice, self.setting)
         return Finding(id, row.what, step, seen.since, evidence, seen.confidence, list(row.causes), advice, row.trick)
 
 

@@ -8,7 +8,7 @@ from gan_jax.monitor.history import RunInfo
 SLOPE_CONTROLS = ("--transform.spectral-norm discriminator", "--penalty.r1 1", "--penalty.wgan-gp")
 
 
-def fitting(advice: Sequence[str], setting: RunInfo) -> list[str]:
+def applicable(advice: Sequence[str], setting: RunInfo) -> list[str]:
     """The lines of advice that can be typed for a run, as they have to be typed there.
 
     A line with which the run's game would be refused is left out. What controls D's slope does not go with batch norm in D, which

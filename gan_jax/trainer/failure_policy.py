@@ -163,7 +163,7 @@ def describe(finding: Finding) -> str:
     return "\n".join(lines)
 
 
-def visible(figures: dict[str, float]) -> dict[str, float]:
+def drop_unset(figures: dict[str, float]) -> dict[str, float]:
     """The metrics of a step without those of the monitor that say that nothing happened yet."""
     known_by_minus_one = ("_layer", "_ratio", "nonfinite_step", "nonfinite_place")
     return {name: value for name, value in figures.items() if not (value == -1 and name.endswith(known_by_minus_one))}

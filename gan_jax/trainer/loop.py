@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from gan_jax.distributed import agreed, any_across_processes, here, process_count, raising_peer_lost, writes
+from gan_jax.distributed import any_across_processes, decide_on_process_zero, is_main_process, process_count, raising_peer_lost, to_local
 from gan_jax.monitor import Finding
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
@@ -22,7 +22,7 @@ from gan_jax.trainer.report import write_report
 from gan_jax.trainer.restore import LoadedRun
 from gan_jax.trainer.rollback import roll_back
 from gan_jax.trainer.run_directory import RunError
-from gan_jax.trainer.setup import TrainingRun, begin, init_or_restore
+from gan_jax.trainer.setup import TrainingRun, init_or_restore, setup_run
 from gan_jax.trainer.writers.metric_writer import MetricWriter, warn_on_oserror
 from gan_jax.trainer.writers.samples import write_animation
 from gan_jax.typing import Array, Players
@@ -102,10 +102,10 @@ def train(
         RunError, DataError, ConfigError, and those of `gan_jax.checkpoint`: one line each, for a person.
         gan_jax.distributed.PeerLost: another process of this run is gone.
     """
-    if not writes():
+    if not is_main_process():
         console = Console(quiet=True)
     with raising_peer_lost():
-        run = begin(config, resume, command, console or Console(stderr=True))
+        run = setup_run(config, resume, command, console or Console(stderr=True))
         try:
             return finish(run, *play(run, until), command)
         finally:
@@ -120,9 +120,9 @@ def play(run: TrainingRun, until: int | None) -> tuple[MetricWriter | None, "Loo
     except Exception as error:
         if process_count() == 1:
             # What is being saved is saved, and no thread outlives the run; where a peer is gone there is nothing to wait for.
-            run.keeper.close()
+            run.manager.close()
             run.feed.close()
-        if writes():
+        if is_main_process():
             ended = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
             warn_on_oserror("run.json", partial(run.write, ended), run.say)
         raise
@@ -196,7 +196,7 @@ def compiler(run: TrainingRun, state: tuple[Players, Any]) -> Callable[[int], Ca
     """Count of steps -> their program: (params, opt_state, chunk of the feed, rng) -> (params, opt_state, metrics)."""
     places: dict[str, Any] = {}
     if run.placement is not None:
-        places["out_shardings"] = (*jax.tree.map(lambda leaf: leaf.sharding, state), run.placement.everywhere)
+        places["out_shardings"] = (*jax.tree.map(lambda leaf: leaf.sharding, state), run.placement.replicated)
         places["compiler_options"] = run.placement.compiler_options
 
     @cache
@@ -216,7 +216,7 @@ def flush(records: MetricWriter | None, pending: tuple[int, dict[str, Array]] | 
 
 def show(run: TrainingRun, records: MetricWriter | None, step: int, state: tuple[Players, Any]) -> None:
     """A grid of samples, drawn by the process that writes."""
-    whole = here(run.placement, state)
+    whole = to_local(run.placement, state)
     if records is not None:
         records.show(step, whole)
 
@@ -225,7 +225,7 @@ def measure(
     run: TrainingRun, records: MetricWriter | None, step: int, state: tuple[Players, Any], bar: ProgressBar
 ) -> dict[str, float] | None:
     """The metrics of a state, measured by the process that writes."""
-    whole = here(run.placement, state)
+    whole = to_local(run.placement, state)
     if records is None:
         return None
     try:
@@ -244,22 +244,22 @@ def measure(
 
 def finish(run: TrainingRun, records: MetricWriter | None, reached: LoopResult, command: str) -> TrainResult:
     """What was reached is kept, measured and shown."""
-    config, keeper, step = run.config, run.keeper, reached.step
+    config, manager, step = run.config, run.manager, reached.step
     # A save that the disk refused is made again: this is the last one.
-    refused = any_across_processes(not keeper.wait())
+    refused = any_across_processes(not manager.wait())
     unsaved = (refused or step != reached.saved) and not reached.failed
-    if unsaved or agreed(lambda: str(keeper.latest()), RunError) == "None":
+    if unsaved or decide_on_process_zero(lambda: str(manager.latest()), RunError) == "None":
         run.save(step, reached.state)
-    stored = not any_across_processes(not keeper.close())
+    stored = not any_across_processes(not manager.close())
     run.feed.close()
-    state = here(run.placement, reached.state)
+    state = to_local(run.placement, reached.state)
     if records is None:
         return TrainResult(run.directory, *reached.state, step)
     records.close()
     failure = records.failure
     can_go_back = config.monitor.on_failure == "rollback" and len(run.rolled_back) < config.monitor.rollbacks
     if failure is not None and can_go_back and not reached.wished:
-        changed, happened = roll_back(config, run.directory, keeper, failure)
+        changed, happened = roll_back(config, run.directory, manager, failure)
         run.write({"rollbacks": [*run.rolled_back, happened]})
         run.say(f"rolling back to step {happened['to_step']} with {happened['changed']}")
         run.release()
@@ -273,7 +273,7 @@ def finish(run: TrainingRun, records: MetricWriter | None, reached: LoopResult, 
     if failure is not None:
         advice = f"try {failure.advice[0]}, or " if failure.advice else ""
         run.say(
-            f"stopped at step {step}: {failure.what}; the checkpoint of step {keeper.latest()} is kept; "
+            f"stopped at step {step}: {failure.what}; the checkpoint of step {manager.latest()} is kept; "
             f"{advice}continue with: python experiments/train.py --resume {run.directory} --on-failure warn"
         )
     elif step < run.steps:
@@ -281,7 +281,7 @@ def finish(run: TrainingRun, records: MetricWriter | None, reached: LoopResult, 
         again = f"python experiments/train.py {config.recipe} --resume {run.directory}"
         run.say(f"interrupted; {where}; continue with: {again}")
     elif not stored:
-        run.say(f"the weights of step {step} could not be saved; the newest that were: {keeper.latest()}")
+        run.say(f"the weights of step {step} could not be saved; the newest that were: {manager.latest()}")
     if status == "finished" and config.evaluation.samples:
         try:
             evaluate_run(run.directory, config, run.built, run.source, *state, console=run.console)

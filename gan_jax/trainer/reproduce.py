@@ -23,7 +23,7 @@ from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.config import Config, load_config
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.run_directory import METRICS, RunError
-from gan_jax.trainer.setup import identity
+from gan_jax.trainer.setup import config_fingerprint
 
 ENOUGH = 100  # steps of a verification that is not told how many
 # Of run.json: what the machine and the versions are; what is configuration is compared as such.
@@ -92,13 +92,13 @@ def verify(directory: Path | str, *, steps: int | None = None, whole_run: bool =
     directory = Path(directory)
     config, record = _read(directory)
     log, notes = _rows(directory / METRICS)
-    keeper = Checkpointer(directory / "checkpoints", owner=False)
+    manager = Checkpointer(directory / "checkpoints", owner=False)
     # A killed run's record tells of no last step; its log and its checkpoints do.
-    last = max([_whole_number(record, "step", 0), *log, *keeper.steps()])
+    last = max([_whole_number(record, "step", 0), *log, *manager.steps()])
     if last < 1:
         raise RunError(f"{directory}: the run has no steps that could be done again")
     config = dataclasses.replace(config, steps=_whole_number(record, "steps", config.steps), epochs=0)
-    until = last if whole_run else min(last, steps or _enough(config, keeper.steps()))
+    until = last if whole_run else min(last, steps or _enough(config, manager.steps()))
     if isinstance(record.get("data"), dict):
         check_unchanged(record["data"], load(config))
     with tempfile.TemporaryDirectory(prefix="verify-") as place:
@@ -122,7 +122,7 @@ def verify(directory: Path | str, *, steps: int | None = None, whole_run: bool =
         steps=until,
         compared={kind: count for kind, count in compared.items() if count},
         differences=sorted(differences + [Difference(0, METRICS, note) for note in notes], key=lambda difference: difference.step),
-        settings=compare_settings(keeper, config, record),
+        settings=compare_settings(manager, config, record),
         environment=compare_environment(record, record_now),
         notes=_extra_rows(log, rows, until),
     )
@@ -310,18 +310,18 @@ def compare_evaluation(recorded: Path, again: Path, until: int) -> tuple[list[Di
     return differences, len(shared)
 
 
-def compare_settings(keeper: Checkpointer, config: Config, record: Mapping[str, Any]) -> list[str]:
+def compare_settings(manager: Checkpointer, config: Config, record: Mapping[str, Any]) -> list[str]:
     """The fields in which config.yaml is not what the run's record and checkpoints say that it was trained with."""
     lines = []
     if record.get("seed", config.seed) != config.seed:
         lines.append(f"seed: {record['seed']} in run.json, {config.seed} in config.yaml")
-    for step in reversed(keeper.steps()):
+    for step in reversed(manager.steps()):
         try:
-            saved = read_manifest(keeper.path(step))["metadata"].get("config")
+            saved = read_manifest(manager.path(step))["metadata"].get("config")
         except DamagedCheckpoint:
             continue
         if saved is not None:
-            now = json.loads(json.dumps(identity(config)))
+            now = json.loads(json.dumps(config_fingerprint(config)))
             lines += [line.replace(" now", " in config.yaml") for line in config_differences(saved, now) if not line.startswith("steps:")]
         break
     return lines

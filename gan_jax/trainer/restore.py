@@ -61,13 +61,13 @@ def load_run(directory: Path | str, *, step: int | None = None, best: bool = Fal
     source = load(config)
     built = build(config, source.shape, source.num_classes)
     template = jax.eval_shape(built.gan.init, jax.random.key(0))
-    keeper = Checkpointer(
+    manager = Checkpointer(
         directory / "checkpoints", best_metric=config.evaluation.best, best_mode=best_mode(config.evaluation.best), owner=False
     )
     if best:
-        step = keeper.best()
+        step = manager.best()
         if step is None:
             raise RunError(f"{directory}: no checkpoint was measured; train with --evaluation.every N")
-    (params, opt_state), metadata = keeper.restore(template, step)
+    (params, opt_state), metadata = manager.restore(template, step)
     params, opt_state = jax.tree.map(jax.numpy.asarray, (params, opt_state))
     return LoadedRun(config, source, built, params, opt_state, int(metadata["step"]))

@@ -10,15 +10,15 @@ from gan_jax.trainer import run_directory
 from gan_jax.trainer.config import Config, save_config
 
 
-def roll_back(config: Config, directory: Path, keeper: Checkpointer, failure: Finding) -> tuple[Config, dict[str, Any]]:
+def roll_back(config: Config, directory: Path, manager: Checkpointer, failure: Finding) -> tuple[Config, dict[str, Any]]:
     """Goes back to the newest checkpoint from before a failure, or to the beginning, with half the learning rates.
 
     Returns:
         The changed configuration, already the run's own, and what happened, for run.json.
     """
-    keeper.wait()
-    healthy = max((step for step in keeper.steps() if step < failure.since_step), default=None)
-    keeper.discard_after(-1 if healthy is None else healthy)
+    manager.wait()
+    healthy = max((step for step in manager.steps() if step < failure.since_step), default=None)
+    manager.discard_after(-1 if healthy is None else healthy)
     rates = {name: getattr(config.optimizer, name) / 2 for name in ("generator_lr", "discriminator_lr")}
     changed = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **rates))
     save_config(dataclasses.replace(changed, out=None), directory / "config.yaml")

@@ -10,7 +10,17 @@ from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer, config_hash
 from gan_jax.data import DataError, Feed, Source, check_unchanged, load
-from gan_jax.distributed import Placement, agree, agreed, any_across_processes, here, make_placement, process_count, state_shardings, writes
+from gan_jax.distributed import (
+    Placement,
+    any_across_processes,
+    broadcast_text,
+    decide_on_process_zero,
+    is_main_process,
+    make_placement,
+    process_count,
+    state_shardings,
+    to_local,
+)
 from gan_jax.trainer import environment, run_directory
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, Config, ConfigError, DistributedConfig, flatten, save_config
@@ -25,7 +35,7 @@ from gan_jax.typing import Players
 RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
-def identity(config: Config) -> dict[str, Any]:
+def config_fingerprint(config: Config) -> dict[str, Any]:
     """The part of a configuration that decides the bytes of the weights; a resumed run must agree in it."""
     values = flatten(config)
     depends_on_steps = (
@@ -78,7 +88,7 @@ class TrainingRun(NamedTuple):
     resumed: bool
     rolled_back: list[dict[str, Any]]
     record: dict[str, Any]
-    keeper: Checkpointer
+    manager: Checkpointer
     locks: list[IO[str]]
 
     def release(self) -> None:
@@ -89,7 +99,7 @@ class TrainingRun(NamedTuple):
     def save(self, step: int, state: tuple[Players, Any], metrics: dict[str, float] | None = None) -> None:
         """Saves a checkpoint."""
         details = {"step": step, "seed": self.config.seed, "data_position": step, "metrics": metrics or {}}
-        self.keeper.save(step, state, details)
+        self.manager.save(step, state, details)
 
     def say(self, text: str) -> None:
         """Prints a line for a person, as it is."""
@@ -120,7 +130,7 @@ def placement_of(config: Config) -> Placement | None:
         raise ConfigError(str(error)) from error
 
 
-def begin(config: Config, resume: Path | None, command: str, console: Console) -> TrainingRun:
+def setup_run(config: Config, resume: Path | None, command: str, console: Console) -> TrainingRun:
     """The data, the game, and a directory of its own, or that of the run to continue."""
     best_mode(config.evaluation.best)
     source = load(config)
@@ -134,7 +144,7 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
     feed = Feed(
         source,
         batch_size=config.batch_size * built.rule.batches_per_step,
-        turns=built.rule.batches_per_step,
+        discriminator_steps=built.rule.batches_per_step,
         seed=config.seed,
         pipeline=config.data.pipeline,
         workers=config.data.workers,
@@ -157,7 +167,7 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
             check_unchanged(run_directory.recorded_data(directory), source)
         return str(directory)
 
-    directory = Path(agreed(own_directory, RunError))
+    directory = Path(decide_on_process_zero(own_directory, RunError))
     check_alike(config, source)
     rolled_back = rollbacks(directory)
     record = environment.describe(command, config.seed) | {
@@ -168,15 +178,15 @@ def begin(config: Config, resume: Path | None, command: str, console: Console) -
         "processes": process_count(),
         "devices_used": placement.devices if placement else 1,
     }
-    keeper = Checkpointer(
+    manager = Checkpointer(
         directory / "checkpoints",
-        config=identity(config),
+        config=config_fingerprint(config),
         keep=config.keep_checkpoints,
         best_metric=config.evaluation.best,
         best_mode=best_mode(config.evaluation.best),
     )
     return TrainingRun(
-        config, console, source, built, placement, feed, steps, directory, resume is not None, rolled_back, record, keeper, held
+        config, console, source, built, placement, feed, steps, directory, resume is not None, rolled_back, record, manager, held
     )
 
 
@@ -184,8 +194,8 @@ def check_alike(config: Config, source: Source) -> None:
     """Raises DataError in every process unless all of them have the same data and the same flags."""
     if process_count() == 1:
         return
-    mine = f"{source.fingerprint()} {config_hash(identity(config))}"
-    same = agree(mine) == mine
+    mine = f"{source.fingerprint()} {config_hash(config_fingerprint(config))}"
+    same = broadcast_text(mine) == mine
     if any_across_processes(not same):
         whose = "the data or flags of another process" if same else f"process {jax.process_index()}: its data or flags"
         raise DataError(f"{whose} are not those of process 0; every process must be given the same")
@@ -193,30 +203,30 @@ def check_alike(config: Config, source: Source) -> None:
 
 def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, MetricWriter | None]:
     """The state, drawn or restored to the byte, its step, and the records that go on there; None where another process writes."""
-    config, keeper, init = run.config, run.keeper, run.built.gan.init
+    config, manager, init = run.config, run.manager, run.built.gan.init
     rng = jax.random.fold_in(jax.random.key(config.seed), 0)
     places = {} if run.placement is None else {"out_shardings": state_shardings(run.placement, jax.eval_shape(init, rng))}
     state, step = jax.jit(init, compiler_options=RUN_ONCE, **places)(rng), 0
     start = None
     if config.monitor.enabled and config.optimizer.ema_decay:
-        start = jax.tree.map(jnp.copy, here(run.placement, state[0].generator))
-    latest = agreed(lambda: str(keeper.latest()), RunError) if run.resumed else "None"
+        start = jax.tree.map(jnp.copy, to_local(run.placement, state[0].generator))
+    latest = decide_on_process_zero(lambda: str(manager.latest()), RunError) if run.resumed else "None"
     if latest != "None":
         changed = bool(run.rolled_back) and int(latest) == run.rolled_back[-1]["to_step"]
         restored: list[Any] = []
 
         def restore(step: int | None = None) -> str:
-            restored[:] = keeper.restore(state, step, any_configuration=changed)
+            restored[:] = manager.restore(state, step, any_configuration=changed)
             return str(restored[1]["step"])
 
-        step = int(agreed(restore, RunError))
-        if not writes():
+        step = int(decide_on_process_zero(restore, RunError))
+        if not is_main_process():
             restore(step)
         state = restored[0]
         run.say(f"resuming {run.directory} at step {step}")
     run.record["parameters"] = {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(state[0], p))) for p in Players._fields}
-    whole = here(run.placement, state)
-    if not writes():
+    whole = to_local(run.placement, state)
+    if not is_main_process():
         return state, step, None
     run.write({})
     settings = {"steps": run.steps, "step": step, "state": whole, "start": start}

@@ -26,9 +26,9 @@ def tree_at(step):
 
 
 def saved(directory, steps=(1, 2)):
-    with Checkpointer(directory, config={"lr": 0.1}) as keeper:
+    with Checkpointer(directory, config={"lr": 0.1}) as manager:
         for step in steps:
-            keeper.save(step, tree_at(step), {"seed": 0})
+            manager.save(step, tree_at(step), {"seed": 0})
     return directory
 
 
@@ -142,14 +142,14 @@ def test_a_newer_format_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_a_full_disk_is_survived(tmp_path, asynchronous):
     # RLIMIT_FSIZE makes the kernel itself refuse the bytes, through the library that writes them.
-    keeper = Checkpointer(tmp_path, asynchronous=asynchronous)
-    keeper.save(1, tree_at(1))
-    keeper.wait()
+    manager = Checkpointer(tmp_path, asynchronous=asynchronous)
+    manager.save(1, tree_at(1))
+    manager.wait()
     big = {"x": jnp.zeros(100_000)}
 
     def save_and_wait():
-        keeper.save(2, big)
-        keeper.wait()
+        manager.save(2, big)
+        manager.wait()
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
@@ -159,41 +159,41 @@ def test_a_full_disk_is_survived(tmp_path, asynchronous):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [entry.name for entry in tmp_path.iterdir()] == ["step_00000001"]
-    keeper.save(3, big)
-    assert keeper.wait()
-    assert keeper.steps() == [1, 3]
+    manager.save(3, big)
+    assert manager.wait()
+    assert manager.steps() == [1, 3]
 
 
 def test_a_directory_that_cannot_be_written_is_survived(tmp_path):
     (tmp_path / "checkpoints").write_text("a file where the directory should be")
-    keeper = Checkpointer(tmp_path / "checkpoints")
-    keeper.save(1, tree_at(1))
+    manager = Checkpointer(tmp_path / "checkpoints")
+    manager.save(1, tree_at(1))
     with pytest.warns(CheckpointWarning, match="not saved"):
-        keeper.save(2, tree_at(2))  # tells of the save before
+        manager.save(2, tree_at(2))  # tells of the save before
     with pytest.warns(CheckpointWarning, match="not saved"):
-        keeper.close()
+        manager.close()
     (tmp_path / "checkpoints").unlink()
-    keeper.save(3, tree_at(3))
-    assert keeper.wait()
+    manager.save(3, tree_at(3))
+    assert manager.wait()
 
 
 def test_a_failure_while_replacing_leaves_the_old_step(tmp_path, monkeypatch):
     saved(tmp_path, steps=(1,))
-    keeper = Checkpointer(tmp_path, asynchronous=False)
+    manager = Checkpointer(tmp_path, asynchronous=False)
 
     def full(path, manifest):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(files, "write_manifest", full)
     with pytest.warns(CheckpointWarning, match="No space left"):
-        keeper.save(1, tree_at(5))
+        manager.save(1, tree_at(5))
     monkeypatch.undo()
-    assert keeper.restore(tree_at(0))[0][2] == 1
+    assert manager.restore(tree_at(0))[0][2] == 1
 
 
 def test_a_failed_rename_puts_the_old_step_back(tmp_path, monkeypatch):
     saved(tmp_path, steps=(1,))
-    keeper = Checkpointer(tmp_path, asynchronous=False)
+    manager = Checkpointer(tmp_path, asynchronous=False)
     rename = Path.rename
 
     def refuse(self, target):
@@ -203,9 +203,9 @@ def test_a_failed_rename_puts_the_old_step_back(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.warns(CheckpointWarning, match="Permission denied"):
-        keeper.save(1, tree_at(5))
+        manager.save(1, tree_at(5))
     monkeypatch.undo()
-    assert keeper.restore(tree_at(0))[0][2] == 1
+    assert manager.restore(tree_at(0))[0][2] == 1
     assert [entry.name for entry in tmp_path.iterdir()] == ["step_00000001"]
 
 
@@ -214,10 +214,10 @@ def test_a_bug_in_the_thread_is_raised_and_not_lost(tmp_path, monkeypatch):
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(files, "write_shard", broken)
-    keeper = Checkpointer(tmp_path)
-    keeper.save(1, tree_at(1))
+    manager = Checkpointer(tmp_path)
+    manager.save(1, tree_at(1))
     with pytest.raises(ZeroDivisionError):
-        keeper.wait()
+        manager.wait()
 
 
 VICTIM = """

@@ -86,9 +86,9 @@ def assert_same_bytes(one, other):
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_everything_comes_back_to_the_byte(tmp_path, asynchronous):
     tree = whole_state()
-    with Checkpointer(tmp_path / "checkpoints", asynchronous=asynchronous) as keeper:
-        keeper.save(7, tree, {"seed": 5, "data_position": 448})
-        restored, metadata = keeper.restore(tree)
+    with Checkpointer(tmp_path / "checkpoints", asynchronous=asynchronous) as manager:
+        manager.save(7, tree, {"seed": 5, "data_position": 448})
+        restored, metadata = manager.restore(tree)
     assert_same_bytes(tree, restored)
     assert (metadata["step"], metadata["seed"], metadata["data_position"], metadata["format_version"]) == (7, 5, 448, 1)
     assert metadata["versions"]["jax"] == jax.__version__
@@ -96,17 +96,17 @@ def test_everything_comes_back_to_the_byte(tmp_path, asynchronous):
 
 def test_a_shape_only_template_is_enough(tmp_path):
     params, _ = whole_state()
-    keeper = Checkpointer(tmp_path)
-    keeper.save(0, (params, jax.random.key(1)))
+    manager = Checkpointer(tmp_path)
+    manager.save(0, (params, jax.random.key(1)))
     template = jax.eval_shape(lambda: (params, jax.random.key(0)))
-    assert_same_bytes((params, jax.random.key(1)), keeper.restore(template)[0])
+    assert_same_bytes((params, jax.random.key(1)), manager.restore(template)[0])
 
 
 def test_arrays_open_in_any_safetensors_reader_and_equal_runs_write_equal_files(tmp_path):
     params, _ = whole_state()
     for name in ("a", "b"):
-        with Checkpointer(tmp_path / name) as keeper:
-            keeper.save(3, params, {"seed": 0})
+        with Checkpointer(tmp_path / name) as manager:
+            manager.save(3, params, {"seed": 0})
     shard = "step_00000003/shard_00000-of-00001.safetensors"
     np.testing.assert_array_equal(
         load_file(tmp_path / "a" / shard)["generator/Dense_0/kernel"], np.asarray(params.generator["Dense_0"]["kernel"])
@@ -129,13 +129,13 @@ def test_buffers_may_be_donated_while_the_save_is_under_way(tmp_path, monkeypatc
     step = jax.jit(lambda x: x * 2 + 1, donate_argnums=0)
     x = step(jnp.arange(1000.0))
     expected = np.array(x, copy=True)
-    keeper = Checkpointer(tmp_path)
-    keeper.save(1, {"x": x})
+    manager = Checkpointer(tmp_path)
+    manager.save(1, {"x": x})
     for _ in range(5):
         x = step(x)
-    assert keeper.steps() == []
+    assert manager.steps() == []
     begin.set()
-    np.testing.assert_array_equal(keeper.restore({"x": x})[0]["x"], expected)
+    np.testing.assert_array_equal(manager.restore({"x": x})[0]["x"], expected)
 
 
 def test_a_snapshot_has_memory_of_its_own():
@@ -147,68 +147,68 @@ def test_a_snapshot_has_memory_of_its_own():
 
 def test_latest_steps_and_the_best_are_kept(tmp_path):
     scores = {1: 9.0, 2: 3.0, 3: float("nan"), 4: 5.0, 5: None, 6: 7.0}
-    with Checkpointer(tmp_path, keep=2, best_metric="classifier_fd") as keeper:
+    with Checkpointer(tmp_path, keep=2, best_metric="classifier_fd") as manager:
         for step, score in scores.items():
-            keeper.save(step, {"x": jnp.ones(2) * step}, {"metrics": {"classifier_fd": score}})
-        assert keeper.best() == 2
-        assert keeper.steps() == [2, 5, 6]
-        assert keeper.latest() == 6
-        assert keeper.restore({"x": jnp.ones(2)}, step=2)[0]["x"][0] == 2
+            manager.save(step, {"x": jnp.ones(2) * step}, {"metrics": {"classifier_fd": score}})
+        assert manager.best() == 2
+        assert manager.steps() == [2, 5, 6]
+        assert manager.latest() == 6
+        assert manager.restore({"x": jnp.ones(2)}, step=2)[0]["x"][0] == 2
     assert Checkpointer(tmp_path, best_metric="classifier_fd", best_mode="max").best() == 6
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["step_00000002", "step_00000005", "step_00000006"]
 
 
 @pytest.mark.parametrize("keep", [1, 2])
 def test_a_step_that_could_not_be_used_does_not_crowd_out_the_one_just_saved(tmp_path, keep):
-    with Checkpointer(tmp_path, keep=keep) as keeper:
+    with Checkpointer(tmp_path, keep=keep) as manager:
         for step in (1000, 1500)[-keep:]:
-            keeper.save(step, {"x": jnp.ones(2)})
+            manager.save(step, {"x": jnp.ones(2)})
     for path in tmp_path.glob("step_*/manifest.json"):
         path.write_bytes(b"")
-    keeper = Checkpointer(tmp_path, keep=keep, asynchronous=False)
+    manager = Checkpointer(tmp_path, keep=keep, asynchronous=False)
     with pytest.warns(CheckpointWarning, match="damaged"):
-        assert keeper.latest() is None
+        assert manager.latest() is None
     for step, expected in ((500, [500]), (700, [500, 700]), (900, [700, 900])):
-        keeper.save(step, {"x": jnp.ones(2) * step})
-        assert keeper.steps() == expected[-keep:]
-        assert keeper.restore({"x": jnp.ones(2)})[1]["step"] == step
+        manager.save(step, {"x": jnp.ones(2) * step})
+        assert manager.steps() == expected[-keep:]
+        assert manager.restore({"x": jnp.ones(2)})[1]["step"] == step
 
 
 def test_the_best_step_is_kept_from_before_a_resume_but_not_from_after_it(tmp_path):
     scores = {1: 2.0, 2: 5.0, 3: 1.0}
-    with Checkpointer(tmp_path, best_metric="fd") as keeper:
+    with Checkpointer(tmp_path, best_metric="fd") as manager:
         for step, score in scores.items():
-            keeper.save(step, {"x": jnp.ones(2)}, {"metrics": {"fd": score}})
+            manager.save(step, {"x": jnp.ones(2)}, {"metrics": {"fd": score}})
     next((tmp_path / "step_00000003").glob("*.safetensors")).write_bytes(b"")
-    keeper = Checkpointer(tmp_path, keep=1, best_metric="fd", asynchronous=False)
+    manager = Checkpointer(tmp_path, keep=1, best_metric="fd", asynchronous=False)
     with pytest.warns(CheckpointWarning, match="step 3 is damaged"):
-        assert keeper.restore({"x": jnp.ones(2)})[1]["step"] == 2
-    keeper.save(2, {"x": jnp.ones(2)}, {"metrics": {"fd": 5.0}})
-    assert keeper.steps() == [1, 2]
-    assert keeper.best() == 1
+        assert manager.restore({"x": jnp.ones(2)})[1]["step"] == 2
+    manager.save(2, {"x": jnp.ones(2)}, {"metrics": {"fd": 5.0}})
+    assert manager.steps() == [1, 2]
+    assert manager.best() == 1
 
 
 def test_a_step_saved_again_replaces_the_old_one(tmp_path):
-    keeper = Checkpointer(tmp_path)
+    manager = Checkpointer(tmp_path)
     for value in (1.0, 2.0):
-        keeper.save(4, {"x": jnp.full(3, value)})
-    assert keeper.restore({"x": jnp.zeros(3)})[0]["x"][0] == 2
+        manager.save(4, {"x": jnp.full(3, value)})
+    assert manager.restore({"x": jnp.zeros(3)})[0]["x"][0] == 2
     assert [entry.name for entry in tmp_path.iterdir()] == ["step_00000004"]
 
 
 def test_later_steps_are_discarded_after_a_rollback(tmp_path):
-    keeper = Checkpointer(tmp_path)
+    manager = Checkpointer(tmp_path)
     for step in (2, 4, 6):
-        keeper.save(step, {"x": jnp.full(3, step)})
-    keeper.discard_after(2)
-    assert keeper.steps() == [2]
-    assert keeper.latest() == 2
+        manager.save(step, {"x": jnp.full(3, step)})
+    manager.discard_after(2)
+    assert manager.steps() == [2]
+    assert manager.latest() == 2
 
 
 def test_the_leftovers_of_a_dead_process_are_swept(tmp_path):
-    keeper = Checkpointer(tmp_path)
-    keeper.save(4, {"x": jnp.ones(3)})
-    keeper.close()
+    manager = Checkpointer(tmp_path)
+    manager.save(4, {"x": jnp.ones(3)})
+    manager.close()
     (tmp_path / ".step_00000008.123.partial").mkdir()
     (tmp_path / ".step_00000002.deleted").mkdir()
     (tmp_path / "step_00000004").rename(tmp_path / ".step_00000004.replaced")  # died between the two renames
@@ -220,13 +220,13 @@ def test_the_leftovers_of_a_dead_process_are_swept(tmp_path):
 
 
 def test_another_tree_is_refused_leaf_by_leaf(tmp_path):
-    keeper = Checkpointer(tmp_path)
-    keeper.save(1, {"a": jnp.zeros((2, 3)), "b": jnp.zeros(2), "key": jax.random.key(0), "n": 3})
-    keeper.wait()
+    manager = Checkpointer(tmp_path)
+    manager.save(1, {"a": jnp.zeros((2, 3)), "b": jnp.zeros(2), "key": jax.random.key(0), "n": 3})
+    manager.wait()
 
     def refusal(**template):
         with pytest.raises(TemplateMismatch) as caught:
-            keeper.restore({"a": jnp.zeros((2, 3)), "b": jnp.zeros(2), "key": jax.random.key(0), "n": 3} | template)
+            manager.restore({"a": jnp.zeros((2, 3)), "b": jnp.zeros(2), "key": jax.random.key(0), "n": 3} | template)
         return str(caught.value)
 
     assert "a: expected float32 [3, 2]; the checkpoint has float32 [2, 3]" in refusal(a=jnp.zeros((3, 2)))
@@ -243,15 +243,15 @@ def test_another_configuration_is_refused_and_the_keys_named(tmp_path):
     saved = {"batch": 64, "optimizer": {"lr": 2e-4, "betas": [0.5, 0.999]}, "old": True}
     Checkpointer(tmp_path, config=saved, asynchronous=False).save(1, {"x": jnp.zeros(1)})
     now = {"optimizer": {"betas": (0.5, 0.999), "lr": 1e-3}, "batch": 64, "new": None}
-    keeper = Checkpointer(tmp_path, config=now)
+    manager = Checkpointer(tmp_path, config=now)
     with pytest.raises(ConfigurationMismatch) as caught:
-        keeper.restore({"x": jnp.zeros(1)})
+        manager.restore({"x": jnp.zeros(1)})
     assert str(caught.value).splitlines()[1:] == [
         "  new: (absent) in the checkpoint, null now",
         "  old: true in the checkpoint, (absent) now",
         "  optimizer.lr: 0.0002 in the checkpoint, 0.001 now",
     ]
-    assert keeper.restore({"x": jnp.zeros(1)}, any_configuration=True)[1]["config"] == saved
+    assert manager.restore({"x": jnp.zeros(1)}, any_configuration=True)[1]["config"] == saved
     reordered = {"old": True, "optimizer": {"betas": (0.5, 0.999), "lr": 2e-4}, "batch": 64}
     assert Checkpointer(tmp_path, config=reordered).restore({"x": jnp.zeros(1)})[1]["step"] == 1
     assert config_differences(saved, reordered) == []
@@ -263,14 +263,14 @@ def test_configuration_hash_is_the_sha256_of_sorted_json():
 
 
 def test_a_missing_step_is_said_to_be_missing(tmp_path):
-    keeper = Checkpointer(tmp_path / "none")
-    assert keeper.latest() is None
-    assert keeper.steps() == []
+    manager = Checkpointer(tmp_path / "none")
+    assert manager.latest() is None
+    assert manager.steps() == []
     with pytest.raises(CheckpointNotFound, match="no checkpoint"):
-        keeper.restore({})
-    keeper.save(3, {"x": jnp.zeros(1)})
+        manager.restore({})
+    manager.save(3, {"x": jnp.zeros(1)})
     with pytest.raises(CheckpointNotFound, match=r"no checkpoint of step 4; there are \[3\]"):
-        keeper.restore({"x": jnp.zeros(1)}, step=4)
+        manager.restore({"x": jnp.zeros(1)}, step=4)
 
 
 @pytest.mark.parametrize(
@@ -285,10 +285,10 @@ def test_a_missing_step_is_said_to_be_missing(tmp_path):
     ],
 )
 def test_what_cannot_be_saved_is_refused_at_once(tmp_path, step, tree, metadata, error, message):
-    keeper = Checkpointer(tmp_path)
+    manager = Checkpointer(tmp_path)
     with pytest.raises(error, match=message):
-        keeper.save(step, tree, metadata)
-    keeper.wait()
+        manager.save(step, tree, metadata)
+    manager.wait()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -389,9 +389,9 @@ def test_two_real_processes_save_their_parts_and_one_process_restores_the_whole(
 
 
 def test_explicitly_asked_damage_is_an_error(tmp_path):
-    keeper = Checkpointer(tmp_path)
-    keeper.save(1, {"x": jnp.zeros(1)})
-    keeper.wait()
+    manager = Checkpointer(tmp_path)
+    manager.save(1, {"x": jnp.zeros(1)})
+    manager.wait()
     (tmp_path / "step_00000001" / "shard_00000-of-00001.safetensors").unlink()
     with pytest.raises(DamagedCheckpoint, match=r"shard_00000-of-00001.safetensors: No such file"):
-        keeper.restore({"x": jnp.zeros(1)}, step=1)
+        manager.restore({"x": jnp.zeros(1)}, step=1)

@@ -38,10 +38,10 @@ def full_disk(monkeypatch):
     return refused
 
 
-def refused_save(keeper, step, words):
-    keeper.save(step, TREE)
+def refused_save(manager, step, words):
+    manager.save(step, TREE)
     with pytest.warns(CheckpointWarning, match=words):
-        assert keeper.wait() is False
+        assert manager.wait() is False
 
 
 def test_two_processes_write_parts_and_process_zero_commits(tmp_path):

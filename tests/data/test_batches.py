@@ -127,9 +127,9 @@ def test_batch_larger_than_the_data_set_is_refused():
         Batches(numbered(50), 0)
     # The flags as they were typed, not their product.
     with pytest.raises(DataError, match=r"^--batch-size 64 x --update.discriminator-steps 5: the data set has 200 points$"):
-        Feed(load_source("ring", count=200), batch_size=64 * 5, turns=5)
+        Feed(load_source("ring", count=200), batch_size=64 * 5, discriminator_steps=5)
     with pytest.raises(DataError, match=r"^--batch-size 2 x --update.discriminator-steps 5: 3 processes cannot share it evenly"):
-        Feed(numbered(50), batch_size=2 * 5, turns=5, process_count=3)
+        Feed(numbered(50), batch_size=2 * 5, discriminator_steps=5, process_count=3)
     with pytest.raises(ValueError, match="step must not be negative; got -1"):
         Batches(numbered(50), 5).at(-1)
     with pytest.raises(DataError, match=r"--data.flip: ring has points"):

@@ -16,7 +16,7 @@ import pytest
 from experiments.benchmarks.communication.hlo import traffic
 from gan_jax import nn
 from gan_jax.augment import adaptive_augment
-from gan_jax.distributed import PLACEMENTS, make_placement, place, state_shardings
+from gan_jax.distributed import PLACEMENTS, distribute, make_placement, state_shardings
 from gan_jax.distributed.spmd import BatchShard
 from gan_jax.gan.make import build_gan
 from gan_jax.gan.types import GradientPenalty
@@ -67,9 +67,9 @@ def play_points(spec, rule, kind=None, devices=4, micro_batches=1, steps=2, **op
     batch, places = points(32), {}
     if kind is not None:
         placement = make_placement(kind, devices=devices, **options)
-        gan = build_gan(spec, place(rule, placement, micro_batches=micro_batches))
-        state, batch = jax.device_put(state, placement.everywhere), jax.device_put(batch, placement.batch)
-        places["out_shardings"] = placement.everywhere
+        gan = build_gan(spec, distribute(rule, placement, micro_batches=micro_batches))
+        state, batch = jax.device_put(state, placement.replicated), jax.device_put(batch, placement.batch)
+        places["out_shardings"] = placement.replicated
     step = jax.jit(gan.train_step, **places)
     for _ in range(steps):
         *state, metrics = step(*state, batch, RNG)
@@ -315,7 +315,7 @@ def compiled(kind=None, devices=4, **options):
         shardings = state_shardings(placement, state, threshold=64)
         state = jax.tree.map(lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), state, shardings)
         batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=placement.batch), batch)
-        places["out_shardings"] = (*shardings, placement.everywhere)
+        places["out_shardings"] = (*shardings, placement.replicated)
     key = jax.eval_shape(lambda: jax.random.key(0))
     return jax.jit(built.gan.train_step, **places).lower(*state, batch, key).compile(), state
 
@@ -343,8 +343,8 @@ def test_sharded_parameters_are_smaller_and_equal():
     for sharded in (False, True):
         placement = make_placement("jit", devices=4, shard_parameters=sharded)
         shardings = state_shardings(placement, state, threshold=64)
-        gan = build_gan(built.spec, place(built.rule, placement))
-        step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.everywhere))
+        gan = build_gan(built.spec, distribute(built.rule, placement))
+        step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.replicated))
         after = jax.device_put(state, shardings)
         for _ in range(2):
             *after, _ = step(*after, jax.device_put(batch, placement.batch), RNG)
@@ -394,7 +394,7 @@ def test_devices_of_a_run():
     config, shape = of_recipe("dcgan_mnist", batch_size=6)
     with pytest.raises(ConfigError, match=r"--batch-size 6: must be a multiple of 4 \(4 devices"):
         build(config, shape, 0, of(devices=4))
-    gan = build_gan(point_spec(), place(alternating(), make_placement("shard_map", devices=4)))
+    gan = build_gan(point_spec(), distribute(alternating(), make_placement("shard_map", devices=4)))
     with pytest.raises(ValueError, match=r"multiple of 4 examples \(4 devices, 1 parts\); got 6"):
         jax.eval_shape(gan.train_step, *gan.init(RNG), points(6), RNG)
 

@@ -25,9 +25,9 @@ def store(directory, recipe, **changes):
     config = dataclasses.replace(config, model=model, **changes)
     size = config.data.image_size
     gan = build(config, (size, size, 1), 10).gan
-    keeper = Checkpointer(directory / "checkpoints")
-    keeper.save(1, jax.jit(gan.init)(jax.random.key(0)), {"step": 1})
-    keeper.close()
+    manager = Checkpointer(directory / "checkpoints")
+    manager.save(1, jax.jit(gan.init)(jax.random.key(0)), {"step": 1})
+    manager.close()
     save_config(config, directory / "config.yaml")
     return directory
 

@@ -325,10 +325,10 @@ def test_every_strategy_compiles_once_and_is_the_same_under_vmap_and_sharding(na
         assert_close(params, jax.tree.map(lambda leaf, n=n: leaf[n], many_params), 1e-5)
 
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    everywhere, split = (jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes)) for axes in ((), ("data",)))
-    params, state = jax.device_put(gan.init(keys[0]), everywhere)
+    replicated, split = (jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes)) for axes in ((), ("data",)))
+    params, state = jax.device_put(gan.init(keys[0]), replicated)
     batch = jax.device_put(points(), split)
-    sharded = jax.jit(gan.train_step, out_shardings=everywhere)
+    sharded = jax.jit(gan.train_step, out_shardings=replicated)
     for _ in range(4):
         params, state, _ = sharded(params, state, batch, RNG)
     assert_close(singles[0][0], params, 1e-5)

@@ -12,7 +12,7 @@ import pytest
 from gan_jax import monitor
 from gan_jax.gan.diagnostics import PLACES, accumulate_diagnostics, init_diagnostics, update_diagnostics
 from gan_jax.monitor import ADVICE, CHANCE, DETECTORS, Monitor, RunInfo
-from gan_jax.monitor.advice import fitting
+from gan_jax.monitor.advice import applicable
 from gan_jax.monitor.samples import intrinsic_dimension, log_spectrum, make_reference, sample_figures, spread, squared_distances
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, LossConfig, ModelConfig, check
@@ -499,7 +499,7 @@ def test_every_advice_can_be_played_by_the_default_model(id):
 
     start = Config(model=ModelConfig(name="dcgan", width=4), loss=LossConfig(fake_target=(0.1, 0.1)))
     setting = RunInfo(discriminator_batch_norm=True)
-    lines = fitting(ADVICE[id].advice, setting)
+    lines = applicable(ADVICE[id].advice, setting)
     assert len(lines) == len(ADVICE[id].advice)
     for line in lines:
         config = check(tyro.cli(Config, args=shlex.split(line), default=start))
@@ -508,11 +508,11 @@ def test_every_advice_can_be_played_by_the_default_model(id):
 
 def test_advice_fits_the_run():
     lines = ["--penalty.r1 1", "--model.up nearest", "--optimizer.b1 0"]
-    assert fitting(lines, RunInfo()) == lines
+    assert applicable(lines, RunInfo()) == lines
     known = RunInfo(accepts=lambda line: "nearest" not in line, discriminator_batch_norm=True)
-    assert fitting(lines, known) == ["--penalty.r1 1 --model.discriminator-norm none", "--optimizer.b1 0"]
+    assert applicable(lines, known) == ["--penalty.r1 1 --model.discriminator-norm none", "--optimizer.b1 0"]
     already = "--model.discriminator-norm none --transform.spectral-norm discriminator"
-    assert fitting([already], known) == [already]
+    assert applicable([already], known) == [already]
 
 
 def test_every_detector_says_what_it_looks_for():

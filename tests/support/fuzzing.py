@@ -205,8 +205,8 @@ def prepare_checkpoint(file: str) -> Callable[[Path], list[Path]]:
     def prepare(place: Path) -> list[Path]:
         from gan_jax.checkpoint import Checkpointer
 
-        with Checkpointer(place / "checkpoints", config={"lr": 0.1}) as keeper:
-            keeper.save(1, checkpoint_tree(), {"seed": 0})
+        with Checkpointer(place / "checkpoints", config={"lr": 0.1}) as manager:
+            manager.save(1, checkpoint_tree(), {"seed": 0})
         return sorted((place / "checkpoints" / "step_00000001").glob(file))
 
     return prepare

@@ -31,7 +31,7 @@ if __name__ == "__main__":
 import numpy as np
 import optax
 
-from gan_jax.distributed import PLACEMENTS, make_placement, place, state_shardings
+from gan_jax.distributed import PLACEMENTS, distribute, make_placement, state_shardings
 from gan_jax.gan.make import build_gan
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.models import MODELS
@@ -82,11 +82,11 @@ def case_of(config, micro_batches=1):
     init, step = jax.jit(built.gan.init), jax.jit(built.gan.train_step)
     for seed in range(1, 500):
         start = init(jax.random.key(seed))
-        params, here, _ = step(*start, batch, RNG)
+        params, to_local, _ = step(*start, batch, RNG)
         if max(float(jnp.abs(leaf).max(initial=0)) for leaf in jax.tree.leaves(params)) > LARGEST:
             continue
         nearby = (step(moved(start[0], jax.random.key(draw)), start[1], batch, RNG)[1] for draw in range(DRAWS))
-        if all(gradient_error(here, there) < ROUNDING for there in nearby):
+        if all(gradient_error(to_local, there) < ROUNDING for there in nearby):
             return Case(built, batch, micro_batches, step, start)
     raise AssertionError("every start is at a kink")
 
@@ -118,9 +118,9 @@ def one_step(case, kind=None, devices=1, **options):
     if kind is None:
         return jax.device_get(case.step(*case.start, case.batch, RNG))
     placement = make_placement(kind, devices=devices, **options)
-    gan = build_gan(case.built.spec, place(case.built.rule, placement, micro_batches=case.micro_batches))
+    gan = build_gan(case.built.spec, distribute(case.built.rule, placement, micro_batches=case.micro_batches))
     shardings = state_shardings(placement, case.start, threshold=0)
-    step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.everywhere))
+    step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.replicated))
     return jax.device_get(step(*jax.device_put(case.start, shardings), jax.device_put(case.batch, placement.batch), RNG))
 
 

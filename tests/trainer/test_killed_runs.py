@@ -34,7 +34,7 @@ class Lives:
         command = [sys.executable, str(KILLING), str(directory)]
         self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
-    def begin(self, *arguments: str) -> int:
+    def setup_run(self, *arguments: str) -> int:
         """Begins a life; returns its process id."""
         self.server.stdin.write(json.dumps(arguments) + "\n")
         self.server.stdin.flush()
@@ -47,7 +47,7 @@ class Lives:
     def whole(self, *arguments: str) -> str:
         """A life that nobody disturbs; returns what it said."""
         (self.directory / "said").unlink(missing_ok=True)
-        self.begin(*arguments)
+        self.setup_run(*arguments)
         assert self.end() == 0, self.said()
         return self.said()
 
@@ -93,7 +93,7 @@ def warn_on_oserror(lives, kills, draws):
         run = lives.directory / f"run{runs}"
         status = None
         while status != 0:
-            process = lives.begin("--resume", "auto", *RUN, "--out", run.name)
+            process = lives.setup_run("--resume", "auto", *RUN, "--out", run.name)
             struck = killed < kills and kill_somewhere(lives, run, process, draws)
             status = lives.end()
             killed += struck and status == -signal.SIGKILL

@@ -127,7 +127,7 @@ def test_schedules_span_the_run_that_epochs_make(run, tmp_path):
 
 def test_local_statistics_on_other_devices_are_another_run():
     def of(devices, statistics):
-        return setup.identity(dataclasses.replace(SMALL, parallel=ParallelConfig(devices=devices, statistics=statistics)))
+        return setup.config_fingerprint(dataclasses.replace(SMALL, parallel=ParallelConfig(devices=devices, statistics=statistics)))
 
     assert of(2, "global") == of(4, "global")
     assert of(2, "local") == of(2, "local") != of(4, "local")

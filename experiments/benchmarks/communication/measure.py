@@ -70,7 +70,7 @@ def compile_step(recipe: str, config: Any, way: str, devices: int) -> Row:
         jax.tree.map(lambda leaf, at: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=at), tree, places)
         for tree, places in ((state, shardings), (batch, jax.tree.map(lambda _: placement.batch, batch)))
     ]
-    step = jax.jit(built.gan.train_step, out_shardings=(*shardings, placement.everywhere), donate_argnums=(0, 1))
+    step = jax.jit(built.gan.train_step, out_shardings=(*shardings, placement.replicated), donate_argnums=(0, 1))
     key = jax.eval_shape(lambda: jax.random.key(0))
     program = step.lower(*placed[0], placed[1], key).compile(compiler_options=QUICK)
     held = sum(

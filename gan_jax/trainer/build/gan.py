@@ -10,7 +10,7 @@ import jax
 from gan_jax import latents
 from gan_jax.augment import adaptive_augment, diff_augment, instance_noise, pack
 from gan_jax.conditioning import CONDITIONS
-from gan_jax.distributed import Placement, place
+from gan_jax.distributed import Placement, distribute
 from gan_jax.gan.make import build_gan
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
@@ -58,7 +58,7 @@ def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, pl
                     f"--batch-size {config.batch_size}: must be a multiple of {parts} ({placement.devices} devices, "
                     "times --update.micro-batches, times --augment.pack)"
                 )
-            rule = place(rule, placement, micro_batches=config.update.micro_batches)
+            rule = distribute(rule, placement, micro_batches=config.update.micro_batches)
         return BuiltGAN(spec, rule, build_gan(spec, rule))
     except ConfigError:
         raise

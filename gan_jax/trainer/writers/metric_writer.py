@@ -11,7 +11,7 @@ import jax
 from gan_jax.monitor import Finding
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config
-from gan_jax.trainer.failure_policy import FailurePolicy, describe_run, visible
+from gan_jax.trainer.failure_policy import FailurePolicy, describe_run, drop_unset
 from gan_jax.trainer.probes import Probes
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import LivePage, ReportError
@@ -81,7 +81,7 @@ class MetricWriter:
         if pending is None:
             return
         at, values = pending
-        figures = visible({name: float(value) for name, value in jax.device_get(values).items()})
+        figures = drop_unset({name: float(value) for name, value in jax.device_get(values).items()})
         self.write(at, figures)
         elapsed = time.monotonic() - self.started
         self._timing_file.write(
