@@ -119,7 +119,7 @@ GIVEN = {
     "docs/losses.md": of_losses,
     "docs/metrics.md": of_metrics,
     "docs/monitor.md": of_monitor,
-    "docs/parallel.md": of_parallel,
+    "docs/distributed.md": of_parallel,
     "docs/penalties.md": of_penalties,
 }
 
