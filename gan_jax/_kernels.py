@@ -27,6 +27,11 @@ def is_kernel(path: str, leaf: Array) -> bool:
     return bool(names) and names[-1] == "kernel" and jnp.ndim(leaf) >= 2
 
 
+def is_weight(path: str, leaf: Array) -> bool:
+    """Whether a leaf is a kernel (see `is_kernel`) or the table of an embedding (named "embedding", at least two dimensions)."""
+    return is_kernel(path, leaf) or (path.rsplit("/", 1)[-1] == "embedding" and jnp.ndim(leaf) >= 2)
+
+
 def select(params: PyTree, predicate: LeafPredicate) -> dict[str, Array]:
     """Returns the leaves of a tree that a predicate selects, by path.
 
@@ -103,7 +108,7 @@ def power_iteration(matrix: Array, vector: Array, *, n_steps: int, eps: float) -
 
     def normalise(x: Array, otherwise: Array) -> Array:
         norm = jnp.linalg.norm(x)
-        return jnp.where(norm > eps, x / jnp.maximum(norm, eps), otherwise)
+        return jnp.where(norm <= eps, otherwise, x / jnp.maximum(norm, eps))
 
     vector = jax.lax.stop_gradient(vector)
     left = normalise(constant @ vector, jnp.zeros(matrix.shape[0], matrix.dtype))

@@ -301,7 +301,7 @@ def _fill(grid: Array, spacing: int) -> Array:
 def _slerp(a: Array, b: Array, t: Array) -> Array:
     t = t[..., None]
     norm_a, norm_b = _norm(a), _norm(b)
-    unit_a, unit_b = (x / jnp.where(norm > 0, norm, 1.0) for x, norm in ((a, norm_a), (b, norm_b)))
+    unit_a, unit_b = (x / jnp.where(norm == 0, 1.0, norm) for x, norm in ((a, norm_a), (b, norm_b)))
     difference, total = _norm(unit_a - unit_b), _norm(unit_a + unit_b)
     # Kahan's formula for the angle is accurate for nearly equal and nearly opposite vectors, where arccos loses half the digits.
     angle = 2 * jnp.arctan2(difference, total)
@@ -323,7 +323,7 @@ def _slerp(a: Array, b: Array, t: Array) -> Array:
 def _norm(x: Array) -> Array:
     """Norm over the last axis, which is kept. The gradient at zero is 0."""
     square = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
+    return jnp.where(square == 0, 0.0, jnp.sqrt(jnp.where(square == 0, 1.0, square)))
 
 
 def _checked(shape: Sequence[int]) -> tuple[int, ...]:

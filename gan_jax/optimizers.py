@@ -253,8 +253,8 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     # Daskalakis et al., 2018: the step is 2 r_t - r_{t-1} of Adam's direction r.
     "optimistic_adam": lambda learning_rate, *, b1, b2: optax.optimistic_adam_v2(learning_rate, b1=b1, b2=b2, nesterov=False),
     "optimistic_gradient": lambda learning_rate, *, b1, b2: optax.optimistic_gradient_descent(learning_rate),
-    # This is the decay of PyTorch's RMSprop, which the experiments of the WGAN paper used.
-    "rmsprop": lambda learning_rate, *, b1, b2: optax.rmsprop(learning_rate, decay=0.99),
+    # As PyTorch's RMSprop, which the experiments of the WGAN paper used: epsilon is added outside the root. Its decay is 0.99.
+    "rmsprop": lambda learning_rate, *, b1, b2: optax.rmsprop(learning_rate, decay=b2, eps_in_sqrt=False),
     "sgd": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate),
     "momentum": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate, momentum=b1),
 }

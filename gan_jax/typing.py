@@ -1,7 +1,7 @@
 """Types shared by several modules of the library. They hold data and have no behaviour."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 
@@ -26,6 +26,8 @@ class AdversarialLoss(NamedTuple):
         needs_real: Whether `generator` needs `real_logits`, as relativistic losses do.
         couples_examples: Whether each value depends on the whole batch. Both functions then accept `axis_name`.
         takes_targets: Whether both functions accept `real_target` and `fake_target`, for soft and flipped labels.
+        compared_with: What D compares a logit with when it decides: "zero", the logit of its "pair", or the "mean" logit of the other
+            kind. The reported accuracies follow it.
     """
 
     discriminator: Callable[..., Array]
@@ -33,6 +35,7 @@ class AdversarialLoss(NamedTuple):
     needs_real: bool = False
     couples_examples: bool = False
     takes_targets: bool = False
+    compared_with: Literal["zero", "pair", "mean"] = "zero"
 
 
 class ParamTransform(NamedTuple):
@@ -59,11 +62,13 @@ class Augmentation(NamedTuple):
         apply: `(images, state, rng, step) -> images`, pure and differentiable in `images`. `step` is the training step, an int32
             scalar. The same function is applied to reals and fakes.
         update: `(state, real_logits, fake_logits) -> state`, called once per D step. ADA adjusts its probability here.
+        packs: Number of images that one row of the result holds (PacGAN).
     """
 
     init: Callable[[], PyTree]
     apply: Callable[[Array, PyTree, Array, Array], Array]
     update: Callable[[PyTree, Array, Array], PyTree] = lambda state, real_logits, fake_logits: state
+    packs: int = 1
 
 
 class GeneratorOutput(NamedTuple):

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from gan_jax._checks import check_float, check_interval, check_not_empty, check_rank
 from gan_jax.augment.color import draw_color, recolor
-from gan_jax.augment.geometry import blit, draw_blit, draw_geometry, warp
+from gan_jax.augment.geometry import blit, compose, draw_blit, draw_geometry, warp
 from gan_jax.typing import Array, Augmentation
 
 OPERATIONS = ("blit", "geometry", "color")
@@ -58,10 +58,15 @@ def augment(images: Array, probability: ArrayLike, rng: Array, *, operations: Co
     check_not_empty(images=images)
     batch, height, width, _ = images.shape
     blit_rng, geometry_rng, color_rng = jax.random.split(rng, 3)
-    if "blit" in operations:
-        images = blit(images, draw_blit(blit_rng, batch, height, width, probability))
+    moves = draw_blit(blit_rng, batch, height, width, probability) if "blit" in operations else None
     if "geometry" in operations:
-        images = warp(images, draw_geometry(geometry_rng, batch, height, width, probability))
+        # One warp of the mirrored original. A second one would mirror the border of the moved image.
+        warps = draw_geometry(geometry_rng, batch, height, width, probability)
+        warped = warp(images, warps if moves is None else compose(moves, warps))
+        whole_pixels = jnp.all(warps == jnp.eye(3), axis=(1, 2))[:, None, None, None]
+        images = jnp.where(whole_pixels, images if moves is None else blit(images, moves), warped)
+    elif moves is not None:
+        images = blit(images, moves)
     if "color" in operations:
         images = recolor(images, draw_color(color_rng, batch, probability))
     return images
@@ -136,9 +141,9 @@ def adaptive_augment(
     - geometry: isotropic scaling, rotation before and after anisotropic scaling, fractional translation.
     - color: brightness, contrast, luma flip, and for three channels hue and saturation.
 
-    Blits move whole pixels exactly. The geometric operations are combined into one warp at twice the resolution with the paper's
-    filter, and images are mirrored beyond their border. At p = 0 images are returned bit for bit unchanged. All operations are
-    differentiable in the images.
+    Blits alone move whole pixels exactly. Together with geometric operations they are combined into one warp at twice the
+    resolution with the paper's filter, and images are mirrored beyond their border. At p = 0 images are returned bit for bit
+    unchanged. All operations are differentiable in the images.
 
     Args:
         target: Target of r_t, 0.6 in the paper.
@@ -160,7 +165,7 @@ def adaptive_augment(
 
     References:
         Karras et al., "Training Generative Adversarial Networks with Limited Data", 2020, section 3 and appendix B.
-        Deviations: blits are exact, while the paper resamples them together with the warp. Image-space filtering, additive
+        Deviations: an example that only blits move is not resampled, so its pixels are exact. Image-space filtering, additive
         noise and cutout are omitted. The paper found them harmful or useless, and its recommended pipeline ("bgc", the one
         implemented here) omits them too.
     """

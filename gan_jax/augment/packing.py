@@ -34,10 +34,22 @@ def pack(m: int = 2) -> Augmentation:
         check_not_empty(images=images)
         if images.ndim < 2 or images.shape[0] % m:
             raise ValueError(f"images must be [batch, ...] with a batch that is a multiple of m = {m}; got {images.shape}")
-        if m == 1:
-            return images
-        packs = images.reshape(images.shape[0] // m, m, *images.shape[1:])
-        packs = jnp.moveaxis(packs, 1, -2)
-        return packs.reshape(*packs.shape[:-2], m * images.shape[-1])
+        return join_packs(images, m)
 
-    return Augmentation(init=lambda: (), apply=apply)
+    return Augmentation(init=lambda: (), apply=apply, packs=m)
+
+
+def join_packs(images: Array, m: int) -> Array:
+    """[b m, ..., c] -> [b, ..., c m]; see `pack`."""
+    if m == 1:
+        return images
+    packs = jnp.moveaxis(images.reshape(images.shape[0] // m, m, *images.shape[1:]), 1, -2)
+    return packs.reshape(*packs.shape[:-2], m * images.shape[-1])
+
+
+def split_packs(packs: Array, m: int) -> Array:
+    """[b, ..., c m] -> [b m, ..., c]; the inverse of `join_packs`."""
+    if m == 1:
+        return packs
+    images = jnp.moveaxis(packs.reshape(*packs.shape[:-1], m, packs.shape[-1] // m), -2, 1)
+    return images.reshape(-1, *images.shape[2:])

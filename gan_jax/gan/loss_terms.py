@@ -98,8 +98,8 @@ def images_of(context: LossContext) -> Array:
 
 
 def orthogonality(context: LossContext) -> Array:
-    """Orthogonal regularisation of the player's kernels (BigGAN, Brock et al., 2019)."""
-    return penalties.orthogonal_penalty(context.params)
+    """Orthogonal regularisation of the player's raw kernels, before spectral normalisation (BigGAN, Brock et al., 2019)."""
+    return penalties.orthogonal_penalty(context.raw_params)
 
 
 def consistency(context: LossContext, *, flip: bool) -> Array:
@@ -135,8 +135,11 @@ def latent_diversity(context: LossContext) -> Array:
     return penalties.latent_diversity_loss(context.fake.images, perturbed_fake(context))
 
 
-def lecam(context: LossContext, state: PyTree) -> tuple[PyTree, PyTree]:
-    """LeCam regularisation of D (Tseng et al., 2021). All scales share one pair of moving averages."""
+def lecam(context: LossContext, state: PyTree, *, one_sided: bool = True, start_step: int = 0) -> tuple[PyTree, PyTree]:
+    """LeCam regularisation of D (Tseng et al., 2021). All scales share one pair of moving averages.
+
+    The averages are updated from the first step. The penalty is 0 before `start_step`, which is 1,000 in the authors' BigGAN code.
+    """
     assert context.real_output is not None
     real, fake = context.real_output.logits, context.fake_output.logits
     global_logits = (real, fake)
@@ -147,7 +150,8 @@ def lecam(context: LossContext, state: PyTree) -> tuple[PyTree, PyTree]:
     )
 
     def values(real: Array, fake: Array) -> Array:
-        return penalties.lecam_penalty(repeat_reals(real, fake), fake, state)
+        penalty = penalties.lecam_penalty(repeat_reals(real, fake), fake, state, one_sided=one_sided)
+        return jnp.where(context.step >= start_step, penalty, 0.0) if start_step else penalty
 
     return jax.tree.map(values, real, fake), state
 

@@ -1,10 +1,12 @@
 """The losses of the two players: adversarial loss, penalties and further terms, reduced to one number."""
 
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
+from gan_jax.augment.packing import join_packs, split_packs
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import GradientPenalty, LossContext, Minibatch
@@ -42,9 +44,11 @@ def discriminator_loss(
     effective, state = spec.effective_params("discriminator", params, state)
     real_output, fake_output, network_state = spec.discriminate_both(effective, state, fake.images, minibatch)
 
-    values = []
+    values, real_right, fake_right = [], [], []
     for real_logits, fake_logits in zip(jax.tree.leaves(real_output.logits), jax.tree.leaves(fake_output.logits), strict=True):
         real_logits, targets = repeat_reals(real_logits, fake_logits), {}
+        real_right.append(real_logits - _reference(spec, fake_logits) > 0)
+        fake_right.append(fake_logits - _reference(spec, real_logits) < 0)
         if spec.targets is not None:
             real_target, fake_target = spec.targets(named_key(minibatch.rng, "targets"), real_logits.shape)
             targets = {"real_target": real_target, "fake_target": fake_target}
@@ -54,8 +58,8 @@ def discriminator_loss(
         "discriminator_adversarial_loss": loss,
         "real_logits": _pooled_mean(real_output.logits),
         "fake_logits": _pooled_mean(fake_output.logits),
-        "real_accuracy": _pooled_mean(jax.tree.map(lambda x: x > 0, real_output.logits)),
-        "fake_accuracy": _pooled_mean(jax.tree.map(lambda x: x < 0, fake_output.logits)),
+        "real_accuracy": _pooled_mean(real_right),
+        "fake_accuracy": _pooled_mean(fake_right),
     }
 
     for penalty in spec.penalties:
@@ -69,6 +73,7 @@ def discriminator_loss(
         real_output=real_output,
         fake_output=fake_output,
         params=effective,
+        raw_params=params,
         discriminate=lambda images, name: spec.discriminate(effective, before, images, minibatch, state, f"term/{name}")[0],
         generate=(lambda latents: jax.lax.stop_gradient(generate(latents))) if stop_gradient else generate,
         step=state.step,
@@ -93,7 +98,7 @@ def generator_loss(
     discriminator_params: PyTree,
     state: TrainState,
     minibatch: Minibatch,
-    effective_generator: PyTree,
+    generator_params: PyTree,
     generate: Callable[[Array], GeneratorOutput],
     *,
     stop_gradient: bool = True,
@@ -106,13 +111,14 @@ def generator_loss(
         discriminator_params: Parameters of D.
         state: The train state.
         minibatch: The reals and their draws.
-        effective_generator: Effective parameters of G, for terms of its weights.
+        generator_params: Parameters of G, for terms of its weights.
         generate: `latents -> GeneratorOutput`, makes further fakes for loss terms.
         stop_gradient: Whether the loss is constant in D's parameters. Unrolling and `single_loss` set it to False.
 
     Returns:
         The scalar loss, and (the state with the terms advanced, the metrics, the adversarial part of the loss).
     """
+    effective_generator, _ = spec.effective_params("generator", generator_params, state)
     if spec.target_discriminator:
         discriminator_params = ema_params(state.optimizer, player="discriminator")
     effective, _ = spec.effective_params("discriminator", discriminator_params, state)
@@ -143,6 +149,7 @@ def generator_loss(
         real_output=real_output,
         fake_output=fake_output,
         params=effective_generator,
+        raw_params=generator_params,
         discriminate=lambda images, name: spec.discriminate(effective, network_state, images, minibatch, state, f"term/{name}")[0],
         generate=generate,
         step=state.step,
@@ -191,22 +198,30 @@ def _at_least_float32(values: Array) -> Array:
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
+def _reference(spec: GANSpec, other_logits: Array) -> Array | float:
+    """What the loss compares a logit with: 0, the paired logit, or the mean of the other kind on all devices."""
+    if spec.loss.compared_with == "zero":
+        return 0.0
+    return other_logits if spec.loss.compared_with == "pair" else spec.average(other_logits.mean())
+
+
 def _penalty_mean(
     spec: GANSpec, penalty: GradientPenalty, effective: PyTree, state: TrainState, fake: Array, minibatch: Minibatch
 ) -> Array:
     """Mean of a penalty, computed every `interval` steps with `interval` times its value, and 0 in the other steps."""
 
-    def critic(images: Array) -> PyTree:
-        network_state = state.networks.discriminator
-        rng = named_key(minibatch.rng, f"discriminator/penalty/{penalty.name}")
-        inputs = (images, minibatch.labels, minibatch.context)
-        return spec.discriminator.apply(effective, network_state, *inputs, rng=rng, train=True)[0].logits
+    packed = math.prod(augmentation.packs for augmentation in spec.augmentations)
+
+    # The critic is D after the augmentations, and its gradient is taken at the plain images: d D(T(x)) / dx. With packing, the point is
+    # the pack of plain images, as in PacGAN.
+    def critic(points: Array) -> PyTree:
+        images, network_state = split_packs(points, packed), state.networks.discriminator
+        return spec.discriminate(effective, network_state, images, minibatch, state, f"penalty/{penalty.name}")[0].logits
 
     def value() -> Array:
         rng = named_key(minibatch.rng, f"penalty/{penalty.name}")
-        real = spec.augment(minibatch.real, state.augmentations, named_key(rng, "real"), state.step)
-        seen = spec.augment(fake[: minibatch.real.shape[0]], state.augmentations, named_key(rng, "fake"), state.step)
-        return jnp.mean(_at_least_float32(penalty.function(critic, real, seen, rng)))
+        real, one_fake = (join_packs(images, packed) for images in (minibatch.real, fake[: minibatch.real.shape[0]]))
+        return jnp.mean(_at_least_float32(penalty.function(critic, real, one_fake, rng)))
 
     if penalty.interval == 1:
         return value()

@@ -142,7 +142,7 @@ class GANSpec:
 
         Raises:
             TypeError: The images are neither uint8 nor floating point.
-            ValueError: The images do not have the spec's shape, or a conditional GAN gets no labels.
+            ValueError: The images do not have the spec's shape, or a conditional GAN gets no labels or labels of another shape.
         """
         real = normalize_images(batch["image"])
         if real.shape[1:] != self.image_shape:
@@ -153,6 +153,8 @@ class GANSpec:
             raise ValueError(f"a GAN with num_classes={self.num_classes} needs batch['label']; got only {', '.join(sorted(batch))}")
         else:
             labels = batch["label"] if self.num_classes else None
+        if labels is not None and (labels.shape != real.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer)):
+            raise ValueError(f"batch['label'] must be integer classes [{real.shape[0]}], not one-hot; got {labels.dtype} {labels.shape}")
         context = self.context(named_key(rng, "context"), real)
         latents = self.sample_latents(named_key(rng, "latents"), (real.shape[0], self.latent_dim))
         return Minibatch(real, labels, context, latents, rng)

@@ -54,6 +54,7 @@ class LossContext(NamedTuple):
         real_output: Output of D on the reals. None in a term of G unless the term sets `needs_real`.
         fake_output: Output of D on the fakes.
         params: Effective parameters of the player whose term this is.
+        raw_params: Its parameters before their transformations (spectral normalisation ...).
         discriminate: `(images, name) -> DiscriminatorOutput`, another pass of the current D. `name` names its random draws.
         generate: `latents -> GeneratorOutput`, another pass of G from other latents with the random draws of `fake`.
         step: int32 [].
@@ -65,6 +66,7 @@ class LossContext(NamedTuple):
     real_output: DiscriminatorOutput | None
     fake_output: DiscriminatorOutput
     params: PyTree
+    raw_params: PyTree
     discriminate: Callable[..., DiscriminatorOutput]
     generate: Callable[[Array], GeneratorOutput]
     step: Array

@@ -6,6 +6,7 @@ discriminator update, one part for each.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -50,12 +51,29 @@ def split_batch(spec: GANSpec, batch: Mapping[str, Array], rng: Array, parts: in
     """Splits a batch into one minibatch for each discriminator update, each with its own draws."""
     size = batch["image"].shape[0]
     if size % parts:
-        raise ValueError(f"the batch must hold a multiple of {parts} examples, one part for each discriminator step; got {size}")
+        raise ValueError(f"the batch must hold a multiple of {parts} examples, one part for each minibatch of the step; got {size}")
     rows = [slice(part * (size // parts), (part + 1) * (size // parts)) for part in range(parts)]
     return [
         spec.prepare_minibatch({name: array[rows[part]] for name, array in batch.items()}, named_key(rng, f"round/{part}"))
         for part in range(parts)
     ]
+
+
+def scan_updates(update: Callable[..., StepResult], params: Players, state: TrainState, minibatches: list[Minibatch]) -> StepResult:
+    """Applies `update(params, state, minibatch)` to each minibatch in turn. Returns the metrics of the last one.
+
+    Several updates are one loop of the compiled program, so the time to compile does not grow with their number.
+    """
+    if len(minibatches) == 1:
+        return update(params, state, minibatches[0])
+
+    def body(carry: tuple[Players, TrainState], minibatch: Minibatch) -> tuple[tuple[Players, TrainState], Metrics]:
+        params, state, metrics = update(*carry, minibatch)
+        return (params, state), metrics
+
+    stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *minibatches)
+    (params, state), metrics = jax.lax.scan(body, (params, state), stacked)
+    return params, state, jax.tree.map(lambda values: values[-1], metrics)
 
 
 def resample_latents(spec: GANSpec, minibatch: Minibatch, name: str) -> Minibatch:
@@ -71,6 +89,7 @@ def alternating(
     order: str = "discriminator_first",
     fakes: str = "fresh",
     micro_batches: int = 1,
+    generator_reals: str = "shared",
     pool: PlayerPool | None = None,
 ) -> UpdateRule:
     """The players are updated in turn: D `discriminator_steps` times, each time on other images, and G `generator_steps` times.
@@ -84,6 +103,8 @@ def alternating(
         fakes: With "fresh", each update samples its own fakes. With "shared", the last update of D and the first of G use the same
             fakes from one forward pass of G, without gradient in D's loss. G's gradient still uses the newest D.
         micro_batches: Gradients are averaged over this many parts of a minibatch, one after the other, to save memory.
+        generator_reals: Reals that G's loss uses, if it needs any (relativistic losses, feature matching). With "shared" they are those
+            of the last update of D. With "fresh" each update of G has its own part of the batch, as in R3GAN's trainer.
         pool: Past players that replace the opponents in some steps.
 
     References:
@@ -95,12 +116,15 @@ def alternating(
         raise ValueError(f"fakes must be fresh or shared; got {fakes}")
     if discriminator_steps < 1 or generator_steps < 1:
         raise ValueError(f"each player needs at least one step; got {discriminator_steps} and {generator_steps}")
-    if fakes == "shared" and (micro_batches > 1 or pool is not None):
-        raise ValueError("fakes=shared excludes micro_batches and a pool of past players")
+    if generator_reals not in ("shared", "fresh"):
+        raise ValueError(f"generator_reals must be shared or fresh; got {generator_reals}")
+    if fakes == "shared" and (micro_batches > 1 or pool is not None or generator_reals == "fresh"):
+        raise ValueError("fakes=shared excludes micro_batches, generator_reals=fresh and a pool of past players")
+    parts = discriminator_steps + (generator_steps if generator_reals == "fresh" else 0)
     players = ("discriminator", "generator") if order == "discriminator_first" else ("generator", "discriminator")
 
     def fresh_step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
-        minibatches, metrics = split_batch(spec, batch, rng, discriminator_steps), Metrics()
+        minibatches, metrics = split_batch(spec, batch, rng, parts), Metrics()
         if pool is not None:
             state = state._replace(update_rule=pool.push(state.update_rule, params, state.step, named_key(rng, "pool/push")))
 
@@ -109,12 +133,16 @@ def alternating(
 
         for player in players:
             if player == "discriminator":
-                for minibatch in minibatches:
+
+                def update(params: Players, state: TrainState, minibatch: Minibatch) -> StepResult:
                     past = opponents(params, state).generator
-                    params, state, new = update_discriminator(spec, params, state, minibatch, generator=past, micro_batches=micro_batches)
+                    return update_discriminator(spec, params, state, minibatch, generator=past, micro_batches=micro_batches)
+
+                params, state, new = scan_updates(update, params, state, minibatches[:discriminator_steps])
             else:
                 for number in range(generator_steps):
-                    minibatch = resample_latents(spec, minibatches[-1], f"generator/{number}")
+                    part = discriminator_steps + (number if generator_reals == "fresh" else -1)
+                    minibatch = resample_latents(spec, minibatches[part], f"generator/{number}")
                     past = opponents(params, state).discriminator
                     params, state, new = update_generator(spec, params, state, minibatch, discriminator=past, micro_batches=micro_batches)
             metrics |= new
@@ -122,8 +150,8 @@ def alternating(
 
     def shared_step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
         *first, minibatch = split_batch(spec, batch, rng, discriminator_steps)
-        for earlier in first:
-            params, state, _ = update_discriminator(spec, params, state, earlier)
+        if first:
+            params, state, _ = scan_updates(partial(update_discriminator, spec), params, state, first)
         forward, state = forward_generator(spec, params.generator, state, minibatch)
         # Further fakes of D's loss terms come from the G that made these fakes, which may be updated before D is.
         fakes, metrics = {"fake": forward.fake, "generator": params.generator}, Metrics()
@@ -139,7 +167,7 @@ def alternating(
         return params, state, metrics
 
     init = (lambda spec, params: pool.init(params)) if pool else (lambda spec, params: ())
-    return UpdateRule(shared_step if fakes == "shared" else fresh_step, init, discriminator_steps)
+    return UpdateRule(shared_step if fakes == "shared" else fresh_step, init, parts)
 
 
 def simultaneous(*, micro_batches: int = 1) -> UpdateRule:
@@ -177,9 +205,8 @@ def single_loss(spec: GANSpec, params: Players, state: TrainState, minibatch: Mi
     of_discriminator, _ = discriminator_loss(spec, params.discriminator, state, fake, minibatch, generate)
 
     def of_generator(fake: Any, generator: PyTree) -> Array:
-        effective, _ = spec.effective_params("generator", generator, state)
         generate = further_fakes(spec, generator, state, minibatch)
-        return generator_loss(spec, fake, params.discriminator, state, minibatch, effective, generate, stop_gradient=False)[0]
+        return generator_loss(spec, fake, params.discriminator, state, minibatch, generator, generate, stop_gradient=False)[0]
 
     return of_discriminator + of_generator(fake, params.generator) - of_generator(*jax.lax.stop_gradient((fake, params.generator)))
 
@@ -199,14 +226,12 @@ def unrolled(*, unroll_steps: int = 5, discriminator_steps: int = 1) -> UpdateRu
         raise ValueError(f"unroll_steps must not be negative; got {unroll_steps}")
 
     def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
-        minibatches, metrics = split_batch(spec, batch, rng, discriminator_steps), Metrics()
-        for minibatch in minibatches:
-            params, state, metrics = update_discriminator(spec, params, state, minibatch)
+        minibatches = split_batch(spec, batch, rng, discriminator_steps)
+        params, state, metrics = scan_updates(partial(update_discriminator, spec), params, state, minibatches)
         minibatch = resample_latents(spec, minibatches[-1], "generator/0")
 
         def loss(generator: PyTree) -> tuple[Array, tuple[TrainState, Metrics]]:
             fake, after = spec.generate(generator, state, minibatch)
-            effective, _ = spec.effective_params("generator", generator, state)
             generate = further_fakes(spec, generator, state, minibatch)
             unrolled_params, unrolled_state = params, state
             gradient = jax.grad(discriminator_loss, argnums=1, has_aux=True)
@@ -218,7 +243,7 @@ def unrolled(*, unroll_steps: int = 5, discriminator_steps: int = 1) -> UpdateRu
                 unrolled_params = unrolled_params._replace(discriminator=optax.apply_updates(discriminator, updates.discriminator))
                 unrolled_state = unrolled_state._replace(optimizer=optimizer)
             value, (new, generator_metrics, _) = generator_loss(
-                spec, fake, unrolled_params.discriminator, unrolled_state, minibatch, effective, generate, stop_gradient=False
+                spec, fake, unrolled_params.discriminator, unrolled_state, minibatch, generator, generate, stop_gradient=False
             )
             return value, (after._replace(terms=new.terms if unroll_steps == 0 else after.terms), generator_metrics)
 

@@ -123,10 +123,9 @@ def generator_gradients(
     """
 
     def loss_parts(fake: GeneratorOutput, generator: PyTree) -> tuple[tuple[Array, Array], tuple[TrainState, Metrics]]:
-        effective, _ = spec.effective_params("generator", generator, state)
         generate = further_fakes(spec, generator, state, minibatch)
         loss, (new, metrics, adversarial) = generator_loss(
-            spec, fake, params.discriminator, state, minibatch, effective, generate, stop_gradient=stop_gradient
+            spec, fake, params.discriminator, state, minibatch, generator, generate, stop_gradient=stop_gradient
         )
         return (loss, adversarial), (new, metrics)
 
@@ -213,7 +212,7 @@ def group_by_layer(params: PyTree) -> dict[str, PyTree]:
     grouped: dict[str, list[Array]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         names = [str(getattr(entry, "key", getattr(entry, "idx", getattr(entry, "name", "")))) for entry in path]
-        grouped.setdefault("/".join(names[:-1]) or names[-1], []).append(leaf)
+        grouped.setdefault("/".join(names[:-1] or names) or "params", []).append(leaf)
     return grouped
 
 

@@ -45,7 +45,7 @@ from gan_jax.typing import AdversarialLoss
 def _relativistic_average(base: str) -> AdversarialLoss:
     discriminator = partial(relativistic_average_discriminator_loss, base=base)
     generator = partial(relativistic_average_generator_loss, base=base)
-    return AdversarialLoss(discriminator, generator, needs_real=True, couples_examples=True)
+    return AdversarialLoss(discriminator, generator, needs_real=True, couples_examples=True, compared_with="mean")
 
 
 ADVERSARIAL: dict[str, AdversarialLoss] = {
@@ -54,7 +54,7 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
     "least_squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss, takes_targets=True),
     "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, wasserstein_generator_loss),
     "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss),
-    "relativistic": AdversarialLoss(relativistic_discriminator_loss, relativistic_generator_loss, needs_real=True),
+    "relativistic": AdversarialLoss(relativistic_discriminator_loss, relativistic_generator_loss, needs_real=True, compared_with="pair"),
     "relativistic_average": _relativistic_average("logistic"),
     "relativistic_average_least_squares": _relativistic_average("least_squares"),
     "relativistic_average_hinge": _relativistic_average("hinge"),

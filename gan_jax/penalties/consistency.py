@@ -200,19 +200,19 @@ def update_lecam(state: LecamState, real_logits: Array, fake_logits: Array, *, d
     return LecamState(follow(state.real, real), follow(state.fake, fake), follow(state.weight, jnp.ones(())))
 
 
-def lecam_penalty(real_logits: Array, fake_logits: Array, state: LecamState, *, one_sided: bool = False) -> Array:
-    """LeCam regularisation: (D(x) - a_F)^2 + (D(G(z)) - a_R)^2, where a_F and a_R are moving averages of D on fakes and on reals.
+def lecam_penalty(real_logits: Array, fake_logits: Array, state: LecamState, *, one_sided: bool = True) -> Array:
+    """LeCam regularisation: max(0, D(x) - a_F)^2 + max(0, a_R - D(G(z)))^2.
 
-    It keeps D's logits of reals near its past logits of fakes, and its logits of fakes near its past logits of reals.
-
-    The one-sided form is max(0, D(x) - a_F)^2 + max(0, a_R - D(G(z)))^2. It is zero if D(x) is at most a_F and D(G(z)) is at
-    least a_R.
+    a_F and a_R are moving averages of D on fakes and on reals. The penalty keeps D's logits of reals from rising above its past
+    logits of fakes, and its logits of fakes from falling below its past logits of reals. The two-sided form of the paper's equation
+    is (D(x) - a_F)^2 + (D(G(z)) - a_R)^2.
 
     Args:
         real_logits: D(x), float, any shape.
         fake_logits: D(G(z)), same shape.
         state: The anchors from `update_lecam`. They are treated as constants, and this function removes their bias.
-        one_sided: If True, use the form of the authors' StyleGAN2 code. The default is the paper's equation.
+        one_sided: The default is the form of the authors' code (CIFAR, BigGAN and StyleGAN2) and of StudioGAN. False is the paper's
+            equation.
 
     Returns:
         One value per pair of logits, same shape, at least float32. The paper's weights are 0.3 (CIFAR, BigGAN) and 3e-7

@@ -76,7 +76,7 @@ def squared_norm(gradient: Array) -> Array:
 
 
 def guarded_norm(gradient: Array) -> Array:
-    """Euclidean norm of each example. If the norm is 0, its gradient and every higher derivative are 0.
+    """Euclidean norm of each example. If the norm is 0, its gradient and every higher derivative are 0. NaN stays NaN.
 
     Args:
         gradient: Float [batch, ...].
@@ -86,8 +86,8 @@ def guarded_norm(gradient: Array) -> Array:
     """
     square = squared_norm(gradient)
     # Both branches of a `where` are differentiated, so the square root must not receive the zero.
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+    zero = square == 0
+    return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))
 
 
 def random_interpolates(rng: Array, real: Array, fake: Array) -> Array:

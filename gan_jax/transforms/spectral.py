@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gan_jax._kernels import LeafPredicate, as_matrix, exact_norm, is_kernel, power_iteration, random_unit_vectors, replace, select
+from gan_jax._kernels import LeafPredicate, as_matrix, exact_norm, is_weight, power_iteration, random_unit_vectors, replace, select
 from gan_jax.typing import Array, ParamTransform, PyTree
 
 
@@ -25,7 +25,7 @@ class SpectralNormState(NamedTuple):
 def spectral_norm(
     n_steps: int = 1,
     *,
-    predicate: LeafPredicate = is_kernel,
+    predicate: LeafPredicate = is_weight,
     exact: bool = False,
     eps: float = 1e-12,
     output_axis: int = -1,
@@ -46,9 +46,9 @@ def spectral_norm(
     Args:
         n_steps: Number of power iterations per call. The paper uses 1, which suffices because weights change slowly. With 0 the
             vectors are never updated.
-        predicate: Function `(path, leaf) -> bool` that selects the leaves, with paths such as "Dense_0/kernel". The default
-            selects leaves named "kernel" with at least two dimensions. A projection discriminator also normalises its embedding:
-            `lambda path, leaf: is_kernel(path, leaf) or path.endswith("embedding")`.
+        predicate: Function `(path, leaf) -> bool` that selects the leaves, with paths such as "Dense_0/kernel". The default,
+            `is_weight`, selects kernels and embeddings, as the projection discriminators of Miyato and Koyama (2018), SAGAN and BigGAN
+            do. For a generator pass `is_kernel`, which leaves the shared class embedding plain, as in BigGAN.
         exact: If True, compute sigma with a singular value decomposition. This is slow and meant for tests.
         eps: A kernel with sigma at or below this value is left unchanged. This concerns layers initialised with zeros.
         output_axis: Axis of the output features. Use 0 for kernels in the layout of PyTorch or Equinox.
@@ -84,7 +84,7 @@ def spectral_norm(
                 sigma = exact_norm(matrix)
             else:
                 sigma, _, vector = power_iteration(matrix, vector.astype(matrix.dtype), n_steps=n_steps, eps=eps)
-            normalised[path] = (kernel / jnp.where(sigma > eps, sigma, 1.0)).astype(kernel.dtype)
+            normalised[path] = (kernel / jnp.where(sigma <= eps, 1.0, sigma)).astype(kernel.dtype)
             vectors[path] = vector.astype(state.vectors[path].dtype)
             sigmas[path] = jax.lax.stop_gradient(sigma).astype(state.sigma[path].dtype)
         return replace(params, normalised), SpectralNormState(vectors, sigmas)

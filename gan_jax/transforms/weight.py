@@ -50,8 +50,8 @@ def weight_norm(*, predicate: LeafPredicate = is_kernel, eps: float = 1e-12, out
 
     def norms(kernel: Array) -> Array:
         square = jnp.sum(jnp.square(as_matrix(kernel, output_axis=output_axis)), axis=0)
-        positive = square > eps**2
-        return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, 1.0)), 0.0)
+        zero = square <= eps**2
+        return jnp.where(zero, 0.0, jnp.sqrt(jnp.where(zero, 1.0, square)))
 
     def prepare(params: PyTree) -> WeightNormParams:
         return WeightNormParams(params, {path: norms(kernel).astype(kernel.dtype) for path, kernel in select(params, predicate).items()})
@@ -65,7 +65,7 @@ def weight_norm(*, predicate: LeafPredicate = is_kernel, eps: float = 1e-12, out
         weights = {}
         for path, kernel in select(params.direction, predicate).items():
             norm = norms(kernel)
-            scale = jnp.where(norm > 0, params.gain[path] / jnp.where(norm > 0, norm, 1.0), 0.0)
+            scale = jnp.where(norm == 0, 0.0, params.gain[path] / jnp.where(norm == 0, 1.0, norm))
             shape = [1] * kernel.ndim
             shape[output_axis] = -1
             weights[path] = (kernel * scale.reshape(shape)).astype(kernel.dtype)

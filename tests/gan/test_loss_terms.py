@@ -29,7 +29,9 @@ def context_of(real, fake, labels=LABELS):
     images = jnp.zeros((2, 4, 4, 1))
     outputs = [DiscriminatorOutput(jnp.zeros(2), {}, logits) for logits in (real, fake)]
     seen = Minibatch(real=images, labels=labels, context=None, latents=jnp.zeros((2, 3)), rng=jax.random.key(0))
-    return LossContext(seen, GeneratorOutput(images), *outputs, params={}, discriminate=None, generate=None, step=jnp.int32(0))
+    return LossContext(
+        seen, GeneratorOutput(images), *outputs, params={}, raw_params={}, discriminate=None, generate=None, step=jnp.int32(0)
+    )
 
 
 def cross_entropy(logits, label):

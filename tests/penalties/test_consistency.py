@@ -46,8 +46,8 @@ def test_lecam_by_hand():
     state = penalties.update_lecam(state, jnp.asarray([2.0, 4.0]), jnp.asarray([-1.0, -3.0]), decay=0.9)
     # Debiased, the first anchors are the first means: a_R = 3, a_F = -2.
     real, fake = jnp.asarray([1.0, -4.0]), jnp.asarray([0.0, 5.0])
-    np.testing.assert_allclose(penalties.lecam_penalty(real, fake, state), [9.0 + 9.0, 4.0 + 4.0], rtol=1e-5)
-    np.testing.assert_allclose(penalties.lecam_penalty(real, fake, state, one_sided=True), [9.0 + 9.0, 0.0 + 0.0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(penalties.lecam_penalty(real, fake, state, one_sided=False), [9.0 + 9.0, 4.0 + 4.0], rtol=1e-5)
+    np.testing.assert_allclose(penalties.lecam_penalty(real, fake, state), [9.0 + 9.0, 0.0 + 0.0], rtol=1e-5, atol=1e-6)
     state = penalties.update_lecam(state, jnp.asarray([1.0]), jnp.asarray([0.0]), decay=0.9)
     # (0.9 * 0.1 * 3 + 0.1 * 1) / 0.19 and (0.9 * 0.1 * -2) / 0.19.
     np.testing.assert_allclose(state.real / state.weight, 0.37 / 0.19, rtol=1e-5)

@@ -45,11 +45,11 @@ def perceptron(sizes, *, batch_norm=False, discriminator=False):
 
 
 def point_spec(*, loss="non_saturating", optimizer=None, batch_norm=False, dtype=None, **options):
-    """A game on points [batch, 2] with latents of dimension 3."""
+    """A GAN on points [batch, 2] with latents of dimension 3."""
     optimizer = optimizer or per_player(optax.sgd(0.1), optax.sgd(0.1))
     return GANSpec(
-        perceptron((8, 2)),
-        perceptron((8, 1), batch_norm=batch_norm, discriminator=True),
+        options.pop("generator", None) or perceptron((8, 2)),
+        options.pop("discriminator", None) or perceptron((8, 1), batch_norm=batch_norm, discriminator=True),
         ADVERSARIAL[loss],
         optimizer,
         image_shape=(2,),

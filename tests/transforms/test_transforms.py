@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gan_jax._kernels import as_matrix, is_kernel
-from gan_jax.transforms import SpectralNormState, spectral_norm, weight_norm
+from gan_jax.transforms import SpectralNormState, is_kernel, spectral_norm, weight_norm
 
 # PyTorch 2.13.0, see the script of the same name.
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "penalties_torch.json").read_text())
@@ -54,7 +54,7 @@ def test_three_calls_and_the_gradient_equal_pytorch():
 
 def test_sigma_is_one_after_convergence_and_other_leaves_are_untouched():
     params = tree()
-    transform = spectral_norm()
+    transform = spectral_norm(predicate=is_kernel)
     state = transform.init(RNG, params)
     apply = jax.jit(transform.apply)
     for _ in range(200):
