@@ -171,9 +171,20 @@ def _inception_v3(weights: str | Path | Mapping | None) -> FeatureExtractor:
     return FeatureExtractor("inception_v3", params, apply, resize="TensorFlow 1 bilinear to 299, grey as three channels", batch_size=32)
 
 
+def _pixels(weights: str | Path | Mapping | None) -> FeatureExtractor:
+    if weights is not None:
+        raise ValueError("the extractor pixels has no weights")
+
+    def apply(params, images):
+        return images.astype(jnp.float32) / 127.5 - 1, None
+
+    return FeatureExtractor("pixels", {}, apply, resize="none")
+
+
 FEATURE_EXTRACTORS: dict[str, Callable[[str | Path | Mapping | None], FeatureExtractor]] = {
     "digit_classifier": _digit_classifier,
     "inception_v3": _inception_v3,
+    "pixels": _pixels,
 }
 
 

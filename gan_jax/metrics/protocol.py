@@ -183,6 +183,18 @@ def _text_keys(values: Mapping) -> dict:
     return {str(key): value for key, value in values.items()}
 
 
+def _in_range(name: str, images: np.ndarray, value_range: tuple[float, float] | None) -> np.ndarray:
+    """Maps floating-point images from `value_range` to [-1, 1]."""
+    if images.dtype.kind != "f" or not images.size:
+        return images
+    if value_range is None:
+        if images.min() >= 0:
+            raise ValueError(f"{name} have no negative value; pass value_range=(0, 1), or value_range=(-1, 1) if they are in [-1, 1]")
+        return images
+    low, high = value_range
+    return (images.astype(np.float32) - low) * np.float32(2 / (high - low)) - 1
+
+
 METRICS: dict[str, Callable[[_Sets], dict[str, tuple[float, dict]]]] = {
     "frechet_distance": _frechet,
     "kernel_distance": _kernel,
@@ -212,6 +224,7 @@ def measure(
     reference: str = "unnamed",
     seed: int = 0,
     ema: bool | None = None,
+    value_range: tuple[float, float] | None = None,
     cache: str | Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Measurement]:
@@ -220,7 +233,7 @@ def measure(
     Images of any type are first converted to `uint8`, as for saving.
 
     Args:
-        fake_images: uint8, or float in [-1, 1], [batch, height, width, channels].
+        fake_images: uint8, or float in `value_range`, [batch, height, width, channels].
         real_images: Images of the same shape. Their number may differ.
         extractor: A key of `FEATURE_EXTRACTORS`, or an extractor. It may be None if all metrics are computed on pixels.
         metrics: Keys of `METRICS`.
@@ -231,6 +244,8 @@ def measure(
         seed: Random seed that the fakes were sampled with. The metrics' own random choices use it too, with two exceptions:
             the subsets of `kernel_distance` (seed 2020) and the classifier of `classification_accuracy_score` (seed 0).
         ema: Whether the fakes came from averaged weights.
+        value_range: Black and white of floating-point images. None means (-1, 1), and refuses images without a negative value, which
+            are probably in [0, 1].
         cache: Folder for the features and moments of the reals, with a hash of the images and the extractor in the file name. With None,
             or if the folder cannot be written, nothing is cached.
         progress: Called with the number of images done, for the fakes and for the reals separately.
@@ -240,13 +255,15 @@ def measure(
 
     Raises:
         KeyError: If a metric or the extractor is unknown.
-        ValueError: If the images differ in shape, if labels or an extractor are missing, or if a metric is not defined for the inputs.
+        ValueError: If the images differ in shape, hold NaN, or are outside of `value_range`, if labels or an extractor are missing, or if a metric is not defined for the inputs.
         TypeError: If the images are neither uint8 nor floating point.
     """
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise KeyError(f"unknown metric {unknown[0]!r}; must be one of {', '.join(METRICS)}")
-    fake, real = (to_uint8(images) for images in as_images(at_least=2, fake_images=fake_images, real_images=real_images))
+    given = {"fake_images": fake_images, "real_images": real_images}
+    scaled = {name: _in_range(name, np.asarray(images), value_range) for name, images in given.items()}
+    fake, real = (to_uint8(images) for images in as_images(at_least=2, **scaled))
     sets = _Sets(fake, real, fake_labels, real_labels, extractor, weights, cache, seed, progress)
     records = []
     for name in metrics:

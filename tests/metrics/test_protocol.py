@@ -81,7 +81,7 @@ def test_reference_features_are_cached_by_content(tmp_path):
 
 def test_a_cache_that_cannot_be_written_costs_no_metrics(tmp_path, monkeypatch):
     def full_disk(file, **arrays):
-        Path(file).write_bytes(b"PK and no more")
+        file.write(b"PK and no more")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def measure(cache):
@@ -135,3 +135,25 @@ def test_what_cannot_be_measured_is_refused():
     silent = metrics.FeatureExtractor("silent", {}, lambda params, x: (x.mean(axis=(1, 2)), None), batch_size=8)
     with pytest.raises(ValueError, match="needs an extractor that classifies; silent does not"):
         metrics.measure(FAKE, REAL, silent, metrics=["inception_score"])
+
+
+def test_ranges_are_declared_or_refused_and_nan_is_refused():
+    images = np.random.default_rng(0).random((6, 8, 8, 1)).astype(np.float32)
+    as_bytes = np.rint(images * 255).astype(np.uint8)
+    with pytest.raises(ValueError, match=r"pass value_range=\(0, 1\)"):
+        metrics.measure(images, as_bytes, "pixels", metrics=["kernel_distance"])
+    for given in (images, 2 * images - 1):
+        value_range = (0, 1) if given.min() >= 0 else (-1, 1)
+        (record,) = metrics.measure(given, as_bytes, "pixels", metrics=["frechet_distance"], value_range=value_range)
+        assert abs(record.value) < 1e-3
+        assert record.extractor == "pixels"
+    broken = 2 * images - 1
+    broken[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        metrics.measure(broken, as_bytes, "pixels", value_range=(-1, 1))
+
+
+def test_pixels_are_an_extractor():
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 4, 1), np.uint8)
+    features = metrics.feature_extractor("pixels")(images)
+    np.testing.assert_allclose(features, images.reshape(5, 12) / 127.5 - 1, atol=1e-6)
