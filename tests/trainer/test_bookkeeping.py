@@ -76,7 +76,7 @@ def assert_whole(directory, steps, log_every):
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     logged = [row["step"] for row in rows if "discriminator_loss" in row]
     assert logged == list(range(log_every, steps + 1, log_every))
-    assert json.loads((directory / "loop.json").read_text())["status"] == "finished"
+    assert json.loads((directory / "run.json").read_text())["status"] == "finished"
     assert (directory / "report.html").stat().st_size < 20 * 2**20
     assert len(list((directory / "checkpoints").iterdir())) == 2
     findings = directory / "findings.jsonl"
@@ -153,10 +153,10 @@ def test_a_resumed_monitor_of_a_long_run_is_the_one_that_saw_everything(tmp_path
         + json.dumps(FINDING | {"step": REPLAYED + 901})
         + "\n{half a line"
     )
-    watch = FailurePolicy(Config(), RunInfo(), directory)
-    assert watch._monitor.history.logs == everything.history.logs
-    assert watch._monitor.history.samples == everything.history.samples
-    assert watch._monitor.found == everything.found
+    policy = FailurePolicy(Config(), RunInfo(), directory)
+    assert policy._monitor.history.logs == everything.history.logs
+    assert policy._monitor.history.samples == everything.history.samples
+    assert policy._monitor.found == everything.found
     assert len((directory / "findings.jsonl").read_text().splitlines()) == len(everything.found)
     assert len(replay_window(lines)) < 1000
 

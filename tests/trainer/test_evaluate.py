@@ -10,7 +10,9 @@ from gan_jax import metrics
 from gan_jax.data import Source, load_source
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError, EvaluationConfig, check
-from gan_jax.trainer.evaluate import count_modes, evaluate, extractor_of, metric_values, mode_records, sample_images, table
+from gan_jax.trainer.evaluate import evaluate, metric_values, sample_images, table
+from gan_jax.trainer.features import choose_extractor
+from gan_jax.trainer.mode_counts import count_modes, mode_records
 from gan_jax.typing import GAN
 
 
@@ -42,15 +44,15 @@ def test_real_digits_cover_all_classes():
 
 def test_features_are_chosen_by_name():
     digits, small = load_source("mnist5k"), load_source("mnist5k", image_size=8)
-    assert extractor_of(evaluating(), digits) == "digit_classifier"
-    assert extractor_of(evaluating(), small) is None
-    assert extractor_of(evaluating(extractor="pixels"), digits) is None
+    assert choose_extractor(evaluating(), digits) == "digit_classifier"
+    assert choose_extractor(evaluating(), small) is None
+    assert choose_extractor(evaluating(extractor="pixels"), digits) is None
     assert count_modes(small.images[:10], small, None) == {}
     with pytest.raises(ConfigError, match=r"--evaluation\.extractor best: must be one of auto"):
-        extractor_of(evaluating(extractor="best"), digits)
+        choose_extractor(evaluating(extractor="best"), digits)
     for name, script in (("vgg16", "convert_vgg.py"), ("inception_v3", "convert_inception.py")):
         with pytest.raises(ConfigError, match=script):
-            extractor_of(evaluating(extractor=name), digits)
+            choose_extractor(evaluating(extractor=name), digits)
 
 
 def test_stacked_digits_are_counted_by_their_three_classes():
@@ -230,10 +232,10 @@ def test_features_that_do_not_fit_the_images_are_refused(tmp_path):
     takes = "--evaluation.extractor digit_classifier: takes 28x28x1 or 32x32x1 images; the data are "
     for source, shape in ((colour, "32x32x3"), (small, "8x8x1")):
         with pytest.raises(ConfigError, match=f"^{takes}{shape}$"):
-            extractor_of(evaluating(extractor="digit_classifier"), source)
+            choose_extractor(evaluating(extractor="digit_classifier"), source)
     with pytest.raises(ConfigError, match="vgg16: takes images of at least 16 pixels a side; the data are 8x8x1"):
-        extractor_of(evaluating(extractor="vgg16", weights=tmp_path), small)
-    assert extractor_of(evaluating(extractor="inception_v3", weights=tmp_path), small) == "inception_v3"
+        choose_extractor(evaluating(extractor="vgg16", weights=tmp_path), small)
+    assert choose_extractor(evaluating(extractor="inception_v3", weights=tmp_path), small) == "inception_v3"
 
 
 def test_numbers_of_samples_that_have_no_spread_are_refused():

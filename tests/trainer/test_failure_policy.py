@@ -1,6 +1,7 @@
 """The monitor beside a run: findings that a resumed run finds again, runs that end or go back where they fail."""
 
 import dataclasses
+import gc
 import json
 
 import jax
@@ -95,7 +96,7 @@ def test_rollback_goes_to_the_newest_checkpoint_before_the_failure(run, tmp_path
     from gan_jax import monitor
 
     def late(history, setting):
-        return monitor.Seen(11, 0.9, {}) if history.step >= 16 and not (tmp_path / "healed").exists() else None
+        return monitor.Detection(11, 0.9, {}) if history.step >= 16 and not (tmp_path / "healed").exists() else None
 
     monkeypatch.setitem(monitor.DETECTORS, "updates_too_large", late)
     monkeypatch.setattr("gan_jax.trainer.loop.roll_back", lambda *args: ((tmp_path / "healed").touch(), roll_back(*args))[1])
@@ -106,6 +107,21 @@ def test_rollback_goes_to_the_newest_checkpoint_before_the_failure(run, tmp_path
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert [(entry["at_step"], entry["to_step"]) for entry in record["rollbacks"]] == [(16, 6)]
     assert record["status"] == "finished"
+
+
+def test_a_rollback_frees_the_arrays_of_the_failed_run(run, monkeypatch):
+    """The last report of a run is written with as many arrays on the device after three rollbacks as after none."""
+    counts = []
+    monkeypatch.setattr("gan_jax.trainer.loop.write_report", lambda directory: counts.append(len(jax.live_arrays())))
+    for name, monitor in (
+        ("warm", MonitorConfig(on_failure="stop")),
+        ("without", MonitorConfig(on_failure="stop")),
+        ("with", MonitorConfig(on_failure="rollback", rollbacks=3)),
+    ):
+        gc.collect()
+        assert run(dataclasses.replace(WILD, monitor=monitor), name).failure is not None
+    _, without, after_three = counts
+    assert after_three == without
 
 
 def test_slope_of_a_linear_critic_is_its_weights_norm():

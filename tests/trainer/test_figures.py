@@ -21,7 +21,7 @@ from gan_jax.optimizers import ttur
 from gan_jax.trainer import figures
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
-from gan_jax.trainer.figures import COLUMNS, ROWS, SampleRenderer, as_image, attention_maps, thumbnails, usual_distance, write_pictures
+from gan_jax.trainer.figures import COLUMNS, ROWS, SampleRenderer, as_image, attention_maps, thumbnails, usual_distance, write_figures
 from gan_jax.trainer.image_grid import to_uint8
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import LoadedRun
@@ -90,11 +90,11 @@ def flat(latents, labels=None, context=None):
 
 
 def test_interpolations_go_along_great_circles_with_one_class_a_row():
-    drawing = SampleRenderer(game_run(flat, num_classes=3))
-    picture = figures.interpolations(drawing)
+    renderer = SampleRenderer(game_run(flat, num_classes=3))
+    picture = figures.interpolations(renderer)
     grid = cells(picture, COLUMNS)
     assert grid.shape[:2] == (ROWS, COLUMNS)
-    ends = np.asarray(drawing.latents(2 * ROWS, 2))
+    ends = np.asarray(renderer.latents(2 * ROWS, 2))
     np.testing.assert_array_equal(grid[:, 0, 0, 0, 0], to_uint8(ends[:ROWS, 0] / 8))
     np.testing.assert_array_equal(grid[:, -1, 0, 0, 0], to_uint8(ends[ROWS:, 0] / 8))
     # Halfway along seven equal steps the circle is sin(4w/7) b + sin(3w/7) a over sin(w).
@@ -132,7 +132,7 @@ def test_nearest_neighbours_show_copies_first():
         distances = np.linalg.norm(pixels - sample.reshape(1, -1), axis=1)
         expected = IMAGES[np.argsort(distances)[: figures.NEIGHBOURS]]
         np.testing.assert_array_equal(np.stack(neighbours), expected)
-    assert "first one's distance is 0.00 of what is usual" in picture.caption
+    assert "distance of the first sample is 0.00 times the median distance" in picture.caption
     assert "40 training images, by distance in pixels" in picture.caption
 
 
@@ -148,10 +148,10 @@ def test_translations_show_input_output_and_target(context):
     def halved(latents, labels, given):
         return jnp.broadcast_to(given.mean(axis=(1, 2, 3), keepdims=True) / 2, (len(given), SIDE, SIDE, 1))
 
-    drawing = SampleRenderer(game_run(halved, context=context))
-    grid = columns_of(figures.translations(drawing), 3)
+    renderer = SampleRenderer(game_run(halved, context=context))
+    grid = columns_of(figures.translations(renderer), 3)
     assert grid.shape[:2] == (ROWS, 3)
-    inputs, targets = np.asarray(drawing.context[::COLUMNS]), np.asarray(drawing.real[::COLUMNS])
+    inputs, targets = np.asarray(renderer.context[::COLUMNS]), np.asarray(renderer.real[::COLUMNS])
     np.testing.assert_array_equal(grid[:, 2, ..., :1], to_uint8(targets))
     np.testing.assert_array_equal(grid[:, 1, 0, 0, 0], to_uint8(inputs.mean(axis=(1, 2, 3)) / 2))
     np.testing.assert_array_equal(grid[:, 0, ..., :1], to_uint8(as_image(inputs, targets.shape)))
@@ -160,12 +160,12 @@ def test_translations_show_input_output_and_target(context):
 
 
 def test_translations_of_an_encoder_are_reconstructions():
-    drawing = SampleRenderer(game_run(lambda z, labels, x: GeneratorOutput(0 * x, {"reconstruction": x / 2}), context="real"))
-    picture = figures.translations(drawing)
+    renderer = SampleRenderer(game_run(lambda z, labels, x: GeneratorOutput(0 * x, {"reconstruction": x / 2}), context="real"))
+    picture = figures.translations(renderer)
     grid = columns_of(picture, 2)
     assert grid.shape[:2] == (ROWS, 2)
-    np.testing.assert_array_equal(grid[:, 0, ..., :1], to_uint8(np.asarray(drawing.real[::COLUMNS]) / 2))
-    assert picture.caption.startswith("From top to bottom: reconstruction, image;")
+    np.testing.assert_array_equal(grid[:, 0, ..., :1], to_uint8(np.asarray(renderer.real[::COLUMNS]) / 2))
+    assert picture.caption.startswith("From top to bottom: reconstruction, image.")
     assert figures.translations(SampleRenderer(game_run(flat))) is None
 
 
@@ -232,9 +232,9 @@ def test_attention_maps_are_those_of_the_samples(monkeypatch):
         lambda path, leaf: jnp.full_like(leaf, 0.7) if str(path[-1].key) == "gamma" and leaf.ndim == 0 else leaf, run.params.generator
     )
     run = run._replace(params=run.params._replace(generator=params), opt_state=replace_ema(run.opt_state, run.params.generator, params))
-    drawing = SampleRenderer(run)
-    latents = drawing.latents(figures.ATTENDING, 3)
-    maps, gammas, samples = attention_maps(drawing, latents)
+    renderer = SampleRenderer(run)
+    latents = renderer.latents(figures.ATTENDING, 3)
+    maps, gammas, samples = attention_maps(renderer, latents)
     assert list(maps) == ["attention_16"]
     assert maps["attention_16"].shape == (figures.ATTENDING, 16, 16, 8, 8)
     np.testing.assert_allclose(maps["attention_16"].sum(axis=(3, 4)), 1, rtol=1e-4)
@@ -244,7 +244,7 @@ def test_attention_maps_are_those_of_the_samples(monkeypatch):
     expected = sample(run.params, run.opt_state)
     np.testing.assert_allclose(samples, expected, atol=2e-5)
     monkeypatch.setattr(figures, "attention_maps", lambda *arguments: (maps, gammas, samples))
-    picture = figures.attention(drawing)
+    picture = figures.attention(renderer)
     assert picture.image.shape == (ROWS_OF_ATTENTION, (1 + len(figures.QUERIES)) * 36, 3)
     assert "Its weight gamma is 0.7" in picture.caption
 
@@ -270,29 +270,29 @@ def test_models_without_attention_have_no_picture_of_it():
 
 
 def test_pictures_are_drawn_again_to_the_byte_and_go_where_they_make_no_sense(tmp_path, monkeypatch):
-    monkeypatch.delitem(figures.PICTURES, "attention")  # these generators are functions, not modules
+    monkeypatch.delitem(figures.FIGURES, "attention")  # these generators are functions, not modules
     run = game_run(flat)
-    written = write_pictures(tmp_path, run)
+    written = write_figures(tmp_path, run)
     assert [path.name for path in written] == ["interpolations.png", "nearest_neighbours.png"]
     before = {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
     assert sorted(before) == ["interpolations.json", "interpolations.png", "nearest_neighbours.json", "nearest_neighbours.png"]
-    write_pictures(tmp_path, game_run(flat))
+    write_figures(tmp_path, game_run(flat))
     assert {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()} == before
     sidecar = json.loads(before["interpolations.json"])
     assert sidecar["caption"].startswith("Interpolations")
     assert "8 rows of 8" in sidecar["alt"]
     # A generator that diverged has no pictures, not even those from before.
-    assert write_pictures(tmp_path, game_run(lambda z, labels, context: flat(z) * jnp.nan)) == []
+    assert write_figures(tmp_path, game_run(lambda z, labels, context: flat(z) * jnp.nan)) == []
     assert list((tmp_path / "pictures").iterdir()) == []
 
 
 def test_what_goes_wrong_is_a_line_and_the_rest_is_drawn(tmp_path, monkeypatch):
-    def fails(drawing):
+    def fails(renderer):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nand a long story")
 
-    monkeypatch.setattr(figures, "PICTURES", {"interpolations": fails, "nearest_neighbours": figures.nearest_neighbours})
+    monkeypatch.setattr(figures, "FIGURES", {"interpolations": fails, "nearest_neighbours": figures.nearest_neighbours})
     said = []
-    written = write_pictures(tmp_path, game_run(flat), said.append)
+    written = write_figures(tmp_path, game_run(flat), said.append)
     assert [path.name for path in written] == ["nearest_neighbours.png"]
     assert said == ["interpolations.png could not be drawn (RESOURCE_EXHAUSTED: Out of memory)"]
 
@@ -300,7 +300,7 @@ def test_what_goes_wrong_is_a_line_and_the_rest_is_drawn(tmp_path, monkeypatch):
 def test_points_have_no_pictures(tmp_path):
     config = Config(data=DataConfig(source="ring"), model=ModelConfig(name="points", latent_dim=2))
     run = LoadedRun(config, load(config), None, None, None, 0)
-    assert write_pictures(tmp_path, run) == []
+    assert write_figures(tmp_path, run) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -336,6 +336,6 @@ EXPECTED |= {name: {*EXPECTED[name], "translations"} for name in ("stacked", "va
 @pytest.mark.parametrize("model", sorted(EXPECTED))
 def test_every_model_has_the_pictures_that_make_sense(tmp_path, model):
     said = []
-    written = write_pictures(tmp_path, stored(small(one_recipe_per_model()[model])), said.append)
+    written = write_figures(tmp_path, stored(small(one_recipe_per_model()[model])), said.append)
     assert said == []
     assert {path.stem for path in written} == EXPECTED[model]

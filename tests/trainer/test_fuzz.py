@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent / "fuzzing.py"
+SCRIPT = Path(__file__).parents[1] / "support" / "fuzzing.py"
 # Kind -> the share of damaged files that must at least be refused. Weights and pictures carry no checksum of their own, and a report
 # leaves out what it cannot read.
 KINDS = {

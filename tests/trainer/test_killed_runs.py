@@ -15,7 +15,7 @@ import pytest
 from support.data_files import write_idx_set
 from support.scripts import assert_same_run
 
-KILLING = Path(__file__).parent / "killing.py"
+KILLING = Path(__file__).parents[1] / "support" / "killing.py"
 STEPS = 120
 RUN = [
     *("dcgan_mnist", "--epochs", "0", "--steps", str(STEPS), "--log-every", "1", "--sample-every", "20", "--sample-grid", "2"),
@@ -34,7 +34,7 @@ class Lives:
         command = [sys.executable, str(KILLING), str(directory)]
         self.server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
-    def setup_run(self, *arguments: str) -> int:
+    def begin(self, *arguments: str) -> int:
         """Begins a life; returns its process id."""
         self.server.stdin.write(json.dumps(arguments) + "\n")
         self.server.stdin.flush()
@@ -47,7 +47,7 @@ class Lives:
     def whole(self, *arguments: str) -> str:
         """A life that nobody disturbs; returns what it said."""
         (self.directory / "said").unlink(missing_ok=True)
-        self.setup_run(*arguments)
+        self.begin(*arguments)
         assert self.end() == 0, self.said()
         return self.said()
 
@@ -84,7 +84,7 @@ def kill_somewhere(lives, run, process, draws):
     return True
 
 
-def warn_on_oserror(lives, kills, draws):
+def survive(lives, kills, draws):
     """Kills lives of runs until there were so many; every run, once whole, has the bytes of the undisturbed one. Returns the runs."""
     lives.whole(*RUN, "--out", "undisturbed")
     killed, runs = 0, 0
@@ -93,7 +93,7 @@ def warn_on_oserror(lives, kills, draws):
         run = lives.directory / f"run{runs}"
         status = None
         while status != 0:
-            process = lives.setup_run("--resume", "auto", *RUN, "--out", run.name)
+            process = lives.begin("--resume", "auto", *RUN, "--out", run.name)
             struck = killed < kills and kill_somewhere(lives, run, process, draws)
             status = lives.end()
             killed += struck and status == -signal.SIGKILL
@@ -107,13 +107,13 @@ def warn_on_oserror(lives, kills, draws):
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(lives):
-    warn_on_oserror(lives, 3, random.Random(0))
+    survive(lives, 3, random.Random(0))
 
 
 @pytest.mark.long
 def test_a_hundred_kills_leave_no_trace(lives):
     started = time.monotonic()
-    runs = warn_on_oserror(lives, 100, random.Random(1))
+    runs = survive(lives, 100, random.Random(1))
     print(f"100 kills in {runs} runs, {time.monotonic() - started:.0f} s")
 
 

@@ -78,7 +78,7 @@ def test_a_run_whose_last_weights_are_lost_says_so(run, monkeypatch):
     with pytest.warns(CheckpointWarning, match="No space left"):
         record, said = run(SMALL)
     assert (record["status"], record["saved"]) == ("finished", False)
-    assert "the weights of step 4 could not be saved; the newest that were: 2" in said
+    assert "the weights of step 4 could not be saved; the newest checkpoint is of step 2" in said
 
 
 def test_a_measurement_that_cannot_be_made_does_not_end_the_training(run, tmp_path, monkeypatch):
@@ -137,7 +137,7 @@ def test_local_statistics_on_other_devices_are_another_run():
 def test_processes_that_were_given_different_data_are_refused(monkeypatch, same, words):
     source = load(SMALL)
     monkeypatch.setattr(setup, "process_count", lambda: 2)
-    monkeypatch.setattr(setup, "agree", lambda text: text if same else "of process 0")
+    monkeypatch.setattr(setup, "broadcast_text", lambda text: text if same else "of process 0")
     monkeypatch.setattr(setup, "any_across_processes", lambda flag: True)
     with pytest.raises(DataError, match=words):
         setup.check_alike(SMALL, source)
@@ -153,18 +153,18 @@ def test_one_directory_is_one_process_s(tmp_path):
     with pytest.raises(RunError, match=r"run: another process is training there"):
         run_directory.claim(place)  # nothing is in it yet
     with pytest.raises(RunError, match=r"--resume .*run: another process is training there"):
-        run_directory.hold(place)
+        run_directory.lock(place)
     (place / "config.yaml").write_text("seed: 0")
     first.close()
     with pytest.raises(RunError, match=r"--out .*run: exists already"):
         run_directory.claim(place)
-    run_directory.hold(place).close()
+    run_directory.lock(place).close()
 
 
 def test_a_run_lets_go_of_its_directory(run, tmp_path, monkeypatch):
     def fail(*_, **__):
         with pytest.raises(RunError):
-            run_directory.hold(tmp_path / "run")
+            run_directory.lock(tmp_path / "run")
         raise OSError("broken")
 
     monkeypatch.setattr("gan_jax.trainer.loop.loop", fail)
@@ -173,4 +173,4 @@ def test_a_run_lets_go_of_its_directory(run, tmp_path, monkeypatch):
     monkeypatch.undo()
     record, _ = run(SMALL, resume=tmp_path / "run")
     assert record["status"] == "finished"
-    run_directory.hold(tmp_path / "run").close()
+    run_directory.lock(tmp_path / "run").close()

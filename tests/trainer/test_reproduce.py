@@ -13,19 +13,17 @@ import pytest
 from gan_jax.checkpoint import Checkpointer, read_step, write_step
 from gan_jax.checkpoint.serialization import Leaf, Snapshot, snapshot
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
+from gan_jax.trainer.differences import (
+    Difference,
+    compare_environment,
+    compare_leaves,
+    compare_rows,
+    compare_samples,
+    describe_values,
+)
 from gan_jax.trainer.image_grid import load_png, save_png
 from gan_jax.trainer.loop import train
-from gan_jax.trainer.reproduce import (
-    Difference,
-    Verification,
-    apart,
-    compare_environment,
-    compare_pictures,
-    compare_rows,
-    describe,
-    leaves_apart,
-    verify,
-)
+from gan_jax.trainer.reproduce import Verification, describe, verify
 from gan_jax.trainer.run_directory import RunError
 from support.scripts import assert_one_line
 
@@ -63,7 +61,7 @@ def test_a_run_reproduces_itself(script, whole_run):
     assert "reproduced to the byte in its first 4 steps" in out
     # Four rows of the log and three of the samples; grids at 0, 2 and 4; two checkpoints of equally many leaves.
     leaves = len(read_step(whole_run / "checkpoints" / "step_00000004").leaves)
-    assert f"(7 rows of metrics, 3 sample pictures, {2 * leaves} leaves of checkpoints)" in out
+    assert f"(7 rows of metrics, 3 grids of samples, {2 * leaves} leaves of checkpoints)" in out
     assert {path: path.stat().st_mtime_ns for path in whole_run.rglob("*")} == before
 
 
@@ -88,7 +86,7 @@ def test_one_changed_digit_of_the_metrics_is_found(run):
     found = verify(run, steps=4)
     (difference,) = found.differences
     assert (difference.step, difference.what) == (3, "generator_loss")
-    assert "0.000977 apart" in difference.detail
+    assert "difference 0.000977" in difference.detail
     assert not found.settings
     assert "metrics: 1 differ; first at step 3: generator_loss" in describe(found)
 
@@ -155,7 +153,7 @@ def test_a_changed_picture_is_measured_in_pixels(run):
 def test_differences_are_told_apart_by_kind():
     of = [Difference(2, what, "") for what in ("samples/pairwise_distance", "samples/step_00000002.png", "leaf 0/a", "checkpoint", "loss")]
     text = describe(Verification(Path("run"), 2, {}, of, [], [], []))
-    for line in ("metrics: 2 differ", "pictures: 1 differ", "checkpoints: 2 differ"):
+    for line in ("metrics: 2 differ", "samples: 1 differ", "checkpoints: 2 differ"):
         assert line in text
 
 
@@ -195,27 +193,27 @@ def test_rows_are_compared_by_step_and_quantity():
     differences, count = compare_rows(old, new, 2)
     assert count == 2
     assert [(d.step, d.what, d.detail) for d in differences] == [
-        (2, "a", "2.0 recorded, 4.0 now: 2 apart (relative 0.5)"),
+        (2, "a", "2.0 recorded, 4.0 now: difference 2 (relative 0.5)"),
         (2, "c", "nothing recorded, 1.0 now"),
     ]
     # The sign of a zero is a byte, too.
     assert [d.what for d in compare_rows(old, new, 3)[0]] == ["a", "c", "a"]
-    assert apart(float("inf"), 1.0) == "inf recorded, 1.0 now"
+    assert describe_values(float("inf"), 1.0) == "inf recorded, 1.0 now"
 
 
 def test_leaves_are_compared_by_their_bytes():
     def leaf(value) -> Leaf:
         return snapshot({"x": value}).leaves["x"]
 
-    assert leaves_apart(leaf(jnp.array([0.0, jnp.nan])), leaf(jnp.array([0.0, jnp.nan]))) == ""
-    assert leaves_apart(leaf(jnp.array([0.0])), leaf(jnp.array([-0.0]))) == "1 of 1 values differ, by up to 0 (relative 0)"
-    assert leaves_apart(leaf(jnp.array([1.0, 2.0])), leaf(jnp.array([1.0, jnp.inf]))) == "1 of 2 values differ, some of them not finite"
-    assert leaves_apart(leaf(jnp.bfloat16(2)), leaf(jnp.bfloat16(4))) == "1 of 1 values differ, by up to 2 (relative 0.5)"
-    assert "int32" in leaves_apart(leaf(jnp.zeros(2)), leaf(jnp.zeros(2, jnp.int32)))
-    assert leaves_apart(leaf(jax.random.key(1)), leaf(jax.random.key(1))) == ""
-    assert leaves_apart(leaf(3), leaf(3)) == ""
-    assert "3" in leaves_apart(leaf(3), leaf(4))
-    assert leaves_apart(None, leaf(3)) == "not in the run"
+    assert compare_leaves(leaf(jnp.array([0.0, jnp.nan])), leaf(jnp.array([0.0, jnp.nan]))) == ""
+    assert compare_leaves(leaf(jnp.array([0.0])), leaf(jnp.array([-0.0]))) == "1 of 1 values differ, by up to 0 (relative 0)"
+    assert compare_leaves(leaf(jnp.array([1.0, 2.0])), leaf(jnp.array([1.0, jnp.inf]))) == "1 of 2 values differ, some of them not finite"
+    assert compare_leaves(leaf(jnp.bfloat16(2)), leaf(jnp.bfloat16(4))) == "1 of 1 values differ, by up to 2 (relative 0.5)"
+    assert "int32" in compare_leaves(leaf(jnp.zeros(2)), leaf(jnp.zeros(2, jnp.int32)))
+    assert compare_leaves(leaf(jax.random.key(1)), leaf(jax.random.key(1))) == ""
+    assert compare_leaves(leaf(3), leaf(3)) == ""
+    assert "3" in compare_leaves(leaf(3), leaf(4))
+    assert compare_leaves(None, leaf(3)) == "not in the run"
 
 
 def test_circumstances_are_compared_fact_by_fact():
@@ -230,10 +228,10 @@ def test_circumstances_are_compared_fact_by_fact():
 def test_pictures_of_other_shapes_are_told_apart(tmp_path):
     for name, size in (("a", 4), ("b", 6)):
         save_png(tmp_path / name / "step_00000001.png", np.zeros((size, size, 1), np.uint8))
-    (difference,), count = compare_pictures(tmp_path / "a", tmp_path / "b", 1)
+    (difference,), count = compare_samples(tmp_path / "a", tmp_path / "b", 1)
     assert (count, difference.detail) == (1, "(4, 4, 1) recorded, (6, 6, 1) now")
     (tmp_path / "a" / "step_00000001.png").write_bytes(b"no picture")
-    assert "cannot be read" in compare_pictures(tmp_path / "a", tmp_path / "b", 1)[0][0].detail
+    assert "cannot be read" in compare_samples(tmp_path / "a", tmp_path / "b", 1)[0][0].detail
 
 
 def test_a_reader_leaves_a_save_under_way_alone(tmp_path):

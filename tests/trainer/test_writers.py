@@ -16,7 +16,6 @@ from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelCo
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import read_run
-from gan_jax.trainer.writers import metric_writer
 from gan_jax.trainer.writers.samples import bounds_of, forget_samples, write_animation, write_samples
 from support.data_files import write_idx_set
 from support.small_runs import SMALL
@@ -45,14 +44,14 @@ BRACKETED = ("images must be [batch, height, width, 3]; got [2, 8, 8, 1]", "runs
 def test_what_is_said_beside_the_bar_keeps_its_brackets(text, is_terminal):
     said = io.StringIO()
     with ProgressBar(10, 0, Console(file=said, width=200, force_terminal=is_terminal, no_color=True)) as bar:
-        bar.say(text)
+        bar.print_above(text)
         bar.show(10, {"discriminator_loss": 1.0})
     assert text in said.getvalue()
 
 
 def test_a_run_says_the_names_of_its_folders_and_what_went_wrong(tmp_path, monkeypatch):
     directory = tmp_path / "[a]" / "[b]"
-    monkeypatch.setattr("gan_jax.trainer.loop.write_pictures", lambda directory, run, say: [say(text) for text in BRACKETED])
+    monkeypatch.setattr("gan_jax.trainer.loop.write_figures", lambda directory, run, print_line: [print_line(text) for text in BRACKETED])
 
     def said_by(**options):
         said = io.StringIO()
@@ -60,7 +59,7 @@ def test_a_run_says_the_names_of_its_folders_and_what_went_wrong(tmp_path, monke
         return said.getvalue()
 
     said = said_by(until=6)
-    assert f"continue with: python experiments/train.py {SMALL.recipe} --resume {directory}" in said
+    assert f"continue with: gan-jax train {SMALL.recipe} --resume {directory}" in said
     said = said_by(resume=directory)
     assert f"resuming {directory} at step 6" in said
     assert f"report: {directory}/report.html" in said
@@ -110,7 +109,7 @@ def test_an_animation_has_the_frames_of_the_last_grids_shape(tmp_path):
 
 
 def test_a_run_resumed_with_another_grid_ends_well(tmp_path, monkeypatch):
-    monkeypatch.setattr("gan_jax.trainer.loop.write_pictures", lambda *arguments: None)  # seconds of compiling, and no part of this
+    monkeypatch.setattr("gan_jax.trainer.loop.write_figures", lambda *arguments: None)  # seconds of compiling, and no part of this
     write_idx_set(tmp_path / "data")
     config = Config(
         steps=2,
@@ -141,7 +140,7 @@ def test_points_are_drawn_at_the_scale_of_the_training_points(tmp_path, monkeypa
     assert bounds_of(source) == 1.25 * np.abs(source.images).max()
     assert 1.25 < bounds_of(source) < 1.25 * 1.06
     used, draw = [], image_grid.scatter
-    monkeypatch.setattr(metric_writer.pictures, "scatter", lambda points, **options: used.append(options) or draw(points, **options))
+    monkeypatch.setattr(image_grid, "scatter", lambda points, **options: used.append(options) or draw(points, **options))
     train(dataclasses.replace(SMALL, steps=12, out=tmp_path / "run"), **QUIET)
     assert used == [{"bounds": bounds_of(source)}] * 3
 
