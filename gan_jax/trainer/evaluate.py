@@ -298,15 +298,7 @@ def metric_values(records: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def evaluate_run(
-    directory: Path,
-    config: Config,
-    built: BuiltGAN,
-    source: Source,
-    params: Players,
-    opt_state: Any,
-    *,
-    console: Console,
-    **options: Any,
+    directory: Path, config: Config, built: BuiltGAN, source: Source, params: Players, opt_state: Any, *, console: Console, **options: Any
 ) -> list[dict[str, Any]]:
     """Evaluates a run, writes `metrics.json` into its directory, and prints a table.
 

@@ -13,18 +13,9 @@ from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer
 from gan_jax.data import check_unchanged, load
-from gan_jax.trainer import run_directory
+from gan_jax.trainer import differences, run_directory
 from gan_jax.trainer.config import Config, load_config
-from gan_jax.trainer.differences import (
-    Difference,
-    compare_checkpoints,
-    compare_environment,
-    compare_evaluation,
-    compare_rows,
-    compare_samples,
-    compare_settings,
-    read_rows,
-)
+from gan_jax.trainer.differences import Difference, read_rows
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.run_directory import METRICS, RunError
 
@@ -91,23 +82,23 @@ def verify(directory: Path | str, *, steps: int | None = None, whole_run: bool =
         until = int(record_now["step"])
         repeated, _ = read_rows(repetition / METRICS)
         results = {
-            "rows of metrics": compare_rows(recorded, repeated, until),
-            "grids of samples": compare_samples(directory / "samples", repetition / "samples", until),
-            "leaves of checkpoints": compare_checkpoints(directory / "checkpoints", repetition / "checkpoints", until),
+            "rows of metrics": differences.compare_rows(recorded, repeated, until),
+            "grids of samples": differences.compare_samples(directory / "samples", repetition / "samples", until),
+            "leaves of checkpoints": differences.compare_checkpoints(directory / "checkpoints", repetition / "checkpoints", until),
         }
         if whole_run:
-            results["final metrics"] = compare_evaluation(directory / "metrics.json", repetition / "metrics.json", until)
-    differences = [difference for rows, _ in results.values() for difference in rows]
+            results["final metrics"] = differences.compare_evaluation(directory / "metrics.json", repetition / "metrics.json", until)
+    unequal = [difference for rows, _ in results.values() for difference in rows]
     compared = {kind: count for kind, (_, count) in results.items() if count}
-    if not compared and not differences:
+    if not compared and not unequal:
         raise RunError(f"{directory}: the first {until} steps have no results to compare; repeat more with --steps")
     return Verification(
         directory=directory,
         steps=until,
         compared=compared,
-        differences=sorted(differences + [Difference(0, METRICS, line) for line in problems], key=lambda difference: difference.step),
-        settings=compare_settings(manager, config, record),
-        environment=compare_environment(record, record_now),
+        differences=sorted(unequal + [Difference(0, METRICS, line) for line in problems], key=lambda difference: difference.step),
+        settings=differences.compare_settings(manager, config, record),
+        environment=differences.compare_environment(record, record_now),
         notes=_extra_rows(recorded, repeated, until),
     )
 
@@ -165,10 +156,10 @@ def _extra_rows(recorded: Mapping[int, Any], repeated: Mapping[int, Any], until:
     return [f"rows of steps that an uninterrupted run does not log were not compared: {', '.join(map(str, extra[:8]))}"] if extra else []
 
 
-def _by_kind(differences: Iterable[Difference]) -> dict[str, list[Difference]]:
+def _by_kind(rows: Iterable[Difference]) -> dict[str, list[Difference]]:
     kinds: dict[str, list[Difference]] = {}
     names = {"leaf ": "checkpoints", "checkpoint": "checkpoints", "samples/step_": "samples", "metrics.json:": "final metrics"}
-    for difference in differences:
+    for difference in rows:
         # Names of metrics can begin with samples/ too.
         match = re.match(r"leaf |checkpoint$|samples/step_(?=\d+\.png$)|metrics\.json:", difference.what)
         kinds.setdefault(names[match[0]] if match else "metrics", []).append(difference)

@@ -1,5 +1,6 @@
 """The TensorBoard event files of a run."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,25 +17,22 @@ class TensorBoardWriter:
     """
 
     def __init__(self, directory: Path, step: int):
-        self._directory, self._first_step = directory, step
-        self._imported, self._writer = False, None
+        self._options = {"logdir": str(directory / "tensorboard"), "purge_step": step + 1 if step else None}
 
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Writes the metrics of a step."""
-        if not self._imported:
-            self._imported, self._writer = True, self._open()
-        if self._writer is not None:
-            for name, value in metrics.items():
-                self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        """Flushes and closes the files."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def _open(self) -> Any:
+    @functools.cached_property
+    def _writer(self) -> Any:
         try:
             from tensorboardX import SummaryWriter
         except ImportError:
             return None
-        return SummaryWriter(str(self._directory / "tensorboard"), purge_step=self._first_step + 1 if self._first_step else None)
+        return SummaryWriter(**self._options)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes the metrics of a step."""
+        for name, value in metrics.items() if self._writer is not None else ():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Closes the files."""
+        if self.__dict__.get("_writer") is not None:
+            self._writer.close()
