@@ -91,7 +91,10 @@ def train(
 
 
 def train_once(config: Config, resume: Path | None, command: str, console: Console, until: int | None) -> TrainResult | Rollback:
-    """Trains until the last step, an interrupt or a failure. If the run shall be rolled back, the arrays of the failed run are freed."""
+    """Trains until the last step, an interrupt or a failure, and returns a `Rollback` if training shall continue from before the failure.
+
+    All arrays of a run are locals of this function, so those of a failed run are freed before the run continues.
+    """
     with setup_run(config, resume, command, console) as run:
         with run.recording_errors():
             state, step, writers = init_or_restore(run)
