@@ -86,7 +86,9 @@ def workload_table(rows: Sequence[Row]) -> str:
 
 def scaling_table(rows: Sequence[Row]) -> str:
     """The workloads of the preset `scaling`."""
-    return f"{in_words(one_machine(rows))}.\n\n" + table(["workload", *HEADS], ([CASES[row["case"]].about, *_compared(row)] for row in rows))
+    return f"{in_words(one_machine(rows))}.\n\n" + table(
+        ["workload", *HEADS], ([CASES[row["case"]].about, *_compared(row)] for row in rows)
+    )
 
 
 def variants_table(rows: dict[str, Row]) -> str:

