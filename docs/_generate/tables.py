@@ -23,7 +23,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def mean_and_deviation(values: Sequence[float | None], digits: int) -> str:
-    """Mean and sample standard deviation. Missing values are counted as failed; a dash means that all are missing."""
+    """Mean and sample standard deviation. Missing values are counted as failed. A dash means that all are missing."""
     known = [value for value in values if value is not None]
     if not known:
         return "-"

@@ -37,7 +37,7 @@ class Flags:
     runs: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="[RUN [RUN ...]]")]] = ()
     """Directories of runs on stacked_mnist."""
     samples: int = SAMPLES
-    """Number of samples; 26,000 in the literature."""
+    """Number of samples. The literature uses 26,000."""
     seed: int = 0
     """Random seed of the samples."""
     every_checkpoint: bool = False

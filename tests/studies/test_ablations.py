@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 import tyro
 
-from experiments.studies.ablations.statistics import factorial_effects
-from gan_jax.trainer.build.gan import build
-from gan_jax.trainer.config import Config, flatten
-
 from experiments.rows import append_rows
 from experiments.studies import mixtures
 from experiments.studies.ablations import ablate, baselines, costs, factors, interactions, page, plot, results, tricks
+from experiments.studies.ablations.statistics import factorial_effects
+from gan_jax.trainer.build.gan import build
+from gan_jax.trainer.config import Config, flatten
 
 ROOT = Path(__file__).parents[2]
 IDS = re.findall(r"^\| ([a-z]+-\d+) \|", (ROOT / "docs" / "tricks.md").read_text(), re.M)

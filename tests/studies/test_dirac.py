@@ -153,7 +153,7 @@ def test_extragradient_converges_on_the_bilinear_game():
 
 
 def test_command_line_prints_one_json_object():
-    words = "--method r1 --json --steps 3 --start 0.5 -0.25 --step-size 0.1 --gamma 1.0".split()
+    words = ["--method", "r1", "--json", "--steps", "3", "--start", "0.5", "-0.25", "--step-size", "0.1", "--gamma", "1.0"]
     command = [sys.executable, "-m", "experiments.studies.dirac", *words]
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment).stdout

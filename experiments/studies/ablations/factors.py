@@ -29,7 +29,7 @@ GENERATORS = ((0, 1, 2, 6), (1, 2, 3, 4), (0, 2, 3, 5))
 
 
 def design() -> np.ndarray:
-    """The design, [128, 10] of -1 (off) and +1 (on); its columns are `FACTORS` in their order."""
+    """The design, [128, 10] of -1 (off) and +1 (on). Its columns are `FACTORS` in their order."""
     return fractional_factorial(len(FACTORS) - len(GENERATORS), GENERATORS)
 
 
