@@ -263,8 +263,6 @@ def as_flags(changes: Changes) -> str:
             words += [f"--{name}.{key} {option}" for key, option in value.items()]
             continue
         switch = (value is True and not path.startswith("model.")) or path == "model.conditional"
-        text = " ".join(
-            f"{part:g}" if isinstance(part, float) else str(part) for part in (value if isinstance(value, tuple) else (value,))
-        )
+        text = " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in (value if isinstance(value, tuple) else (value,)))
         words.append(f"--{name}" if switch else f"--{name} {text}")
     return " ".join(words)
