@@ -17,9 +17,10 @@ import numpy as np
 from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer, DamagedCheckpoint, config_differences, read_manifest, read_step
-from gan_jax.checkpoint.serialization import Leaf, whole
-from gan_jax.data import check_unchanged, load
+from gan_jax.checkpoint.serialization import Leaf, assemble
+from gan_jax.data import check_unchanged
 from gan_jax.trainer import image_grid, run_directory
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.config import Config, load_config
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.run_directory import METRICS, RunError
@@ -100,7 +101,7 @@ def verify(directory: Path | str, *, steps: int | None = None, whole_run: bool =
     config = dataclasses.replace(config, steps=_whole_number(record, "steps", config.steps), epochs=0)
     until = last if whole_run else min(last, steps or _enough(config, manager.steps()))
     if isinstance(record.get("data"), dict):
-        check_unchanged(record["data"], load(config))
+        check_unchanged(record["data"], load_data(config))
     with tempfile.TemporaryDirectory(prefix="verify-") as place:
         again = _rerun(config, Path(place) / "run", until, whole_run)
         record_now = run_directory.read_record(again)
@@ -281,7 +282,7 @@ def leaves_apart(old: Leaf | None, new: Leaf | None) -> str:
         return f"{old.record} recorded, {new.record} now"
     if not old.pieces and not new.pieces:
         return ""
-    values = [whole(leaf) for leaf in (old, new)]
+    values = [assemble(leaf) for leaf in (old, new)]
     if values[0].tobytes() == values[1].tobytes():
         return ""
     bits = [np.ascontiguousarray(value).reshape(-1).view(np.uint8).reshape(value.size, -1) for value in values]

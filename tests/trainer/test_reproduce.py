@@ -136,7 +136,7 @@ def test_a_flipped_byte_of_a_checkpoint_is_named(run):
     found = verify(run, steps=2)
     (difference,) = found.differences
     assert (difference.step, difference.what) == (2, "checkpoint")
-    assert "is not the leaf that was written" in difference.detail
+    assert "differs from what was written" in difference.detail
 
 
 def test_a_changed_picture_is_measured_in_pixels(run):
