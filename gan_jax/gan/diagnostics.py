@@ -11,26 +11,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax._diagnostics import LARGE_GRADIENT, RATIO_EVERY
 from gan_jax.typing import Array, Metrics, Players, PyTree
 
-LARGE_GRADIENT = 100.0
 FORGET = 0.05  # averages look back about 20 steps
-RATIO_EVERY = 8  # steps between two measurements of how far the players move
 PRIVATE = "_"  # metrics of this prefix are for the signals only, and are not logged
-
-# Where a value that is not finite may first be seen, in the order of computation.
-PLACES = (
-    "the batch",
-    "the parameters of the discriminator",
-    "the parameters of the generator",
-    "the discriminator's output for reals",
-    "the fakes, or the discriminator's output for them",
-    "a penalty or a further term of a loss",
-    "the loss of the discriminator",
-    "the loss of the generator",
-    "the gradient of the discriminator",
-    "the gradient of the generator",
-)
 
 
 class Diagnostics(NamedTuple):

@@ -5,13 +5,13 @@ from typing import Any
 
 import jax
 
+from gan_jax.gan.diagnostics import accumulate_diagnostics, init_diagnostics
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import normalize_images
 from gan_jax.gan.update_rules import UpdateRule, alternating
 from gan_jax.latents import normal, truncated_normal
 from gan_jax.losses import ADVERSARIAL
-from gan_jax.monitor import accumulate_diagnostics, init_diagnostics
 from gan_jax.optimizers import ema_params, ttur
 from gan_jax.typing import GAN, AdversarialLoss, Array, Metrics, Network, Players
 

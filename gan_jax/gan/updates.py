@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.gan.diagnostics import update_diagnostics
 from gan_jax.gan.objectives import discriminator_loss_of, generator_loss_of
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import Minibatch
-from gan_jax.monitor import update_diagnostics
 from gan_jax.typing import Array, GeneratorOutput, Metrics, Players, PyTree
 
 

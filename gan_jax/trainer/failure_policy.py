@@ -18,6 +18,7 @@ from gan_jax.monitor import FAILURE_CONFIDENCE, Finding, Monitor, RunInfo
 from gan_jax.monitor.history import KEPT
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, ConfigError, check
+from gan_jax.trainer.config.flags import settings_as_flags
 from gan_jax.trainer.run_directory import FINDINGS, METRICS
 from gan_jax.trainer.writers.jsonl import JsonLines
 from gan_jax.typing import Players
@@ -53,25 +54,26 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         past_fakes=bool(config.replay.size or config.update.pool_size),
         scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
         freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
-        accepts=partial(accepts_flags, config, built.spec.image_shape, built.spec.num_classes),
+        format_settings=partial(accepted_flags, config, built.spec.image_shape, built.spec.num_classes),
         discriminator_batch_norm=normalises and "discriminator_norm" in MODELS[config.model.name].options,
     )
 
 
-def accepts_flags(config: Config, image_shape: tuple[int, ...], num_classes: int, line: str) -> bool:
-    """Whether a configuration makes a game with a line of flags added, e.g. "--penalty.r1 1"; True where tyro is not there to read it.
+def accepted_flags(config: Config, image_shape: tuple[int, ...], num_classes: int, settings: str) -> str | None:
+    """The flags of settings, e.g. "--penalty.r1 1" for "penalty.r1 1". None if the configuration with these flags cannot be built.
 
-    What only the data or the devices would refuse is not asked.
+    Errors that only the data or the devices would cause are not found. Without tyro all settings are accepted.
     """
+    flags = settings_as_flags(settings)
     try:
         import tyro
     except ModuleNotFoundError:
-        return True
+        return flags
     try:
-        build(check(tyro.cli(Config, args=shlex.split(line), default=config, console_outputs=False)), image_shape, num_classes)
+        build(check(tyro.cli(Config, args=shlex.split(flags), default=config, console_outputs=False)), image_shape, num_classes)
     except (ConfigError, SystemExit, OSError):
-        return False
-    return True
+        return None
+    return flags
 
 
 def _normalised(config: Config, player: str) -> bool:
@@ -103,7 +105,7 @@ class FailurePolicy:
         # Findings are a function of the records: those of a resumed run are found again, without a word. Of very many records, only
         # those that the detectors still look back on are read again, and what was found before is taken from the run's own file.
         for finding in known:
-            self._monitor.found[finding.id] = finding
+            self._monitor.findings[finding.id] = finding
             self._file.write(finding._asdict())
         if len(lines) > REPLAYED:
             for record in replay_window(lines):
@@ -157,7 +159,7 @@ def describe(finding: Finding) -> str:
     evidence = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in finding.evidence.items()
     )
-    lines = [f"step {finding.step}: {finding.what} (since step {finding.since_step}, confidence {finding.confidence:.2g})"]
+    lines = [f"step {finding.step}: {finding.message} (since step {finding.since_step}, confidence {finding.confidence:.2g})"]
     lines += [f"    seen: {evidence}"] if evidence else []
     lines += [f"    try:  {flags}" for flags in finding.advice[:3]]
     return "\n".join(lines)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gan_jax.data import load
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import (
     Config,
@@ -53,7 +53,7 @@ def test_a_resumed_run_finds_what_an_uninterrupted_one_does(run, tmp_path):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     findings = read(tmp_path / "whole" / "findings.jsonl")
     assert "updates_too_large" in [finding["id"] for finding in findings]
-    assert {"id", "what", "since_step", "evidence", "confidence", "causes", "advice", "trick"} <= set(findings[0])
+    assert {"id", "message", "since_step", "evidence", "confidence", "causes", "advice", "trick"} <= set(findings[0])
     assert [record for record in read(tmp_path / "whole" / "metrics.jsonl") if "samples/pairwise_distance" in record]
 
 
@@ -95,7 +95,7 @@ def test_rollback_goes_to_the_newest_checkpoint_before_the_failure(run, tmp_path
     from gan_jax import monitor
 
     def late(history, setting):
-        return monitor.Seen(11, 0.9, {}) if history.step >= 16 and not (tmp_path / "healed").exists() else None
+        return monitor.Detection(11, 0.9, {}) if history.step >= 16 and not (tmp_path / "healed").exists() else None
 
     monkeypatch.setitem(monitor.DETECTORS, "updates_too_large", late)
     monkeypatch.setattr("gan_jax.trainer.loop.roll_back", lambda *args: ((tmp_path / "healed").touch(), roll_back(*args))[1])
@@ -110,7 +110,7 @@ def test_rollback_goes_to_the_newest_checkpoint_before_the_failure(run, tmp_path
 
 def test_slope_of_a_linear_critic_is_its_weights_norm():
     config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="wasserstein"), penalty=PenaltyConfig(wgan_gp=10.0))
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape)
     from gan_jax.typing import DiscriminatorOutput, Network
 
@@ -133,14 +133,15 @@ def test_advice_that_would_be_refused_is_not_accepted():
     built = build(config, (2,))
     setting = describe_run(config, built, *jax.eval_shape(built.gan.init, jax.random.key(0)), 24)
     lines = (
-        "--penalty.r1 1",
-        "--augment.ada 0.6",
-        "--model.up nearest",
-        "--optimizer.b1 0",
-        "--augment.diff-augment color",
-        "--data.missing 1",
+        "penalty.r1 1",
+        "augment.ada 0.6",
+        "model.up nearest",
+        "optimizer.b1 0",
+        "augment.diff_augment color",
+        "data.missing 1",
     )
-    assert [line for line in lines if setting.accepts(line)] == ["--penalty.r1 1", "--optimizer.b1 0"]
+    flags = [setting.format_settings(line) for line in lines]
+    assert flags == ["--penalty.r1 1", None, None, "--optimizer.b1 0", None, None]
 
 
 def test_progress_of_an_average():
@@ -162,7 +163,7 @@ def test_the_classes_of_the_probes_are_those_of_the_grid():
     from gan_jax.trainer.writers.samples import sampler
 
     config = check(Config(sample_grid=8, model=ModelConfig(name="mlp", conditional=True, options={"generator_hidden": "8"})))
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, source.num_classes)
     params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
     collapsed = built.gan._replace(

@@ -50,7 +50,7 @@ def test_warn_says_so_and_goes_on(play, tmp_path):
     status, said, record = play(*FAILING, "--on-failure", "warn")
     assert (status, record["status"], record["step"]) == (0, "finished", 24)
     (finding,) = [finding for finding in findings(tmp_path) if finding["id"] == "updates_too_large"]
-    assert finding["what"] in said
+    assert finding["message"] in said
     assert f"try: {finding['advice'][0]}" in said
 
 
