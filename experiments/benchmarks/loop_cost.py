@@ -27,7 +27,7 @@ from rich.console import Console
 
 from experiments.benchmarks import kept
 from gan_jax.cli import common
-from gan_jax.data import load
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, ModelConfig
 from gan_jax.trainer.loop import chunk_step, train
@@ -35,7 +35,7 @@ from gan_jax.trainer.loop import chunk_step, train
 
 def bare(config: Config) -> Callable[[], float]:
     """Times `config.steps` calls of the compiled step on one batch; seconds a step."""
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, source.num_classes)
     step = jax.jit(chunk_step(built, config.scan_steps), donate_argnums=(0, 1))
     batches = {"image": jax.numpy.asarray(source.images[: config.batch_size])[None].repeat(config.scan_steps, axis=0)}

@@ -18,7 +18,7 @@ import numpy as np
 from experiments.benchmarks import kept
 from experiments.benchmarks.timing import Candidate, interleave
 from gan_jax.cli import common
-from gan_jax.data import load
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, ModelConfig
 from gan_jax.trainer.probes import Probes
@@ -36,7 +36,7 @@ def unwatched() -> Iterator[None]:
 
 def player(config: Config) -> Callable[[], None]:
     """A compiled step that plays on from where it was, and waits for its result."""
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, source.num_classes)
     batch = {"image": jax.numpy.asarray(source.images[: config.batch_size])}
     params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
@@ -64,7 +64,7 @@ def main() -> None:
     with unwatched():
         bare = player(config)
     times = interleave({"bare": Candidate(bare), "watched": Candidate(watched)}, seconds=chosen.seconds, sample_seconds=1.0)
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, source.num_classes)
     params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
     probes = Probes(config, built, source, jax.tree.map(jax.numpy.copy, params.generator))

@@ -41,7 +41,7 @@ def feed_call(kind: str, batch: int) -> Callable[[], None]:
         images.kept = folder  # the files live as long as their reader
     source = Source("benchmark", images, None, 0, "train", "made here")
     feed = Feed(source, batch_size=batch, pipeline="memory" if kind == "memory" else "stream")
-    take = jax.jit(feed.gathering(lambda params, state, batches, rng: batches["image"]))
+    take = jax.jit(lambda chunk: feed.gather(chunk)["image"])
     at = [0]
 
     def call() -> None:

@@ -24,9 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.cli import common
-from gan_jax.data import Feed, Source, load
+from gan_jax.data import Feed, Source
 from gan_jax.gan.make import build_gan
 from gan_jax.monitor import FAILURE_CONFIDENCE, Monitor
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, DataConfig, ModelConfig, MonitorConfig, OptimizerConfig, check
 from gan_jax.trainer.failure_policy import describe_run, visible
@@ -211,14 +212,14 @@ KINDS: dict[str, Kind] = {
 
 def watch(kind: Kind, seeds: list[int]) -> list[dict[str, Any]]:
     """Plays a kind of run for each seed, the way `gan_jax.trainer.loop` does; the compiled programs are shared."""
-    source = kind.source(load(kind.config))
+    source = kind.source(load_data(kind.config))
     built = kind.built(build(kind.config, source.shape, source.num_classes), source)
     program, init, rows = None, jax.jit(built.gan.init), []
     for seed in seeds:
         began = time.monotonic()
         config = dataclasses.replace(kind.config, seed=seed)
         feed = Feed(source, batch_size=config.batch_size * built.rule.batches_per_step, seed=seed)
-        program = program or jax.jit(feed.gathering(chunk_step(built, 1)))
+        program = program or jax.jit(chunk_step(built, 1, feed.gather))
         rng = jax.random.key(seed)
         params, opt_state = init(jax.random.fold_in(rng, 0))
         monitor = Monitor(describe_run(config, built, params, opt_state, STEPS))

@@ -46,10 +46,14 @@ class TrainResult(NamedTuple):
     failure: Finding | None = None
 
 
-def chunk_step(built: BuiltGAN, scan_steps: int) -> Callable[..., Any]:
-    """`scan_steps` steps as one jitted, donating program: (params, opt_state, batches, rng) -> (params, opt_state, metrics of the last)."""
+def chunk_step(built: BuiltGAN, scan_steps: int, gather: Callable[..., Any] = lambda chunk: chunk) -> Callable[..., Any]:
+    """`scan_steps` train steps as one function: (params, opt_state, chunk, rng) -> (params, opt_state, metrics of the last step).
 
-    def chunk(params: Players, opt_state: Any, batches: dict[str, Array], rng: Array) -> Any:
+    `gather` is `Feed.gather`. The chunk is what `Feed.chunk` returns.
+    """
+
+    def chunk(params: Players, opt_state: Any, data: dict[str, Array], rng: Array) -> Any:
+        batches = gather(data)
         if scan_steps == 1:
             return built.gan.train_step(params, opt_state, jax.tree.map(lambda array: array[0], batches), rng)
 
@@ -201,7 +205,7 @@ def compiler(run: TrainingRun, state: tuple[Players, Any]) -> Callable[[int], Ca
 
     @cache
     def program(count: int) -> Callable[..., Any]:
-        return jax.jit(run.feed.gathering(chunk_step(run.built, count)), donate_argnums=(0, 1), **places)
+        return jax.jit(chunk_step(run.built, count, run.feed.gather), donate_argnums=(0, 1), **places)
 
     return program
 
@@ -273,7 +277,7 @@ def finish(run: TrainingRun, records: MetricWriter | None, reached: LoopResult, 
     if failure is not None:
         advice = f"try {failure.advice[0]}, or " if failure.advice else ""
         run.say(
-            f"stopped at step {step}: {failure.what}; the checkpoint of step {manager.latest()} is kept; "
+            f"stopped at step {step}: {failure.message}; the checkpoint of step {manager.latest()} is kept; "
             f"{advice}continue with: python experiments/train.py --resume {run.directory} --on-failure warn"
         )
     elif step < run.steps:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer, config_hash
-from gan_jax.data import DataError, Feed, Source, check_unchanged, load
+from gan_jax.data import DataError, Feed, Source, check_unchanged
 from gan_jax.distributed import (
     Placement,
     any_across_processes,
@@ -22,8 +22,10 @@ from gan_jax.distributed import (
     to_local,
 )
 from gan_jax.trainer import environment, run_directory
+from gan_jax.trainer.build.data import build_feed, load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, Config, ConfigError, DistributedConfig, flatten, save_config
+from gan_jax.trainer.config.flags import name_flag
 from gan_jax.trainer.evaluate import best_mode, extractor_of
 from gan_jax.trainer.progress import say
 from gan_jax.trainer.rollback import rollbacks
@@ -127,13 +129,13 @@ def placement_of(config: Config) -> Placement | None:
             parallel.placement, devices=devices, statistics=parallel.statistics, shard_parameters=parallel.shard_parameters
         )
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(name_flag(error, "parallel")) from error
 
 
 def setup_run(config: Config, resume: Path | None, command: str, console: Console) -> TrainingRun:
     """The data, the game, and a directory of its own, or that of the run to continue."""
     best_mode(config.evaluation.best)
-    source = load(config)
+    source = load_data(config)
     if source.is_images and (config.evaluation.samples or config.evaluation.every):
         extractor_of(config, source)  # refuses now what would be refused after the training
     steps = with_steps(config, len(source))
@@ -141,18 +143,7 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
     config = dataclasses.replace(config, steps=steps, epochs=0)
     placement = placement_of(config)
     built = build(config, source.shape, source.num_classes, placement)
-    feed = Feed(
-        source,
-        batch_size=config.batch_size * built.rule.batches_per_step,
-        discriminator_steps=built.rule.batches_per_step,
-        seed=config.seed,
-        pipeline=config.data.pipeline,
-        workers=config.data.workers,
-        flip=config.data.flip,
-        sharding=placement and placement.batches,
-        process_index=jax.process_index(),
-        process_count=process_count(),
-    )
+    feed = build_feed(config, source, batches_per_step=built.rule.batches_per_step, placement=placement)
 
     held: list[IO[str]] = []  # by the process that writes
 

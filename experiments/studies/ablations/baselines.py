@@ -71,9 +71,9 @@ def recovered(row: dict[str, Any]) -> float:
 
 def play_points(config: Config, seeds: Sequence[int], *, devices: int = 1) -> Iterator[dict[str, Any]]:
     """Plays a configuration on a mixture, all seeds together: one row for each."""
-    from gan_jax.data import load
+    from gan_jax.trainer.build.data import load_data
 
-    modes = len(load(config).centers)
+    modes = len(load_data(config).centers)
     devices = devices if len(seeds) % devices == 0 else 1
     for row in mixtures.play_seeds(config, seeds, samples=SAMPLES["mixture"], devices=devices):
         row.pop("milliseconds")
@@ -83,9 +83,9 @@ def play_points(config: Config, seeds: Sequence[int], *, devices: int = 1) -> It
 @cache
 def load_images() -> Any:
     """The embedded digits, as every game on images sees them."""
-    from gan_jax.data import load
+    from gan_jax.trainer.build.data import load_data
 
-    return load(IMAGES)
+    return load_data(IMAGES)
 
 
 @cache
@@ -159,7 +159,7 @@ def image_game(config: Config) -> ImageGame:
 
     return ImageGame(
         init=jax.jit(built.gan.init, compiler_options=RUN_ONCE),
-        program=jax.jit(feed(0).gathering(chunk_step(built, config.scan_steps)), donate_argnums=(0, 1)),
+        program=jax.jit(chunk_step(built, config.scan_steps, feed(0).gather), donate_argnums=(0, 1)),
         draw=jax.jit(partial(built.gan.sample, count=SAMPLES["images"], labels=labels)),
         feed=feed,
     )
@@ -195,13 +195,13 @@ def real_row(data: str) -> dict[str, Any]:
     """What the same measurement says of real examples, as many as of fakes: held-out images, or fresh points."""
     import numpy as np
 
-    from gan_jax.data import load
+    from gan_jax.trainer.build.data import load_data
 
     count = SAMPLES[group_of(data)]
     if group_of(data) == "images":
         source = load_images()
         order = np.random.default_rng(0).permutation(len(source.held_out))[:count]
         return measure_images(np.asarray(source.held_out.images[order]))
-    source = load(baseline(data))
+    source = load_data(baseline(data))
     row = mixtures.measure(np.asarray(source.images[:count]), source)
     return row | {"recovered": round(recovered(row), 5), "failed": False}
