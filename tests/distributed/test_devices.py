@@ -183,7 +183,7 @@ def test_every_loss_is_the_same_on_many_devices(name, devices):
 
 def check_in_float64(name, devices):
     """One step in a separate process, see `parallel_cases`. Draws of a device are compared only among placements that have them."""
-    script = Path(__file__).with_name("parallel_cases.py")
+    script = Path(__file__).parents[1] / "support" / "parallel_cases.py"
     command = [sys.executable, str(script), devices, name, "--float64"]
     rows = [json.loads(line) for line in subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()]
     assert len(rows) == 4 * len(devices.split(","))

@@ -189,7 +189,7 @@ def test_pictures_of_a_run_come_in_order_each_with_something_to_read_aloud(tmp_p
     (directory / "pictures" / "attention.json").write_text('{"caption": "Where it looks", "alt": 7}')
     shown = read_run(directory).pictures
     assert [one.path.stem for one in shown] == ["interpolations", "nearest_neighbours", "attention", "aardvark", "some_picture"]
-    assert [one.alt for one in shown][2:4] == ["Where it looks", "Aardvark: a picture of this run"]
+    assert [one.alt for one in shown][2:4] == ["Where it looks", "Aardvark: an image of this run"]
 
 
 # -- a long log ------------------------------------------------------------------------------------------------

@@ -310,7 +310,7 @@ def test_the_frames_of_many_runs_and_their_pictures_keep_to_their_bytes(tmp_path
     assert [step for step, _ in frames] == [50, 100]
     assert sum(len(decoded(picture)[0]) for _, picture in frames) <= 600_000
     monkeypatch.setattr(comparison, "FRAMES_BYTES", 400_000)
-    monkeypatch.setattr(comparison, "PICTURES_BYTES", 400_000)
+    monkeypatch.setattr(comparison, "IMAGES_BYTES", 400_000)
     text = compare_runs(runs, tmp_path / "two.html").read_text()
     assert [len(own) for own in data_of(tmp_path / "two.html")["frames"].values()] == [2, 2]
     # The last frames are there twice, in the data and as what is shown first; four characters stand for three bytes.
