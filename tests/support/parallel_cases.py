@@ -26,6 +26,7 @@ if __name__ == "__main__":
     if "--float64" in sys.argv:
         jax.config.update("jax_enable_x64", True)
         jnp.float32 = jnp.float64
+    sys.path[:0] = [str(Path(__file__).parents[number]) for number in (1, 2)]
     import conftest  # noqa: F401 - the simulated devices, before JAX looks at any
 
 import numpy as np
@@ -175,7 +176,7 @@ def compared(name, devices):
 
 
 def table(rows):
-    """The table of docs/parallel.md: the worst figures over the numbers of devices, without what draws numbers of its own."""
+    """The table of docs/distributed.md: the worst figures over the numbers of devices, without what draws numbers of its own."""
 
     def worst(name, dtype, figure, *kinds):
         found = [row[figure] for row in rows if row["name"] == name and row["dtype"] == dtype and row["compared"] in kinds]
