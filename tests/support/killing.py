@@ -1,10 +1,10 @@
-"""Lives of a training program, cheap to begin: what it imports is imported once, and each life is a fork of this process.
+"""Runs the train command many times with a quick start. Modules are imported once, and each run is a fork of this process.
 
     python tests/support/killing.py DIRECTORY
 
-For each line of standard input, a JSON list of arguments, `experiments/train.py` is run with them in a child, in DIRECTORY, its output
-going to the file `said`; the child's process id is printed, and, when it has ended, its exit status (that of a killed one is negative).
-No device is touched before the fork.
+Each line of standard input is a JSON list of arguments. A child runs `gan-jax train` with them in DIRECTORY and writes its output to the
+file `said`. The program prints the child's process id, and later its exit status (negative if it was killed). No device is used before
+the fork.
 """
 
 import json
@@ -17,11 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def live(arguments: list[str]) -> int:
-    """Runs the script as a child does; returns its exit status."""
-    from gan_jax.cli import (
-        common,  # noqa: F401 - found beside the script
-        train,
-    )
+    """Runs the train command in the child. Returns its exit status."""
+    from gan_jax.cli import train
 
     output = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
@@ -38,13 +35,13 @@ def live(arguments: list[str]) -> int:
 
 
 def main() -> None:
-    """Serves lives until standard input ends."""
-    sys.path[:0] = [str(ROOT / "experiments"), str(ROOT)]
+    """Forks one child per line until standard input ends."""
+    sys.path.insert(0, str(ROOT))
     os.chdir(sys.argv[1])
     import tensorboardX  # noqa: F401
     import tyro  # noqa: F401
 
-    import gan_jax.trainer.loop  # noqa: F401 - the slow part of a start
+    import gan_jax.trainer.loop  # noqa: F401 - the slow part of the start
 
     for line in sys.stdin:
         child = os.fork()
