@@ -16,6 +16,7 @@ import pytest
 from experiments.benchmarks.communication.hlo import traffic
 from gan_jax import nn
 from gan_jax.augment import adaptive_augment
+from gan_jax.conditioning import Condition
 from gan_jax.distributed import PLACEMENTS, distribute, make_placement, state_shardings
 from gan_jax.distributed.spmd import BatchShard
 from gan_jax.gan.make import build_gan
@@ -117,7 +118,7 @@ def everything_that_means_the_batch():
     return point_spec(
         targets=targets,
         top_k=top_k,
-        context=context,
+        context=Condition(context, draws=True),
         replay=replay_buffer(capacity=24, share=0.5),
         penalties=(GradientPenalty("r1", PENALTIES["r1"], 0.5, 2), GradientPenalty("r2", PENALTIES["r2"], 0.5)),
         # Only the controller: the augmentation itself is for images.

@@ -33,7 +33,7 @@ import numpy as np
 import optax
 
 from gan_jax.distributed import PLACEMENTS, distribute, make_placement, state_shardings
-from gan_jax.gan.make import build_gan
+from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.models import MODELS
 from gan_jax.typing import Players
@@ -119,7 +119,7 @@ def one_step(case, kind=None, devices=1, **options):
     if kind is None:
         return jax.device_get(case.step(*case.start, case.batch, RNG))
     placement = make_placement(kind, devices=devices, **options)
-    gan = build_gan(case.built.spec, distribute(case.built.rule, placement, micro_batches=case.micro_batches))
+    gan = with_diagnostics(case.built.spec, distribute(case.built.rule, placement, micro_batches=case.micro_batches))
     shardings = state_shardings(placement, case.start, threshold=0)
     step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.replicated))
     return jax.device_get(step(*jax.device_put(case.start, shardings), jax.device_put(case.batch, placement.batch), RNG))
@@ -176,7 +176,7 @@ def compared(name, devices):
 
 
 def table(rows):
-    """The table of docs/distributed.md: the worst figures over the numbers of devices, without what draws numbers of its own."""
+    """The table of docs/distributed.md: the maximum over the numbers of devices, without cases that draw on each device."""
 
     def worst(name, dtype, figure, *kinds):
         found = [row[figure] for row in rows if row["name"] == name and row["dtype"] == dtype and row["compared"] in kinds]
