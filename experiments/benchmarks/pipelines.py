@@ -41,7 +41,7 @@ def feed_call(kind: str, batch: int) -> Callable[[], None]:
         images.kept = folder  # keeps the files as long as their reader
     source = Source("benchmark", images, None, 0, "train", "made by the benchmark")
     feed = Feed(source, batch_size=batch, pipeline="memory" if kind == "memory" else "stream")
-    take = jax.jit(feed.gathering(lambda params, state, batches, rng: batches["image"]))
+    take = jax.jit(lambda chunk: feed.gather(chunk)["image"])
     at = [0]
 
     def call() -> None:

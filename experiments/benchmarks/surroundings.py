@@ -19,7 +19,7 @@ import numpy as np
 from experiments.benchmarks.timing import Candidate, seconds_of
 from experiments.benchmarks.variants import NotHere, without_monitor
 from gan_jax import metrics
-from gan_jax.data import load
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, ModelConfig
 
@@ -32,7 +32,7 @@ def _bare_step(config: Config) -> Callable[[], None]:
     """Compiles the step of a configuration on one batch. Each call continues from the state of the previous one."""
     from gan_jax.trainer.loop import chunk_step
 
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, source.num_classes)
     batches = {"image": jax.numpy.asarray(source.images[: config.batch_size])[None].repeat(config.scan_steps, axis=0)}
     rng = jax.random.key(1)
@@ -58,7 +58,7 @@ def monitor(width: int) -> Builders:
     def look() -> Candidate:
         from gan_jax.trainer.probes import Probes
 
-        source = load(config)
+        source = load_data(config)
         built = build(config, source.shape, source.num_classes)
         params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
         probes = Probes(config, built, source, jax.tree.map(jax.numpy.copy, params.generator))

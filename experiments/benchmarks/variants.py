@@ -74,11 +74,10 @@ def stock_convolutions() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_monitor() -> Iterator[None]:
-    """Inside this context, steps are traced without the monitor's diagnostics."""
-    with (
-        mock.patch("gan_jax.gan.updates.update_diagnostics", return_value={}),
-        mock.patch("gan_jax.gan.make.accumulate_diagnostics", lambda signals, metrics, *args: (signals, metrics)),
-    ):
+    """Inside this context, a configuration is built without the monitor's diagnostics."""
+    from gan_jax.gan.make import build_gan
+
+    with mock.patch("gan_jax.trainer.build.gan.with_diagnostics", build_gan):
         yield
 
 

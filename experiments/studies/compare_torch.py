@@ -34,10 +34,11 @@ from experiments.benchmarks.machine import command, in_words, machine
 from experiments.rows import existing
 from experiments.studies.ablations.baselines import measure_images, real_row
 from gan_jax.cli import common
-from gan_jax.data import Feed, Source, load
+from gan_jax.data import Feed, Source
 from gan_jax.distributed import simulate_devices, to_local
 from gan_jax.recipes import recipes
 from gan_jax.trainer import image_grid
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, DataConfig, ParallelConfig, check
 from gan_jax.trainer.environment import cpus_allowed
@@ -63,7 +64,7 @@ class JaxTraining:
         self.parameters = tuple(sum(leaf.size for leaf in jax.tree.leaves(player)) for player in params)
         rows = config.batch_size * self.built.rule.batches_per_step
         self.feed = Feed(source, batch_size=rows, seed=config.seed, sharding=placement and placement.batches)
-        chunks = self.feed.gathering(chunk_step(self.built, config.scan_steps))
+        chunks = chunk_step(self.built, config.scan_steps, self.feed.gather)
         options = placement and placement.compiler_options
         step = jax.jit(chunks, donate_argnums=(0, 1), out_shardings=replicated, compiler_options=options)
         chunk = self.feed.chunk(0, config.scan_steps)
@@ -106,7 +107,7 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
     from experiments.benchmarks import torch_train
 
     config = config_of(recipe, options.width, seed, options.devices)
-    source = load(config)
+    source = load_data(config)
     feed = Feed(source, batch_size=config.batch_size * config.update.discriminator_steps, seed=seed)
     indices_at = lambda step: feed.batches.indices_at(step)[0]  # noqa: E731
     if options.cached:

@@ -26,9 +26,10 @@ import numpy as np
 from docs._generate.tables import table
 from experiments.rows import existing
 from gan_jax.cli import common
-from gan_jax.data import Feed, Source, load
+from gan_jax.data import Feed, Source
 from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.monitor import FAILURE_CONFIDENCE, Monitor
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, DataConfig, ModelConfig, MonitorConfig, OptimizerConfig, check
 from gan_jax.trainer.failure_policy import describe_run, drop_unset
@@ -217,14 +218,14 @@ CASES: dict[str, Case] = {
 
 def train_and_monitor(case: Case, seeds: list[int]) -> list[dict[str, Any]]:
     """Trains a case from each seed as `gan_jax.trainer.loop` does. The seeds share the compiled programs."""
-    source = case.source(load(case.config))
+    source = case.source(load_data(case.config))
     built = case.built(build(case.config, source.shape, source.num_classes), source)
     program, init, rows = None, jax.jit(built.gan.init), []
     for seed in seeds:
         start = time.monotonic()
         config = dataclasses.replace(case.config, seed=seed)
         feed = Feed(source, batch_size=config.batch_size * built.rule.batches_per_step, seed=seed)
-        program = program or jax.jit(feed.gathering(chunk_step(built, 1)))
+        program = program or jax.jit(chunk_step(built, 1, feed.gather))
         rng = jax.random.key(seed)
         params, opt_state = init(jax.random.fold_in(rng, 0))
         monitor = Monitor(describe_run(config, built, params, opt_state, STEPS))

@@ -153,9 +153,9 @@ def measure_seeds(
     import jax.numpy as jnp
     import numpy as np
 
-    from gan_jax.data import load
     from gan_jax.data.batches import Batches
     from gan_jax.distributed.sweep import init_many, sample_many, split_runs, train_many
+    from gan_jax.trainer.build.data import load_data
     from gan_jax.trainer.build.gan import build
 
     if len(seeds) % devices:
@@ -166,7 +166,7 @@ def measure_seeds(
         raise ConfigError(f"--steps {config.steps}: must be at least 1")
     if every % CHUNK:
         raise ConfigError(f"--every {every}: must be a multiple of {CHUNK}")
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, 0)
     chosen = jax.devices()[:devices]
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gan_jax.checkpoint import Checkpointer, DamagedCheckpoint, config_differences, read_manifest, read_step
-from gan_jax.checkpoint.serialization import Leaf, whole
+from gan_jax.checkpoint.serialization import Leaf, assemble
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.config import Config
 from gan_jax.trainer.run_directory import METRICS
@@ -171,7 +171,7 @@ def compare_leaves(old: Leaf | None, new: Leaf | None) -> str:
         return f"{old.record} recorded, {new.record} now"
     if not old.pieces and not new.pieces:
         return ""
-    values = [whole(leaf) for leaf in (old, new)]
+    values = [assemble(leaf) for leaf in (old, new)]
     if values[0].tobytes() == values[1].tobytes():
         return ""
     bits = [np.ascontiguousarray(value).reshape(-1).view(np.uint8).reshape(value.size, -1) for value in values]

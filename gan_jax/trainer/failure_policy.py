@@ -18,6 +18,7 @@ from gan_jax.monitor import FAILURE_CONFIDENCE, Finding, Monitor, RunInfo
 from gan_jax.monitor.history import KEPT
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, ConfigError, check
+from gan_jax.trainer.config.flags import settings_as_flags
 from gan_jax.trainer.run_directory import FINDINGS, METRICS
 from gan_jax.trainer.writers.jsonl import JsonLines
 from gan_jax.typing import Players
@@ -61,31 +62,32 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         past_fakes=bool(config.replay.size or config.update.pool_size),
         scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
         freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
-        accepts=partial(accepts_flags, config, built.spec.image_shape, built.spec.num_classes),
+        format_settings=partial(accepted_flags, config, built.spec.image_shape, built.spec.num_classes),
         discriminator_batch_norm=normalises and "discriminator_norm" in MODELS[config.model.name].options,
     )
 
 
-def accepts_flags(config: Config, image_shape: tuple[int, ...], num_classes: int, line: str) -> bool:
-    """Whether a configuration stays valid if flags are added to it. The monitor gives no advice with flags that would fail.
+def accepted_flags(config: Config, image_shape: tuple[int, ...], num_classes: int, settings: str) -> str | None:
+    """The flags of settings, or None if the configuration is invalid with them. The monitor gives no advice with such flags.
 
-    Errors that depend on the data or the devices are not detected. Without tyro, which reads the flags, the result is True.
+    Errors that depend on the data or the devices are not detected. Without tyro, which reads the flags, all settings are accepted.
 
     Args:
         config: The configuration.
         image_shape: Shape of one image or point of the data.
         num_classes: Number of classes of the data.
-        line: The flags, e.g. "--penalty.r1 1".
+        settings: A line of advice, e.g. "penalty.r1 1".
     """
+    flags = settings_as_flags(settings)
     try:
         import tyro
     except ModuleNotFoundError:
-        return True
+        return flags
     try:
-        build(check(tyro.cli(Config, args=shlex.split(line), default=config, console_outputs=False)), image_shape, num_classes)
+        build(check(tyro.cli(Config, args=shlex.split(flags), default=config, console_outputs=False)), image_shape, num_classes)
     except (ConfigError, SystemExit, OSError):
-        return False
-    return True
+        return None
+    return flags
 
 
 def _normalised(config: Config, player: str) -> bool:
@@ -118,7 +120,7 @@ class FailurePolicy:
         if not self._enabled:
             return
         for finding in known:
-            self._monitor.found[finding.id] = finding
+            self._monitor.findings[finding.id] = finding
             self._file.write(finding._asdict())
         if len(lines) > REPLAYED:
             for row in replay_window(lines):
@@ -181,7 +183,7 @@ def describe(finding: Finding) -> str:
     evidence = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in finding.evidence.items()
     )
-    lines = [f"step {finding.step}: {finding.what} (since step {finding.since_step}, confidence {finding.confidence:.2g})"]
+    lines = [f"step {finding.step}: {finding.message} (since step {finding.since_step}, confidence {finding.confidence:.2g})"]
     lines += [f"    evidence: {evidence}"] if evidence else []
     lines += [f"    try: {flags}" for flags in finding.advice[:3]]
     return "\n".join(lines)

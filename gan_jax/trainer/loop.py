@@ -194,18 +194,19 @@ def compile_steps(run: TrainingRun, state: tuple[Players, Any]) -> Callable[[int
 
     @cache
     def compiled(count: int) -> Callable[..., Any]:
-        return jax.jit(run.feed.gathering(chunk_step(run.built, count)), donate_argnums=(0, 1), **options)
+        return jax.jit(chunk_step(run.built, count, run.feed.gather), donate_argnums=(0, 1), **options)
 
     return compiled
 
 
-def chunk_step(built: BuiltGAN, scan_steps: int) -> Callable[..., Any]:
-    """A function for `jax.jit` that makes `scan_steps` train steps: (params, opt_state, batches, rng) -> (params, opt_state, metrics).
+def chunk_step(built: BuiltGAN, scan_steps: int, gather: Callable[..., Any] = lambda chunk: chunk) -> Callable[..., Any]:
+    """A function for `jax.jit` that makes `scan_steps` train steps: (params, opt_state, chunk, rng) -> (params, opt_state, metrics).
 
-    The arrays of `batches` are [scan_steps, batch, ...]. The metrics are those of the last step.
+    `gather` is `Feed.gather`, which turns a chunk into batches [scan_steps, batch, ...]. The metrics are those of the last step.
     """
 
-    def chunk(params: Players, opt_state: Any, batches: dict[str, Array], rng: Array) -> Any:
+    def chunk(params: Players, opt_state: Any, data: dict[str, Array], rng: Array) -> Any:
+        batches = gather(data)
         if scan_steps == 1:
             return built.gan.train_step(params, opt_state, jax.tree.map(lambda array: array[0], batches), rng)
 
@@ -308,7 +309,7 @@ def print_status(run: TrainingRun, status: str, step: int, stored: bool, failure
     if failure is not None:
         advice = f"try {failure.advice[0]}, or " if failure.advice else ""
         run.print(
-            f"stopped at step {step}: {failure.what}; the checkpoint of step {run.manager.latest()} is kept; "
+            f"stopped at step {step}: {failure.message}; the checkpoint of step {run.manager.latest()} is kept; "
             f"{advice}continue with: gan-jax train --resume {run.directory} --on-failure warn"
         )
     elif status == "interrupted":

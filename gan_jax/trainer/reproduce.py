@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer
-from gan_jax.data import check_unchanged, load
+from gan_jax.data import check_unchanged
 from gan_jax.trainer import differences, run_directory
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.config import Config, load_config
 from gan_jax.trainer.differences import Difference, read_rows
 from gan_jax.trainer.loop import train
@@ -75,7 +76,7 @@ def verify(directory: Path | str, *, steps: int | None = None, whole_run: bool =
     config = dataclasses.replace(config, steps=_integer(record, "steps", config.steps), epochs=0)
     until = last if whole_run else min(last, steps or _default_steps(config, manager.steps()))
     if isinstance(record.get("data"), dict):
-        check_unchanged(record["data"], load(config))
+        check_unchanged(record["data"], load_data(config))
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         repetition = _repeat(config, Path(folder) / "run", until, whole_run)
         record_now = run_directory.read_record(repetition)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 
 from gan_jax.checkpoint import Checkpointer
-from gan_jax.data import Source, load
+from gan_jax.data import Source
 from gan_jax.gan.standing_statistics import standing_statistics
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, load_config
 from gan_jax.trainer.evaluate import best_mode, needs_context
@@ -67,7 +68,7 @@ def load_run(directory: Path | str, *, step: int | None = None, best: bool = Fal
     if not (directory / "config.yaml").is_file():
         raise RunError(f"{directory}: no run there (it has no config.yaml)")
     config = load_config(directory / "config.yaml")
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, source.num_classes)
     template = jax.eval_shape(built.gan.init, jax.random.key(0))
     manager = Checkpointer(

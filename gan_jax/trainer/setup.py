@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer, config_hash
-from gan_jax.data import DataError, Feed, Source, check_unchanged, load
+from gan_jax.data import DataError, Feed, Source, check_unchanged
 from gan_jax.distributed import (
     Placement,
     any_across_processes,
@@ -25,8 +25,10 @@ from gan_jax.distributed import (
     to_local,
 )
 from gan_jax.trainer import environment, run_directory
+from gan_jax.trainer.build.data import build_feed, load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, Config, ConfigError, DistributedConfig, flatten, save_config
+from gan_jax.trainer.config.flags import name_flag
 from gan_jax.trainer.evaluate import best_mode
 from gan_jax.trainer.failure_policy import describe_run
 from gan_jax.trainer.features import choose_extractor
@@ -174,7 +176,7 @@ def placement_of(config: Config) -> Placement | None:
             parallel.placement, devices=devices, statistics=parallel.statistics, shard_parameters=parallel.shard_parameters
         )
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(name_flag(error, "parallel")) from error
 
 
 def setup_run(config: Config, resume: Path | None, command: str, console: Console) -> TrainingRun:
@@ -192,25 +194,14 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
         DataError: The data cannot be loaded, are not those of the resumed run, or differ between processes.
     """
     best_mode(config.evaluation.best)
-    source = load(config)
+    source = load_data(config)
     if source.is_images and (config.evaluation.samples or config.evaluation.every):
         choose_extractor(config, source)  # An error of the evaluation is raised now, not after the training.
     # Schedules, instance noise and growing networks depend on the length of the run, so it becomes a number of steps.
     config = dataclasses.replace(config, steps=with_steps(config, len(source)), epochs=0)
     placement = placement_of(config)
     built = build(config, source.shape, source.num_classes, placement)
-    feed = Feed(
-        source,
-        batch_size=config.batch_size * built.rule.batches_per_step,
-        discriminator_steps=built.rule.batches_per_step,
-        seed=config.seed,
-        pipeline=config.data.pipeline,
-        workers=config.data.workers,
-        flip=config.data.flip,
-        sharding=placement and placement.batches,
-        process_index=jax.process_index(),
-        process_count=process_count(),
-    )
+    feed = build_feed(config, source, batches_per_step=built.rule.batches_per_step, placement=placement)
     locks: list[IO[str]] = []
 
     def claim_directory() -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.data import Feed, folder, load_source
+from gan_jax.data import Feed, folder
 from gan_jax.trainer.report import judge, read_run
 from gan_jax.trainer.report.page import facts
 from support.scripts import assert_one_line
@@ -78,19 +78,6 @@ def test_resuming_with_a_changed_folder_fails(script, pictures):
     assert script("train", "--resume", "run", "--steps", "4")[0] == 0
 
 
-def test_a_run_with_a_sampled_fingerprint_resumes_and_records_the_full_one(script, pictures, tmp_path):
-    assert script("train", *FLAGS, "--steps", "2")[0] == 0
-    path = tmp_path / "run" / "run.json"
-    record = json.loads(path.read_text())
-    now = record["data"]["fingerprint"]
-    record["data"]["fingerprint"] = load_source("image_folder", data_dir=pictures, image_size=8).sampled_fingerprint()
-    path.write_text(json.dumps(record))
-    status, _, error = script("train", "--resume", "run", "--steps", "4")
-    assert status == 0, error
-    assert "warning" not in error
-    assert json.loads(path.read_text())["data"]["fingerprint"] == now
-
-
 @pytest.fixture
 def vanishing(monkeypatch, pictures):
     """Streams the folder from the disk, like a folder that is larger than the memory, and deletes files at a step."""
@@ -104,7 +91,7 @@ def vanishing(monkeypatch, pictures):
                         (pictures / name).unlink() if with_text is None else (pictures / name).write_text(with_text)
                 return super().chunk(start, count)
 
-        monkeypatch.setattr("gan_jax.trainer.setup.Feed", Watched)
+        monkeypatch.setattr("gan_jax.trainer.build.data.Feed", Watched)
 
     return at
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from gan_jax.data import load
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import (
     Config,
@@ -54,7 +54,7 @@ def test_a_resumed_run_has_the_findings_of_an_uninterrupted_one(run, tmp_path):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     findings = read(tmp_path / "whole" / "findings.jsonl")
     assert "updates_too_large" in [finding["id"] for finding in findings]
-    assert {"id", "what", "since_step", "evidence", "confidence", "causes", "advice", "trick"} <= set(findings[0])
+    assert {"id", "message", "since_step", "evidence", "confidence", "causes", "advice", "trick"} <= set(findings[0])
     assert [record for record in read(tmp_path / "whole" / "metrics.jsonl") if "samples/pairwise_distance" in record]
 
 
@@ -128,7 +128,7 @@ def test_a_rollback_frees_the_arrays_of_the_failed_run(run, monkeypatch):
 
 def test_slope_of_a_linear_critic_is_its_weights_norm():
     config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="wasserstein"), penalty=PenaltyConfig(wgan_gp=10.0))
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape)
     from gan_jax.typing import DiscriminatorOutput, Network
 
@@ -151,14 +151,15 @@ def test_invalid_flags_are_not_accepted_as_advice():
     built = build(config, (2,))
     info = describe_run(config, built, *jax.eval_shape(built.gan.init, jax.random.key(0)), 24)
     lines = (
-        "--penalty.r1 1",
-        "--augment.ada 0.6",
-        "--model.up nearest",
-        "--optimizer.b1 0",
-        "--augment.diff-augment color",
-        "--data.missing 1",
+        "penalty.r1 1",
+        "augment.ada 0.6",
+        "model.up nearest",
+        "optimizer.b1 0",
+        "augment.diff_augment color",
+        "data.missing 1",
     )
-    assert [line for line in lines if info.accepts(line)] == ["--penalty.r1 1", "--optimizer.b1 0"]
+    flags = [info.format_settings(line) for line in lines]
+    assert flags == ["--penalty.r1 1", None, None, "--optimizer.b1 0", None, None]
 
 
 def test_progress_of_an_average():
@@ -180,7 +181,7 @@ def test_the_classes_of_the_probes_are_those_of_the_grid():
     from gan_jax.trainer.writers.samples import sampler
 
     config = check(Config(sample_grid=8, model=ModelConfig(name="mlp", conditional=True, options={"generator_hidden": "8"})))
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, source.num_classes)
     params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
     collapsed = built.gan._replace(

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from gan_jax.conditioning import CONDITIONS
-from gan_jax.data import Source, load
+from gan_jax.data import Source
 from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.update_rules import alternating
@@ -19,6 +19,7 @@ from gan_jax.latents import normal
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.optimizers import ttur
 from gan_jax.trainer import figures
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from gan_jax.trainer.figures import COLUMNS, ROWS, SampleRenderer, as_image, attention_maps, thumbnails, usual_distance, write_figures
@@ -210,7 +211,7 @@ def test_attended_pixels_are_lit_and_the_attending_pixel_has_a_cross():
 
 def stored(config):
     """A recipe's run before the first step."""
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, source.num_classes)
     params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
     return LoadedRun(config, source, built, params, opt_state, 0)
@@ -296,7 +297,7 @@ def test_a_figure_that_fails_is_printed_and_the_others_are_drawn(tmp_path, monke
 
 def test_points_have_no_figures(tmp_path):
     config = Config(data=DataConfig(source="ring"), model=ModelConfig(name="points", latent_dim=2))
-    run = LoadedRun(config, load(config), None, None, None, 0)
+    run = LoadedRun(config, load_data(config), None, None, None, 0)
     assert write_figures(tmp_path, run) == []
     assert list(tmp_path.iterdir()) == []
 

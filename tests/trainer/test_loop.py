@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer, CheckpointWarning, files
-from gan_jax.data import DataError, load
+from gan_jax.data import DataError
 from gan_jax.trainer import run_directory, setup
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.config import (
     Config,
     ConfigError,
@@ -115,7 +116,7 @@ def test_a_metric_that_is_not_measured_cannot_select_the_best(run, monkeypatch):
 
 
 def test_schedules_span_a_run_given_in_epochs(run, tmp_path):
-    examples = len(load(SMALL))
+    examples = len(load_data(SMALL))
     config = dataclasses.replace(SMALL, batch_size=examples // 8, epochs=1, steps=1000, optimizer=OptimizerConfig(schedule="linear"))
     record, _ = run(config)
     rates = [row["learning_rate/generator"] for row in metrics_of(tmp_path)]
@@ -135,7 +136,7 @@ def test_local_statistics_on_other_devices_have_another_fingerprint():
 
 @pytest.mark.parametrize(("same", "words"), [(False, "process 0: its data or flags"), (True, "the data or flags of another process")])
 def test_processes_with_different_data_fail(monkeypatch, same, words):
-    source = load(SMALL)
+    source = load_data(SMALL)
     monkeypatch.setattr(setup, "process_count", lambda: 2)
     monkeypatch.setattr(setup, "broadcast_text", lambda text: text if same else "of process 0")
     monkeypatch.setattr(setup, "any_across_processes", lambda flag: True)

@@ -50,7 +50,7 @@ def test_warn_prints_the_finding_and_continues(run, tmp_path):
     status, printed, record = run(*FAILING, "--on-failure", "warn")
     assert (status, record["status"], record["step"]) == (0, "finished", 24)
     (finding,) = [finding for finding in findings(tmp_path) if finding["id"] == "updates_too_large"]
-    assert finding["what"] in printed
+    assert finding["message"] in printed
     assert f"try: {finding['advice'][0]}" in printed
 
 
@@ -60,13 +60,13 @@ def test_stop_ends_with_status_3_and_the_run_can_be_continued(run, tmp_path):
     failure = findings(tmp_path)[-1]
     assert (record["status"], record["step"]) == ("stopped", failure["step"])
     assert record["step"] < 24
-    assert f"stopped at step {record['step']}: {failure['what']}" in printed
+    assert f"stopped at step {record['step']}: {failure['message']}" in printed
     kept = sorted(int(path.name[5:]) for path in (tmp_path / "run" / "checkpoints").glob("step_*"))
     assert kept
     assert kept[-1] < failure["step"]
     assert f"the checkpoint of step {kept[-1]} is kept" in printed
     page = (tmp_path / "run" / "report.html").read_text()
-    assert f"Failing: {failure['what']}" in page
+    assert f"Failing: {failure['message']}" in page
     # The command that it advises works.
     status, printed, record = run("--resume", "run", "--on-failure", "warn")
     assert (status, record["status"], record["step"]) == (0, "finished", 24)

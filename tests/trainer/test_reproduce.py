@@ -134,7 +134,7 @@ def test_a_flipped_byte_of_a_checkpoint_is_named(run):
     result = verify(run, steps=2)
     (difference,) = result.differences
     assert (difference.step, difference.what) == (2, "checkpoint")
-    assert "is not the leaf that was written" in difference.detail
+    assert "differs from what was written" in difference.detail
 
 
 def test_a_changed_image_is_measured_in_pixels(run):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from gan_jax.data import load
 from gan_jax.trainer import image_grid
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.progress import ProgressBar
@@ -124,7 +124,7 @@ def test_a_run_resumed_with_another_grid_writes_its_animation(tmp_path, monkeypa
 
 
 def test_points_are_drawn_at_the_scale_of_the_training_points(tmp_path, monkeypatch):
-    source = load(SMALL)
+    source = load_data(SMALL)
     # Eight Gaussians of standard deviation 0.01 on the unit circle.
     assert bounds_of(source) == 1.25 * np.abs(source.images).max()
     assert 1.25 < bounds_of(source) < 1.25 * 1.06

@@ -72,9 +72,9 @@ def recovered(row: dict[str, Any]) -> float:
 
 def train_points(config: Config, seeds: Sequence[int], *, devices: int = 1) -> Iterator[dict[str, Any]]:
     """Trains a configuration on a mixture, all seeds together. Yields one row per seed."""
-    from gan_jax.data import load
+    from gan_jax.trainer.build.data import load_data
 
-    modes = len(load(config).centers)
+    modes = len(load_data(config).centers)
     devices = devices if len(seeds) % devices == 0 else 1
     for row in mixtures.train_seeds(config, seeds, samples=SAMPLES["mixture"], devices=devices):
         row.pop("milliseconds")
@@ -84,9 +84,9 @@ def train_points(config: Config, seeds: Sequence[int], *, devices: int = 1) -> I
 @cache
 def load_images() -> Any:
     """The embedded digits, as every configuration on images receives them."""
-    from gan_jax.data import load
+    from gan_jax.trainer.build.data import load_data
 
-    return load(IMAGES)
+    return load_data(IMAGES)
 
 
 @cache
@@ -160,7 +160,7 @@ def image_training(config: Config) -> ImageTraining:
 
     return ImageTraining(
         init=jax.jit(built.gan.init, compiler_options=RUN_ONCE),
-        program=jax.jit(feed(0).gathering(chunk_step(built, config.scan_steps)), donate_argnums=(0, 1)),
+        program=jax.jit(chunk_step(built, config.scan_steps, feed(0).gather), donate_argnums=(0, 1)),
         draw=jax.jit(partial(built.gan.sample, count=SAMPLES["images"], labels=labels)),
         feed=feed,
     )
@@ -196,13 +196,13 @@ def real_row(data: str) -> dict[str, Any]:
     """The same measurement of as many real examples: held-out images, or new points."""
     import numpy as np
 
-    from gan_jax.data import load
+    from gan_jax.trainer.build.data import load_data
 
     count = SAMPLES[group_of(data)]
     if group_of(data) == "images":
         source = load_images()
         order = np.random.default_rng(0).permutation(len(source.held_out))[:count]
         return measure_images(np.asarray(source.held_out.images[order]))
-    source = load(baseline(data))
+    source = load_data(baseline(data))
     row = mixtures.measure(np.asarray(source.images[:count]), source)
     return row | {"recovered": round(recovered(row), 5), "failed": False}

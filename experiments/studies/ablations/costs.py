@@ -17,10 +17,10 @@ SCAN = 50  # steps per call on points
 
 def points_candidate(config: Config) -> Candidate:
     """The step of a configuration on a mixture, for one run on random points."""
-    from gan_jax.data import load
+    from gan_jax.trainer.build.data import load_data
     from gan_jax.trainer.build.gan import build
 
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape)
     batch = config.batch_size * built.rule.batches_per_step
     program = jax_steps.training(built.gan, image_shape=source.shape, batch=batch, scan=SCAN)
