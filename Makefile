@@ -6,7 +6,7 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(sys.version_info.minor)')
 CONSTRAINTS := constraints/python3.$(if $(filter 11,$(MINOR)),11,12).txt
 FLAGS ?=
 
-.PHONY: train test test-long lint format clean
+.PHONY: train test test-long lint format docs-data clean
 
 train: $(VENV)/ready
 	$(BIN)/python experiments/train.py dcgan_mnist $(FLAGS)
@@ -25,6 +25,9 @@ lint: $(VENV)/ready-dev
 format: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs-data: $(VENV)/ready
+	$(BIN)/python -m docs._generate.pages $(FLAGS)
 
 $(VENV)/ready: requirements.txt pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gan_jax needs Python 3.11 or later; set PYTHON=python3.12, say")'

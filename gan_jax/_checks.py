@@ -1,10 +1,27 @@
 """Checks of arguments at trace time. The messages say what was expected and what was received, with the caller's names."""
 
 import math
+from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 
 from gan_jax.typing import Array
+
+
+class ArgumentError(ValueError):
+    """An argument has an invalid value. The message is one line: `split="valid": mnist5k has train, test, all`.
+
+    Attributes:
+        problem: What is wrong, and what is allowed.
+        argument: Name of the parameter. None if the message names something else, e.g. a file.
+        value: The value received. None if the message does not show it.
+    """
+
+    def __init__(self, problem: str, *, argument: str | None = None, value: Any = None):
+        self.problem, self.argument, self.value = problem, argument, value
+        shown = "" if value is None else f'="{value}"' if isinstance(value, str | Path) else f"={value}"
+        super().__init__(problem if argument is None else f"{argument}{shown}: {problem}")
 
 
 def check_same_shape(**arrays: Array) -> None:

@@ -1,6 +1,7 @@
 """Imports point downward through the layers of the package, and importing it is quick and touches no device."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "gan_jax"
 # From the bottom to the top. A package may import packages of lower layers, and those of its own that stand before it.
 LAYERS = [
-    ["typing", "_checks", "_kernels", "_files"],
+    ["typing", "_checks", "_kernels", "_files", "_diagnostics", "_keys"],
     ["losses", "penalties", "transforms", "augment", "latents", "conditioning", "replay", "optimizers", "dynamics"],
     ["nn", "models"],
     ["gan", "distributed"],
@@ -62,6 +63,25 @@ def test_only_networks_import_flax():
     for path in FILES:
         if path.relative_to(PACKAGE).parts[0] not in ("nn", "models"):
             assert not {name for name in imported(path) if name.split(".")[0] == "flax"}, path
+
+
+def literals(path: Path) -> list[str]:
+    """The string literals of a file without its docstrings."""
+    tree = ast.parse(path.read_text())
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docstrings and type(node.value) is str
+    ]
+
+
+def test_no_flags_below_the_trainer():
+    def with_flags(paths: list[Path]) -> set[tuple[str, str]]:
+        texts = {(path.relative_to(PACKAGE).as_posix(), re.sub("pip .*", "", text)) for path in paths for text in literals(path)}
+        return {(path, text) for path, text in texts if re.search("--[a-z]", text)}
+
+    above = [path for path in FILES if path.relative_to(PACKAGE).parts[0] in ("trainer", "recipes", "cli", "__main__.py")]
+    assert with_flags(above)
+    assert with_flags([path for path in FILES if path not in above]) == set()
 
 
 def test_import_is_quick_and_touches_no_device():

@@ -1,1 +1,1 @@
-"""Writes the tables and figures of the documentation."""
+"""Generation of the tables and figures of the documentation: `make docs-data`."""

@@ -1,25 +1,23 @@
-"""Writes docs/models.md: every model with its parameters, its operations per image, its paper, and how it differs from that.
+"""The table of docs/models.md: every model with its parameters, operations per image, paper, and differences.
 
-    python -m docs._generate.model_table
-
-Nothing is computed: parameters come from shapes, operations from the traced program (two for each multiply-add of its matrix
-products and convolutions; everything else is left out, as it is small).
+Nothing is computed. Parameters come from shapes, and operations from the traced program: two for each multiply-add of its matrix
+products and convolutions. Other operations are few and are not counted.
 """
 
 import math
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from docs._generate.tables import table
 from gan_jax.models import MODELS
 from gan_jax.models.network import as_networks
 from gan_jax.typing import PyTree
 
-# name -> (options of each line of the table, paper, differences). Options that are not named are the defaults.
+# name -> (options of each line of the table, paper, differences). Other options have their defaults.
 ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
-    "mlp": ([{}], "Goodfellow 2014; PyTorch-GAN", "logits in place of probabilities"),
+    "mlp": ([{}], "Goodfellow 2014; PyTorch-GAN", "logits instead of probabilities"),
     "points": ([{}], "Srivastava 2017 (VEEGAN); Lin 2018 (PacGAN)", "none known"),
     "dcgan": ([{"image_size": 32}, {"image_size": 64}, {"image_size": 128}], "Radford 2016", "LeakyReLU in G too (ReLU can be chosen)"),
     "sngan": ([{"image_size": 32}, {"image_size": 64}], "Miyato 2018", "at 32 pixels one bias more in D, as in torch-mimicry"),
@@ -31,7 +29,7 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "biggan": (
         [{"image_size": 32}, {"image_size": 128, "num_classes": 1000, "width": 96, "attention": 64, "latent_dim": 120}],
         "Brock 2019",
-        "Glorot in place of orthogonal initialisation, but for the linear maps of the conditional norms",
+        "Glorot instead of orthogonal initialisation, except for the linear maps of the conditional norms",
     ),
     "r3gan": ([{}, {"width": 768}], "Huang 2024", "the default is an eighth as wide"),
     "progressive": (
@@ -42,7 +40,7 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "multiscale": (
         [{}],
         "Wang 2018 (pix2pixHD)",
-        "DCGAN's generator, from latents, in place of one from label maps; no encoder of instances",
+        "DCGAN's generator from latents instead of one from label maps; no instance encoder",
     ),
     "pix2pix": (
         [{}],
@@ -64,7 +62,7 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
     "vaegan": (
         [{}],
         "Larsen 2016",
-        "DCGAN's 4x4 convolutions in place of 5x5; the fakes, samples and reconstructions, are decoded in one batch, the reconstructions "
+        "DCGAN's 4x4 convolutions instead of 5x5; the fakes, samples and reconstructions, are decoded in one batch, the reconstructions "
         "that are compared with the images in another; gamma 0.01",
     ),
     "klgan": (
@@ -81,7 +79,7 @@ def _sub_jaxprs(value: Any) -> list[Any]:
 
 
 def operations(jaxpr: Any) -> int:
-    """Two for each multiply-add of the matrix products and convolutions of a traced program; the dearest branch of a switch."""
+    """Two operations per multiply-add of the matrix products and convolutions of a traced program. A switch counts its largest branch."""
     total = 0
     for equation in jaxpr.eqns:
         parameters, out = equation.params, equation.outvars[0].aval
@@ -91,7 +89,7 @@ def operations(jaxpr: Any) -> int:
         elif equation.primitive.name == "conv_general_dilated":
             kernel, numbers = equation.invars[1].aval.shape, parameters["dimension_numbers"]
             taps = math.prod(kernel) // kernel[numbers.rhs_spec[0]]
-            # A transposed convolution is one of an input with zeros between its pixels; those cost nothing where it is done well.
+            # A transposed convolution is a convolution of an input with zeros between its pixels. The zeros are not counted.
             total += 2 * math.prod(out.shape) * taps // math.prod(parameters["lhs_dilation"])
         elif equation.primitive.name == "cond":
             total += max(operations(branch.jaxpr) for branch in parameters["branches"])
@@ -138,43 +136,23 @@ def count(network: Any, inputs: tuple[Any, ...]) -> tuple[int, int]:
     )
 
 
-def lines() -> list[str]:
-    """The lines of the table."""
+def model_table() -> str:
+    """The table.
+
+    Raises:
+        ValueError: A model has no row, or a row has no model.
+    """
     if ROWS.keys() != MODELS.keys():
         raise ValueError(f"ROWS and MODELS must have the same names; they differ in {', '.join(sorted(ROWS.keys() ^ MODELS.keys()))}")
-    table = []
+    lines = []
     for name, (variants, paper, differences) in ROWS.items():
         for options in variants:
             known = {**MODELS[name].options, **options}
-            size = (
-                f"{known['image_size']}x{known['image_size']}x{known['channels']}" if "image_size" in known else f"{known['dim']} numbers"
-            )
-            shown = ", ".join(f"{key}={value}" for key, value in options.items() if key != "image_size")
+            size, dim = known.get("image_size"), known.get("dim")
+            shape = f"{size}x{size}x{known['channels']}" if size else f"{dim} numbers"
+            changed = ", ".join(f"{key}={value}" for key, value in options.items() if key != "image_size")
             (g, g_flops), (d, d_flops) = (count(*pair) for pair in zip(as_networks(MODELS[name](**options)), _inputs(name, options)))
-            cells = (f"`{name}`", size, shown, f"{g:,}", f"{d:,}", f"{g_flops / 1e6:,.1f}", f"{d_flops / 1e6:,.1f}", paper, differences)
-            table.append(f"| {' | '.join(cells)} |")
-    return table
-
-
-HEAD = """# Models
-
-`MODELS[name](**options)` builds a generator and a discriminator. Options not named below are the defaults, which the docstring of
-each builder explains. Made by `python -m docs._generate.model_table`.
-
-Operations are those of one forward pass for one image, in millions: two for each multiply-add of the matrix products and
-convolutions. Numbers of parameters that were checked against published code are in the tests of each model, with their source.
-
-| model | images | options | G parameters | D parameters | G Mflop | D Mflop | paper | differences |
-|---|---|---|---|---|---|---|---|---|
-"""
-
-
-def main() -> None:
-    """Writes the page."""
-    path = Path(__file__).parents[2] / "docs" / "models.md"
-    path.write_text(HEAD + "\n".join(lines()) + "\n")
-    print(path.read_text())
-
-
-if __name__ == "__main__":
-    main()
+            figures = (f"{g:,}", f"{d:,}", f"{g_flops / 1e6:,.1f}", f"{d_flops / 1e6:,.1f}")
+            lines.append((f"`{name}`", shape, changed, *figures, paper, differences))
+    heads = ["model", "images", "options", "G parameters", "D parameters", "G Mflop", "D Mflop", "paper", "differences"]
+    return table(heads, lines)

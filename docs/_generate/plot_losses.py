@@ -2,7 +2,7 @@
 
     python -m docs._generate.plot_losses --out docs/images/losses.png
 
-Needs matplotlib. The relativistic rows are drawn with the other kind's logits at 0.
+This needs matplotlib. In the relativistic rows the other logit is 0.
 """
 
 from pathlib import Path
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.rows import need_matplotlib
 from gan_jax.cli import common
 from gan_jax.losses import ADVERSARIAL
 
@@ -18,7 +19,7 @@ OUT = Path(__file__).parents[2] / "docs" / "images" / "losses.png"
 
 
 def curves(name: str, logits: jax.Array) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Value and gradient against one logit, of D's value by its real and by its fake logit, and of G's by its fake logit."""
+    """Value and gradient of the loss of D against its real logit and its fake logit, and of the loss of G against its fake logit."""
     loss, zero = ADVERSARIAL[name], jnp.zeros(1)
 
     def at(function):
@@ -33,9 +34,11 @@ def curves(name: str, logits: jax.Array) -> dict[str, tuple[jax.Array, jax.Array
 
 def main() -> None:
     parser = common.argument_parser(__doc__)
-    parser.add_argument("--out", type=Path, default=OUT, help="the picture; its ending is the format (default: docs/images/losses.png)")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="file of the picture; its suffix is the format (default: docs/images/losses.png)"
+    )
     path = parser.parse_args().out
-    common.need_matplotlib("the picture")
+    need_matplotlib("the picture")
     import matplotlib.pyplot as plt
 
     logits = jnp.linspace(-4, 4, 401)
@@ -53,7 +56,7 @@ def main() -> None:
     axes[0, 0].legend(fontsize=7)
     for axis in axes[-1]:
         axis.set_xlabel("logit")
-    plt.rcParams["svg.hashsalt"] = "gan_jax"  # the same picture gives the same file
+    plt.rcParams["svg.hashsalt"] = "gan_jax"  # the same picture has the same bytes
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 

@@ -1,30 +1,34 @@
 """The figures of docs/recipes.md: rows from the directories of finished runs, and tables from rows.
 
-    python -m docs._generate.recipe_table runs/cgan runs/cgan-2 --out docs/data/recipes.jsonl    adds a row for each run
-    python -m docs._generate.recipe_table --table docs/data/recipes.jsonl                        the tables, as Markdown
-    python -m docs._generate.recipe_table --table docs/data/recipes.jsonl --write                puts them into docs/recipes.md
+    python -m docs._generate.recipe_table runs/cgan runs/cgan-2 --out docs/data/recipes.jsonl    adds one row per run
+    make docs-data                                                                               writes the tables of the page
 
-A row says what was played (recipe, seed, the flags in which it differs from the recipe), what it took, and what `metrics.json` says of
-samples and of held-out real images. Runs that differ in nothing but the seed make one line: mean ± sample standard deviation.
+A row has the recipe, the seed, the flags that differ from the recipe, the time, and the figures of `metrics.json` for samples and for
+held-out real images. Runs that differ only in the seed share one line of the table: mean ± sample standard deviation.
 """
 
 import ast
 import dataclasses
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tyro
 
+import gan_jax.recipes
+from docs._generate.tables import mean_and_deviation, table
+from experiments.rows import append_rows
 from experiments.studies import mixtures
 from experiments.studies.ablations.tricks import as_flags
 from gan_jax.cli import common
 from gan_jax.recipes import recipes
+from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, ConfigError, load_config
+from gan_jax.trainer.run_directory import read_json, read_record
+from gan_jax.trainer.setup import with_steps
 
-PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
-BEGINS, ENDS = "<!-- written by docs/_generate/recipe_table.py: {} -->", "<!-- until here -->"
+Row = dict[str, Any]
 
 # Metric -> (heading, factor, digits).
 DIGITS = {
@@ -39,35 +43,31 @@ PIXELS = {"sliced_wasserstein": ("sliced Wasserstein", 1, 1), "ms_ssim": ("MS-SS
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """What to read, and what to write."""
+    """What to read and where to write."""
 
-    runs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    runs: tyro.conf.Positional[tuple[Path, ...]]
     """Directories of finished runs."""
     out: Path | None = None
-    """The file of JSON lines to which the rows are added; without it they are only printed."""
-    table: Path | None = None
-    """The file of rows to make tables of."""
-    write: bool = False
-    """Put the tables into docs/recipes.md, between their marks."""
+    """File of JSON lines to which the rows are added. Without it they are only printed."""
 
 
-def row_of(run: Path) -> dict[str, Any]:
-    """The row of a finished run."""
-    from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, ConfigError, load_config
-    from gan_jax.trainer.run_directory import read_json, read_record
-    from gan_jax.trainer.setup import with_steps
+def row_of(run: Path) -> Row:
+    """The row of a finished run.
 
+    Raises:
+        ConfigError: There is no run in this directory, or it has not finished.
+    """
     if not (run / "config.yaml").is_file():
-        raise ConfigError(f"{run}: no run there (it has no config.yaml)")
+        raise ConfigError(f"{run}: no run in this directory (it has no config.yaml)")
     record, config = read_record(run), load_config(run / "config.yaml")
     if record.get("status") != "finished":
-        raise ConfigError(f"{run}: its status is {record.get('status')}; rows are made of finished runs")
+        raise ConfigError(f"{run}: its status is {record.get('status')}; only finished runs have rows")
     base = recipes()[config.recipe][1]
     length = with_steps(base, record["data"]["examples"])
     changed = mixtures.changes(config, dataclasses.replace(base, recipe=config.recipe, steps=length, epochs=config.epochs))
-    # What does not decide the weights is left out: how often is saved, what is measured.
-    aside = tuple(name for name in CHANGEABLE_ON_RESUME if name != "steps")
-    changed = {path: value for path, value in changed.items() if not f"{path}.".startswith(tuple(f"{name}." for name in aside))}
+    # Fields that do not change the weights are left out, e.g. the interval of checkpoints and the metrics.
+    ignored = tuple(name for name in CHANGEABLE_ON_RESUME if name != "steps")
+    changed = {path: value for path, value in changed.items() if not f"{path}.".startswith(tuple(f"{name}." for name in ignored))}
     changed = {path: str(value) if isinstance(value, Path) else value for path, value in changed.items()}
     changed |= {"steps": record["step"]} if config.epochs and record["step"] != length else {}
     if record["step"] == length:
@@ -88,106 +88,86 @@ def row_of(run: Path) -> dict[str, Any]:
     }
 
 
-def games(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The rows by what was played, each seed once (its last row), in the order of their first rows."""
-    found: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
+def grouped(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each configuration, in the order of their first rows. The last row of each seed counts."""
+    found: dict[tuple[str, str], dict[int, Row]] = {}
     for row in rows:
         found.setdefault((row["recipe"], json.dumps(row["changes"], sort_keys=True)), {})[row["seed"]] = row
-    return [[of[seed] for seed in sorted(of)] for of in found.values()]
+    return [[by_seed[seed] for seed in sorted(by_seed)] for by_seed in found.values()]
 
 
-def label(row: dict[str, Any], chosen: Sequence[Sequence[dict[str, Any]]]) -> str:
-    """The recipe, and the flags in which this game of it differs from the others in the table; the steps have a column."""
+def label(row: Row, chosen: Sequence[Sequence[Row]]) -> str:
+    """The recipe, and the flags that tell this configuration from the others of the recipe. The steps have a column of their own."""
     others = [rows[0]["changes"] for rows in chosen if rows[0]["recipe"] == row["recipe"]]
     own = {path: value for path, value in row["changes"].items() if path != "steps" and any(path not in each for each in others)}
     return f"`{row['recipe']}`" + (f" `{as_flags(own)}`" if own else "")
 
 
-def table(chosen: Sequence[Sequence[dict[str, Any]]], columns: dict[str, tuple[str, float, int]], *, beside: bool = False) -> str:
-    """One line for each game; the same figure of real images in a line of its own, or beside each, where games have different data."""
+def recipe_table(chosen: Sequence[Sequence[Row]], columns: dict[str, tuple[str, float, int]], *, beside: bool = False) -> str:
+    """One line per configuration. Real images have a line of their own, or stand `beside` each figure if the data differ."""
     heads = ["recipe", "seeds", "steps", "processor", "its time, s", *(heading for heading, _, _ in columns.values())]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines: list[list[str]] = []
     real = {name: value for rows in chosen for row in rows for name, value in row["real"].items()}
     if real and not beside:
         cells = [f"{factor * real[name]:.{digits}f}" if name in real else "" for name, (_, factor, digits) in columns.items()]
-        lines.append(f"| real images, held out | | | | | {' | '.join(cells)} |")
+        lines.append(["real images, held out", "", "", "", "", *cells])
     for rows in chosen:
         cells = [label(rows[0], chosen), ", ".join(str(row["seed"]) for row in rows), f"{rows[0]['steps']:,}"]
-        # Times of another processor than the first seed's say nothing of it.
+        # The time is the mean over the runs on the processor of the first seed.
         times = [row["processor_seconds"] for row in rows if row["cpu"] == rows[0]["cpu"]]
-        cells += [rows[0]["cpu"], mixtures.mean_and_deviation(times, 0).partition(" ")[0]]
+        cells += [rows[0]["cpu"], mean_and_deviation(times, 0).partition(" ")[0]]
         for name, (_, factor, digits) in columns.items():
             values = [factor * row["metrics"][name] for row in rows if name in row["metrics"]]
             of_real = f" (real: {factor * rows[0]['real'][name]:.{digits}f})" if beside and name in rows[0]["real"] else ""
-            cells.append(mixtures.mean_and_deviation(values, digits) + of_real)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            cells.append(mean_and_deviation(values, digits) + of_real)
+        lines.append(cells)
+    return table(heads, lines)
 
 
-def tables(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Name -> table: digits at the recipes' own length, digits otherwise, what is measured in pixels, and what the papers say."""
-    of_digits = [spec for spec in games(rows) if "classifier_fd" in spec[0]["metrics"]]
+def parts(rows: Sequence[Row]) -> dict[str, Callable[[], str]]:
+    """The generated parts of docs/recipes.md: name -> function that returns the text."""
+    groups = grouped(rows)
+    digits = [group for group in groups if "classifier_fd" in group[0]["metrics"]]
+    pixels = [group for group in groups if "classifier_fd" not in group[0]["metrics"]]
     return {
-        "own length": table([spec for spec in of_digits if not spec[0]["changes"]], DIGITS),
-        "shorter": table([spec for spec in of_digits if spec[0]["changes"]], DIGITS),
-        "pixels": table([spec for spec in games(rows) if "classifier_fd" not in spec[0]["metrics"]], PIXELS, beside=True),
-        "papers": paper_table(),
+        "own length": lambda: recipe_table([group for group in digits if not group[0]["changes"]], DIGITS),
+        "shorter": lambda: recipe_table([group for group in digits if group[0]["changes"]], DIGITS),
+        "pixels": lambda: recipe_table(pixels, PIXELS, beside=True),
+        "papers": paper_table,
     }
 
 
 def fields_of(docstring: str) -> dict[str, str]:
-    """The named lines at the end of a recipe's docstring (Takes, Reaches, Paper, Differs), each with what continues it."""
+    """The named lines at the end of a recipe's docstring (Takes, Reaches, Paper, Differs), each with its continuation lines."""
     found = re.split(r"^(Takes|Reaches|Paper|Differs):", docstring, flags=re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in zip(found[1::2], found[2::2], strict=True)}
 
 
 def paper_table() -> str:
-    """What the papers report, and how each recipe differs, from the docstrings of the recipes."""
-    from gan_jax.trainer.config import ConfigError
+    """The figures of the papers and the differences of each recipe, from the docstrings of the recipes.
 
-    lines = ["| recipe | the paper's figure | the recipe differs by |", "|---|---|---|"]
-    for path in sorted(common.RECIPES.glob("[a-z]*.py")):
+    Raises:
+        ConfigError: A recipe has no such docstring.
+    """
+    lines = []
+    for path in sorted(Path(gan_jax.recipes.__file__).parent.glob("[a-z]*.py")):
         fields = fields_of(ast.get_docstring(ast.parse(path.read_text())) or "")
         if not {"Paper", "Differs"} <= fields.keys():
-            raise ConfigError(f"{path}: its docstring wants the lines Paper: and Differs:")
-        lines.append(f"| `{path.stem}` | {fields['Paper']} | {fields['Differs']} |")
-    return "\n".join(lines)
-
-
-def filled(text: str, found: dict[str, str]) -> str:
-    """The page with each table between its marks."""
-    from gan_jax.trainer.config import ConfigError
-
-    for name, lines in found.items():
-        before, mark, rest = text.partition(BEGINS.format(name))
-        _, end, after = rest.partition(ENDS)
-        if not mark or not end:
-            raise ConfigError(f"{PAGE}: has no place for the table of {name}: {BEGINS.format(name)} ... {ENDS}")
-        text = f"{before}{mark}\n{lines}\n{end}{after}"
-    return text
+            raise ConfigError(f"{path}: its docstring needs the lines Paper: and Differs:")
+        lines.append([f"`{path.stem}`", fields["Paper"], fields["Differs"]])
+    return table(["recipe", "the paper's figure", "the recipe differs by"], lines)
 
 
 def main() -> None:
-    """Reads the flags; makes rows, or tables."""
+    """Reads the flags and makes the rows."""
     flags = common.parse(lambda: tyro.cli(Flags, description=__doc__))
     with common.errors_as_lines():
-        from gan_jax.trainer.config import ConfigError
-
-        if bool(flags.runs) == (flags.table is not None):
-            raise ConfigError("name directories of runs, or a file with --table; see --help")
-        if flags.write and flags.table is None:
-            raise ConfigError("--write: needs the file of rows, --table docs/data/recipes.jsonl")
         rows = [row_of(run) for run in flags.runs]
         for row in rows:
             command = f"python experiments/train.py {row['recipe']} --seed {row['seed']} {as_flags(row['changes'])}"
             print(command.strip(), json.dumps(row["metrics"]), sep="\n")
         if flags.out is not None:
-            mixtures.append_rows(flags.out, rows)
-        if flags.table is not None:
-            found = tables(mixtures.read_rows(common.existing("--table", flags.table)))
-            print("\n\n".join(f"{name}\n\n{lines}" for name, lines in found.items()))
-            if flags.write:
-                PAGE.write_text(filled(PAGE.read_text(), found))
+            append_rows(flags.out, rows)
 
 
 if __name__ == "__main__":

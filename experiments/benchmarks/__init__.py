@@ -1,1 +1,1 @@
-"""Parts of `experiments/benchmarks/benchmark.py`."""
+"""Benchmarks: `python -m experiments.benchmarks.run --list`."""

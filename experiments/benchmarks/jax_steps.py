@@ -1,4 +1,4 @@
-"""The benchmark's games as gan_jax plays them: compiled programs with what compiling told about them."""
+"""The train steps of the benchmark in gan_jax: compiled programs, with the facts that the compiler reports."""
 
 import time
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from experiments.benchmarks.timing import Candidate
 from gan_jax import make_gan
 from gan_jax.distributed.sharding import Placement, make_placement
 from gan_jax.distributed.spmd import distribute
@@ -23,15 +24,15 @@ from gan_jax.typing import GAN, Players
 
 
 class Program(NamedTuple):
-    """A compiled program ready to be timed.
+    """A compiled program that can be timed.
 
     Attributes:
-        call: runs it and waits.
-        steps: steps (times seeds, where there are several) that one call makes.
-        flops: floating-point operations of one step, as the compiler counts them, or None where it does not.
-        peak_bytes: arguments, results and temporary memory of the program.
-        compile_seconds: tracing and compiling.
-        first_step_seconds: from nothing to the end of the first call: initialisation and compilation included.
+        call: Runs the program and waits for its result.
+        steps: Number of train steps of one call, times the number of seeds.
+        flops: Floating-point operations of one step as the compiler counts them, or None if it does not.
+        peak_bytes: Bytes of arguments, results and temporary memory.
+        compile_seconds: Seconds of tracing and compiling.
+        first_step_seconds: Seconds of initialising, compiling and the first call together.
     """
 
     call: Callable[[], None]
@@ -41,8 +42,18 @@ class Program(NamedTuple):
     compile_seconds: float
     first_step_seconds: float
 
+    def candidate(self) -> Candidate:
+        """The program with its facts, as `timing.interleave` takes it."""
+        facts = {
+            "gigaflops_a_step": self.flops and self.flops / 1e9,
+            "peak_megabytes": self.peak_bytes and self.peak_bytes / 2**20,
+            "compile_seconds": self.compile_seconds,
+            "first_step_seconds": self.first_step_seconds,
+        }
+        return Candidate(self.call, self.steps, facts=facts)
 
-def make_spec(
+
+def make(
     model: str,
     *,
     image_shape: tuple[int, ...],
@@ -55,17 +66,16 @@ def make_spec(
     placement: Placement | None = None,
     **options: Any,
 ) -> GAN:
-    """A game with Adam and a moving average of the generator."""
-    played = UPDATE_RULES[rule](**({"fakes": fakes} if rule == "alternating" else {}))
+    """A GAN with Adam and a moving average of the generator."""
+    update_rule = UPDATE_RULES[rule](**({"fakes": fakes} if rule == "alternating" else {}))
     if len(image_shape) == 3:
         options |= {"image_size": image_shape[0], "channels": image_shape[2]}
-    players = build_model(model, latent_dim=latent_dim, **options)
     return make_gan(
-        *players,
+        *build_model(model, latent_dim=latent_dim, **options),
         image_shape=image_shape,
         latent_dim=latent_dim,
         loss=loss,
-        update_rule=distribute(played, placement) if placement else played,
+        rule=distribute(update_rule, placement) if placement else update_rule,
         optimizer=ttur(2e-4, 2e-4, ema_decay=0.999),
         penalties=(GradientPenalty(penalty[0], PENALTIES[penalty[0]], penalty[1]),) if penalty else (),
         transforms=Players((), (spectral_norm(),)) if spectral else Players((), ()),
@@ -80,8 +90,10 @@ def _batch(image_shape: tuple[int, ...], size: int) -> dict[str, jax.Array]:
 
 
 def _analysis(compiled: Any, times: float) -> tuple[float | None, int | None]:
-    """FLOPs a step and peak bytes of a device; the compiler counts one device's part, and the body of a loop once: `times` says how much
-    of a step that is."""
+    """Operations per step and peak bytes of a device.
+
+    The compiler counts the part of one device, and the body of a loop once. `times` is the inverse of the counted share of a step.
+    """
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
     cost = cost[0] if isinstance(cost, list) else cost
     flops = cost.get("flops") if cost else None
@@ -91,7 +103,7 @@ def _analysis(compiled: Any, times: float) -> tuple[float | None, int | None]:
 
 
 def training(gan: GAN, *, image_shape: tuple[int, ...], batch: int = 64, scan: int = 8, placement: Placement | None = None) -> Program:
-    """`scan` training steps in one program with donated parameters; a single one without a loop around it."""
+    """Compiles `scan` train steps into one program with donated parameters. A single step has no loop around it."""
     rng = jax.random.key(0)
     data = _batch(image_shape, batch)
     if placement:
@@ -117,7 +129,7 @@ def training(gan: GAN, *, image_shape: tuple[int, ...], batch: int = 64, scan: i
 
 
 def sweep(gan: GAN, *, seeds: int, image_shape: tuple[int, ...], batch: int = 64, scan: int = 8, cores: bool = False) -> Program:
-    """`scan` steps of many seeds: `vmap` on one device, or with `cores` one seed after the other on each of the process's devices."""
+    """Compiles `scan` steps of many seeds: by `vmap` on one device, or with `cores` sequentially on each device of the process."""
     data = jax.block_until_ready(_batch(image_shape, batch))
     start = time.perf_counter()
     keys = jax.random.split(jax.random.key(0), seeds)
@@ -130,11 +142,11 @@ def sweep(gan: GAN, *, seeds: int, image_shape: tuple[int, ...], batch: int = 64
 
 
 def _compile(program: Any, state: Any, further: tuple, *, steps: int, times: float, start: float) -> Program:
-    """Compiles a jitted `program(*state, *further) -> (*state, metrics)`, and runs it once."""
+    """Compiles a jitted `program(*state, *further) -> (*state, metrics)` and runs it once."""
     compiling = time.perf_counter()
     compiled = program.lower(*state, *further).compile()
     compile_seconds = time.perf_counter() - compiling
-    # Where results lie is where arguments are expected from the second call on.
+    # From the second call on, the arguments are the results of the previous call, with their sharding.
     box = [jax.device_put(state, compiled.input_shardings[0][:2])]
     others = jax.device_put(further, compiled.input_shardings[0][2:])
 
@@ -147,12 +159,12 @@ def _compile(program: Any, state: Any, further: tuple, *, steps: int, times: flo
 
 
 def every_core() -> Placement:
-    """Each of the process's devices takes its share of every batch."""
+    """A placement that splits every batch over the devices of the process."""
     return make_placement("shard_map")
 
 
 def sampling(gan: GAN, *, count: int = 10_000, chunk: int = 500) -> Program:
-    """`count` images in chunks; one call is one "step"."""
+    """Compiles the sampling of `count` images in chunks. One call counts as one step."""
     rng = jax.random.key(0)
     start = time.perf_counter()
     params, opt_state = jax.block_until_ready(jax.jit(gan.init)(rng))

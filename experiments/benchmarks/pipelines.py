@@ -1,4 +1,4 @@
-"""Input pipelines: batches on the device a step, as gan_jax's feed gives them and as PyTorch's loader does."""
+"""Input pipelines: batches on the device, from gan_jax's feed and from PyTorch's loader."""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,32 +16,32 @@ from gan_jax.trainer.environment import cpus_allowed
 FILES, SIZE, BATCHES = 2048, 32, 50
 
 
-def pictures() -> np.ndarray:
-    """The images of every row, uint8 [n, size, size, 3]: smooth, so that they compress like pictures."""
+def smooth_images() -> np.ndarray:
+    """The images of every row, uint8 [n, size, size, 3]. They are smooth, so they compress like photographs."""
     small = np.random.default_rng(0).integers(0, 256, (FILES, 4, 4, 3), np.uint8)
     return np.stack([np.asarray(Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC)) for image in small])
 
 
 def write_files(folder: Path) -> list[str]:
-    """The images as PNG files twice as large as what is trained on; their names."""
+    """Writes the images as PNG files of twice the training size. Returns their names."""
     names = [f"{number:05d}.png" for number in range(FILES)]
-    for name, image in zip(names, pictures(), strict=True):
+    for name, image in zip(names, smooth_images(), strict=True):
         Image.fromarray(image).resize((2 * SIZE, 2 * SIZE)).save(folder / name)
     return names
 
 
 def feed_call(kind: str, batch: int) -> Callable[[], None]:
-    """`BATCHES` batches through gan_jax's feed, each one ready on the device; it goes on where it stopped."""
+    """Returns a function that puts the next `BATCHES` batches of gan_jax's feed on the device."""
     if kind == "memory":
-        images: Any = pictures()
+        images: Any = smooth_images()
     else:
         folder = tempfile.TemporaryDirectory()
         names = write_files(Path(folder.name))
         images = FolderImages(Path(folder.name), names, size=SIZE, channels=3, resize="crop", on_corrupt="stop")
-        images.kept = folder  # the files live as long as their reader
-    source = Source("benchmark", images, None, 0, "train", "made here")
+        images.kept = folder  # keeps the files as long as their reader
+    source = Source("benchmark", images, None, 0, "train", "made by the benchmark")
     feed = Feed(source, batch_size=batch, pipeline="memory" if kind == "memory" else "stream")
-    take = jax.jit(feed.gathering(lambda params, state, batches, rng: batches["image"]))
+    take = jax.jit(lambda chunk: feed.gather(chunk)["image"])
     at = [0]
 
     def call() -> None:
@@ -53,11 +53,11 @@ def feed_call(kind: str, batch: int) -> Callable[[], None]:
 
 
 def loader_call(kind: str, batch: int) -> Callable[[], None]:
-    """The same with PyTorch: a shuffled index of a tensor in memory, or its DataLoader over files with a worker a core."""
+    """The same in PyTorch: random rows of a tensor in memory, or a DataLoader over files with one worker per core."""
     import torch
 
     if kind == "memory":
-        tensor = torch.from_numpy(pictures())
+        tensor = torch.from_numpy(smooth_images())
 
         def call() -> None:
             for _ in range(BATCHES):
@@ -74,8 +74,8 @@ def loader_call(kind: str, batch: int) -> Callable[[], None]:
             return FILES
 
         def __getitem__(self, index: int) -> Any:
-            with Image.open(Path(folder.name) / names[index]) as picture:
-                return torch.from_numpy(np.array(picture.convert("RGB").resize((SIZE, SIZE))))
+            with Image.open(Path(folder.name) / names[index]) as image:
+                return torch.from_numpy(np.array(image.convert("RGB").resize((SIZE, SIZE))))
 
     loader = torch.utils.data.DataLoader(Files(), batch, shuffle=True, drop_last=True, num_workers=cpus_allowed(), persistent_workers=True)
 

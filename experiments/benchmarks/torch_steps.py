@@ -1,4 +1,4 @@
-"""The same games in PyTorch, in its fastest plain form: channels_last, fused Adam, foreach moving average, two cores."""
+"""The train steps of the benchmark in PyTorch, in its fastest plain form: channels_last, fused Adam, foreach moving average."""
 
 import itertools
 import math
@@ -38,7 +38,7 @@ class DcganGenerator(nn.Module):
 
 
 class DcganDiscriminator(nn.Module):
-    """As `gan_jax.models.dcgan`, with batch norm after all but the first convolution, or with none."""
+    """As `gan_jax.models.dcgan`, with batch norm after all but the first convolution, or without batch norm."""
 
     def __init__(self, image_size: int, channels: int, width: int, norm: str):
         super().__init__()
@@ -73,7 +73,7 @@ class ResidualUp(nn.Module):
 
 
 class ResidualDown(nn.Module):
-    """SNGAN's discriminator block; the first one of a network has no activation before it."""
+    """SNGAN's discriminator block. The first block of a network has no activation before it."""
 
     def __init__(self, inputs: int, features: int, *, down: bool, first: bool = False):
         super().__init__()
@@ -168,7 +168,7 @@ def training(
     compiled: bool = False,
     device: str = "cpu",
 ) -> Callable[[], Any]:
-    """One alternating training step, as a function to call again and again."""
+    """Returns a function that makes one alternating train step per call."""
     torch.manual_seed(0)
     torch.set_num_threads(cpus_allowed())
     layout = torch.channels_last if len(image_shape) == 3 else torch.preserve_format
@@ -204,7 +204,7 @@ def training(
         optimizers[1].zero_grad()
         discriminator_loss(fake.detach()).backward()
         optimizers[1].step()
-        # The generator's step needs no gradients of the discriminator's weights.
+        # The G update needs no gradients of the weights of D.
         discriminator.requires_grad_(False)
         optimizers[0].zero_grad()
         generator_loss(fake if shared_fakes else generate()).backward()
@@ -219,7 +219,7 @@ def training(
 
 
 def sampling(model: str, *, image_shape: tuple[int, ...], latent_dim: int = 128, width: int = 64, count: int = 10_000, chunk: int = 500):
-    """`count` images in chunks."""
+    """Returns a function that samples `count` images in chunks."""
     torch.set_num_threads(cpus_allowed())
     generator = networks(model, image_shape, latent_dim, "batch", width)[0].to(memory_format=torch.channels_last).eval()
 

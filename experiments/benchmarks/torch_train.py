@@ -1,7 +1,7 @@
-"""A whole GAN training in plain PyTorch, eager, on the CPU: the other side of `experiments/studies/compare_torch.py`.
+"""GAN training in plain PyTorch on the CPU, for `experiments/studies/compare_torch.py`.
 
 Networks, loss and optimiser are those of a `gan_jax` configuration (DCGAN or SNGAN): the layers of `torch_steps`, the same initial
-distributions, the same Adam, one-sided smoothing or the hinge, spectral normalisation of D, and the same moving average of G.
+distributions, Adam, one-sided smoothing or the hinge loss, spectral normalisation of D, and the moving average of G.
 """
 
 import time
@@ -19,7 +19,7 @@ WEIGHTED = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 
 
 def initialise(module: nn.Module, model: str) -> None:
-    """Draws the weights as `gan_jax.models` does: DCGAN N(0, 0.02) and scales N(1, 0.02); SNGAN Glorot uniform, sqrt(2) in 3x3 blocks."""
+    """Initialises as `gan_jax.models`: DCGAN N(0, 0.02) with scales N(1, 0.02), SNGAN Glorot uniform with gain sqrt(2) in 3x3 blocks."""
     for name, layer in module.named_modules():
         if isinstance(layer, WEIGHTED):
             if model == "sngan":
@@ -33,7 +33,7 @@ def initialise(module: nn.Module, model: str) -> None:
 
 
 def discriminator_loss(name: str, real: torch.Tensor, fake: torch.Tensor, real_target: float) -> torch.Tensor:
-    """Mean loss of D: the cross-entropy with a label for the reals, or the hinge."""
+    """Mean loss of D: cross-entropy with a target for the reals, or hinge."""
     if name == "hinge":
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
     # -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)) = softplus(-x) + (1 - t) x
@@ -41,27 +41,27 @@ def discriminator_loss(name: str, real: torch.Tensor, fake: torch.Tensor, real_t
 
 
 def generator_loss(name: str, fake: torch.Tensor) -> torch.Tensor:
-    """Mean loss of G: non-saturating, or the hinge's."""
+    """Mean loss of G: non-saturating, or hinge."""
     return -fake.mean() if name == "hinge" else F.softplus(-fake).mean()
 
 
 class TorchTraining:
-    """One training, advanced by seconds of its own clock.
+    """One training with its own clock.
 
     Args:
         model: "dcgan" or "sngan".
-        images: uint8 [count, height, width, channels], the training set.
-        indices_at: step -> int [discriminator_steps * batch_size], which images D sees in that step.
-        seed: of the weights and the latents.
-        width, latent_dim: of the networks.
+        images: Training set, uint8 [count, height, width, channels].
+        indices_at: step -> int [discriminator_steps * batch_size], the images of that step.
+        seed: Random seed of the weights and the latents.
+        width, latent_dim: Sizes of the networks.
         loss: "non_saturating" or "hinge".
-        real_target: label of the reals.
-        spectral: whether D is spectrally normalised.
-        discriminator_steps: steps of D for one of G.
-        learning_rates: of G and of D.
-        betas: of both Adams.
-        ema_decay: of the moving average of G, with a warm-up of (1 + n) / (10 + n).
-        threads: that PyTorch may use.
+        real_target: Target of the real logits.
+        spectral: Whether D has spectral normalisation.
+        discriminator_steps: D updates per G update.
+        learning_rates: Learning rates of G and of D.
+        betas: Decay rates of both Adam optimisers.
+        ema_decay: Decay of the moving average of G, with a warm-up of (1 + n) / (10 + n).
+        threads: Number of threads of PyTorch.
     """
 
     def __init__(
@@ -85,7 +85,13 @@ class TorchTraining:
         start = time.perf_counter()
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
-        self.loss, self.real_target, self.turns, self.latent_dim, self.decay = loss, real_target, discriminator_steps, latent_dim, ema_decay
+        self.loss, self.real_target, self.discriminator_steps, self.latent_dim, self.decay = (
+            loss,
+            real_target,
+            discriminator_steps,
+            latent_dim,
+            ema_decay,
+        )
         self.indices_at, self.steps = indices_at, 0
         pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         self.images = pixels.contiguous(memory_format=torch.channels_last)
@@ -104,8 +110,8 @@ class TorchTraining:
         self.seconds = time.perf_counter() - start
 
     def step(self) -> None:
-        """D's turns, each on images of its own, then G's, then the average."""
-        for chosen in np.split(self.indices_at(self.steps), self.turns):
+        """One train step: the D updates, each on other images, the G update, and the moving average."""
+        for chosen in np.split(self.indices_at(self.steps), self.discriminator_steps):
             real = self.images[torch.from_numpy(chosen.astype(np.int64))].float().div_(127.5).sub_(1)
             with torch.no_grad():
                 fake = self.generator(torch.randn(len(chosen), self.latent_dim))
@@ -123,14 +129,14 @@ class TorchTraining:
         self.steps += 1
 
     def advance(self, until: float) -> None:
-        """Trains until the training's own clock shows so many seconds."""
+        """Trains until the clock of the training shows `until` seconds."""
         start, before = time.perf_counter(), self.seconds
         while self.seconds < until:
             self.step()
             self.seconds = before + time.perf_counter() - start
 
     def sample(self, count: int, batch_size: int = 250) -> np.ndarray:
-        """Images from the averaged weights, uint8 [count, height, width, channels]; the clock stands."""
+        """Images from the averaged weights, uint8 [count, height, width, channels]. The clock does not count this."""
         weights = list(self.generator.parameters())
         kept = [p.detach().clone() for p in weights]
         rng = torch.get_rng_state()
@@ -148,20 +154,22 @@ class TorchTraining:
 
 
 def from_config(config: Any, images: np.ndarray, indices_at: Callable[[int], np.ndarray], *, threads: int) -> TorchTraining:
-    """The training that a `gan_jax.trainer.config.Config` of a DCGAN or SNGAN describes.
+    """The training of a `gan_jax.trainer.config.Config` of a DCGAN or SNGAN.
 
     Raises:
-        ValueError: a field that this comparison does not translate is set.
+        ValueError: The configuration sets a field that this comparison does not translate.
     """
     smoothing = config.loss.real_target or (1.0, 1.0)
     if config.model.name not in ("dcgan", "sngan") or config.loss.name not in ("non_saturating", "hinge") or smoothing[0] != smoothing[1]:
-        raise ValueError(f"cannot play {config.model.name} with the loss {config.loss.name} and real targets {smoothing} in PyTorch here")
+        raise ValueError(
+            f"the comparison does not support {config.model.name} with the loss {config.loss.name} and real targets {smoothing}"
+        )
     if not (
         config.optimizer.generator == config.optimizer.discriminator == "adam"
         and config.optimizer.schedule == "constant"
         and config.optimizer.ema_warmup
     ):
-        raise ValueError("the comparison knows Adam at constant rates with a warmed-up average only")
+        raise ValueError("the comparison supports only Adam at constant rates with a warmed-up average")
     return TorchTraining(
         config.model.name,
         images,

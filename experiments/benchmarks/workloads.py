@@ -1,4 +1,4 @@
-"""What the benchmark measures: one row each, as options of both implementations."""
+"""The workloads of the benchmark, as options of gan_jax and of PyTorch."""
 
 from typing import Any, NamedTuple
 
@@ -6,19 +6,20 @@ SMALL, COLOUR, LARGE = (32, 32, 1), (32, 32, 3), (64, 64, 3)
 
 FLOAT32 = ("gan_jax", "gan_jax cores", "eager")
 EVERY = ("gan_jax", "gan_jax cores", "gan_jax bfloat16", "eager", "compile", "autocast")
+TORCH_OPTIONS: dict[str, dict[str, bool]] = {"eager": {}, "compile": {"compiled": True}, "autocast": {"autocast": True}}
 ACCELERATOR = ("gan_jax", "gan_jax bfloat16", "eager", "compile", "autocast")
 
 
 class Workload(NamedTuple):
-    """One row.
+    """One workload.
 
     Attributes:
-        about: what it is, for the table.
-        game: options of `jax_steps.make_spec`.
-        run: options of `jax_steps.training`.
-        torch: options of `torch_steps.training`; None where there is no counterpart.
-        kind: "training", "sampling", or "pipeline": batches alone.
-        columns: which columns to fill, of `benchmark.COLUMNS`.
+        about: Description for the tables.
+        spec: Options of `jax_steps.make`.
+        run: Options of `jax_steps.training`.
+        torch: Options of `torch_steps.training`, or None if PyTorch has no counterpart.
+        kind: "training", "sampling", or "pipeline" (batches alone).
+        columns: The columns to measure.
     """
 
     about: str
@@ -49,7 +50,7 @@ def _mixture(seeds: int, *, scan: int = 100, batch: int = 256) -> Workload:
     run = {"image_shape": (2,), "batch": batch, "scan": scan} | ({"seeds": seeds} if seeds else {})
     torch = {"model": "points", "image_shape": (2,), "latent_dim": 2, "width": 128, "batch": batch}
     about = f"mixture of Gaussians, perceptrons of 2 x 128, batch {batch}"
-    return Workload(about + (f", a seed of {seeds} at once" if seeds else ""), spec, run, torch)
+    return Workload(about + (f", milliseconds per seed of {seeds} at once" if seeds else ""), spec, run, torch)
 
 
 def _pipeline(about: str, kind: str) -> Workload:
@@ -57,7 +58,6 @@ def _pipeline(about: str, kind: str) -> Workload:
 
 
 _PENALTY = {"discriminator_norm": "none"}
-_SPECTRAL = {"spectral": True, "norm": "none"}
 _WGAN_GP, _R1 = ("wgan_gp", 10.0), ("r1", 5.0)
 
 CORE: dict[str, Workload] = {
@@ -65,7 +65,7 @@ CORE: dict[str, Workload] = {
     "dcgan32_colour": _dcgan("DCGAN 32x32x3, batch norm", COLOUR),
     "dcgan32_lax": _dcgan("DCGAN 32x32x1 with XLA's own convolutions, one step a call", columns=("gan_jax lax", "eager"), scan=1),
     "dcgan32_shared": _dcgan("DCGAN 32x32x1, one generator forward shared", fakes="shared", torch={"shared_fakes": True}, columns=FLOAT32),
-    "dcgan32_simultaneous": _dcgan("DCGAN 32x32x1, simultaneous; PyTorch alternating", update_rule="simultaneous", columns=FLOAT32),
+    "dcgan32_simultaneous": _dcgan("DCGAN 32x32x1, simultaneous; PyTorch alternating", rule="simultaneous", columns=FLOAT32),
     "dcgan32_spectral": _dcgan(
         "DCGAN 32x32x1, spectral norm in D",
         discriminator_norm="none",
@@ -97,7 +97,10 @@ SCALING: dict[str, Workload] = {
     **{f"batch_{n}": _dcgan(f"DCGAN 32x32x1, batch {n}", batch=n, columns=FLOAT32) for n in (16, 128)},
     **{f"resolution_{n}": _dcgan(f"DCGAN {n}x{n}x1", (n, n, 1), scan=4, columns=FLOAT32) for n in (16, 64)},
     **{f"width_{n}": _dcgan(f"DCGAN 32x32x1, width {n}", width=n, scan=4, columns=FLOAT32) for n in (16, 32, 128)},
-    **{f"seeds_{n}": _dcgan(f"DCGAN 32x32x1, width 16, a seed of {n}", width=16, seeds=n, columns=FLOAT32) for n in (2, 4)},
+    **{
+        f"seeds_{n}": _dcgan(f"DCGAN 32x32x1, width 16, milliseconds per seed of {n} at once", width=16, seeds=n, columns=FLOAT32)
+        for n in (2, 4)
+    },
 }
 
 GPU: dict[str, Workload] = {

@@ -1,30 +1,27 @@
-"""The same DCGAN and the same SNGAN in plain PyTorch and in gan_jax: how good after equally many seconds?
+"""Quality of the same DCGAN and the same SNGAN in plain PyTorch and in gan_jax after the same time.
 
     python -m experiments.studies.compare_torch --recipes dcgan --seconds 120 --seeds 0 1 2
     python -m experiments.studies.compare_torch --recipes sngan --width 16 --seconds 300
     python -m experiments.studies.compare_torch --table runs/compare_torch/compare_torch.json
 
-Both sides have the networks (their parameters are counted), initial distributions, loss, optimiser, moving average and batches of
-the recipe `dcgan_mnist`, or of `sngan` on the embedded digits. They train in turn, a slice of --slice seconds each, on the same
-machine, each by a clock of its own that counts everything but the evaluations: building, compiling (with --cached: reading the compiled
-program, as in any second run), training. At the end of each slice the classifier distance of 1,000 samples of the averaged generator to
-the training images is taken, the same for both.
+Both sides have the networks (their parameters are counted), initial distributions, loss, optimiser, moving average and batches of the
+recipe `dcgan_mnist` or `sngan` on the embedded digits. They train in turn on the same machine, --slice seconds at a time. Each side has
+its own clock, which counts everything but the evaluations: building, compiling (with --cached: reading the compiled program, as in any
+second run), and training. At the end of each slice the classifier distance of 1,000 samples of the averaged generator to the training
+images is measured in the same way for both.
 
-Differs: the seeds do not give both sides the same weights; PyTorch runs eagerly, with channels_last and fused Adam. PyTorch's spectral
-norm makes a power iteration at each forward pass of D in training, gan_jax one at each turn.
+Differs: the seeds give the two sides different weights. PyTorch runs eagerly, with channels_last and fused Adam. PyTorch's spectral norm
+makes one power iteration per forward pass of D in training, and gan_jax makes one per update.
 
-Writes compare_torch.json, compare_torch.md and compare_torch.png to --out. PyTorch is optional elsewhere, here it is needed
-(`pip install torch`).
+The results are compare_torch.json, compare_torch.md and compare_torch.png in --out. This program needs PyTorch (`pip install torch`).
 """
 
 import argparse
 import dataclasses
 import json
 import math
-import statistics
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +29,16 @@ import jax
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from experiments.benchmarks import kept
-from experiments.benchmarks.benchmark import in_words, machine
+from docs._generate.tables import mean_and_deviation, table
+from experiments.benchmarks.machine import command, in_words, machine
+from experiments.rows import existing
 from experiments.studies.ablations.baselines import measure_images, real_row
 from gan_jax.cli import common
-from gan_jax.data import Feed, Source, load
-from gan_jax.distributed import here, simulate_devices
+from gan_jax.data import Feed, Source
+from gan_jax.distributed import simulate_devices, to_local
 from gan_jax.recipes import recipes
 from gan_jax.trainer import image_grid
+from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, DataConfig, ParallelConfig, check
 from gan_jax.trainer.environment import cpus_allowed
@@ -48,12 +47,12 @@ from gan_jax.trainer.setup import placement_of
 
 SIDES = ("gan_jax", "PyTorch")
 SAMPLES = 1000
-SHARES = (0.25, 0.5, 1.0)  # of the seconds, at which the table reads the curves
+SHARES = (0.25, 0.5, 1.0)  # shares of the time at which the table reads the curves
 COLOURS = {"gan_jax": (0, 90, 160), "PyTorch": (200, 80, 20)}
 
 
 class JaxTraining:
-    """One training with gan_jax, advanced by seconds of its own clock; building and compiling count."""
+    """One training with gan_jax, with its own clock. Building and compiling count."""
 
     def __init__(self, config: Config, source: Source):
         start = time.perf_counter()
@@ -65,7 +64,7 @@ class JaxTraining:
         self.parameters = tuple(sum(leaf.size for leaf in jax.tree.leaves(player)) for player in params)
         rows = config.batch_size * self.built.rule.batches_per_step
         self.feed = Feed(source, batch_size=rows, seed=config.seed, sharding=placement and placement.batches)
-        chunks = self.feed.gathering(chunk_step(self.built, config.scan_steps))
+        chunks = chunk_step(self.built, config.scan_steps, self.feed.gather)
         options = placement and placement.compiler_options
         step = jax.jit(chunks, donate_argnums=(0, 1), out_shardings=replicated, compiler_options=options)
         chunk = self.feed.chunk(0, config.scan_steps)
@@ -77,7 +76,7 @@ class JaxTraining:
         self.seconds = time.perf_counter() - start
 
     def advance(self, until: float) -> None:
-        """Trains until the training's own clock shows so many seconds."""
+        """Trains until the clock of the training shows `until` seconds."""
         start, before = time.perf_counter(), self.seconds
         while self.seconds < until:
             chunk = self.feed.chunk(self.steps, self.config.scan_steps)
@@ -87,13 +86,13 @@ class JaxTraining:
             self.seconds = before + time.perf_counter() - start
 
     def sample(self, count: int) -> np.ndarray:
-        """Images from the averaged weights, uint8 [count, height, width, channels]; the clock stands."""
-        state = here(self.placement, (self.params, self.state))
+        """Images from the averaged weights, uint8 [count, height, width, channels]. The clock does not count this."""
+        state = to_local(self.placement, (self.params, self.state))
         return image_grid.to_uint8(np.asarray(self.draw(*state, jax.random.fold_in(self.rng, 2))))[:count]
 
 
 def config_of(recipe: str, width: int | None, seed: int, devices: int = 1) -> Config:
-    """The recipe's configuration, on the embedded digits and so many devices."""
+    """The configuration of the recipe on the embedded digits and the given number of devices."""
     name = {"dcgan": "dcgan_mnist", "sngan": "sngan"}[recipe]
     config = recipes()[name][1]
     model = dataclasses.replace(config.model, width=width or config.model.width)
@@ -104,11 +103,11 @@ def config_of(recipe: str, width: int | None, seed: int, devices: int = 1) -> Co
 
 
 def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Trains both sides in turn and follows their distances."""
+    """Trains both sides in turn and records their distances."""
     from experiments.benchmarks import torch_train
 
     config = config_of(recipe, options.width, seed, options.devices)
-    source = load(config)
+    source = load_data(config)
     feed = Feed(source, batch_size=config.batch_size * config.update.discriminator_steps, seed=seed)
     indices_at = lambda step: feed.batches.indices_at(step)[0]  # noqa: E731
     if options.cached:
@@ -122,7 +121,7 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
     curves: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES}
     marks = np.arange(options.slice, options.seconds + options.slice / 2, options.slice)
     for number, mark in enumerate(marks):
-        for name in SIDES[:: 1 if number % 2 == 0 else -1]:  # who is first alternates
+        for name in SIDES[:: 1 if number % 2 == 0 else -1]:  # the first side alternates
             sides[name].advance(float(mark))
             found = measure_images(sides[name].sample(SAMPLES))
             point = {"seconds": round(sides[name].seconds, 2), "steps": sides[name].steps, "classifier_fd": found["classifier_fd"]}
@@ -139,43 +138,47 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
 
 
 def at_share(run: dict[str, Any], side: str, share: float) -> dict[str, Any]:
-    """The point at the end of the last slice within a share of the time; that of the first slice where there is none."""
+    """The point at the end of the last slice within a share of the time, or of the first slice if the share is shorter."""
     curve = run["curves"][side]
-    # Slices are counted, and seconds are not compared: a slice ends as late as its last steps take, on one side more than on the other.
+    # Slices are counted because the seconds at their ends differ between the sides: a slice ends after its last steps.
     return curve[max(math.floor(share * len(curve)) - 1, 0)]
 
 
-def as_markdown(report: dict[str, Any]) -> str:
-    """The table of a report: distances at shares of the time, and steps a second."""
-
-    def mean(values: Sequence[float], digits: int = 1) -> str:
-        spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-        return f"{statistics.mean(values):.{digits}f}{spread}"
-
+def result_table(report: dict[str, Any], recipe: str | None = None) -> str:
+    """Distances at shares of the time and steps per second, for all recipes or one of them, with the machine above the table."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for run in report["runs"]:
-        groups.setdefault((run["recipe"], run["width"], run["seconds"]), []).append(run)
+        if recipe in (None, run["recipe"]):
+            groups.setdefault((run["recipe"], run["width"], run["seconds"]), []).append(run)
     heads = ["recipe", "side", "seeds", "steps", "steps a second", *(f"`classifier_fd` at {share:.0%} of the time" for share in SHARES)]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for (recipe, width, seconds), runs in groups.items():
+    lines = []
+    for (name, width, seconds), runs in groups.items():
         for side in SIDES:
             last = [run["curves"][side][-1] for run in runs]
-            cells = [f"{recipe}, width {width}, {seconds:g} s", side, str(len(runs)), mean([point["steps"] for point in last], 0)]
-            cells += [mean([point["steps"] / point["seconds"] for point in last])]
-            cells += [mean([at_share(run, side, share)["classifier_fd"] for run in runs]) for share in SHARES]
-            lines.append(f"| {' | '.join(cells)} |")
-    compiling = mean([run["compile_seconds"] for run in report["runs"]])
-    head = f"{in_words(report['machine'])}. Compilation of gan_jax, within its time: {compiling} s. "
-    head += f"`classifier_fd` of 1,000 held-out digits: {report['real']:.2f}.\n\n    {report['command']}\n"
-    return "\n".join([head, *lines]) + "\n"
+            cells = [
+                f"{name}, width {width}, {seconds:g} s",
+                side,
+                str(len(runs)),
+                mean_and_deviation([point["steps"] for point in last], 0),
+            ]
+            cells += [mean_and_deviation([point["steps"] / point["seconds"] for point in last], 1)]
+            lines.append(cells + [mean_and_deviation([at_share(run, side, share)["classifier_fd"] for run in runs], 1) for share in SHARES])
+    compiling = mean_and_deviation([run["compile_seconds"] for runs in groups.values() for run in runs], 1)
+    head = f"{in_words(report['machine'])}. gan_jax compiles for {compiling} s of its time. "
+    return head + f"1,000 held-out digits have a `classifier_fd` of {report['real']:.2f}.\n\n{table(heads, lines)}"
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The command and the table of a report."""
+    return f"    {report['command']}\n\n{result_table(report)}\n"
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
-    """Classifier distance against seconds, one panel for each recipe, on a logarithmic axis."""
+    """Draws the classifier distance against seconds on a logarithmic axis, with one panel per recipe."""
     recipes = list(dict.fromkeys(run["recipe"] for run in report["runs"]))
     width, height, left, top, gap = 420, 300, 60, 34, 40
-    picture = Image.new("RGB", (left + len(recipes) * (width + gap), top + height + 44), "white")
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(size=12)
+    image = Image.new("RGB", (left + len(recipes) * (width + gap), top + height + 44), "white")
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(size=12)
     values = [point["classifier_fd"] for run in report["runs"] for curve in run["curves"].values() for point in curve] + [report["real"]]
     low, high = np.log10(min(values)) - 0.05, np.log10(max(values)) + 0.05
     for number, recipe in enumerate(recipes):
@@ -199,16 +202,16 @@ def draw(report: dict[str, Any], path: Path) -> None:
         for tick in np.arange(0, longest + step / 1000, step):
             pen.text((place(tick, report["real"])[0], top + height + 4), f"{tick:g}", fill="black", font=font, anchor="ma")
         pen.line((place(0, report["real"]), place(longest, report["real"])), fill=(120, 120, 120))
-        for place_in_legend, side in enumerate(SIDES):
+        for column, side in enumerate(SIDES):
             for run in runs:
                 pen.line([place(point["seconds"], point["classifier_fd"]) for point in run["curves"][side]], fill=COLOURS[side], width=2)
-            pen.text((x0 + 8 + 90 * place_in_legend, top + height + 22), side, fill=COLOURS[side], font=font)
+            pen.text((x0 + 8 + 90 * column, top + height + 22), side, fill=COLOURS[side], font=font)
         pen.text((x0 + 8 + 90 * len(SIDES), top + height + 22), "real, held out", fill=(120, 120, 120), font=font)
-    image_grid.save_png(path, np.asarray(picture))
+    image_grid.save_png(path, np.asarray(image))
 
 
 def write(report: dict[str, Any], directory: Path) -> None:
-    """Writes the figures, the table and the picture."""
+    """Writes the JSON file, the table and the picture."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "compare_torch.json").write_text(json.dumps(report, indent=1) + "\n")
     (directory / "compare_torch.md").write_text(as_markdown(report))
@@ -218,19 +221,21 @@ def write(report: dict[str, Any], directory: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = common.argument_parser(__doc__)
     parser.add_argument("--recipes", nargs="+", choices=("dcgan", "sngan"), default=["dcgan", "sngan"], help="what to train")
-    parser.add_argument("--seconds", type=float, default=120.0, help="of training, for each side")
-    parser.add_argument("--slice", type=float, default=5.0, help="seconds of one turn, between evaluations")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds, one after the other")
-    parser.add_argument("--width", type=int, help="of the networks; by default the recipe's (32 and 64)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="seconds of training for each side")
+    parser.add_argument("--slice", type=float, default=5.0, help="seconds between two evaluations")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds, trained one after the other")
+    parser.add_argument("--width", type=int, help="width of the networks (default: the recipe's, 32 and 64)")
     parser.add_argument(
-        "--devices", type=int, default=cpus_allowed(), help="of gan_jax: a part of the batch on each (by default one a CPU core)"
+        "--devices", type=int, default=cpus_allowed(), help="devices of gan_jax that share a batch (default: one per CPU core)"
     )
-    parser.add_argument("--cached", action="store_true", help="gan_jax's program comes from the compilation cache, as in any second run")
+    parser.add_argument(
+        "--cached", action="store_true", help="read the program of gan_jax from the compilation cache, as in any second run"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/compare_torch"), help="folder of the JSON, Markdown and PNG files")
-    parser.add_argument("--table", type=Path, help="only print the table of a JSON file, and draw its picture beside it")
+    parser.add_argument("--table", type=Path, help="only print the table of a JSON file and draw its picture beside it")
     options = parser.parse_args(arguments)
     if options.table is not None:
-        report = json.loads(common.existing("--table", options.table).read_text())
+        report = json.loads(existing("--table", options.table).read_text())
         draw(report, options.table.with_suffix(".png"))
         print(as_markdown(report))
         return
@@ -242,7 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
         common.fail("PyTorch is needed for the comparison: pip install torch")
     simulate_devices(options.devices)
     real = real_row("mnist5k")["classifier_fd"]
-    report: dict[str, Any] = {"machine": machine(), "command": kept.command(), "real": real, "runs": []}
+    report: dict[str, Any] = {"machine": machine(), "command": command("experiments.studies.compare_torch"), "real": real, "runs": []}
     for recipe in options.recipes:
         for seed in options.seeds:
             report["runs"].append(compare(recipe, seed, options))

@@ -1,137 +1,199 @@
-"""Dirac-GAN: the smallest game on which GAN training methods succeed or fail (Mescheder et al., 2018).
+"""Dirac-GAN: the smallest GAN on which training methods converge or fail (Mescheder et al., 2018).
 
-    python -m experiments.studies.dirac                              # every method; draws docs/images/dirac.png (needs matplotlib)
-    python -m experiments.studies.dirac --method r1 --json           # one method; prints {"radius": ..., "theta": ..., "psi": ...}
+    python -m experiments.studies.dirac                              # all methods, writes docs/images/dirac.png (needs matplotlib)
+    python -m experiments.studies.dirac --method r1 --json           # one method, prints {"radius": ..., "theta": ..., "psi": ...}
+    python -m experiments.studies.dirac --rows docs/data/dirac.jsonl # adds the rows of docs/dirac.md
 
-Real data sits at 0, G produces the point theta, D(x) = psi x. The only equilibrium is (0, 0); `radius` is the distance from it
-after the last step. Losses, penalties and update rules are the library's own, in float64.
+The real data is the point 0, G produces the point theta, and D(x) = psi x. The only equilibrium is (0, 0). `radius` is the distance
+from it after the last step. Everything is the library's own in float64: losses, penalties, update rules, and the train step.
 
-Reaches:  the radii in docs/dirac.md.
+Reaches:  The radii in docs/dirac.md.
 Paper:    "Which Training Methods for GANs do actually Converge?", ICML 2018.
-Differs:  instance noise enters by its exact expectation (Gauss-Hermite quadrature), not by sampling.
+Differs:  Instance noise enters by its exact expectation (Gauss-Hermite quadrature) and is not sampled.
 """
 
 import argparse
 import json
 import math
 import pathlib
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from docs._generate.tables import table
+from experiments.rows import append_rows, need_matplotlib
+from gan_jax import make_gan
 from gan_jax.cli import common
-from gan_jax.dynamics import Field, Step, alternating_step, consensus_field, game_gradients, simultaneous_step, trajectory
+from gan_jax.dynamics import Step, trajectory
+from gan_jax.gan.types import GradientPenalty
+from gan_jax.gan.update_rules import UPDATE_RULES
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.optimizers import ttur
 from gan_jax.penalties import PENALTIES, gradient_penalty
-from gan_jax.typing import Array, Players
+from gan_jax.typing import AdversarialLoss, Array, DiscriminatorOutput, GeneratorOutput, Network, Players
 
 
 class Method(NamedTuple):
-    """A way to play the game.
+    """A training method.
 
     Attributes:
-        title: for the figure.
-        loss: row of `ADVERSARIAL`.
-        penalty: row of `PENALTIES`, or None.
-        gamma: default strength: the penalty's term is gamma / 2 times it; for consensus the weight of half the field's squared norm.
-        noisy, clipped, consensus: whether instance noise, weight clipping, consensus optimisation are on.
+        title: Title in the figure.
+        about: Comment in the table of docs/dirac.md.
+        loss: Row of `ADVERSARIAL`.
+        penalty: Row of `PENALTIES`, or None.
+        gamma: Default strength. The penalty enters as gamma / 2 times its value. For consensus it is the weight of half the squared
+            norm of the gradient field.
+        noisy, clipped, consensus: Whether instance noise, weight clipping, or consensus optimisation is on.
+        eigenvalue: Eigenvalue of the gradient field's Jacobian at the equilibrium for the default strength, from the paper. None if
+            the field has no derivative there. A simultaneous step of size h has the factor |1 + h eigenvalue|.
     """
 
     title: str
+    about: str
     loss: str
     penalty: str | None = None
     gamma: float = 0.0
     noisy: bool = False
     clipped: bool = False
     consensus: bool = False
+    eigenvalue: complex | None = None
 
 
+NOISE = 0.7  # default standard deviation of the instance noise
+# With f'(0) = 1/2 and f''(0) = -1/4: minimax i f', R1 -g/2 + sqrt(g^2/4 - f'^2), instance noise f'' s^2 + sqrt(f''^2 s^4 - f'^2),
+# consensus -g f'^2 + i f'. For Wasserstein f' is 1.
+_R1 = -0.15 + 1j * math.sqrt(0.25 - 0.15**2)
+_NOISE = -0.25 * NOISE**2 + 1j * math.sqrt(0.25 - (0.25 * NOISE**2) ** 2)
 METHODS = {
-    "minimax": Method("minimax", "minimax"),
-    "non_saturating": Method("non-saturating", "non_saturating"),
-    "wasserstein_clip": Method("Wasserstein, clipping", "wasserstein", clipped=True),
-    "wgan_gp": Method("WGAN-GP", "wasserstein", penalty="wgan_gp", gamma=0.7),
-    "instance_noise": Method("instance noise", "minimax", noisy=True),
-    "r1": Method("R1", "minimax", penalty="r1", gamma=0.3),
-    "consensus": Method("consensus", "minimax", consensus=True, gamma=1.0),
-    "zero_centered": Method("zero-centred on interpolates", "minimax", penalty="zero_centered", gamma=0.3),
+    "minimax": Method("minimax", "spirals outward; alternating: circles", "minimax", eigenvalue=0.5j),
+    "non_saturating": Method(
+        "non-saturating", "ends in a circle; alternating: approaches ever more slowly", "non_saturating", eigenvalue=0.5j
+    ),
+    "wasserstein_clip": Method("Wasserstein, clipping", "circles along the clipping bound", "wasserstein", clipped=True, eigenvalue=1j),
+    "wgan_gp": Method("WGAN-GP", "circles", "wasserstein", penalty="wgan_gp", gamma=0.7),
+    "instance_noise": Method("instance noise", "converges", "minimax", noisy=True, eigenvalue=_NOISE),
+    "r1": Method("R1", "converges", "minimax", penalty="r1", gamma=0.3, eigenvalue=_R1),
+    "consensus": Method("consensus", "converges", "minimax", consensus=True, gamma=1.0, eigenvalue=-0.25 + 0.5j),
+    "zero_centered": Method(
+        "zero-centred on interpolates", "converges; equals R1, because D is linear", "minimax", "zero_centered", 0.3, eigenvalue=_R1
+    ),
 }
 QUADRATURE_NODES = 32
+UPDATES = ("simultaneous", "alternating")
 
 
 class Settings(NamedTuple):
-    """The numbers of a game; `gamma=None` takes the method's own."""
+    """The numbers of a run. `gamma=None` selects the default of the method."""
 
     step_size: float = 0.2
     steps: int = 500
     start: tuple[float, float] = (1.0, 1.0)
     gamma: float | None = None
-    noise: float = 0.7
+    noise: float = NOISE
     clip: float = 1.0
     target: float = 1.0
     updates: str = "simultaneous"
 
 
-def make_field(name: str, settings: Settings) -> Field:
-    """The gradients of both players under a method; parameters are `Players(theta [], psi [])`."""
+def networks(start: tuple[float, float], offsets: Array) -> tuple[Network, Network]:
+    """G, which puts theta beside every node of the quadrature, and D(x) = psi x. Their parameters are scalars."""
+
+    def generate(params: Any, state: Any, latents: Array, labels: Any = None, context: Any = None, **keywords: Any) -> tuple:
+        points = params["theta"] + (offsets if len(latents) == len(offsets) else jnp.zeros(len(latents)))
+        return GeneratorOutput(points[:, None]), state
+
+    def discriminate(params: Any, state: Any, points: Array, labels: Any = None, context: Any = None, **keywords: Any) -> tuple:
+        return DiscriminatorOutput(params["psi"] * points[:, 0]), state
+
+    theta, psi = (jnp.asarray(value, float) for value in start)
+    return Network(lambda *inputs: ({"theta": theta}, ()), generate), Network(lambda *inputs: ({"psi": psi}, ()), discriminate)
+
+
+def weighted(loss: AdversarialLoss, weights: Array) -> AdversarialLoss:
+    """A loss whose mean over the batch is the quadrature, with one weight per node. The weights have the mean 1."""
+
+    def weigh(function: Callable[..., Array]) -> Callable[..., Array]:
+        return lambda *arguments, **keywords: weights * function(*arguments, **keywords)
+
+    return loss._replace(discriminator=weigh(loss.discriminator), generator=weigh(loss.generator))
+
+
+def make_step(name: str, settings: Settings, rule: str | None = None) -> tuple[Step, Players, Any]:
+    """The train step of a method, and the parameters and the state at its start. `rule` replaces the update rule of the settings."""
     method = METHODS[name]
     gamma = method.gamma if settings.gamma is None else settings.gamma
-    # The probabilists' nodes integrate against exp(-x^2 / 2); without noise the single node 0 has weight 1.
+    # The probabilists' nodes integrate against exp(-x^2 / 2). Without noise the single node 0 has weight 1.
     nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE_NODES if method.noisy else 1)
-    offsets, weights = settings.noise * nodes * method.noisy, weights / weights.sum()
-    adversarial = ADVERSARIAL[method.loss]
+    offsets = jnp.asarray(settings.noise * nodes * method.noisy)
+    penalties: tuple[GradientPenalty, ...] = ()
+    if method.penalty is not None:
+        function = PENALTIES[method.penalty]
+        function = partial(gradient_penalty, target=settings.target) if method.penalty == "wgan_gp" else function
+        penalties = (GradientPenalty(method.penalty, function, gamma / 2),)
+    rule = rule or ("consensus" if method.consensus else settings.updates)
+    options = {"consensus": {"consensus_weight": gamma}, "alternating": {"order": "generator_first"}}.get(rule, {})
+    bound = settings.clip if method.clipped else None
+    gan = make_gan(
+        *networks(settings.start, offsets),
+        image_shape=(1,),
+        latent_dim=1,
+        loss=weighted(ADVERSARIAL[method.loss], jnp.asarray(weights / weights.mean())),
+        penalties=penalties,
+        optimizer=ttur(settings.step_size, settings.step_size, generator="sgd", discriminator="sgd", discriminator_bound=bound),
+        rule=UPDATE_RULES[rule](**options),
+    )
+    batch, rng = {"image": offsets[:, None]}, jax.random.key(0)
 
-    def logits(psi: Array, point: Array | float) -> Array:
-        return psi * (point + jnp.asarray(offsets))
+    def step(players: Players, opt_state: Any) -> tuple[Players, Any]:
+        return gan.train_step(players, opt_state, batch, rng)[:2]
 
-    def generator_loss(players: Players) -> Array:
-        theta, psi = players
-        return jnp.vdot(weights, adversarial.generator(logits(psi, theta), logits(psi, 0.0)))
-
-    def discriminator_loss(players: Players) -> Array:
-        theta, psi = players
-        loss = jnp.vdot(weights, adversarial.discriminator(logits(psi, 0.0), logits(psi, theta)))
-        if method.penalty is None:
-            return loss
-        fake = jnp.reshape(theta, (1, 1))
-        arguments = (lambda points: psi * points[:, 0], jnp.zeros_like(fake), fake, jax.random.key(0))
-        values = (
-            gradient_penalty(*arguments, target=settings.target) if method.penalty == "wgan_gp" else PENALTIES[method.penalty](*arguments)
-        )
-        return loss + gamma / 2 * values.mean()
-
-    field = game_gradients(generator_loss, discriminator_loss)
-    return consensus_field(field, weight=gamma) if method.consensus else field
-
-
-def make_step(name: str, settings: Settings) -> tuple[Step, Players, tuple]:
-    """The method's update rule, the start and the optimiser's state there."""
-    bound = settings.clip if METHODS[name].clipped else None
-    optimizer = ttur(settings.step_size, settings.step_size, generator="sgd", discriminator="sgd", discriminator_bound=bound)
-    rule = {"simultaneous": simultaneous_step, "alternating": alternating_step}[settings.updates]
-    players = Players(*(jnp.asarray(value, float) for value in settings.start))
-    return rule(make_field(name, settings), optimizer), players, optimizer.init(players)
+    return one_player_at_a_time(step) if method.consensus and settings.updates == "alternating" else step, *gan.init(rng)
 
 
-def play(name: str, settings: Settings) -> np.ndarray:
+def one_player_at_a_time(step: Step) -> Step:
+    """Makes alternating updates of a simultaneous step, G first. The library's consensus rule has no alternating form."""
+
+    def alternating(players: Players, opt_state: Any) -> tuple[Players, Any]:
+        for player in Players._fields:
+            moved, opt_state = step(players, opt_state)
+            players = players._replace(**{player: getattr(moved, player)})
+        return players, opt_state
+
+    return alternating
+
+
+def trajectory_of(name: str, settings: Settings) -> np.ndarray:
     """Trajectory of (theta, psi), float [steps + 1, 2]."""
     step, players, opt_state = make_step(name, settings)
     path = jax.jit(lambda *start: trajectory(step, *start, steps=settings.steps))(players, opt_state)
-    return np.stack(path, axis=1)
+    return np.stack([path.generator["theta"], path.discriminator["psi"]], axis=1)
+
+
+def radii(rows: list[dict[str, Any]]) -> str:
+    """The table of docs/dirac.md."""
+    radius = {(row["method"], row["updates"]): row["radius"] for row in rows}
+    heads = ["method", "radius, simultaneous", "radius, alternating (G first)", "rate, simultaneous (theory)", ""]
+    size = Settings().step_size
+    lines = []
+    for name, method in METHODS.items():
+        rate = "no derivative at psi = 0" if method.eigenvalue is None else f"{abs(1 + size * method.eigenvalue):.4f}"
+        lines.append([f"`{name}`", *(f"{radius[name, updates]:.2g}" for updates in UPDATES), rate, method.about])
+    return table(heads, lines)
 
 
 def summary(path: np.ndarray) -> dict[str, float | None]:
-    """End of a trajectory; a number that has overflowed is None, JSON having no infinity."""
+    """The end of a trajectory. A number that overflowed is None, because JSON has no infinity."""
     theta, psi = (float(value) for value in path[-1])
     values = {"radius": math.hypot(theta, psi), "theta": theta, "psi": psi}
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
 def draw(paths: dict[str, np.ndarray], out: pathlib.Path) -> None:
-    """One panel per method: the way from the start to the end."""
+    """Draws one panel per method with its trajectory."""
     from matplotlib.figure import Figure
 
     columns = 4 if len(paths) > 1 else 1
@@ -152,15 +214,15 @@ def draw(paths: dict[str, np.ndarray], out: pathlib.Path) -> None:
 
 
 def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
-    """Flags; anything out of range ends with one line that names the flag."""
+    """Reads the flags. A value out of range ends the program with one line that names the flag."""
     defaults = Settings()
     parser = common.argument_parser(__doc__)
-    parser.add_argument("--method", choices=METHODS, help="play one method (default: all)")
+    parser.add_argument("--method", choices=METHODS, help="train with one method (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object (with --method) and draw nothing")
     parser.add_argument(
         "--rows",
         type=pathlib.Path,
-        help="a file of JSON lines to which the ends are added, e.g. docs/data/dirac.jsonl; no figure is drawn without --out",
+        help="file of JSON lines to which the results are added, e.g. docs/data/dirac.jsonl; no figure is drawn without --out",
     )
     parser.add_argument(
         "--out",
@@ -171,16 +233,18 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     parser.add_argument("--step-size", type=float, default=defaults.step_size)
     parser.add_argument("--steps", type=int, default=defaults.steps)
     parser.add_argument("--start", type=float, nargs=2, metavar=("THETA", "PSI"), default=defaults.start)
-    parser.add_argument("--gamma", type=float, default=None, help="penalty: its term is gamma/2 times it; consensus: its weight")
+    parser.add_argument(
+        "--gamma", type=float, default=None, help="strength of the penalty (gamma / 2 times its value) or of consensus (its weight)"
+    )
     parser.add_argument("--noise", type=float, default=defaults.noise, help="standard deviation of the instance noise")
     parser.add_argument("--clip", type=float, default=defaults.clip, help="bound on |psi| of wasserstein_clip")
-    parser.add_argument("--target", type=float, default=defaults.target, help="norm that wgan_gp aims at")
-    parser.add_argument("--updates", choices=("simultaneous", "alternating"), default=defaults.updates, help="alternating: G first")
+    parser.add_argument("--target", type=float, default=defaults.target, help="target gradient norm of wgan_gp")
+    parser.add_argument("--updates", choices=UPDATES, default=defaults.updates, help="alternating updates G first")
     flags = parser.parse_args(arguments)
     if flags.json and flags.method is None:
         common.fail("--json needs --method")
     if flags.json and flags.rows is not None:
-        common.fail("--json: goes without --rows")
+        common.fail("--json: cannot be combined with --rows")
     for name, allowed, expected in [
         ("step_size", flags.step_size > 0, "positive"),
         ("steps", flags.steps >= 1, "at least 1"),
@@ -200,16 +264,16 @@ def main(arguments: list[str] | None = None) -> None:
     if out is None and flags.method is None and flags.rows is None:
         out = pathlib.Path(__file__).resolve().parents[2] / "docs" / "images" / "dirac.png"
     if out is not None and not flags.json:
-        common.need_matplotlib(f"--out {flags.out}" if flags.out else "the figure")
+        need_matplotlib(f"--out {flags.out}" if flags.out else "the figure")
     names = [flags.method] if flags.method else list(METHODS)
     with jax.enable_x64(True):
-        paths = {name: play(name, settings) for name in names}
+        paths = {name: trajectory_of(name, settings) for name in names}
     if flags.json:
         print(json.dumps(summary(paths[flags.method])))
         return
     if flags.rows is not None:
         with common.errors_as_lines():
-            common.append_rows(flags.rows, ({"method": name, **settings._asdict(), **summary(path)} for name, path in paths.items()))
+            append_rows(flags.rows, ({"method": name, **settings._asdict(), **summary(path)} for name, path in paths.items()))
     for name, path in paths.items():
         end = summary(path)
         print(

@@ -1,4 +1,4 @@
-"""GANs on mixtures of Gaussians, whose modes are known: how many of them each game finds, over many seeds at once.
+"""GANs on mixtures of Gaussians, whose modes are known: how many modes each configuration finds, over many seeds at once.
 
     python -m experiments.studies.mixtures ring                                        the library's recipe, 8 seeds
     python -m experiments.studies.mixtures grid --protocol short --update.name unrolled --seeds 4
@@ -6,21 +6,21 @@
     python -m experiments.studies.mixtures ring --protocol short --help                every flag, with its default in that protocol
     python -m experiments.studies.mixtures --table docs/data/mixtures.jsonl            the table of the rows in a file
 
-The data: `ring`, 8 Gaussians of standard deviation 0.01 on the unit circle; `grid`, 25 of standard deviation 0.05 from -4 to 4 with
-spacing 2; 100,000 points. Measured on 2,500 samples of the last step; a sample is of high quality within 3 standard deviations of a
-centre, and a mode counts with one such sample (Lin et al., "PacGAN", 2018, table 1). Protocols:
+`ring` is 8 Gaussians of standard deviation 0.01 on the unit circle. `grid` is 25 Gaussians of standard deviation 0.05 from -4 to 4 with
+spacing 2. Both have 100,000 points. The outcomes are measured on 2,500 samples of the last step. A sample is of high quality if it lies
+within 3 standard deviations of a centre. A mode counts if it has one such sample (Lin et al., "PacGAN", 2018, table 1). Protocols:
 
     recipe   the configuration of gan_jax/recipes/ring.py or grid.py
     short    for comparing tricks: small perceptrons, 2,500 steps of 128 points
     pacgan   the networks, optimiser and budget of PacGAN's published code: 400 epochs, 400,000 steps of 100 (packs of) points
 
-Flags: --protocol, --seeds N (from --seed on), --devices N (runs spread over so many CPU devices), --form map (the runs of a device one
-after the other, not all in every operation: faster for large networks), --every STEPS (measured along the way, too; a multiple of 500),
---out FILE (rows are appended as they are measured), --name LABEL, and those of experiments/train.py that say how the game is played.
+Flags: --protocol, --seeds N (from --seed on), --devices N (CPU devices that share the runs), --form map (the runs of a device one after
+the other, faster for large networks), --every STEPS (measure also along the way, a multiple of 500), --out FILE (rows are appended),
+--name LABEL, and the flags of `train` that change the configuration.
 
-PacGAN's networks here are those of its code: four hidden layers of 400 with batch norm in G, three of 200 maxout units in D,
-both players moving at once. Differs: weights begin as PyTorch's linear layers do (its code: normal, 0.02); a packed epoch has as many
-points as an unpacked one (its code: as many packs).
+The PacGAN networks are those of its code: four hidden layers of 400 with batch norm in G, three of 200 maxout units in D, and
+simultaneous updates. Differs: weights are initialised as PyTorch initialises linear layers (its code: normal, 0.02). A packed epoch has
+as many points as an unpacked one (its code: as many packs).
 """
 
 import argparse
@@ -33,8 +33,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from docs._generate.tables import mean_and_deviation, table
+from experiments.rows import append_rows, existing, read_rows
 from gan_jax.cli import common
-from gan_jax.cli.common import append_rows, read_rows
 from gan_jax.recipes import recipes
 from gan_jax.trainer.config import Config, ConfigError, DataConfig, ModelConfig, OptimizerConfig, UpdateConfig, check, flatten
 
@@ -73,7 +74,7 @@ PROTOCOLS = ("recipe", "short", "pacgan")
 
 
 def protocol_config(protocol: str, data: str) -> Config:
-    """The configuration that a protocol begins with."""
+    """The configuration of a protocol."""
     if protocol == "recipe":
         return dataclasses.replace(recipes()[data][1], recipe=data)
     config = {"short": SHORT, "pacgan": PACGAN}[protocol]
@@ -81,13 +82,13 @@ def protocol_config(protocol: str, data: str) -> Config:
 
 
 def changes(config: Config, base: Config) -> dict[str, Any]:
-    """The fields in which a configuration differs from another."""
+    """The fields of a configuration that differ from another one, apart from the seed."""
     before = flatten(base)
     return {path: value for path, value in flatten(config).items() if value != before[path] and path != "seed"}
 
 
 def replaced(config: Any, changed: dict[str, Any]) -> Any:
-    """The configuration with some fields, by dotted path, set to other values."""
+    """The configuration with other values of some fields, which are named by dotted path."""
     for path, value in changed.items():
         head, _, rest = path.partition(".")
         config = dataclasses.replace(config, **{head: replaced(getattr(config, head), {rest: value}) if rest else value})
@@ -95,12 +96,12 @@ def replaced(config: Any, changed: dict[str, Any]) -> Any:
 
 
 def label_of(config: Config, base: Config) -> str:
-    """A name made of what was changed."""
-    return ", ".join(f"{path.split('.')[-1]} {value}" for path, value in changes(config, base).items()) or "as it is"
+    """A name made of the changed fields."""
+    return ", ".join(f"{path.split('.')[-1]} {value}" for path, value in changes(config, base).items()) or "unchanged"
 
 
 def measure(samples: Any, source: Any) -> dict[str, Any]:
-    """Modes, share of high quality, and reverse KL of the samples of one run; of diverged runs nothing is left to count."""
+    """Modes, share of high quality, and reverse KL of the samples of one run. A diverged run has no mode and no divergence."""
     import numpy as np
 
     from gan_jax.metrics import mode_coverage
@@ -108,7 +109,7 @@ def measure(samples: Any, source: Any) -> dict[str, Any]:
     if not np.isfinite(samples).all():
         return {"modes": 0, "high_quality": 0.0, "reverse_kl": None, "reverse_kl_good": None}
     found = mode_coverage(samples, source.centers, source.std)
-    # PacGAN's code takes the divergence over the samples of high quality only.
+    # PacGAN's code computes the divergence over the samples of high quality only.
     share = found.counts[found.counts > 0] / max(found.counts.sum(), 1)
     good = float((share * np.log(share * len(source.centers))).sum()) if share.size else None
     return {
@@ -119,28 +120,32 @@ def measure(samples: Any, source: Any) -> dict[str, Any]:
     }
 
 
-def play_seeds(config: Config, seeds: Sequence[int], *, devices: int = 1, samples: int = SAMPLES) -> list[dict[str, Any]]:
-    """The rows of the last step of `watch_seeds`."""
-    *_, last = watch_seeds(config, seeds, devices=devices, samples=samples)
+def train_seeds(config: Config, seeds: Sequence[int], *, devices: int = 1, samples: int = SAMPLES) -> list[dict[str, Any]]:
+    """The rows of the last step of `measure_seeds`."""
+    *_, last = measure_seeds(config, seeds, devices=devices, samples=samples)
     return last
 
 
-def watch_seeds(
+def measure_seeds(
     config: Config, seeds: Sequence[int], *, devices: int = 1, form: Literal["vmap", "map"] = "vmap", samples: int = SAMPLES, every: int = 0
 ) -> Iterator[list[dict[str, Any]]]:
-    """Plays one configuration from many seeds at once.
+    """Trains one configuration from many seeds at once.
 
     Args:
-        config: checked; its own seed is not used.
-        seeds: of the runs: the start, the latents, and the order of the points. The points themselves are those of seed 0.
-        devices: how many share the runs.
-        form: see `gan_jax.distributed.sweep.train_many`; the last bits may depend on it.
-        samples: of each run that are measured.
-        every: steps between two looks, a multiple of `CHUNK`; 0 looks at the last step only.
+        config: Checked configuration. Its own seed is not used.
+        seeds: Seeds of the runs. They decide the initial weights, the latents, and the order of the points. The points are those of
+            seed 0.
+        devices: Number of devices that share the runs.
+        form: As in `gan_jax.distributed.sweep.train_many`. The last bits of a result may depend on it.
+        samples: Number of samples per run that are measured.
+        every: Steps between two measurements, a multiple of `CHUNK`. With 0 only the last step is measured.
 
     Yields:
-        At each look, the last step's included, one row for each seed: the step, `measure`'s values, and milliseconds per step and run
-        without compilation.
+        At each measurement, one row per seed with the step, the values of `measure`, and the milliseconds per step and run without
+        compilation.
+
+    Raises:
+        ConfigError: The number of seeds is no multiple of the devices, or another argument is out of range.
     """
     from functools import partial
 
@@ -148,9 +153,9 @@ def watch_seeds(
     import jax.numpy as jnp
     import numpy as np
 
-    from gan_jax.data import load
     from gan_jax.data.batches import Batches
     from gan_jax.distributed.sweep import init_many, sample_many, split_runs, train_many
+    from gan_jax.trainer.build.data import load_data
     from gan_jax.trainer.build.gan import build
 
     if len(seeds) % devices:
@@ -161,7 +166,7 @@ def watch_seeds(
         raise ConfigError(f"--steps {config.steps}: must be at least 1")
     if every % CHUNK:
         raise ConfigError(f"--every {every}: must be a multiple of {CHUNK}")
-    source = load(config)
+    source = load_data(config)
     built = build(config, source.shape, 0)
     chosen = jax.devices()[:devices]
     keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
@@ -170,18 +175,18 @@ def watch_seeds(
     orders = [Batches(source, config.batch_size * built.rule.batches_per_step, seed) for seed in seeds]
     data = {"image": jnp.asarray(source.images)}
     sample = jax.jit(partial(sample_many, built.gan, count=samples))
-    lapse, timed = 0.0, 0
+    elapsed, timed = 0.0, 0
     for step in range(0, config.steps, CHUNK):
         count = min(CHUNK, config.steps - step)
         indices = np.stack([order.indices_at(step, count) for order in orders])
         start = time.perf_counter()
         params, opt_state, metrics = train(params, opt_state, data, indices, keys)
         jax.block_until_ready(metrics)
-        if step and count == CHUNK:  # the first program of a length is also compiled
-            lapse, timed = lapse + time.perf_counter() - start, timed + count
+        if step and count == CHUNK:  # the first program of each length is also compiled
+            elapsed, timed = elapsed + time.perf_counter() - start, timed + count
         after = step + count
         if after == config.steps or (every and after % every == 0):
-            cost = round(1000 * lapse / timed / len(seeds), 3) if timed else None
+            cost = round(1000 * elapsed / timed / len(seeds), 3) if timed else None
             drawn = np.asarray(sample(params, opt_state, keys))
             yield [
                 {"steps": after, "seed": seed, **measure(points, source), "milliseconds": cost}
@@ -190,53 +195,90 @@ def watch_seeds(
 
 
 def rows_of(config: Config, base: Config, protocol: str, name: str, results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Result rows as they are written: what was played, and what came of it."""
+    """Result rows with the fields that describe the run."""
     import jax
 
     about = {"data": config.data.source, "protocol": protocol, "name": name, "changes": changes(config, base)}
     return [about | row | {"jax": jax.__version__} for row in results]
 
 
-def mean_and_deviation(values: Sequence[float | None], digits: int) -> str:
-    """Mean and sample standard deviation; values that do not exist are left out and counted."""
-    import numpy as np
-
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    spread = f" ± {np.std(known, ddof=1):.{digits}f}" if len(known) > 1 else ""
-    missing = f" ({len(values) - len(known)} failed)" if len(known) < len(values) else ""
-    return f"{np.mean(known):.{digits}f}{spread}{missing}"
+MODES = {"ring": 8, "grid": 25}
+# Lin et al., 2018, table 1: means of ten trials (modes, high quality in %, reverse KL).
+PUBLISHED = {
+    "ring": {"GAN": ("6.3", "98.2", "0.45"), "PacGAN2": ("7.9", "95.6", "0.07")},
+    "grid": {"GAN": ("17.3", "94.8", "0.70"), "PacGAN2": ("23.8", "91.3", "0.13"), "PacGAN4": ("24.8", "93.6", "0.04")},
+}
 
 
-def table(rows: Iterable[dict[str, Any]], *, times: bool = True) -> str:
-    """A Markdown table, one line for each game and step, in the order of their first rows, with or without the time of a step."""
+def result_cells(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Modes, runs with all modes, share of high quality and reverse KL over the seeds of one configuration."""
+    total = MODES[rows[0]["data"]]
+    full = sum(row["modes"] == total for row in rows)
+    return [
+        f"{mean_and_deviation([row['modes'] for row in rows], 1)} of {total}",
+        f"{full} of {len(rows)}",
+        mean_and_deviation([100 * row["high_quality"] for row in rows], 1),
+        mean_and_deviation([row["reverse_kl"] for row in rows], 3),
+    ]
+
+
+def grouped(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The rows of each configuration and step, in the order of their first rows."""
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["data"], row["protocol"], row["name"], row["steps"]), []).append(row)
-    heads = ["data", "protocol", "game", "steps", "seeds", "modes", "all modes in", "high quality, %", "reverse KL"]
-    heads += ["ms per step and seed"] if times else []
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for (data, protocol, name, steps), group in groups.items():
-        total = {"ring": 8, "grid": 25}[data]
-        full = sum(row["modes"] == total for row in group)
-        cells = [
-            data,
-            protocol,
-            name,
-            f"{steps:,}",
-            str(len(group)),
-            f"{mean_and_deviation([row['modes'] for row in group], 1)} of {total}",
-        ]
-        cells += [f"{full} of {len(group)}", mean_and_deviation([100 * row["high_quality"] for row in group], 1)]
-        cells += [mean_and_deviation([row["reverse_kl"] for row in group], 3)]
-        cells += [mean_and_deviation(list({row["milliseconds"] for row in group}), 2)] if times else []
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return list(groups.values())
+
+
+RESULT_HEADS = ["modes", "all modes in", "high quality, %", "reverse KL"]
+
+
+def result_table(rows: Iterable[dict[str, Any]], *, times: bool = True) -> str:
+    """A table with one line per configuration and step, with or without the time of a step."""
+    lines = []
+    for group in grouped(rows):
+        about = group[0]
+        cells = [about["data"], about["protocol"], about["name"], f"{about['steps']:,}", str(len(group)), *result_cells(group)]
+        lines.append(cells + ([mean_and_deviation(list({row["milliseconds"] for row in group}), 2)] if times else []))
+    heads = ["data", "protocol", "configuration", "steps", "seeds", *RESULT_HEADS, *["ms per step and seed"] * times]
+    return table(heads, lines)
+
+
+def trials_table(rows: Iterable[dict[str, Any]]) -> str:
+    """The recipes of docs/mixtures.md beside the published figures."""
+    lines = []
+    for data in DATA:
+        for group in grouped(row for row in rows if row["protocol"] == "recipe" and row["data"] == data):
+            name = f"**recipe `{data}`**" if group[0]["name"] == "recipe" else f"the same, {group[0]['name']}"
+            lines.append([data, name, *result_cells(group)])
+        lines += [["", f"published: {name}", modes, "", quality, kl] for name, (modes, quality, kl) in PUBLISHED[data].items()]
+    return table(["data", "configuration", *RESULT_HEADS], lines)
+
+
+def pacgan_table(rows: Iterable[dict[str, Any]], data: str) -> str:
+    """One trial of PacGAN's plain GAN over its steps, beside the published mean of ten trials."""
+    heads = ["step", f"modes of {MODES[data]}", "high quality, %", "reverse KL", "reverse KL of the samples of high quality"]
+    lines = [
+        [f"{row['steps']:,}", row["modes"], *(f"{row[key] * scale:.{digits}f}" for key, scale, digits in PACGAN_COLUMNS)]
+        for row in rows
+        if row["protocol"] == "pacgan" and row["data"] == data
+    ]
+    modes, quality, kl = PUBLISHED[data]["GAN"]
+    return table(heads, [*lines, ["published, step 400,000, mean of ten trials", modes, quality, "", kl]])
+
+
+PACGAN_COLUMNS = (("high_quality", 100, 1), ("reverse_kl", 1, 2), ("reverse_kl_good", 1, 2))
+
+
+def ring_quality(rows: Iterable[dict[str, Any]]) -> str:
+    """How far the trials of the recipe `ring` are from 95% of high quality."""
+    shares = [100 * row["high_quality"] for row in rows if (row["protocol"], row["data"], row["name"]) == ("recipe", "ring", "recipe")]
+    fewer = sum(share < 95 for share in shares)
+    return f"{fewer} of the {len(shares)} trials have less than 95.0% of high quality, and the least has {min(shares):.1f}%"
 
 
 def read_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """The flags of this script, and those of the configuration."""
+    """Splits the words into the flags of this program and those of the configuration."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("data", nargs="?", choices=DATA)
     parser.add_argument("--protocol", choices=PROTOCOLS, default="recipe")
@@ -257,7 +299,7 @@ def read_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def main() -> None:
-    """Reads the flags, plays, prints the rows and their table."""
+    """Reads the flags, trains, and prints the rows and their table."""
     if not sys.argv[1:] or sys.argv[1:] in (["-h"], ["--help"]):
         print(__doc__)
         return
@@ -265,12 +307,12 @@ def main() -> None:
     if own.table is not None:
         with common.errors_as_lines():
             try:
-                print(table(read_rows(common.existing("--table", own.table))))
+                print(result_table(read_rows(existing("--table", own.table))))
             except (KeyError, ValueError) as error:
-                raise ConfigError(f"--table {own.table}: its rows are not those of this script ({error})") from error
+                raise ConfigError(f"--table {own.table}: its rows were not written by this program ({error})") from error
         return
     if own.data is None:
-        common.fail(f"say which data: {' or '.join(DATA)}")
+        common.fail(f"the data is missing: {' or '.join(DATA)}")
     with common.errors_as_lines():
         import tyro
 
@@ -281,20 +323,20 @@ def main() -> None:
         base = protocol_config(own.protocol, own.data)
         options, words = common.split_options(rest)
         default = common.with_options(base, options)
-        parsed = common.parse(lambda: tyro.cli(Config, prog="mixtures.py", description=__doc__, default=default, args=words))
+        parsed = common.parse(lambda: tyro.cli(Config, prog="mixtures", description=__doc__, default=default, args=words))
         config = check(parsed)
         common.compilation_cache(None)
         seeds = range(config.seed, config.seed + own.seeds)
-        command = shlex.join(["python", "experiments/studies/mixtures.py", *sys.argv[1:]])
+        command = shlex.join(["python", "-m", "experiments.studies.mixtures", *sys.argv[1:]])
         rows: list[dict[str, Any]] = []
-        for results in watch_seeds(config, seeds, devices=own.devices, form=own.form, every=own.every):
+        for results in measure_seeds(config, seeds, devices=own.devices, form=own.form, every=own.every):
             new = rows_of(config, base, own.protocol, own.name or label_of(config, base), results)
             for row in new:
                 print(json.dumps(row), flush=True)
             if own.out is not None:
                 append_rows(own.out, (row | {"command": command} for row in new))
             rows += new
-        print(table(rows), file=sys.stderr)
+        print(result_table(rows), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Makes a safetensors of the Inception weights that pytorch-fid and torch-fidelity download; PyTorch is not needed.
+"""Converts the Inception weights that pytorch-fid and torch-fidelity download into a safetensors file, without PyTorch.
 
     python -m experiments.tools.convert_inception pt_inception-2015-12-05-6726825d.pth inception_v3.safetensors
 
-The file is read without executing what its pickle says, checked to be of that architecture, and written under PyTorch's names. The
-original is read as well as the copy by every command that takes weights of `inception_v3`.
+The program reads the pickle without executing it, checks the architecture, and keeps PyTorch's names. Every command that takes weights
+of `inception_v3` reads the original and the converted file.
 """
 
 from pathlib import Path
@@ -16,15 +16,15 @@ from gan_jax.metrics import inception, load_torch_weights
 
 
 def convert(source: Path, target: Path) -> int:
-    """Converts a weight file; returns the number of weights written.
+    """Converts a weight file and returns the number of weights.
 
     Args:
-        source: PyTorch file.
-        target: safetensors file to write.
+        source: Weight file of PyTorch.
+        target: Safetensors file to write.
 
     Raises:
-        FileNotFoundError: there is no source.
-        ValueError: the source cannot be read safely or is of another architecture.
+        FileNotFoundError: The source does not exist.
+        ValueError: The source cannot be read safely or has another architecture.
     """
     weights = load_torch_weights(source)
     inception.from_state_dict(weights)

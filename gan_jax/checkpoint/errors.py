@@ -1,21 +1,21 @@
-"""What can go wrong with a checkpoint, one class for each thing that a caller handles differently."""
+"""Errors and warnings of checkpoints, one class for each case that a caller handles differently."""
 
 
 class CheckpointWarning(UserWarning):
-    """Training goes on: a save failed, or a damaged step was passed over."""
+    """A save failed, or a damaged step was skipped. Training continues."""
 
 
 class CheckpointNotFound(FileNotFoundError):
-    """The directory holds no step that can be restored."""
+    """The directory has no step that can be restored."""
 
 
 class DamagedCheckpoint(ValueError):
-    """The files of one step are not the files that were written: a flipped byte, a truncated or missing file."""
+    """The files of a step differ from those that were written, e.g. by a flipped byte or a truncated file."""
 
 
 class TemplateMismatch(ValueError):
-    """The checkpoint is intact but holds another tree than the one it should be restored onto."""
+    """The checkpoint is intact, but its tree differs from the template."""
 
 
 class ConfigurationMismatch(ValueError):
-    """The checkpoint is intact but was written by a run with another configuration."""
+    """The checkpoint is intact, but a run with another configuration wrote it."""

@@ -1,11 +1,11 @@
-"""The format of one checkpoint on disk, written so that half of it is never mistaken for all of it.
+"""The format of a checkpoint on disk. An incomplete checkpoint is never mistaken for a complete one.
 
     step_00000400/
         manifest.json                            one line of JSON, one line with its sha256
-        shard_00000-of-00001.safetensors         the arrays owned by process 0
+        shard_00000-of-00001.safetensors         the arrays that process 0 saves
 
-A step is written into a hidden sibling directory, synced, and renamed: it is there whole, or not at all. The manifest's own hash is
-checked before its JSON is parsed, and the hash of a safetensors header before that header is, so nothing damaged reaches a parser.
+A step is written into a hidden directory beside the others, synced, and renamed. The hash of the manifest is checked before its JSON is
+parsed, and the hash of a safetensors header before the header is parsed. Damaged content therefore never reaches a parser.
 """
 
 import hashlib
@@ -24,13 +24,13 @@ from safetensors.numpy import save_file
 
 from gan_jax.checkpoint.errors import DamagedCheckpoint
 from gan_jax.checkpoint.fingerprint import canonical_json
-from gan_jax.checkpoint.serialization import Leaf, Piece, Snapshot, check_whole
+from gan_jax.checkpoint.serialization import Leaf, Piece, Snapshot, check_pieces
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 _SHARD = re.compile(r"shard_\d{5}-of-\d{5}\.safetensors")
 _MANIFEST_LIMIT = 256 * 2**20
-# The dtypes that every safetensors since 0.4 reads back as numpy; the rest travel as bytes under the dtype in the manifest.
+# dtypes that every version of safetensors since 0.4 reads as numpy arrays. Others are stored as bytes, with their dtype in the manifest.
 _NATIVE = {"float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"}
 
 
@@ -38,33 +38,33 @@ class Contents(NamedTuple):
     """A verified checkpoint.
 
     Attributes:
-        leaves: path -> whole leaf.
-        metadata: what the saver handed in, and what the format adds: `step`, `versions`, `format_version`.
+        leaves: Maps paths to complete leaves.
+        metadata: The metadata that was saved, and `step`, `versions` and `format_version`.
     """
 
     leaves: dict[str, Leaf]
     metadata: dict[str, Any]
 
 
-def write_shard(directory: Path, taken: Snapshot, *, process_index: int = 0, process_count: int = 1) -> dict[str, Any]:
+def write_shard(directory: Path, snapshot: Snapshot, *, process_index: int = 0, process_count: int = 1) -> dict[str, Any]:
     """Writes this process's pieces into one safetensors file and syncs it.
 
     Args:
-        directory: exists already.
-        taken: the snapshot.
-        process_index: which process this is.
-        process_count: how many write.
+        directory: Directory of the file. It must exist.
+        snapshot: The tree on the host.
+        process_index: Index of this process.
+        process_count: Number of processes that write.
 
     Returns:
         This process's part of the manifest: `files` (name, size, hash of the header) and `leaves` (record and pieces).
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: If the file cannot be written.
     """
     name = shard_path(directory, process_index, process_count).name
     arrays: dict[str, np.ndarray] = {}
     leaves: dict[str, Any] = {}
-    for path, leaf in taken.leaves.items():
+    for path, leaf in snapshot.leaves.items():
         pieces = []
         for piece in leaf.pieces:
             key = path if piece.data.shape == tuple(leaf.record["shape"]) else f"{path}@{','.join(map(str, piece.start))}"
@@ -78,32 +78,32 @@ def write_shard(directory: Path, taken: Snapshot, *, process_index: int = 0, pro
 
 
 def shard_path(directory: Path, process_index: int, process_count: int) -> Path:
-    """The file of a process's arrays."""
+    """Path of the file with the arrays of a process."""
     return directory / f"shard_{process_index:05d}-of-{process_count:05d}.safetensors"
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes one safetensors file; every way in which the disk can refuse is an OSError.
+    """Writes one safetensors file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: If it cannot be written.
     """
     try:
         save_file(arrays, path)
     except OSError:
         raise
-    except Exception as error:  # the library reports a full disk as its own SafetensorError
+    except Exception as error:  # The library raises its own SafetensorError if the disk is full.
         raise OSError(f"{path}: {error}") from error
-    # The library makes files that only their owner can read; give them the directory's permissions, less the right to execute.
+    # The library creates files that only their owner can read. Give them the permissions of the directory, without execution.
     path.chmod(path.parent.stat().st_mode & 0o666)
 
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    """Writes one line of canonical JSON and one line with its sha256, and syncs.
+    """Writes one line of canonical JSON and one line with its sha256, and syncs the file.
 
     Raises:
-        OSError: it cannot be written.
-        TypeError: the manifest holds something that is no JSON type.
+        OSError: If it cannot be written.
+        TypeError: If the manifest contains a value that is not of a JSON type.
     """
     line = canonical_json(manifest).encode()
     with path.open("wb") as file:
@@ -113,16 +113,16 @@ def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
 
 
 def read_manifest(directory: Path | str) -> dict[str, Any]:
-    """Reads and verifies the manifest of one step, and that its files are there and whole in size; no array is read.
+    """Reads and verifies the manifest of one step, and checks that its files exist in full size. No array is read.
 
     Args:
-        directory: the directory of one step.
+        directory: Directory of the step.
 
     Returns:
         The manifest.
 
     Raises:
-        DamagedCheckpoint: a file is missing, truncated or altered, or of a newer format; the message names it.
+        DamagedCheckpoint: If a file is missing, truncated, altered, or of another format version. The message names it.
     """
     directory = Path(directory)
     manifest = _read_hashed_json(directory / MANIFEST)
@@ -130,19 +130,19 @@ def read_manifest(directory: Path | str) -> dict[str, Any]:
         return _checked(manifest, directory)
     except DamagedCheckpoint:
         raise
-    except Exception as error:  # it is what was written, to the byte; but not by this code
+    except Exception as error:  # The hash is correct, but other code wrote the manifest.
         raise DamagedCheckpoint(f"{directory / MANIFEST}: not a manifest of this format ({error!r})") from error
 
 
 def _checked(manifest: dict[str, Any], directory: Path) -> dict[str, Any]:
-    """The manifest, if the files that it names are there in full size and its leaves are made of their pieces."""
+    """Returns the manifest if its files exist in full size and its leaves are described correctly."""
     if manifest.get("format_version") != FORMAT_VERSION:
         raise DamagedCheckpoint(
             f"{directory / MANIFEST}: format version {manifest.get('format_version')}; this version reads {FORMAT_VERSION}"
         )
     for name, facts in manifest["files"].items():
         if not _SHARD.fullmatch(name):
-            raise DamagedCheckpoint(f"{directory / MANIFEST}: {name!r} is no name of a shard")
+            raise DamagedCheckpoint(f"{directory / MANIFEST}: {name!r} is not the name of a shard")
         try:
             size = (directory / name).stat().st_size
         except OSError as error:
@@ -156,9 +156,9 @@ def _checked(manifest: dict[str, Any], directory: Path) -> dict[str, Any]:
         if [type(fact) for fact in described] != [str, list, str, str] or not all(
             piece["file"] in manifest["files"] for piece in record["pieces"]
         ):
-            raise ValueError("a leaf is not described as leaves are")
+            raise ValueError("the record of a leaf is invalid")
     if not isinstance(manifest["step"], int) or not isinstance(manifest["metadata"], dict):
-        raise ValueError("it has no step or no metadata")
+        raise ValueError("step or metadata is missing")
     return manifest | {"versions": dict(manifest["versions"])}
 
 
@@ -170,7 +170,7 @@ def _read_hashed_json(path: Path) -> dict[str, Any]:
         raise DamagedCheckpoint(f"{path}: {error.strerror}") from error
     line, _, _ = content.partition(b"\n")
     if content != line + b"\n" + hashlib.sha256(line).hexdigest().encode() + b"\n":
-        raise DamagedCheckpoint(f"{path}: its content is not the content that was written (sha256 differs)")
+        raise DamagedCheckpoint(f"{path}: the content differs from what was written (sha256)")
     try:
         return json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -181,13 +181,13 @@ def read_step(directory: Path | str) -> Contents:
     """Reads one step and verifies every byte of it.
 
     Args:
-        directory: the directory of one step.
+        directory: Directory of the step.
 
     Returns:
         The leaves on the host and the metadata.
 
     Raises:
-        DamagedCheckpoint: any file is missing, truncated or altered; the message names the file, and the leaf where it is one.
+        DamagedCheckpoint: If a file is missing, truncated or altered. The message names the file, and the leaf if it is one.
     """
     directory = Path(directory)
     manifest = read_manifest(directory)
@@ -197,7 +197,7 @@ def read_step(directory: Path | str) -> Contents:
         except OSError as error:
             raise DamagedCheckpoint(f"{directory / name}: {error}") from error
         if header != facts["header"]:
-            raise DamagedCheckpoint(f"{directory / name}: its header is not the header that was written (sha256 differs)")
+            raise DamagedCheckpoint(f"{directory / name}: the header differs from what was written (sha256)")
     pieces: dict[tuple[str, str], np.ndarray] = {}
     for name in manifest["files"]:
         try:
@@ -208,24 +208,24 @@ def read_step(directory: Path | str) -> Contents:
                             pieces[name, piece["name"]] = _verified(directory / name, path, file.get_tensor(piece["name"]), piece, record)
         except DamagedCheckpoint:
             raise
-        except Exception as error:  # the library has errors of its own, all of them about this file
+        except Exception as error:  # The library has its own types of errors, all about this file.
             raise DamagedCheckpoint(f"{directory / name}: {error}") from error
     leaves = {}
     for path, record in manifest["leaves"].items():
         try:
             parts = [Piece(tuple(piece["start"]), pieces[piece["file"], piece["name"]]) for piece in record["pieces"]]
             leaves[path] = Leaf({key: value for key, value in record.items() if key != "pieces"}, parts)
-            check_whole(leaves[path])
+            check_pieces(leaves[path])
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedCheckpoint(f"{directory / MANIFEST}: leaf {path} is not described as leaves are ({error!r})") from error
+            raise DamagedCheckpoint(f"{directory / MANIFEST}: the record of leaf {path} is invalid ({error!r})") from error
     return Contents(leaves, _metadata(manifest))
 
 
 def _verified(file: Path, path: str, stored: np.ndarray, piece: dict[str, Any], record: dict[str, Any]) -> np.ndarray:
-    # The copy is what is hashed: a memory map could change between the check and the use.
+    # The copy is hashed, because a memory map could change between the check and the use.
     stored = np.array(stored, order="C", copy=True)
     if sha256(stored) != piece["sha256"]:
-        raise DamagedCheckpoint(f"{file}: leaf {path} is not the leaf that was written (sha256 differs)")
+        raise DamagedCheckpoint(f"{file}: leaf {path} differs from what was written (sha256)")
     dtype = np.dtype(record["dtype"])
     return stored if record["dtype"] in _NATIVE else stored.view(dtype).reshape(piece["shape"])
 
@@ -235,31 +235,26 @@ def _metadata(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_step(
-    directory: Path | str,
-    taken: Snapshot,
-    metadata: dict[str, Any],
-    *,
-    step: int,
-    versions: dict[str, str] | None = None,
+    directory: Path | str, snapshot: Snapshot, metadata: dict[str, Any], *, step: int, versions: dict[str, str] | None = None
 ) -> None:
-    """Writes one step, whole or not at all, from one process.
+    """Writes one step from one process, atomically.
 
     Args:
-        directory: the directory of the step; a step already there is replaced once the new one is complete.
-        taken: the snapshot.
-        metadata: JSON.
-        step: the step.
-        versions: of the libraries.
+        directory: Directory of the step. An existing step is replaced when the new one is complete.
+        snapshot: The tree on the host.
+        metadata: Dict of JSON values.
+        step: Number of the step.
+        versions: Versions of the libraries.
 
     Raises:
-        OSError: it cannot be written; what was there before is still there.
-        TypeError: the metadata is no JSON.
+        OSError: If it cannot be written. An existing step is then unchanged.
+        TypeError: If the metadata contain a value that is not of a JSON type.
     """
     directory = Path(directory)
     partial = partial_directory(directory)
     try:
         partial.mkdir(parents=True)
-        part = write_shard(partial, taken)
+        part = write_shard(partial, snapshot)
         commit(partial, directory, [part], metadata, step=step, versions=versions or {})
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
@@ -267,7 +262,7 @@ def write_step(
 
 
 def partial_directory(directory: Path, token: str = "") -> Path:
-    """Where a step is written before it is renamed to `directory`; hidden, and unique to the process or to `token`."""
+    """The hidden directory in which a step is written before it is renamed. Its name has `token`, or else the process id."""
     return directory.with_name(f".{directory.name}.{token or os.getpid()}.partial")
 
 
@@ -277,15 +272,15 @@ def commit(
     """Merges the parts of all processes into one manifest and renames the directory into place.
 
     Args:
-        partial: where the shards are.
-        directory: where the step shall be.
-        parts: what `write_shard` returned in each process.
-        metadata: JSON.
-        step: the step.
-        versions: of the libraries.
+        partial: Directory with the shards.
+        directory: Final directory of the step.
+        parts: Results of `write_shard` in each process.
+        metadata: Dict of JSON values.
+        step: Number of the step.
+        versions: Versions of the libraries.
 
     Raises:
-        OSError: it cannot be written or renamed.
+        OSError: If the manifest cannot be written, or the directory cannot be renamed.
     """
     leaves: dict[str, Any] = {}
     for part in parts:
@@ -311,15 +306,15 @@ def commit(
 
 
 def write_part(partial: Path, part: dict[str, Any], process_index: int) -> None:
-    """Hands a process's part of the manifest to process 0, through the shared directory.
+    """Sends a process's part of the manifest to process 0, as a file in the shared directory.
 
     Args:
-        partial: the directory being written.
-        part: what `write_shard` returned; or `{"failed": why}`, where the process has none to give.
-        process_index: whose part.
+        partial: Directory in which the step is written.
+        part: Result of `write_shard`, or `{"failed": reason}` if it failed.
+        process_index: Index of the sending process.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: If it cannot be written.
     """
     waiting = partial / f"part_{process_index:05d}.json.partial"
     write_manifest(waiting, part)
@@ -327,24 +322,24 @@ def write_part(partial: Path, part: dict[str, Any], process_index: int) -> None:
 
 
 def await_parts(partial: Path, processes: Iterable[int], timeout: float) -> list[dict[str, Any]]:
-    """Waits for the parts of other processes, all within one time.
+    """Waits for the parts of other processes.
 
     Args:
-        partial: the directory being written.
-        processes: whose parts.
-        timeout: in seconds, for all of them together.
+        partial: Directory in which the step is written.
+        processes: Indices of the other processes.
+        timeout: Seconds to wait for all of them together.
 
     Returns:
-        What `write_shard` returned in each process, in the order asked for.
+        The results of `write_shard` in these processes, in the given order.
 
     Raises:
-        OSError: one did not come in time, or holds `failed`: why its process could not write.
-        DamagedCheckpoint: one is not what was written.
+        OSError: If a part does not arrive in time, or if a process reports that it could not write.
+        DamagedCheckpoint: If a part differs from what was written.
     """
     parts: dict[int, dict[str, Any]] = {index: {} for index in processes}
     awaited, deadline = list(parts), time.monotonic() + timeout
     while awaited:
-        # All are looked for at once: one that failed is heard of while another is still writing.
+        # All parts are polled together, so a failure is reported while other processes still write.
         for index in [index for index in awaited if (partial / f"part_{index:05d}.json").exists()]:
             path = partial / f"part_{index:05d}.json"
             parts[index] = _read_hashed_json(path)
@@ -363,7 +358,7 @@ def sync(path: Path) -> None:
     """Waits until a file, or the entries of a directory, are on the disk.
 
     Raises:
-        OSError: the disk refuses.
+        OSError: If the file system reports an error.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -373,12 +368,12 @@ def sync(path: Path) -> None:
 
 
 def sha256(array: np.ndarray) -> str:
-    """sha256 of the bytes of a contiguous array."""
+    """The sha256 of the bytes of a contiguous array."""
     return hashlib.sha256(array.reshape(-1).view(np.uint8)).hexdigest()
 
 
 def _header_sha256(path: Path) -> str:
-    # A safetensors file opens with the length of its header, 8 bytes little endian, and the header.
+    # A safetensors file begins with the length of its header, 8 bytes little endian, and the header.
     with path.open("rb") as file:
         length = file.read(8)
         size = int.from_bytes(length, "little")

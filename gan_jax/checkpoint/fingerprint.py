@@ -1,4 +1,4 @@
-"""A configuration as one hash, and two configurations as the list of what differs."""
+"""The hash of a configuration, and the differences between two configurations."""
 
 import hashlib
 import json
@@ -9,38 +9,38 @@ _ABSENT = "(absent)"
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal text, whatever order they were written in.
+    """JSON with sorted keys and no spaces. Equal values give equal text, independent of the order of keys.
 
     Raises:
-        TypeError: something in `value` is no JSON type.
+        TypeError: If `value` contains a value that is not of a JSON type.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def config_hash(config: Mapping[str, Any]) -> str:
-    """sha256 of the canonical JSON of a configuration; tuples count as lists, the order of keys does not matter.
+    """The sha256 of the canonical JSON of a configuration. Tuples count as lists, and the order of keys does not matter.
 
     Args:
-        config: nested dictionaries, lists, strings, numbers, booleans and None.
+        config: Nested dictionaries, lists, strings, numbers, booleans and None.
 
     Returns:
         64 hexadecimal digits.
 
     Raises:
-        TypeError: something in the configuration is no JSON type.
+        TypeError: If the configuration contains a value that is not of a JSON type.
     """
     return hashlib.sha256(canonical_json(config).encode()).hexdigest()
 
 
 def config_differences(saved: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """Every key whose value differs, one line each, nested keys joined by dots, in alphabetical order.
+    """The keys whose values differ, one line each. Nested keys are joined by dots, and the lines are in alphabetical order.
 
     Args:
-        saved: the configuration in the checkpoint.
-        current: the configuration of now.
+        saved: The configuration in the checkpoint.
+        current: The current configuration.
 
     Returns:
-        Lines such as `"optimizer.learning_rate: 0.0002 in the checkpoint, 0.001 now"`; empty where they are equal.
+        Lines such as `"optimizer.b1: 0.5 in the checkpoint, 0.9 now"`. Empty if the configurations are equal.
     """
     old, new = _flatten(saved), _flatten(current)
     return [

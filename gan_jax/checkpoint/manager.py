@@ -1,4 +1,4 @@
-"""A directory of checkpoints through the life of a run: saving beside the training, keeping few, coming back to the newest good one."""
+"""Manages the checkpoints of a run: saves them in the background, deletes old ones, and restores the newest intact one."""
 
 import contextlib
 import math
@@ -23,43 +23,43 @@ from gan_jax.typing import PyTree
 
 _STEP = re.compile(r"step_(\d{8,})")
 _LEFTOVER = re.compile(r"\.step_\d{8,}\..*(partial|deleted|replaced)")
-_SHARED_PARTIAL = re.compile(r"\.step_\d{8,}\.(?P<token>.+)-(?P<number>\d+)\.partial")  # of a save by several processes
+_SHARED_PARTIAL = re.compile(r"\.step_\d{8,}\.(?P<token>.+)-(?P<number>\d+)\.partial")  # Several processes save together.
 
 
 class Job(NamedTuple):
-    """One save on its way to the disk."""
+    """A save that the writer thread performs."""
 
     step: int
     number: int
-    taken: Snapshot
+    snapshot: Snapshot
     metadata: dict[str, Any]
 
 
 class Checkpointer:
-    """Saves and restores the steps of one run.
+    """Saves and restores the checkpoints of one run.
 
-    `save` copies the tree to the host before it returns, so the caller may donate the buffers at once; the writing happens in a thread.
-    What the disk refuses is a `CheckpointWarning`, raised through `warnings` in the caller's thread at the next `save`, `wait` or `close`:
-    training goes on and the next `save` tries again. Anything else that goes wrong in the thread is raised there.
+    `save` copies the tree to the host before it returns, so the caller can donate the buffers immediately. A thread writes the files. If
+    the file system reports an error, the next call of `save`, `wait` or `close` issues a `CheckpointWarning`. Training continues, and the
+    next `save` tries again. Other exceptions of the thread are raised in these calls.
 
-    With several processes, all of them make one of these on one shared directory and call `save` with the same steps: each writes the
-    pieces of the arrays that it owns, process 0 waits for them and commits. Any number of processes and devices can restore it.
+    If a run has several processes, each makes a `Checkpointer` for one shared directory and calls `save` with the same steps. Each process
+    writes its pieces of the arrays. Process 0 waits for them and commits the step. Any number of processes and devices can restore it.
 
     Args:
-        directory: made at the first save.
-        config: the configuration of the run, JSON; a checkpoint of another configuration is not restored.
-        keep: how many of the newest steps to keep, at least 1; steps later than the one just saved are deleted.
-        best_metric: a key of `metadata["metrics"]`; the step with the best value is kept as well.
+        directory: Directory of the checkpoints. The first save creates it.
+        config: Configuration of the run, as JSON values. A checkpoint of another configuration is not restored.
+        keep: Number of newest steps to keep, at least 1. Steps later than the one just saved are deleted.
+        best_metric: Key of `metadata["metrics"]`. The step with its best value is kept too.
         best_mode: "min" or "max".
-        asynchronous: False writes before `save` returns.
-        process_index: of this process; by default JAX's.
-        process_count: of the run; by default JAX's.
-        token: what the processes of one run share and no other run has; by default drawn by process 0 and broadcast.
-        peer_timeout: seconds that process 0 waits for the parts of all the others.
-        owner: False only looks: what a save that is under way, or that died, left in the directory is not cleared away.
+        asynchronous: Whether a thread writes. Otherwise `save` returns after the write.
+        process_index: Index of this process. The default is JAX's.
+        process_count: Number of processes of the run. The default is JAX's.
+        token: Text that the processes of this run share, and that no other run has. By default process 0 draws and broadcasts it.
+        peer_timeout: Seconds that process 0 waits for the parts of all other processes.
+        owner: Whether this run owns the directory. Otherwise incomplete saves in it are left unchanged.
 
     Raises:
-        ValueError: `keep`, `best_mode` or the pair of process numbers is out of range.
+        ValueError: If `keep`, `best_mode` or `process_index` is out of range.
     """
 
     def __init__(
@@ -95,19 +95,19 @@ class Checkpointer:
         self._failure: BaseException | None = None
         self._saves = 0
         if self._index == 0 and owner:
-            self._sweep()
+            self._clear_leftovers()
 
     def save(self, step: int, tree: PyTree, metadata: Mapping[str, Any] | None = None) -> None:
-        """Checkpoints a tree; returns once it is copied to the host, or, when the last save is still being written, after that.
+        """Saves a tree. Returns when the previous save is written and the tree is copied to the host.
 
         Args:
-            step: not negative; a step that is there already is replaced.
-            tree: any pytree of arrays, typed PRNG keys and Python scalars.
-            metadata: JSON: seed, data position, `{"metrics": {name: value}}` ...
+            step: Number of the step. An existing checkpoint of this step is replaced.
+            tree: Any pytree of arrays, typed PRNG keys and Python scalars.
+            metadata: Dict of JSON values, e.g. seed, data position, and `{"metrics": {name: value}}`.
 
         Raises:
-            TypeError: a leaf cannot be checkpointed, or the metadata is no JSON.
-            ValueError: the step is negative, or two leaves have one path.
+            TypeError: If a leaf cannot be saved, or if the metadata contain a value that is not of a JSON type.
+            ValueError: If the step is negative, or if two leaves have the same path.
         """
         if step < 0:
             raise ValueError(f"step must not be negative; got {step}")
@@ -116,11 +116,10 @@ class Checkpointer:
             described |= {"config": self._config, "config_hash": config_hash(self._config)}
         canonical_json(described)
         self.wait()
-        taken = snapshot(tree, process_index=self._index)
         self._saves += 1
-        job = Job(step, self._saves, taken, described)
+        job = Job(step, self._saves, snapshot(tree, process_index=self._index), described)
         if self._asynchronous:
-            # Not a daemon: an interpreter that ends waits for the write to finish.
+            # The thread is not a daemon, so the interpreter waits for the write before it exits.
             self._thread = threading.Thread(target=self._write, args=(job,), name="checkpoint-writer")
             self._thread.start()
         else:
@@ -128,10 +127,10 @@ class Checkpointer:
             self.wait()
 
     def wait(self) -> bool:
-        """Waits for the save under way.
+        """Waits until the current save is written.
 
         Returns:
-            True if it is on the disk (or there was none); False, after a `CheckpointWarning`, if the disk refused it.
+            True if it is on the disk, or if there is none. False after a `CheckpointWarning` about an error of the file system.
         """
         if self._thread is not None:
             self._thread.join()
@@ -140,13 +139,13 @@ class Checkpointer:
         if failure is None:
             return True
         if isinstance(failure, OSError):
-            message = f"checkpoint not saved ({failure}); training goes on, and the next save tries again"
+            message = f"checkpoint not saved ({failure}); training continues, and the next save tries again"
             warnings.warn(CheckpointWarning(message), stacklevel=3)
             return False
         raise failure
 
     def close(self) -> bool:
-        """Waits for the save under way; the same as `wait`."""
+        """The same as `wait`."""
         return self.wait()
 
     def __enter__(self) -> "Checkpointer":
@@ -156,11 +155,11 @@ class Checkpointer:
         self.close()
 
     def path(self, step: int) -> Path:
-        """The directory of a step, whether it exists or not."""
+        """The directory of a step, which need not exist."""
         return self.directory / f"step_{step:08d}"
 
     def steps(self) -> list[int]:
-        """The steps on the disk in ascending order, damaged ones among them; waits for nothing and verifies nothing."""
+        """The steps on the disk in ascending order. Damaged steps are included, and a current save is not waited for."""
         try:
             names = [entry.name for entry in self.directory.iterdir() if entry.is_dir()]
         except FileNotFoundError:
@@ -168,9 +167,9 @@ class Checkpointer:
         return sorted(int(match[1]) for name in names if (match := _STEP.fullmatch(name)))
 
     def latest(self) -> int | None:
-        """The newest step whose manifest is intact and whose files are there in full size, or None.
+        """The newest step with an intact manifest and files of full size, or None.
 
-        Damaged steps passed over are named in a `CheckpointWarning`. The arrays are only verified by `restore`.
+        A `CheckpointWarning` names each damaged step that is skipped. Only `restore` verifies the arrays.
         """
         self.wait()
         for step in reversed(self.steps()):
@@ -183,21 +182,21 @@ class Checkpointer:
         return None
 
     def restore(self, template: PyTree, step: int | None = None, *, any_configuration: bool = False) -> tuple[PyTree, dict[str, Any]]:
-        """Restores the newest step that verifies to the last byte, or the step asked for.
+        """Restores a step, by default the newest intact one.
 
         Args:
-            template: a tree of the same structure, e.g. `gan.init(rng)` or its `jax.eval_shape`; jax arrays come back with its shardings.
-            step: restore this one and no other.
-            any_configuration: restore although the configuration differs (a rollback with a changed setting).
+            template: A tree of the same structure, e.g. `gan.init(rng)` or its `jax.eval_shape`. jax arrays get its shardings.
+            step: Number of the step. None means the newest step whose files are all verified.
+            any_configuration: Whether to restore even if the configuration differs, e.g. in a rollback with a changed setting.
 
         Returns:
             The tree, and the metadata with `step`, `versions` and `format_version`.
 
         Raises:
-            CheckpointNotFound: no step is left that verifies; damaged ones were named in a `CheckpointWarning` each.
-            DamagedCheckpoint: the step asked for is damaged.
-            ConfigurationMismatch: it was written under another configuration; the message lists the keys that differ.
-            TemplateMismatch: the tree has other leaves, shapes or dtypes; the message lists them.
+            CheckpointNotFound: If no step is intact. A `CheckpointWarning` names each damaged one.
+            DamagedCheckpoint: If the requested step is damaged.
+            ConfigurationMismatch: If a run with another configuration wrote it. The message lists the differences.
+            TemplateMismatch: If the tree has other leaves, shapes or dtypes. The message lists them.
         """
         contents = self._read(step)
         if not any_configuration:
@@ -208,10 +207,10 @@ class Checkpointer:
             raise TemplateMismatch(f"{self.path(contents.metadata['step'])}: {error}") from None
 
     def discard_after(self, step: int) -> None:
-        """Deletes every step later than `step`: after a rollback they belong to another run.
+        """Deletes every step later than `step`, e.g. in a rollback.
 
         Raises:
-            OSError: one cannot be deleted.
+            OSError: If a step cannot be deleted.
         """
         self.wait()
         if self._index == 0:
@@ -243,14 +242,12 @@ class Checkpointer:
             return
         saved = metadata.get("config")
         differences = config_differences(saved if isinstance(saved, Mapping) else {}, self._config)
-        raise ConfigurationMismatch(
-            f"{self.path(metadata['step'])} was written under another configuration:\n  " + "\n  ".join(differences)
-        )
+        raise ConfigurationMismatch(f"{self.path(metadata['step'])} was written with another configuration:\n  " + "\n  ".join(differences))
 
     def _write(self, job: Job) -> None:
         try:
             if self._count == 1:
-                files.write_step(self.path(job.step), job.taken, job.metadata, step=job.step, versions=_versions())
+                files.write_step(self.path(job.step), job.snapshot, job.metadata, step=job.step, versions=_versions())
             else:
                 self._write_part(job)
             if self._index == 0:
@@ -261,42 +258,42 @@ class Checkpointer:
     def _write_part(self, job: Job) -> None:
         partial = files.partial_directory(self.path(job.step), f"{self._token}-{job.number}")
         if self._index != 0:
-            self._hand_over(job, partial)
+            self._send_part(job, partial)
             return
-        self._clear_before(job.number)
+        self._clear_earlier_saves(job.number)
         try:
             partial.mkdir(parents=True, exist_ok=True)
-            part = files.write_shard(partial, job.taken, process_count=self._count)
+            part = files.write_shard(partial, job.snapshot, process_count=self._count)
             others = files.await_parts(partial, range(1, self._count), self._peer_timeout)
             files.commit(partial, self.path(job.step), [part, *others], job.metadata, step=job.step, versions=_versions())
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
 
-    def _hand_over(self, job: Job, partial: Path) -> None:
-        """Writes this process's shard and its part of the manifest for process 0; or why it cannot, so that nobody waits for it."""
+    def _send_part(self, job: Job, partial: Path) -> None:
+        """Writes this process's shard, and its part of the manifest for process 0. If that fails, it writes the reason instead."""
         try:
             partial.mkdir(parents=True, exist_ok=True)
-            part = files.write_shard(partial, job.taken, process_index=self._index, process_count=self._count)
+            part = files.write_shard(partial, job.snapshot, process_index=self._index, process_count=self._count)
             files.write_part(partial, part, self._index)
         except BaseException as failure:
             with contextlib.suppress(OSError):
-                files.shard_path(partial, self._index, self._count).unlink(missing_ok=True)  # on a full disk it is in the way of the note
+                files.shard_path(partial, self._index, self._count).unlink(missing_ok=True)  # Frees space if the disk is full.
                 files.write_part(partial, {"failed": f"{type(failure).__name__}: {failure}"}, self._index)
             raise
 
-    def _clear_before(self, number: int) -> None:
-        """Deletes what is left of this run's earlier saves: a process that was late may have written into one after it had failed."""
+    def _clear_earlier_saves(self, number: int) -> None:
+        """Deletes the files of this run's earlier incomplete saves. A slow process can write after process 0 has given up."""
         if not self.directory.is_dir():
             return
         for entry in self.directory.iterdir():
             match = _SHARED_PARTIAL.fullmatch(entry.name)
-            # The others may already be writing later ones.
+            # Other processes can already be writing later saves.
             if match and match["token"] == self._token and int(match["number"]) < number:
                 shutil.rmtree(entry, ignore_errors=True)
 
     def _prune(self, saved: int) -> None:
-        # Steps later than the one saved are from before a resume that could not use them: they must not crowd out what can be used.
+        # Later steps are those that a resume could not use. They must not count among those that are kept.
         steps = self.steps()
         before = [step for step in steps if step <= saved]
         kept = {*before[-self._keep :], self._best(before)}
@@ -320,18 +317,19 @@ class Checkpointer:
         return (min if self._best_mode == "min" else max)(values, key=lambda step: values[step])
 
     def best(self) -> int | None:
-        """The step with the best value of `best_metric` among those kept; None where no step has one."""
+        """The step with the best value of `best_metric`. None if no step has a finite value."""
         self.wait()
         return self._best(self.steps())
 
     def _delete(self, step: int) -> None:
-        # Renamed first: a process that dies half way through the deletion leaves nothing that looks like a step.
+        # The directory is renamed first. If the process dies during the deletion, the rest does not look like a step.
         doomed = self.directory / f".{self.path(step).name}.deleted"
         shutil.rmtree(doomed, ignore_errors=True)
         self.path(step).rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
-    def _sweep(self) -> None:
+    def _clear_leftovers(self) -> None:
+        """Deletes incomplete saves and deletions of processes that died, and undoes an incomplete replacement."""
         try:
             leftovers = [entry for entry in self.directory.iterdir() if _LEFTOVER.fullmatch(entry.name)]
         except OSError:
@@ -339,7 +337,7 @@ class Checkpointer:
         for entry in leftovers:
             name = entry.name.split(".")[1]
             if entry.name.endswith(".replaced") and not (self.directory / name).exists():
-                entry.rename(self.directory / name)  # the process died between the two renames of a replacement
+                entry.rename(self.directory / name)  # The process died between the two renames of a replacement.
             elif self._token not in entry.name:
                 shutil.rmtree(entry, ignore_errors=True)
 
@@ -349,19 +347,17 @@ def _warn_damaged(step: int, error: DamagedCheckpoint) -> None:
 
 
 def _shared_token(process_count: int) -> str:
-    drawn = secrets.randbits(31)
+    token = secrets.randbits(31)
     if process_count > 1:
         from jax.experimental import multihost_utils
 
-        drawn = int(multihost_utils.broadcast_one_to_all(np.int32(drawn)))
-    return f"{drawn:08x}"
+        token = int(multihost_utils.broadcast_one_to_all(np.int32(token)))
+    return f"{token:08x}"
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in ("jax", "jaxlib", "flax", "optax", "numpy", "gan-jax"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions

@@ -1,4 +1,4 @@
-"""A pytree as named host arrays, and named host arrays as a pytree again, to the bit."""
+"""Converts a pytree to named host arrays and back, exact to the bit."""
 
 import math
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ class Piece(NamedTuple):
     """A rectangular part of a leaf, on the host.
 
     Attributes:
-        start: index of its first element in the whole leaf.
-        data: the values; memory of its own, so that a donated device buffer cannot change under it.
+        start: Index of its first element in the leaf.
+        data: The values. They are a copy, so that reuse of a donated device buffer cannot change them.
     """
 
     start: tuple[int, ...]
@@ -30,9 +30,9 @@ class Leaf(NamedTuple):
     """One leaf of a tree.
 
     Attributes:
-        record: what the manifest says of it: `kind` ("array", "key" for typed PRNG keys, or the name of a Python type), `dtype`
-            and `shape` of the whole leaf, `impl` of a key, `value` of a Python scalar.
-        pieces: the parts that this process owns; one part, the whole, unless the array is spread over processes.
+        record: Its entry in the manifest: `kind` ("array", "key" for typed PRNG keys, or the name of a Python type), `dtype` and `shape`
+            of the leaf, `impl` of a key, `value` of a Python scalar.
+        pieces: The parts that this process saves. There is one piece unless the array is sharded over processes.
     """
 
     record: dict[str, Any]
@@ -40,16 +40,16 @@ class Leaf(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A tree on the host: the path of each leaf, e.g. "generator/Dense_0/kernel", and the leaf."""
+    """A tree on the host. It maps the path of each leaf, e.g. "generator/Dense_0/kernel", to the leaf."""
 
     leaves: dict[str, Leaf]
 
 
 def leaf_paths(tree: PyTree) -> dict[str, Any]:
-    """The leaves of a tree by their paths, "/" between the keys.
+    """The leaves of a tree by their paths, with "/" between the keys.
 
     Raises:
-        ValueError: two leaves have one path, because a key contains "/" or two keys differ only in type.
+        ValueError: If two leaves have the same path, because a key contains "/" or two keys differ only in type.
     """
     leaves: dict[str, Any] = {}
     for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
@@ -61,18 +61,18 @@ def leaf_paths(tree: PyTree) -> dict[str, Any]:
 
 
 def snapshot(tree: PyTree, *, process_index: int = 0) -> Snapshot:
-    """Copies a tree to the host, now: when it returns, the device buffers may be donated.
+    """Copies a tree to the host. The device buffers can be donated as soon as the function returns.
 
     Args:
-        tree: any pytree of jax and numpy arrays, typed PRNG keys, and Python bool, int, float and str.
-        process_index: what exists once on every process (numpy arrays, Python scalars) is kept by process 0 only.
+        tree: Any pytree of jax and numpy arrays, typed PRNG keys, and Python bool, int, float and str.
+        process_index: Index of this process. Values that every process has (numpy arrays, replicated arrays) are saved by process 0 only.
 
     Returns:
-        The leaves that this process owns.
+        The leaves, with the pieces that this process saves.
 
     Raises:
-        TypeError: a leaf is something else; the message names its path.
-        ValueError: two leaves have one path.
+        TypeError: If a leaf is of another type. The message names its path.
+        ValueError: If two leaves have the same path.
     """
     leaves = leaf_paths(tree)
     for leaf in leaves.values():
@@ -90,40 +90,40 @@ def _snapshot_leaf(path: str, leaf: Any, process_index: int) -> Leaf:
         record = {"kind": "key", "impl": str(jax.random.key_impl(leaf)), "key_dtype": str(leaf.dtype)}
         leaf = jax.random.key_data(leaf)
     if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
-        raise TypeError(f"{path}: a checkpoint holds arrays, PRNG keys and Python scalars; got {type(leaf).__name__}")
+        raise TypeError(f"{path}: must be an array, a PRNG key or a Python scalar; got {type(leaf).__name__}")
     dtype = np.dtype(leaf.dtype)
     if dtype.hasobject or dtype.kind in "USMm":
         raise TypeError(f"{path}: arrays of dtype {dtype} cannot be checkpointed")
     record |= {"dtype": dtype.name, "shape": list(leaf.shape)}
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         shards = [shard for shard in leaf.addressable_shards if shard.replica_id == 0]
-        return Leaf(record, [Piece(tuple(index.start or 0 for index in shard.index), _own(shard.data)) for shard in shards])
+        return Leaf(record, [Piece(tuple(index.start or 0 for index in shard.index), _host_copy(shard.data)) for shard in shards])
     if process_index != 0:
         return Leaf(record, [])
-    return Leaf(record, [Piece((0,) * len(leaf.shape), _own(leaf))])
+    return Leaf(record, [Piece((0,) * len(leaf.shape), _host_copy(leaf))])
 
 
-def _own(array: Any) -> np.ndarray:
-    # On CPU np.asarray gives a view of the device buffer, which the next step may overwrite: always copy.
+def _host_copy(array: Any) -> np.ndarray:
+    # On CPU np.asarray gives a view of the device buffer, which the next step can overwrite.
     host = np.array(array, order="C", copy=True)
     return host.astype(host.dtype.newbyteorder("=")) if host.dtype.byteorder == ">" else host
 
 
 def restore_onto(template: PyTree, leaves: Mapping[str, Leaf]) -> PyTree:
-    """Puts leaves that were read back into the structure, the types and the shardings of a template.
+    """Restores leaves to the structure, the types and the shardings of a template.
 
-    A jax array, or a `ShapeDtypeStruct`, of the template gives a jax array with the same sharding where the template is committed to
-    one, whatever devices the checkpoint was written on; a numpy array gives a numpy array; a Python scalar gives a Python scalar.
+    A jax array or a `ShapeDtypeStruct` of the template becomes a jax array. It has the template's sharding if the template is committed to
+    one. The devices that the checkpoint was written on do not matter. numpy arrays and Python scalars keep their types.
 
     Args:
-        template: the tree to restore; only its structure, shapes, dtypes and shardings are read.
-        leaves: whole leaves by path.
+        template: The tree to restore. Only its structure, shapes, dtypes and shardings are used.
+        leaves: Complete leaves by path.
 
     Returns:
-        A tree of the template's structure.
+        A tree with the template's structure.
 
     Raises:
-        TemplateMismatch: paths are missing or left over, or a shape, dtype, or kind differs; the message names the leaves.
+        TemplateMismatch: If paths are missing or unexpected, or if a shape, dtype or kind differs. The message names the leaves.
     """
     wanted = leaf_paths(template)
     missing, unexpected = sorted(wanted.keys() - leaves.keys()), sorted(leaves.keys() - wanted.keys())
@@ -135,15 +135,14 @@ def restore_onto(template: PyTree, leaves: Mapping[str, Leaf]) -> PyTree:
         if expected != saved_text:
             problems.append(f"{path}: expected {expected}; the checkpoint has {saved_text}")
     if problems:
-        shown = sorted(problems)[:8]
-        more = f"\n  and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
-        raise TemplateMismatch("the checkpoint holds another tree:\n  " + "\n  ".join(shown) + more)
+        more = f"\n  and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise TemplateMismatch("the checkpoint has another tree:\n  " + "\n  ".join(sorted(problems)[:8]) + more)
     restored = [_restore_leaf(target, leaves[path]) for path, target in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(template), restored)
 
 
 def describe(leaf: Any) -> str:
-    """A leaf in words, e.g. "float32 [128, 64]", "int", "key<fry> [4]"."""
+    """The type and shape of a leaf as text, e.g. "float32 [128, 64]", "int", "key<fry> [4]"."""
     if _is_key(leaf):
         return f"{leaf.dtype} {list(leaf.shape)}"
     if type(leaf) in _PYTHON_TYPES.values():
@@ -166,7 +165,7 @@ def _restore_leaf(target: Any, leaf: Leaf) -> Any:
     if kind in _PYTHON_TYPES:
         value = leaf.record["value"]
         return float.fromhex(value) if kind == "float" else value
-    host = whole(leaf)
+    host = assemble(leaf)
     if isinstance(target, np.ndarray | np.generic):
         return host if isinstance(target, np.ndarray) else host[()]
     sharding = getattr(target, "sharding", None)
@@ -180,10 +179,10 @@ def _restore_leaf(target: Any, leaf: Leaf) -> Any:
     return _weak(array) if getattr(target, "weak_type", False) else array
 
 
-def check_whole(leaf: Leaf) -> None:
-    """Raises TypeError or ValueError unless a leaf is what its record says: a Python value, or pieces that fill its shape.
+def check_pieces(leaf: Leaf) -> None:
+    """Raises TypeError or ValueError unless a leaf matches its record: a Python value, or pieces that fill its shape.
 
-    A record may claim any size; nothing of that size is made here.
+    A damaged record can claim any size. The function allocates nothing of that size.
     """
     kind, record = leaf.record["kind"], leaf.record
     if kind in _PYTHON_TYPES:
@@ -192,7 +191,7 @@ def check_whole(leaf: Leaf) -> None:
             raise ValueError(f"{kind} of value {record['value']!r}")
         return
     if kind not in ("array", "key"):
-        raise ValueError(f"of the unknown kind {kind!r}")
+        raise ValueError(f"unknown kind {kind!r}")
     shape, dtype = tuple(record["shape"]), np.dtype(record["dtype"])
     for start, data in leaf.pieces:
         ends = [first + size for first, size in zip(start, data.shape, strict=True)]
@@ -204,14 +203,14 @@ def check_whole(leaf: Leaf) -> None:
 def _check_filled(pieces: list[Piece], shape: tuple[int, ...]) -> None:
     size = sum(piece.data.size for piece in pieces)
     if size != math.prod(shape):
-        raise ValueError(f"pieces of {size} values do not make a leaf of shape {shape}")
+        raise ValueError(f"pieces of {size} values do not fill a leaf of shape {shape}")
 
 
-def whole(leaf: Leaf) -> np.ndarray:
-    """The whole leaf from its pieces.
+def assemble(leaf: Leaf) -> np.ndarray:
+    """The array of a leaf from its pieces.
 
     Raises:
-        ValueError: the pieces do not cover the leaf.
+        ValueError: If the pieces do not fill the leaf.
     """
     shape, dtype = tuple(leaf.record["shape"]), np.dtype(leaf.record["dtype"])
     if len(leaf.pieces) == 1 and leaf.pieces[0].data.shape == shape:
@@ -228,8 +227,8 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _weak(array: jax.Array) -> jax.Array:
-    # A weakly typed leaf that came back strong would change the promotion, and so the program, of the resumed run. Only the default
-    # dtypes can be weak; `at[...]` keeps the weak type of what it updates.
+    # If a weakly typed leaf were restored with a strong type, type promotion and hence the program of the resumed run would change. Only
+    # the default dtypes can be weak. `at[...]` keeps the weak type of the array that it updates.
     zero = jnp.asarray({"f": 0.0, "i": 0, "c": 0j}.get(array.dtype.kind, 0))
     if zero.dtype != array.dtype:
         return array

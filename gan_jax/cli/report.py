@@ -15,12 +15,12 @@ from gan_jax.trainer.report import ReportError, compare_runs, write_report
 def draw_pictures(runs: list[Path]) -> None:
     """Draws the pictures of runs that were made before; a run that cannot be read ends the program with one line."""
     with common.errors_as_lines():
-        from gan_jax.trainer.figures import write_pictures
+        from gan_jax.trainer.figures import write_figures
         from gan_jax.trainer.restore import load_run
 
         common.compilation_cache(None)
         for run in runs:
-            for path in write_pictures(run, load_run(run), lambda line: print(line, file=sys.stderr)):
+            for path in write_figures(run, load_run(run), lambda line: print(line, file=sys.stderr)):
                 print(path)
 
 

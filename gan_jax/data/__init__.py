@@ -1,10 +1,10 @@
 """Data: sources of images and points, and the batches of each train step."""
 
-from gan_jax.data.batches import Batches
+from gan_jax.data.batches import Batches, check_batch_size
 from gan_jax.data.errors import DataError, DataWarning
 from gan_jax.data.feed import DeviceBatches, Feed, StreamBatches, gather_batches
 from gan_jax.data.source import Source, check_unchanged
-from gan_jax.data.sources import SOURCES, load, load_source
+from gan_jax.data.sources import SOURCES, load_source, loader_of
 
 __all__ = [
     "SOURCES",
@@ -15,8 +15,9 @@ __all__ = [
     "Feed",
     "Source",
     "StreamBatches",
+    "check_batch_size",
     "check_unchanged",
     "gather_batches",
-    "load",
     "load_source",
+    "loader_of",
 ]

@@ -37,29 +37,13 @@ def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.argsort(draws, kind="stable")
 
 
-def check_batch_size(batch_size: int, source: Source, discriminator_steps: int = 1) -> None:
-    """Raises DataError if the batch size is below 1 or larger than the data set.
-
-    Args:
-        batch_size: Number of examples in a train step.
-        source: Source of the examples.
-        turns: Number of discriminator updates in a train step. Used in the error message only.
-    """
+def check_batch_size(batch_size: int, source: Source) -> None:
+    """Raises DataError if the number of examples in a train step is below 1 or larger than the data set."""
     if batch_size < 1:
-        raise DataError(f"--batch-size {batch_size}: must be at least 1")
+        raise DataError("must be at least 1", argument="batch_size", value=batch_size)
     if batch_size > len(source):
-        raise DataError(
-            f"{_flags(batch_size, discriminator_steps)}: the data set has {len(source)} {'images' if source.is_images else 'points'}"
-        )
-
-
-def _flags(batch_size: int, discriminator_steps: int) -> str:
-    """The flags that determine the batch size of a train step, with their values."""
-    return (
-        f"--batch-size {batch_size}"
-        if discriminator_steps == 1
-        else f"--batch-size {batch_size // discriminator_steps} x --update.discriminator-steps {discriminator_steps}"
-    )
+        size = f"{len(source)} {'images' if source.is_images else 'points'}"
+        raise DataError(f"the data set has {size}", argument="batch_size", value=batch_size)
 
 
 class Batches:
@@ -74,21 +58,19 @@ class Batches:
         batch_size: Number of examples in a train step, over all processes.
         seed: Random seed of the order.
         flip: Whether to mirror each image horizontally with probability 1/2.
-        turns: Number of discriminator updates in a train step that share these examples. Used in error messages only.
 
     Raises:
         DataError: If the batch size is below 1 or larger than the data set, or if `flip` is set for points.
     """
 
-    def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False, discriminator_steps: int = 1):
-        check_batch_size(batch_size, source, discriminator_steps)
+    def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False):
+        check_batch_size(batch_size, source)
         if flip and not source.is_images:
-            raise DataError(f"--data.flip: {source.name} has points, not images")
+            raise DataError(f"{source.name} has points, not images", argument="flip")
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
-        self.discriminator_steps = discriminator_steps
         # A batch spans at most two epochs, so a cache of two orders avoids computing any order twice in consecutive steps.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, seed, count=len(source)))
 
@@ -162,8 +144,8 @@ class Batches:
         if not 0 <= process_index < process_count:
             raise ValueError(f"process_index must be from 0 to {process_count - 1}; got {process_index}")
         if self.batch_size % process_count:
-            flags = _flags(self.batch_size, self.discriminator_steps)
-            raise DataError(f"{flags}: {process_count} processes cannot share it evenly; take a multiple of {process_count}")
+            problem = f"{process_count} processes cannot share it evenly; use a multiple of {process_count}"
+            raise DataError(problem, argument="batch_size", value=self.batch_size)
         size = self.batch_size // process_count
         return slice(process_index * size, (process_index + 1) * size)
 

@@ -1,8 +1,10 @@
-"""Errors and warnings about data. Each message is one line that names the file or the setting and what to do."""
+"""Errors and warnings about data. Each message is one line that names the file or the argument and what to do."""
+
+from gan_jax._checks import ArgumentError
 
 
-class DataError(ValueError):
-    """The data cannot be used: a file is missing, corrupt or unsuitable, or a request is incompatible with the data."""
+class DataError(ArgumentError):
+    """The data cannot be used: a file is missing, corrupt or unsuitable, or an argument is incompatible with the data."""
 
 
 class DataWarning(UserWarning):

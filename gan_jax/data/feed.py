@@ -4,7 +4,7 @@ The whole data set is either kept on the device and batches are gathered there, 
 """
 
 import concurrent.futures
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -73,15 +73,15 @@ class DeviceBatches:
         self._data = put_replicated(data, sharding)
 
     def chunk(self, step: int, count: int) -> dict[str, Any]:
-        """The input of a program that `gathering` made, for `count` steps starting at `step`."""
+        """The input of `gather`, on the device, for `count` steps starting at `step`."""
         chosen = {"indices": self.batches.indices_at(step, count)[:, self.part]}
         if self.batches.flip:
             chosen["flips"] = self.batches.flips_at(step, count)[:, self.part]
         return self._data | (chosen if self.sharding is None else put(chosen, self.sharding))
 
-    def gathering(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        """Turns `program(params, opt_state, batches, rng)` into a function of `(params, opt_state, chunk, rng)`. Jit the result."""
-        return lambda params, opt_state, data, rng: program(params, opt_state, gather_batches(data), rng)
+    def gather(self, chunk: dict[str, Array]) -> dict[str, Array]:
+        """Gathers the batches of a chunk, see `gather_batches`. The method is pure. Call it inside the jitted program."""
+        return gather_batches(chunk)
 
     def close(self) -> None:
         """Releases the data set on the device."""
@@ -119,18 +119,13 @@ class StreamBatches:
     """
 
     def __init__(
-        self,
-        batches: Batches,
-        *,
-        workers: int = 4,
-        sharding: NamedSharding | None = None,
-        process_index: int = 0,
-        process_count: int = 1,
+        self, batches: Batches, *, workers: int = 4, sharding: NamedSharding | None = None, process_index: int = 0, process_count: int = 1
     ):
         try:
             import grain
         except ImportError:
-            raise DataError("--data.pipeline stream: needs grain; install it with: pip install 'gan-jax[grain]'") from None
+            problem = "needs grain; install it with: pip install 'gan-jax[grain]'"
+            raise DataError(problem, argument="pipeline", value="stream") from None
         self.batches = batches
         self.workers = workers
         self.sharding = sharding
@@ -154,9 +149,9 @@ class StreamBatches:
         self._ahead = ((step + count, count), self._thread.submit(self._make, step + count, count))
         return future.result()
 
-    def gathering(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        """Returns the program unchanged, because its batches are already gathered."""
-        return program
+    def gather(self, chunk: dict[str, Array]) -> dict[str, Array]:
+        """Returns the chunk unchanged, because its batches are already gathered."""
+        return chunk
 
     def close(self) -> None:
         """Stops the threads."""
@@ -176,7 +171,16 @@ class StreamBatches:
 
 
 class Feed:
-    """Supplies the data to the training loop: `program = jit(feed.gathering(step))`, then `program(..., feed.chunk(step, count), ...)`.
+    """Supplies the data to the training loop.
+
+    The loop calls `chunk(step, count)`, and passes the result to a jitted program, which calls `gather(chunk)` first:
+
+        @jax.jit
+        def program(params, opt_state, chunk, rng):
+            batches = feed.gather(chunk)  # image [count, batch, ...], and label [count, batch] if the data have labels
+            ...
+
+        program(params, opt_state, feed.chunk(step, count), rng)
 
     Args:
         source: Source of the examples.
@@ -186,8 +190,6 @@ class Feed:
             and "stream" above.
         workers: Number of threads that read and decode if the data are streamed.
         flip: Whether to mirror each image horizontally with probability 1/2.
-        turns: Number of discriminator updates in a train step that share its examples. Used in error messages only, which name the batch
-            size of one update.
         sharding: Sharding of the batches [steps, batch, ...] over the devices of all processes. None means the default device.
         process_index: Index of this process.
         process_count: Number of processes that share each batch. Each process holds one block, in the order of the processes.
@@ -206,25 +208,24 @@ class Feed:
         pipeline: str = "auto",
         workers: int = 4,
         flip: bool = False,
-        discriminator_steps: int = 1,
         sharding: NamedSharding | None = None,
         process_index: int = 0,
         process_count: int = 1,
     ):
         if pipeline not in ("auto", "memory", "stream"):
-            raise DataError(f"--data.pipeline {pipeline}: must be auto, memory or stream")
-        self.batches = Batches(source, batch_size, seed, flip=flip, discriminator_steps=discriminator_steps)
+            raise DataError("must be auto, memory or stream", argument="pipeline", value=pipeline)
+        self.batches = Batches(source, batch_size, seed, flip=flip)
         self.in_memory = pipeline == "memory" or (pipeline == "auto" and source.nbytes <= MEMORY_LIMIT)
         where: dict[str, Any] = {"sharding": sharding, "process_index": process_index, "process_count": process_count}
         self._form = DeviceBatches(self.batches, **where) if self.in_memory else StreamBatches(self.batches, workers=workers, **where)
 
     def chunk(self, step: int, count: int) -> dict[str, Any]:
-        """The input of a program that `gathering` made, for `count` steps starting at `step`."""
+        """The input of `gather`, on the device, for `count` steps starting at `step`. Any steps can be requested."""
         return self._form.chunk(step, count)
 
-    def gathering(self, program: Callable[..., Any]) -> Callable[..., Any]:
-        """Turns `program(params, opt_state, batches, rng)`, with batches [count, batch, ...], into `(params, opt_state, chunk, rng)`."""
-        return self._form.gathering(program)
+    def gather(self, chunk: dict[str, Array]) -> dict[str, Array]:
+        """The batches of a chunk, [count, batch, ...]. The method is pure. Call it inside the jitted program."""
+        return self._form.gather(chunk)
 
     def close(self) -> None:
         """Stops the threads and releases the data on the device."""

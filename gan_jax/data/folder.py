@@ -328,18 +328,19 @@ def load_image_folder(
             "stop". Also if an option has an unknown value.
     """
     if data_dir is None:
-        raise DataError("--data.directory: image_folder needs the directory of the images")
+        raise DataError("image_folder needs the directory of the images", argument="data_dir")
     if not data_dir.is_dir():
-        raise DataError(f"{data_dir}: {'not a' if data_dir.exists() else 'no such'} directory; give that of the images as --data.directory")
+        problem = f"{'not a' if data_dir.exists() else 'no such'} directory; give that of the images"
+        raise DataError(problem, argument="data_dir", value=data_dir)
     check_image_size(image_size)
     check_channels(channels)
     choose_split("image_folder", split, ("train", "test", "all"))
     check_resize(resize)
     if on_corrupt not in ("skip", "stop"):
-        raise DataError(f"--data.on-corrupt {on_corrupt}: must be skip or stop")
+        raise DataError("must be skip or stop", argument="on_corrupt", value=on_corrupt)
     names = list_images(data_dir)
     if not names:
-        raise DataError(f"{data_dir}: holds no {', '.join(ENDINGS)} files")
+        raise DataError(f"holds no {', '.join(ENDINGS)} files", argument="data_dir", value=data_dir)
     parts, by_folders = split_names(names)
     classes = sorted({class_of(name, by_folders) for part in parts.values() for name in part})
     options: dict[str, Any] = {

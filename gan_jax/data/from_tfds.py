@@ -36,7 +36,7 @@ class TfdsImages(LazyImages):
         if image.dtype == np.uint16:
             image = (image >> 8).astype(np.uint8)
         if image.dtype != np.uint8:
-            raise DataError(f"--data.source: the images of this TFDS data set are {image.dtype}; uint8 and uint16 are read")
+            raise DataError(f"the images of this TFDS data set are {image.dtype}; uint8 and uint16 are supported", argument="name")
         image = to_channels(image[..., :3] if image.shape[-1] != 2 else image[..., :1], channels)
         if image.shape[:2] == (28, 28) and size == 32:
             return np.pad(image, ((2, 2), (2, 2), (0, 0)))
@@ -73,7 +73,7 @@ def load_tfds(
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise DataError(f"--data.source tfds:{name}: needs TFDS ({error}); install it with: pip install 'gan-jax[tfds]'") from None
+        raise _error(name, f"needs TFDS ({error}); install it with: pip install 'gan-jax[tfds]'") from None
     check_image_size(image_size)
     check_channels(channels)
     check_resize(resize)
@@ -89,12 +89,12 @@ def load_tfds(
     except DataError:
         raise
     except Exception as error:  # Each part of TFDS raises its own type of exception.
-        raise DataError(f"--data.source tfds:{name}: {(str(error) or type(error).__name__).splitlines()[0][:200]}") from None
+        raise _error(name, (str(error) or type(error).__name__).splitlines()[0][:200]) from None
     height, width, depth = features[image].shape
     size = image_size or (32 if (height, width) == (28, 28) else height)
     if not size or (image_size is None and height != width):
         sides = "many sizes" if height is None or width is None else f"{height}x{width} pixels"
-        raise DataError(f"--data.image-size: tfds:{name} has images of {sides}; give the size wanted")
+        raise DataError(f"tfds:{name} has images of {sides}; give the size wanted", argument="image_size")
     options = {"size": size, "channels": channels or (3 if depth is None or depth >= 3 else 1), "resize": resize}
     classes = tuple(features[label].names) if label else ()
 
@@ -115,10 +115,15 @@ def load_tfds(
     return part_of(split, part_of(held_out, None) if held_out is not None else None)
 
 
+def _error(name: str, problem: str) -> DataError:
+    """The error about the argument `name` of `load_source`, for the TFDS data set `name`."""
+    return DataError(problem, argument="name", value=f"tfds:{name}")
+
+
 def _features(tfds: Any, features: Any, name: str) -> tuple[str, str | None]:
     """The names of the image feature and of the label feature of a data set. The label is None if there is no such feature."""
     images = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
     if not images:
-        raise DataError(f"--data.source tfds:{name}: the data set has no images; its features are {', '.join(features)}")
+        raise _error(name, f"the data set has no images; its features are {', '.join(features)}")
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     return "image" if "image" in images else images[0], "label" if "label" in labels else next(iter(labels), None)

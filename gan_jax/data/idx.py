@@ -17,10 +17,7 @@ CLASSES = {
     "mnist": tuple("0123456789"),
     "fashion_mnist": ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
 }
-PROVENANCE = {
-    "mnist": "MNIST (LeCun, Cortes and Burges, 1998)",
-    "fashion_mnist": "Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017)",
-}
+PROVENANCE = {"mnist": "MNIST (LeCun, Cortes and Burges, 1998)", "fashion_mnist": "Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017)"}
 INSTALLED = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}  # Installed by Debian's dataset-fashion-mnist.
 MEMORY_LIMIT = 2**30  # Maximum number of bytes of one file after decompression.
 PREFIXES = {"train": "train", "test": "t10k"}
@@ -100,20 +97,23 @@ def find_idx(name: str, data_dir: Path | None) -> Path:
     """
     if data_dir is None:
         if name not in INSTALLED:
-            raise DataError(f"--data.directory: {name} needs the directory of its four IDX files (train-images-idx3-ubyte.gz ...)")
+            raise DataError(f"{name} needs the directory of its four IDX files (train-images-idx3-ubyte.gz ...)", argument="data_dir")
         if not INSTALLED[name].is_dir():
-            raise DataError(f"{INSTALLED[name]}: no such directory; install Debian's dataset-fashion-mnist, or give --data.directory")
+            problem = (
+                f"{INSTALLED[name]}: no such directory; install Debian's dataset-fashion-mnist, or give the directory of the IDX files"
+            )
+            raise DataError(problem, argument="data_dir")
         return INSTALLED[name]
     if not data_dir.is_dir():
-        raise DataError(
-            f"{data_dir}: {'not a' if data_dir.exists() else 'no such'} directory; give that of the IDX files of {name} as --data.directory"
-        )
+        problem = f"{'not a' if data_dir.exists() else 'no such'} directory; give that of the IDX files of {name}"
+        raise DataError(problem, argument="data_dir", value=data_dir)
     folder = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST"}[name]
     places = [data_dir, data_dir / name, data_dir / name.replace("_", "-"), data_dir / folder / "raw", data_dir / "raw"]
     for place in places:
         if any(_find(place, part, kind) for part in PREFIXES for kind in ("images", "labels")):
             return place
-    raise DataError(f"{data_dir}: holds no IDX files of {name} (train-images-idx3-ubyte.gz ...); give their directory as --data.directory")
+    problem = f"holds no IDX files of {name} (train-images-idx3-ubyte.gz ...); give their directory"
+    raise DataError(problem, argument="data_dir", value=data_dir)
 
 
 def _find(directory: Path, part: str, kind: str) -> Path | None:
@@ -170,15 +170,3 @@ def load_idx(
         images, labels = _read_part(directory, part)
         parts[part] = (digits_at(images, image_size, channels), labels)
     return from_parts(name, parts, split, num_classes=10, provenance=f"{PROVENANCE[name]}, from {directory}", class_names=CLASSES[name])
-
-
-def load_mnist(*, split: str = "train", data_dir: Path | None = None, image_size: int | None = None, channels: int | None = None) -> Source:
-    """Loads MNIST from a directory of IDX files. The arguments are those of `load_idx`."""
-    return load_idx("mnist", split=split, data_dir=data_dir, image_size=image_size, channels=channels)
-
-
-def load_fashion_mnist(
-    *, split: str = "train", data_dir: Path | None = None, image_size: int | None = None, channels: int | None = None
-) -> Source:
-    """Loads Fashion-MNIST from a directory of IDX files, or from Debian's package. The arguments are those of `load_idx`."""
-    return load_idx("fashion_mnist", split=split, data_dir=data_dir, image_size=image_size, channels=channels)

@@ -17,19 +17,19 @@ MEMORY_SIZE = 2**28  # If all resized images take at most this many bytes, they 
 def check_image_size(image_size: int | None) -> None:
     """Raises DataError if the image size, the side in pixels, is out of range."""
     if image_size is not None and not SMALLEST <= image_size <= 4096:
-        raise DataError(f"--data.image-size {image_size}: must be between {SMALLEST} and 4096 pixels")
+        raise DataError(f"must be between {SMALLEST} and 4096 pixels", argument="image_size", value=image_size)
 
 
 def check_channels(channels: int | None) -> None:
     """Raises DataError if the number of channels is not 1, 3 or None. None leaves the choice to the data."""
     if channels not in (None, 1, 3):
-        raise DataError(f"--data.channels {channels}: must be 1 (grey) or 3 (red, green, blue)")
+        raise DataError("must be 1 (grey) or 3 (red, green, blue)", argument="channels", value=channels)
 
 
 def check_resize(resize: str) -> None:
     """Raises DataError if the resize method is unknown."""
     if resize not in RESIZES:
-        raise DataError(f"--data.resize {resize}: must be one of {', '.join(RESIZES)}")
+        raise DataError(f"must be one of {', '.join(RESIZES)}", argument="resize", value=resize)
 
 
 def fit(image: Image.Image, size: int, resize: str = "crop") -> Image.Image:

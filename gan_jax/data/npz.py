@@ -35,16 +35,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         raise
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        RuntimeError,
-        SyntaxError,
-        zlib.error,
-        zipfile.BadZipFile,
-    ) as error:
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, SyntaxError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a readable npz file ({one_line(error)}); make or copy it again") from None
 
 

@@ -174,21 +174,12 @@ class Source:
             digest.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
         return digest.hexdigest()[:32]
 
-    def sampled_fingerprint(self) -> str:
-        """The fingerprint of earlier versions, sixteen digits. It hashes 256 images, the labels, and the file names of a folder."""
-        digest = hashlib.sha256(repr((len(self), self.shape, getattr(self.images, "names", ()))).encode())
-        digest.update(np.ascontiguousarray(self.images[evenly_spaced(len(self))]).tobytes())
-        if self.labels is not None:
-            digest.update(np.ascontiguousarray(self.labels, np.int32).tobytes())
-        return digest.hexdigest()[:16]
-
 
 def check_unchanged(recorded: dict[str, Any], source: Source) -> None:
     """Raises DataError if the data differ from those that `Source.describe` recorded, e.g. because files were removed.
 
     Args:
-        recorded: The result of `describe` at the start of the run. Records with the sixteen-digit fingerprint of earlier versions are
-            supported.
+        recorded: The result of `describe` at the start of the run.
         source: The current data.
     """
     examples, now = recorded.get("examples"), len(source)
@@ -197,16 +188,14 @@ def check_unchanged(recorded: dict[str, Any], source: Source) -> None:
         raise DataError(
             f"{source.name}: the data set {change} from {examples} to {now} examples since the run began; restore it, or start a new run"
         )
-    fingerprint = recorded.get("fingerprint")
-    of_before = isinstance(fingerprint, str) and len(fingerprint) == 16
-    if recorded.get("shape") != list(source.shape) or fingerprint != (source.sampled_fingerprint() if of_before else source.fingerprint()):
+    if recorded.get("shape") != list(source.shape) or recorded.get("fingerprint") != source.fingerprint():
         raise DataError(f"{source.name}: the data set is not the one that the run began with; restore it, or start a new run")
 
 
 def choose_split(name: str, split: str, known: Iterable[str]) -> None:
     """Raises DataError if the split is not one of the known ones."""
     if split not in known:
-        raise DataError(f"--data.split {split}: {name} has {', '.join(known)}")
+        raise DataError(f"{name} has {', '.join(known)}", argument="split", value=split)
 
 
 def from_parts(name: str, parts: dict[str, tuple[np.ndarray, np.ndarray]], split: str, **details: Any) -> Source:

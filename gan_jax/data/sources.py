@@ -1,33 +1,44 @@
 """The table of sources, which maps the name of a data set to the function that loads it."""
 
 import functools
-import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from gan_jax.data.batches import check_batch_size
 from gan_jax.data.digits import load_mnist5k, load_stacked_mnist
 from gan_jax.data.errors import DataError
 from gan_jax.data.folder import load_image_folder
 from gan_jax.data.from_tfds import load_tfds
-from gan_jax.data.idx import load_fashion_mnist, load_mnist
+from gan_jax.data.idx import load_idx
 from gan_jax.data.mixtures import load_grid, load_ring
 from gan_jax.data.source import Source
 
-SOURCES: dict[str, Callable[..., Source]] = {
-    "mnist5k": load_mnist5k,
-    "fashion_mnist": load_fashion_mnist,
-    "mnist": load_mnist,
-    "image_folder": load_image_folder,
-    "stacked_mnist": load_stacked_mnist,
-    "ring": load_ring,
-    "grid": load_grid,
+
+class Loader(NamedTuple):
+    """A row of `SOURCES`.
+
+    Attributes:
+        load: Loads the data set. Its arguments are keywords.
+        arguments: Names of the arguments that it takes besides `split`.
+    """
+
+    load: Callable[..., Source]
+    arguments: tuple[str, ...]
+
+
+SOURCES: dict[str, Loader] = {
+    "mnist5k": Loader(load_mnist5k, ("image_size", "channels")),
+    "fashion_mnist": Loader(functools.partial(load_idx, "fashion_mnist"), ("data_dir", "image_size", "channels")),
+    "mnist": Loader(functools.partial(load_idx, "mnist"), ("data_dir", "image_size", "channels")),
+    "image_folder": Loader(load_image_folder, ("data_dir", "image_size", "channels", "resize", "on_corrupt")),
+    "stacked_mnist": Loader(load_stacked_mnist, ("image_size", "seed", "count")),
+    "ring": Loader(load_ring, ("seed", "count")),
+    "grid": Loader(load_grid, ("seed", "count")),
 }
 
 
-def loader_of(name: str) -> Callable[..., Source]:
-    """The function that loads a data set.
+def loader_of(name: str) -> Loader:
+    """The row of a data set.
 
     Args:
         name: A key of `SOURCES`, or `tfds:NAME`.
@@ -39,51 +50,53 @@ def loader_of(name: str) -> Callable[..., Source]:
         return SOURCES[name]
     family, _, rest = name.partition(":")
     if family != "tfds" or not rest:
-        raise DataError(f"--data.source {name}: must be one of {', '.join(SOURCES)}, tfds:NAME")
-    return functools.partial(load_tfds, rest)
+        raise DataError(f"must be one of {', '.join(SOURCES)}, tfds:NAME", argument="name", value=name)
+    return Loader(functools.partial(load_tfds, rest), ("data_dir", "image_size", "channels", "resize"))
 
 
-def load_source(name: str, *, split: str = "train", data_dir: Path | str | None = None, **options: Any) -> Source:
-    """Loads a data set by its name.
+def load_source(
+    name: str,
+    *,
+    split: str = "train",
+    data_dir: Path | str | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
+    resize: str | None = None,
+    on_corrupt: str | None = None,
+    seed: int | None = None,
+    count: int | None = None,
+) -> Source:
+    """Loads a data set by its name. Arguments that are None have the default of the data set's own function.
 
     Args:
         name: A key of `SOURCES`, or `tfds:NAME`.
         split: "train", "test" or "all". A TFDS data set has its own splits.
         data_dir: Directory of the files, for sources that read files.
-        options: Further arguments of the source, e.g. image_size, channels, seed, resize, on_corrupt. Options that are None are
-            ignored.
+        image_size: Side in pixels, for images.
+        channels: 1 or 3, for images.
+        resize: "crop", "pad" or "stretch", for images of many shapes.
+        on_corrupt: "skip" or "stop", for files that cannot be read.
+        seed: Random seed of sources that are sampled.
+        count: Number of examples of sources that are sampled.
 
     Returns:
         The `Source`, with its held-out part.
 
     Raises:
-        DataError: If the data cannot be loaded, or if the source does not take one of the options. The message is one line that names
-            the file or the setting and what to do.
+        DataError: If the data cannot be loaded, or if the source does not take one of the arguments. The message is one line that names
+            the file or the argument and what to do.
     """
     loader = loader_of(name)
-    options = {"data_dir": data_dir and Path(data_dir)} | options
-    arguments = {"split": split} | {option: value for option, value in options.items() if value is not None}
-    unknown = sorted(arguments.keys() - inspect.signature(loader).parameters.keys())
-    if unknown:
-        flag = {"data_dir": "directory"}.get(unknown[0], unknown[0].replace("_", "-"))
-        raise DataError(f"--data.{flag}: the source {name} does not take it")
-    return loader(**arguments)
-
-
-def load(config: Any) -> Source:
-    """Loads the data set of a configuration, and checks that the batch is not larger than the data set.
-
-    Args:
-        config: Configuration of a run. Its fields `data` and `batch_size` are read.
-
-    Raises:
-        DataError: If the data cannot be loaded, as in `load_source`, or if the batch is larger than the data set.
-    """
-    data = config.data
-    # These fields always have a value. They are passed only to the sources that take them.
-    known = inspect.signature(loader_of(data.source)).parameters
-    always = {"image_size": data.image_size, "on_corrupt": data.on_corrupt, "resize": data.resize}
-    options = {name: value for name, value in always.items() if name in known}
-    source = load_source(data.source, split=data.split, data_dir=data.directory, channels=data.channels, **options)
-    check_batch_size(config.batch_size, source)
-    return source
+    given: dict[str, Any] = {
+        "data_dir": data_dir and Path(data_dir),
+        "image_size": image_size,
+        "channels": channels,
+        "resize": resize,
+        "on_corrupt": on_corrupt,
+        "seed": seed,
+        "count": count,
+    }
+    given = {argument: value for argument, value in given.items() if value is not None}
+    for argument in sorted(given.keys() - set(loader.arguments)):
+        raise DataError(f"the source {name} does not take it", argument=argument)
+    return loader.load(split=split, **given)

@@ -1,13 +1,13 @@
-"""One step on many devices and many hosts: placed by `jit` with shardings, by `shard_map`, or by `pmap`, with equal results.
+"""One train step on many devices and many hosts, with `jit` and shardings, with `shard_map`, or with `pmap`. The results are equal.
 
-    placement = make_placement(devices=8)                                   # or placement="shard_map", statistics="local" ...
-    gan = build_gan(spec, distribute(rule, placement))                            # the step as before: global view, pure, not jitted
-    params, opt_state = jax.jit(gan.init, out_shardings=...)(rng)           # see `state_shardings`
+    placement = make_placement("jit", devices=8)
+    gan = build_gan(spec, distribute(rule, placement))  # The step keeps its global view. It is pure and not jitted.
+    params, opt_state = jax.jit(gan.init, out_shardings=...)(rng)  # see `state_shardings`
     step = jax.jit(gan.train_step, donate_argnums=(0, 1))
     params, opt_state, metrics = step(params, opt_state, jax.device_put(batch, placement.batch), rng)
 
-`placement` says where things lie, `per_device` what a device does of a game, `hosts` starts and ends the processes of several hosts,
-`communication` reads from a compiled program what it moves between devices.
+`sharding` places arrays on devices. `spmd` makes the part of a train step that one device computes. `multihost` starts and ends the
+processes of several hosts. `sweep` trains many GANs at once.
 """
 
 from gan_jax.distributed.multihost import (

@@ -1,7 +1,7 @@
-"""The processes of one run: how they find each other, agree, and notice that one is gone.
+"""The processes of one run: how they start, take common decisions, and detect that one has ended.
 
-JAX's own runtime does the work: a coordination service in process 0, and a heartbeat from each process. What is added: a start
-before any device is touched, decisions that all processes make alike, and a lost peer as one error with one line.
+JAX's runtime has a coordination service in process 0 and a heartbeat of each process. This module adds a start before any device is
+used, decisions that are the same in all processes, and one error with a one-line message for a lost process.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
-LONGEST = 4096  # bytes of a text that the processes agree on
-OWN = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT")  # statuses of errors that no other process causes: no memory, a program that cannot be
+LONGEST = 4096  # Maximum number of bytes of a text that is broadcast.
+LOCAL_ERRORS = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT")  # Statuses of errors that no other process causes.
 
 
 class PeerLost(RuntimeError):
-    """Another process of this run is gone, and with it the run; one line that says what to do."""
+    """Another process of this run has ended, or cannot be reached. The run cannot continue. The message is one line."""
 
 
 def simulate_devices(count: int | None) -> None:
-    """Lets a CPU appear as so many devices; before JAX first touches a device. Other accelerators do not mind.
+    """Makes JAX show the CPU as `count` devices. Call it before JAX first uses a device. It has no effect on other accelerators.
 
-    Does nothing for 1, or where XLA_FLAGS already says how many.
+    Nothing is changed if count is None or 1, or if XLA_FLAGS already sets the number.
     """
     if count and count > 1 and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", count)
@@ -35,55 +35,61 @@ def simulate_devices(count: int | None) -> None:
 def start(
     coordinator: str, *, num_processes: int | None = None, process_id: int | None = None, heartbeat_seconds: int = 30, patience: int = 300
 ) -> None:
-    """Joins this process to the others of its run; before JAX first touches a device.
+    """Connects this process to the other processes of its run. Call it before JAX first uses a device.
 
-    From then on an error that nothing catches ends this process at once, with its traceback and status 1 (`leave`): the others notice.
+    Afterwards an uncaught exception ends this process immediately with its traceback and status 1, see `abort_process`. The other
+    processes detect that.
 
     Args:
-        coordinator: HOST:PORT of process 0; "auto" takes all three from SLURM, Kubernetes, Cloud TPU or Open MPI; "" stays alone.
-        num_processes: of the run.
-        process_id: of this process, from 0.
-        heartbeat_seconds: a process that is not heard of for so long counts as dead, and the others end.
-        patience: seconds to wait for the others at the start.
+        coordinator: HOST:PORT of process 0. "auto" reads this and the next two arguments from SLURM, Kubernetes, Cloud TPU or Open MPI.
+            If it is empty, the function does nothing.
+        num_processes: Number of processes of the run.
+        process_id: Index of this process, from 0.
+        heartbeat_seconds: A process that sends no heartbeat for so many seconds counts as lost, and the others end.
+        patience: Seconds to wait for the other processes at the start.
 
     Raises:
-        PeerLost: the others do not come, or no cluster is found.
+        PeerLost: If the other processes do not connect in time, or if no cluster is found.
     """
     if not coordinator:
         return
-    # Where the devices are CPUs; the other backends bring their own collectives.
+    # This setting is for CPU devices. The other backends have their own collectives.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    own = {} if coordinator == "auto" else {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
+    where = {} if coordinator == "auto" else {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
     try:
-        # At the end the others wait for process 0, which still measures and writes; a dead one is noticed by its heartbeat.
+        # At the end the others wait for process 0, which still evaluates and writes. The heartbeat detects a process that died.
         day = 86_400
         jax.distributed.initialize(
-            **own, heartbeat_timeout_seconds=heartbeat_seconds, initialization_timeout=patience, shutdown_timeout_seconds=day
+            **where, heartbeat_timeout_seconds=heartbeat_seconds, initialization_timeout=patience, shutdown_timeout_seconds=day
         )
     except (RuntimeError, ValueError) as error:
-        raise PeerLost(f"--distributed.coordinator {coordinator}: the processes do not find each other: {_first_line(error)}") from error
-    sys.excepthook = partial(_end, sys.excepthook)
+        raise PeerLost(f"coordinator {coordinator}: the processes cannot connect: {_first_line(error)}") from error
+    sys.excepthook = partial(_abort_after, sys.excepthook)
 
 
 def process_count() -> int:
-    """The number of processes of this run."""
+    """Number of processes of this run."""
     return jax.process_count()
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes: to the run's directory and to the terminal."""
+    """Whether this is process 0, the only one that writes files and prints."""
     return jax.process_index() == 0
 
 
 def broadcast_text(text: str) -> str:
-    """Process 0's text, in every process; every process must call it."""
+    """Returns the text of process 0 in every process. Every process must call it.
+
+    Raises:
+        ValueError: If the text has more than `LONGEST` bytes.
+    """
     if jax.process_count() == 1:
         return text
     from jax.experimental import multihost_utils
 
     encoded = text.encode()
     if len(encoded) > LONGEST:
-        raise ValueError(f"the processes can agree on a text of at most {LONGEST} bytes; got {len(encoded)}")
+        raise ValueError(f"text must have at most {LONGEST} bytes; got {len(encoded)}")
     buffer = np.zeros(LONGEST + 4, np.uint8)
     if is_main_process():
         buffer[:4] = np.frombuffer(np.uint32(len(encoded)).tobytes(), np.uint8)
@@ -94,34 +100,36 @@ def broadcast_text(text: str) -> str:
 
 
 def decide_on_process_zero(decide: Callable[[], str], failure: type[Exception]) -> str:
-    """What process 0 decides, in every process; where it fails, every process fails alike instead of waiting for it.
+    """Returns in every process what `decide` returns in process 0. Every process must call it.
+
+    If `decide` raises, every process raises. None waits for a result that never comes.
 
     Args:
-        decide: called in process 0 only.
-        failure: raised in the other processes, with the message of process 0's error.
+        decide: Called in process 0 only.
+        failure: Type of the exception in the other processes. Its message is that of the exception in process 0.
 
     Raises:
-        Whatever `decide` raises, in process 0.
+        Exception: In process 0 the exception of `decide`, in the others `failure`.
     """
     if jax.process_count() == 1:
         return decide()
     error: Exception | None = None
-    said = ""
+    outcome = ""
     if is_main_process():
         try:
-            said = "+" + decide()
+            outcome = "+" + decide()
         except Exception as problem:
-            error, said = problem, f"-{_first_line(problem)}"[:LONGEST]
-    said = broadcast_text(said)
+            error, outcome = problem, f"-{_first_line(problem)}"[:LONGEST]
+    outcome = broadcast_text(outcome)
     if error is not None:
         raise error
-    if said.startswith("-"):
-        raise failure(said[1:])
-    return said[1:]
+    if outcome.startswith("-"):
+        raise failure(outcome[1:])
+    return outcome[1:]
 
 
 def any_across_processes(flag: bool) -> bool:
-    """Whether the flag is set in any process; every process must call it."""
+    """Whether the flag is set in any process. Every process must call it."""
     if jax.process_count() == 1:
         return flag
     from jax.experimental import multihost_utils
@@ -132,28 +140,25 @@ def any_across_processes(flag: bool) -> bool:
 
 @contextlib.contextmanager
 def raising_peer_lost() -> Iterator[None]:
-    """Inside, an operation between processes that fails because one of them is gone is a `PeerLost`; one's own errors stay as they are."""
+    """A context in which a collective that fails because another process ended raises `PeerLost`. Other errors pass unchanged."""
     try:
         yield
     except (jax.errors.JaxRuntimeError, ValueError) as error:
-        # What a collective reports when its result is read is a ValueError that begins with a status, as "UNKNOWN: Gloo ...".
+        # If a collective fails while its result is read, JAX raises a ValueError that begins with a status, e.g. "UNKNOWN: Gloo ...".
         lost = isinstance(error, jax.errors.JaxRuntimeError) or re.match(r"[A-Z_]+: ", str(error))
-        if jax.process_count() == 1 or not lost or str(error).startswith(OWN):
+        if jax.process_count() == 1 or not lost or str(error).startswith(LOCAL_ERRORS):
             raise
-        raise PeerLost(
-            f"process {jax.process_index()}: another process of this run is gone ({_first_line(error)}); "
-            "start all of them again with --resume auto"
-        ) from error
+        raise PeerLost(f"process {jax.process_index()}: another process of this run is gone ({_first_line(error)})") from error
 
 
 def abort_process(status: int) -> NoReturn:
-    """Ends this process at once, without the farewell that JAX's processes bid each other: the others may never come to it."""
+    """Ends this process immediately, without JAX's shutdown barrier, which the other processes may never reach."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
-def _end(show: Callable[..., None], *error: Any) -> None:
+def _abort_after(show: Callable[..., None], *error: Any) -> None:
     show(*error)
     abort_process(1)
 

@@ -1,4 +1,4 @@
-"""Where parameters, state and batches lie: a mesh of devices along one axis, `data`, and shardings over it."""
+"""Placement of parameters, state and batches: a mesh of devices along one axis, `data`, and shardings over it."""
 
 import math
 from collections.abc import Sequence
@@ -8,22 +8,22 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from gan_jax._checks import ArgumentError
 from gan_jax.typing import PyTree
 
 AXIS = "data"
 PLACEMENTS = ("jit", "shard_map", "pmap")
-# A leaf below this number of elements is not worth gathering again: it stays whole on every device.
-SHARD_ABOVE = 2**14
+SHARD_ABOVE = 2**14  # Leaves with fewer elements stay replicated, because gathering them would cost more than it saves.
 
 
 class Placement(NamedTuple):
-    """How a step is spread over devices.
+    """How a train step is distributed over devices.
 
     Attributes:
-        mesh: the devices, of all processes, along the one axis `data`.
-        kind: "jit" (shardings; the compiler finds the collectives), "shard_map" or "pmap" (explicit collectives).
-        share_statistics: whether what couples the examples of a batch means the batch of all devices, or of each.
-        shard_parameters: whether large parameters and their moments are spread over the devices (FSDP), or whole on each.
+        mesh: The devices of all processes, along the one axis `data`.
+        kind: "jit" uses shardings, and the compiler inserts the collectives. "shard_map" and "pmap" use explicit collectives.
+        share_statistics: Whether layers and losses that couple the examples of a batch use the batch of all devices or of each device.
+        shard_parameters: Whether large parameters and their moments are sharded over the devices (FSDP) or replicated.
     """
 
     mesh: Mesh
@@ -33,32 +33,32 @@ class Placement(NamedTuple):
 
     @property
     def devices(self) -> int:
-        """Their number."""
+        """Number of devices of all processes."""
         return self.mesh.size
 
     @property
     def replicated(self) -> NamedSharding:
-        """The whole on every device."""
+        """Sharding of arrays that are complete on every device."""
         return NamedSharding(self.mesh, PartitionSpec())
 
     @property
     def compiler_options(self) -> dict[str, Any] | None:
-        """For `jax.jit` of programs over these devices; see `one_thread_each`."""
+        """Options for `jax.jit` of programs over these devices, see `one_thread_each`."""
         return one_thread_each(list(self.mesh.devices.flat))
 
     @property
     def batch(self) -> NamedSharding:
-        """Rows over the devices."""
+        """Sharding of arrays [batch, ...] along their first axis."""
         return NamedSharding(self.mesh, PartitionSpec(AXIS))
 
     @property
     def batches(self) -> NamedSharding:
-        """[steps, batch, ...], the second axis over the devices."""
+        """Sharding of arrays [steps, batch, ...] along their second axis."""
         return NamedSharding(self.mesh, PartitionSpec(None, AXIS))
 
 
 def one_thread_each(devices: Sequence[jax.Device]) -> dict[str, Any] | None:
-    """Compiler options for several CPU devices in one process: one thread each, or each would cut its operations up for all cores."""
+    """Compiler options that give each of several CPU devices one thread. By default each device would use the threads of all cores."""
     several = len(devices) > 1 and devices[0].platform == "cpu"
     return {"xla_cpu_multi_thread_eigen": False} if several else None
 
@@ -69,48 +69,51 @@ def make_placement(
     """Makes a placement over the devices of all processes.
 
     Args:
-        placement: one of `PLACEMENTS`.
-        devices: how many of each process; by default all of them.
-        statistics: "global": batch statistics, minibatch layers, relativistic averages, feature matching mean the batch of all
-            devices; "local": that of each device. `jit` has a global view and knows only the first.
-        shard_parameters: spread large parameters and moments over the devices; only with `jit`.
+        placement: One of `PLACEMENTS`.
+        devices: Number of devices of each process. The default is all of them.
+        statistics: "global" computes batch statistics, minibatch layers, relativistic averages and feature matching over the batch of all
+            devices. "local" computes them over the batch of each device, which requires "shard_map" or "pmap".
+        shard_parameters: Whether to shard large parameters and moments over the devices, which requires "jit".
 
     Raises:
-        ValueError: an unknown name, more devices than there are, or a pair that cannot be.
+        ArgumentError: If a name is unknown, if there are fewer devices, or if two arguments are incompatible.
     """
     if placement not in PLACEMENTS:
-        raise ValueError(f"--parallel.placement {placement}: must be one of {', '.join(PLACEMENTS)}")
+        raise ArgumentError(f"must be one of {', '.join(PLACEMENTS)}", argument="placement", value=placement)
     if statistics not in ("global", "local"):
-        raise ValueError(f"--parallel.statistics {statistics}: must be global or local")
+        raise ArgumentError("must be global or local", argument="statistics", value=statistics)
     if statistics == "local" and placement == "jit":
-        raise ValueError("--parallel.statistics local: jit sees the batch as one; take --parallel.placement shard_map or pmap")
+        raise ArgumentError("jit sees the batch of all devices; use the placement shard_map or pmap", argument="statistics", value="local")
     if shard_parameters and placement != "jit":
-        raise ValueError(f"--parallel.shard-parameters: {placement} keeps them whole on every device; take --parallel.placement jit")
+        raise ArgumentError(f"{placement} replicates the parameters; use the placement jit", argument="shard_parameters")
     if placement == "pmap" and jax.process_count() > 1:
-        raise ValueError("--parallel.placement pmap: one process only; take --parallel.placement jit or shard_map")
+        raise ArgumentError("supports one process only; use jit or shard_map", argument="placement", value="pmap")
     return Placement(_mesh(devices), placement, statistics == "global", shard_parameters)
 
 
 def _mesh(devices: int | None) -> Mesh:
-    """Equally many devices of each process, in the order of the processes, so that each holds a block of every batch."""
-    here_are = jax.local_device_count()
-    if devices is not None and not 1 <= devices <= here_are:
-        few = "; --parallel.devices counts those of one process" if jax.process_count() > 1 else ""
-        raise ValueError(f"--parallel.devices {devices}: there are {here_are} {jax.default_backend()} devices{few}")
+    """A mesh of equally many devices of each process, in the order of the processes. Each process then holds one block of a batch."""
+    available = jax.local_device_count()
+    if devices is not None and not 1 <= devices <= available:
+        hint = "; the number is that of one process" if jax.process_count() > 1 else ""
+        raise ArgumentError(f"there are {available} {jax.default_backend()} devices{hint}", argument="devices", value=devices)
     chosen = []
     for process in range(jax.process_count()):
-        own = [device for device in jax.devices() if device.process_index == process]
-        chosen += own[: len(own) if devices is None else devices]
+        of_process = [device for device in jax.devices() if device.process_index == process]
+        chosen += of_process[: len(of_process) if devices is None else devices]
     return Mesh(np.array(chosen), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def state_shardings(placement: Placement, tree: PyTree, *, threshold: int = SHARD_ABOVE) -> PyTree:
-    """Where each leaf of parameters and state lies: whole everywhere, or (FSDP) cut along its largest axis that divides evenly.
+    """The sharding of each leaf of parameters and state.
+
+    A leaf is replicated, unless the placement shards parameters. Then a large leaf is sharded along its largest axis that the number of
+    devices divides.
 
     Args:
-        placement: with `shard_parameters` or without.
-        tree: of arrays or of their shapes (`jax.eval_shape(gan.init, rng)`).
-        threshold: leaves with fewer elements stay whole.
+        placement: The placement.
+        tree: Tree of arrays or of their shapes, e.g. `jax.eval_shape(gan.init, rng)`.
+        threshold: Leaves with fewer elements stay replicated.
 
     Returns:
         A tree of shardings.
@@ -129,14 +132,14 @@ def state_shardings(placement: Placement, tree: PyTree, *, threshold: int = SHAR
 
 
 def to_local(placement: Placement | None, tree: PyTree) -> PyTree:
-    """The tree on this process's first device alone, whole; every process must call it.
+    """The complete tree on this process's first device. Every process must call it.
 
-    What is whole on every device is not copied; what is spread is gathered first. Programs that are not trained by (samples, metrics)
-    then are the same whatever the devices, and need no other process.
+    Replicated leaves are not copied, and sharded leaves are gathered first. Programs that only sample or evaluate then need no other
+    process, and compute the same for any number of devices.
     """
     if placement is None:
         return tree
-    whole = jax.tree.map(lambda leaf: leaf.sharding.is_fully_replicated, tree)
-    if not all(jax.tree.leaves(whole)):
+    replicated = jax.tree.map(lambda leaf: leaf.sharding.is_fully_replicated, tree)
+    if not all(jax.tree.leaves(replicated)):
         tree = jax.jit(lambda leaves: leaves, out_shardings=placement.replicated)(tree)
     return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)

@@ -1,8 +1,8 @@
-"""What one device does of a step, for `shard_map` and `pmap`: its share of the batch, of the draws, and of the game.
+"""The part of a train step that one device computes, for `shard_map` and `pmap`.
 
-One rule says which rows of a batch are whose. Let b be a device's rows of one gradient: its share of a turn's batch, or of a micro
-batch. An array of m b rows on a device (several turns, micro batches, or kinds of fakes, one behind the other) is the array of
-m n b rows of one device, read as [m, n, b], at its own place on the second axis.
+One rule assigns the examples of a batch to the devices. Let b be the number of examples of one gradient on one device, i.e. of a
+device's part of a minibatch or micro-batch. On a single device, the m minibatches, micro-batches or kinds of fakes of a step are one
+array of m n b rows for n devices. Read as [m, n, b], device i holds index i of the second axis. Locally these are m b rows.
 """
 
 import dataclasses
@@ -26,57 +26,57 @@ from gan_jax.typing import AdversarialLoss, Array, Augmentation, Network, Player
 
 
 class BatchShard:
-    """Which rows of a global array are this device's, and back; for use inside the mapped step.
+    """Converts between global arrays and the rows of this device. For use inside the mapped step.
 
     Args:
-        axis_name: the mapped axis.
-        size: b, a device's rows of one gradient.
+        axis_name: Name of the mapped axis.
+        size: b, the number of examples of one gradient on one device.
     """
 
     def __init__(self, axis_name: str, size: int):
         self.axis_name, self.size = axis_name, size
 
-    def own(self, everyone: Array) -> Array:
-        """[m n b, ...] -> this device's [m b, ...]."""
+    def local(self, global_batch: Array) -> Array:
+        """The rows of this device, [m b, ...], of a global array [m n b, ...]."""
         devices = jax.lax.axis_size(self.axis_name)
-        blocks = everyone.reshape(-1, devices, self._block(everyone.shape[0] // devices), *everyone.shape[1:])
-        mine = jax.lax.dynamic_index_in_dim(blocks, jax.lax.axis_index(self.axis_name), 1, keepdims=False)
-        return mine.reshape(-1, *everyone.shape[1:])
+        blocks = global_batch.reshape(-1, devices, self._block(global_batch.shape[0] // devices), *global_batch.shape[1:])
+        rows = jax.lax.dynamic_index_in_dim(blocks, jax.lax.axis_index(self.axis_name), 1, keepdims=False)
+        return rows.reshape(-1, *global_batch.shape[1:])
 
-    def gather(self, mine: Array) -> Array:
-        """[m b, ...] -> everyone's [m n b, ...], in the order that one device would have them."""
-        blocks = jax.lax.all_gather(mine.reshape(-1, self._block(len(mine)), *mine.shape[1:]), self.axis_name, axis=1)
-        return blocks.reshape(-1, *mine.shape[1:])
+    def gather(self, rows: Array) -> Array:
+        """The global array [m n b, ...] of the rows of all devices, each [m b, ...]. The order is that of a single device."""
+        blocks = jax.lax.all_gather(rows.reshape(-1, self._block(len(rows)), *rows.shape[1:]), self.axis_name, axis=1)
+        return blocks.reshape(-1, *rows.shape[1:])
 
     def _block(self, rows: int) -> int:
-        # Fewer rows than a gradient's: logits of packed samples, one for several.
+        # Packed samples share one logit, so there can be fewer logits than examples of a gradient.
         return rows if rows % self.size else self.size
 
-    def whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of everyone's rows."""
+    def global_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the global array, for the shape of this device's rows."""
         return (shape[0] * jax.lax.axis_size(self.axis_name), *shape[1:])
 
     def fold(self, rng: Array) -> Array:
-        """A key of this device's own."""
+        """A key that differs between the devices."""
         return jax.random.fold_in(rng, jax.lax.axis_index(self.axis_name))
 
 
 def per_device(spec: GANSpec, *, axis_name: str = AXIS, rows: int, share_statistics: bool = True) -> GANSpec:
-    """The game that a device plays inside `shard_map(check_vma=False)` or `pmap`, on its share of the batch.
+    """The GAN spec of one device, for use inside `shard_map(check_vma=False)` or `pmap` on the device's part of the batch.
 
-    As on one device with the whole batch: latents, soft and flipped labels, a random context, the replay buffer, top-k weights, the
-    statistics of adaptive augmentation, and (with `share_statistics`) the statistics of normalisation and minibatch layers,
-    relativistic averages, feature matching, LeCam's anchors. What is drawn in a network, in a transformation of D's inputs, in a
-    penalty or in a term is drawn from a key of the device's own: as independent as on one device, but other draws.
+    These are equal to those of one device with the global batch: latents, soft and flipped labels, a random context, the replay buffer,
+    top-k weights, and the statistics of adaptive augmentation. With `share_statistics` also the statistics of normalisation and
+    minibatch layers, relativistic averages, feature matching, and LeCam's anchors. Draws inside a network, an augmentation, a penalty or
+    a loss term use a key of the device. They are as independent as on one device, but they are other draws.
 
     Args:
-        game: of the global view.
-        axis_name: of the mapped axis.
-        rows: b, see the top of the file.
-        share_statistics: False keeps what couples examples within each device.
+        spec: GAN spec of the global view.
+        axis_name: Name of the mapped axis.
+        rows: b, see the module docstring.
+        share_statistics: Whether functions that couple the examples of a batch use the batch of all devices or of each device.
 
     Returns:
-        A game for the inside of the mapped step. Its parameters and state are those of the game that was given.
+        A GAN spec for the inside of the mapped step, with the same parameters and state.
     """
     shard = BatchShard(axis_name, rows)
     statistics = axis_name if share_statistics else None
@@ -87,54 +87,54 @@ def per_device(spec: GANSpec, *, axis_name: str = AXIS, rows: int, share_statist
         generator=_network(spec.generator, shard, statistics),
         discriminator=_network(spec.discriminator, shard, statistics),
         loss=_loss(spec.loss, statistics),
-        sample_latents=lambda rng, shape: shard.own(spec.sample_latents(rng, shard.whole(shape))),
-        sample_labels=None if spec.sample_labels is None else lambda rng, shape: shard.own(spec.sample_labels(rng, shard.whole(shape))),
-        targets=None if spec.targets is None else _targets(spec.targets, shard),
+        sample_latents=lambda rng, shape: shard.local(spec.sample_latents(rng, shard.global_shape(shape))),
+        sample_labels=spec.sample_labels and (lambda rng, shape: shard.local(spec.sample_labels(rng, shard.global_shape(shape)))),
+        targets=spec.targets and _targets(spec.targets, shard),
         context=_context(spec.context, shard),
-        replay=None if spec.replay is None else _replay(spec.replay, shard),
-        top_k=None if spec.top_k is None else _top_k(spec.top_k, shard),
+        replay=spec.replay and _replay(spec.replay, shard),
+        top_k=spec.top_k and _top_k(spec.top_k, shard),
         penalties=tuple(_penalty(penalty, shard, statistics) for penalty in spec.penalties),
         terms=tuple(_term(term, shard) for term in spec.terms),
-        augmentations=tuple(_input_transform(transform, shard) for transform in spec.augmentations),
+        augmentations=tuple(_augmentation(augmentation, shard) for augmentation in spec.augmentations),
     )
 
 
 def distribute(rule: UpdateRule, placement: Placement, *, micro_batches: int = 1) -> UpdateRule:
-    """The strategy on many devices: same arguments, same results, still a global view, to be jitted.
+    """The update rule on many devices. Its step has the same arguments and results and a global view. It is not jitted.
 
-    With `jit` where the arguments lie says where it runs; what goes into a network is kept in rows over the devices, or the compiler
-    would let every device make all the fakes, which nothing else ties to the batch. With `shard_map` or `pmap` the step is mapped over
-    the devices; parameters and state go in and come out whole.
+    With `jit` the placement of the arguments decides where the step runs. The inputs of the networks are constrained to be sharded along
+    the batch. Otherwise the compiler would let every device generate all the fakes, because no argument shards them. With `shard_map` or
+    `pmap` the step is mapped over the devices, and parameters and state are replicated.
 
     Args:
-        strategy: of one device.
-        placement: where.
-        micro_batches: the number of parts into which the strategy cuts a turn's batch.
+        rule: Update rule of one device.
+        placement: The placement.
+        micro_batches: Number of micro-batches into which the update rule splits a minibatch.
 
     Raises:
-        ValueError: at trace time, a batch that the devices cannot share evenly.
+        ValueError: At trace time, if the devices cannot share the batch evenly.
     """
     if placement.kind == "jit":
 
-        def spread_step(spec: GANSpec, *arguments: Any) -> tuple:
-            spread = {player: _spread(getattr(spec, player), placement) for player in Players._fields}
-            return rule.step(dataclasses.replace(spec, **spread), *arguments)
+        def sharded_step(spec: GANSpec, *arguments: Any) -> tuple:
+            sharded = {player: _shard_inputs(getattr(spec, player), placement) for player in Players._fields}
+            return rule.step(dataclasses.replace(spec, **sharded), *arguments)
 
-        return rule._replace(step=spread_step)
+        return rule._replace(step=sharded_step)
 
     def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple:
         devices, parts = placement.devices, rule.batches_per_step * micro_batches
         size = batch["image"].shape[0]
         if size % (devices * parts):
             raise ValueError(f"the batch must hold a multiple of {devices * parts} examples ({devices} devices, {parts} parts); got {size}")
-        local = per_device(spec, rows=size // (devices * parts), share_statistics=placement.share_statistics)
+        local_spec = per_device(spec, rows=size // (devices * parts), share_statistics=placement.share_statistics)
 
         def on_device(params: Players, state: TrainState, blocks: dict[str, Array], rng: Array) -> tuple:
-            own = {name: array.reshape(-1, *array.shape[2:]) for name, array in blocks.items()}
-            params, state, metrics = rule.step(local, params, state, own, rng)
+            batch = {name: array.reshape(-1, *array.shape[2:]) for name, array in blocks.items()}
+            params, state, metrics = rule.step(local_spec, params, state, batch, rng)
             if not placement.share_statistics:
-                state = state._replace(networks=local.average(state.networks), terms=local.average(state.terms))
-            return params, state, local.average(metrics)
+                state = state._replace(networks=local_spec.average(state.networks), terms=local_spec.average(state.terms))
+            return params, state, local_spec.average(metrics)
 
         blocks = {name: array.reshape(parts, -1, *array.shape[1:]) for name, array in batch.items()}
         return _mapped(on_device, placement)(params, state, blocks, rng)
@@ -143,11 +143,12 @@ def distribute(rule: UpdateRule, placement: Placement, *, micro_batches: int = 1
 
 
 def _mapped(on_device: Callable[..., tuple], placement: Placement) -> Callable[..., tuple]:
-    """`(params, state, blocks [parts, rows, ...], rng)`: the blocks cut along their second axis, everything else whole."""
+    """Maps `(params, state, blocks [parts, rows, ...], rng)` over the devices. The blocks are sharded along their second axis."""
     if placement.kind == "shard_map":
-        whole, shard = PartitionSpec(), PartitionSpec(None, AXIS)
-        # Unchecked: gradients come as each device's own, for `average_gradients`, the same as under pmap.
-        return jax.shard_map(on_device, mesh=placement.mesh, in_specs=(whole, whole, shard, whole), out_specs=whole, check_vma=False)
+        replicated, sharded = PartitionSpec(), PartitionSpec(None, AXIS)
+        in_specs = (replicated, replicated, sharded, replicated)
+        # With check_vma, gradients would arrive summed. Without it each device has its own, as under pmap, for `average_gradients`.
+        return jax.shard_map(on_device, mesh=placement.mesh, in_specs=in_specs, out_specs=replicated, check_vma=False)
 
     devices = list(placement.mesh.devices.flat)
     mapped = jax.pmap(on_device, AXIS, in_axes=(None, None, 0, None), out_axes=None, devices=devices)
@@ -161,19 +162,19 @@ def _mapped(on_device: Callable[..., tuple], placement: Placement) -> Callable[.
     return with_a_leading_axis
 
 
-def _spread(network: Network, placement: Placement) -> Network:
-    """A network whose inputs lie in rows over the devices, and whose parameters are gathered before they are used."""
+def _shard_inputs(network: Network, placement: Placement) -> Network:
+    """The network with inputs that are sharded along the batch, and with parameters that are gathered before use."""
 
     def rows(tree: PyTree) -> PyTree:
-        def spread(array: Array) -> Array:
+        def constrain(array: Array) -> Array:
             even = array.ndim and array.shape[0] % placement.devices == 0
             return jax.lax.with_sharding_constraint(array, placement.batch) if even else array
 
-        return jax.tree.map(spread, tree)
+        return jax.tree.map(constrain, tree)
 
     def apply(params: PyTree, state: PyTree, *inputs: Any, **keywords: Any) -> tuple[Any, PyTree]:
         if placement.shard_parameters:
-            # Or the compiler would cut activations as the weights lie, along channels and pixels.
+            # Otherwise the compiler would shard activations as the weights, along channels and pixels.
             params = jax.lax.with_sharding_constraint(params, placement.replicated)
         return network.apply(params, state, *rows(inputs), **keywords)
 
@@ -182,11 +183,11 @@ def _spread(network: Network, placement: Placement) -> Network:
 
 def _network(network: Network, shard: BatchShard, statistics: str | None) -> Network:
     def apply(*arguments: Any, rng: Array | None = None, **keywords: Any) -> tuple[Any, PyTree]:
-        own = None if rng is None else shard.fold(rng)
+        rng = None if rng is None else shard.fold(rng)
         if statistics is None:
-            return network.apply(*arguments, rng=own, **keywords)
+            return network.apply(*arguments, rng=rng, **keywords)
         with sharing_batch(statistics):
-            return network.apply(*arguments, rng=own, **keywords)
+            return network.apply(*arguments, rng=rng, **keywords)
 
     return network._replace(apply=apply)
 
@@ -199,31 +200,31 @@ def _loss(loss: AdversarialLoss, statistics: str | None) -> AdversarialLoss:
 
 
 def _targets(targets: Callable[..., tuple[Array, Array]], shard: BatchShard) -> Callable[..., tuple[Array, Array]]:
-    def own(target: Array, shape: tuple[int, ...]) -> Array:
-        return shard.own(target) if jnp.shape(target) == shard.whole(shape) else target
+    def local(target: Array, shape: tuple[int, ...]) -> Array:
+        return shard.local(target) if jnp.shape(target) == shard.global_shape(shape) else target
 
     def draw(rng: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
-        real, fake = targets(rng, shard.whole(shape))
-        return own(real, shape), own(fake, shape)
+        real, fake = targets(rng, shard.global_shape(shape))
+        return local(real, shape), local(fake, shape)
 
     return draw
 
 
 def _context(context: Condition, shard: BatchShard) -> Condition:
-    # A context that draws needs the whole batch. One that does not depends on its own image alone.
-    return Condition(lambda rng, real: shard.own(context(rng, shard.gather(real))), draws=True) if context.draws else context
+    # A random context needs the global batch. A context that is computed from each image alone does not.
+    return Condition(lambda rng, real: shard.local(context(rng, shard.gather(real))), draws=True) if context.draws else context
 
 
 def _replay(replay: Replay, shard: BatchShard) -> Replay:
     def apply(state: Any, fakes: Array, rng: Array) -> tuple[Array, Any]:
         mixed, state = replay.apply(state, shard.gather(fakes), rng)
-        return shard.own(mixed), state
+        return shard.local(mixed), state
 
     return replay._replace(apply=apply)
 
 
 def _top_k(weights: Callable[[Array, Array], Array], shard: BatchShard) -> Callable[[Array, Array], Array]:
-    return lambda logits, step: shard.own(weights(shard.gather(logits), step))
+    return lambda logits, step: shard.local(weights(shard.gather(logits), step))
 
 
 def _penalty(penalty: GradientPenalty, shard: BatchShard, statistics: str | None) -> GradientPenalty:
@@ -232,18 +233,19 @@ def _penalty(penalty: GradientPenalty, shard: BatchShard, statistics: str | None
 
 
 def _term(term: LossTerm, shard: BatchShard) -> LossTerm:
-    def function(play: LossContext, state: PyTree) -> tuple[Array, PyTree]:
-        return term.function(play._replace(minibatch=play.minibatch._replace(rng=shard.fold(play.minibatch.rng))), state)
+    def function(context: LossContext, state: PyTree) -> tuple[Array, PyTree]:
+        minibatch = context.minibatch
+        return term.function(context._replace(minibatch=minibatch._replace(rng=shard.fold(minibatch.rng))), state)
 
     return term._replace(function=function)
 
 
-def _input_transform(transform: Augmentation, shard: BatchShard) -> Augmentation:
+def _augmentation(augmentation: Augmentation, shard: BatchShard) -> Augmentation:
     def apply(images: Array, state: PyTree, rng: Array, step: Array) -> Array:
-        return transform.apply(images, state, shard.fold(rng), step)
+        return augmentation.apply(images, state, shard.fold(rng), step)
 
     def update(state: PyTree, real_logits: Array, fake_logits: Array) -> PyTree:
-        everyone = (jax.lax.all_gather(logits, shard.axis_name, tiled=True) for logits in (real_logits, fake_logits))
-        return transform.update(state, *everyone)
+        gathered = (jax.lax.all_gather(logits, shard.axis_name, tiled=True) for logits in (real_logits, fake_logits))
+        return augmentation.update(state, *gathered)
 
-    return transform._replace(apply=apply, update=update)
+    return augmentation._replace(apply=apply, update=update)

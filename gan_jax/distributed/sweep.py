@@ -42,11 +42,11 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from gan_jax.distributed.sharding import one_thread_each
 from gan_jax.typing import GAN, Array, Metrics, Players, PyTree
 
-GANSpec: TypeAlias = GAN | Callable[[PyTree], GAN]
+AnyGAN: TypeAlias = GAN | Callable[[PyTree], GAN]
 Form: TypeAlias = Literal["vmap", "map"]
 
 
-def init_many(gan: GANSpec, keys: Array, settings: PyTree = None, *, form: Form = "vmap") -> tuple[Players, PyTree]:
+def init_many(gan: AnyGAN, keys: Array, settings: PyTree = None, *, form: Form = "vmap") -> tuple[Players, PyTree]:
     """Initialises many runs. Run i is `gan.init(keys[i])`.
 
     Args:
@@ -62,11 +62,11 @@ def init_many(gan: GANSpec, keys: Array, settings: PyTree = None, *, form: Form 
         ValueError: If keys are not typed keys [runs], if settings have another number of runs, or if the form is unknown.
     """
     _check_runs(keys, settings=settings)
-    return _each(lambda key, own: _game(gan, own).init(key), form)(keys, settings)
+    return _each(lambda key, setting: _gan_of(gan, setting).init(key), form)(keys, settings)
 
 
 def train_many(
-    gan: GANSpec,
+    gan: AnyGAN,
     params: Players,
     opt_state: PyTree,
     data: Mapping[str, Array],
@@ -98,12 +98,12 @@ def train_many(
     if indices.ndim != 3:
         raise ValueError(f"indices must be [runs, steps, batch]; got shape {indices.shape}")
 
-    def train_one(params: Players, opt_state: PyTree, indices: Array, key: Array, own: PyTree) -> tuple[Players, PyTree, Metrics]:
-        spec = _game(gan, own)
+    def train_one(params: Players, opt_state: PyTree, indices: Array, key: Array, setting: PyTree) -> tuple[Players, PyTree, Metrics]:
+        train_step = _gan_of(gan, setting).train_step
 
         def step(carry: tuple[Players, PyTree], chosen: Array) -> tuple[tuple[Players, PyTree], Metrics]:
             batch = {name: array[chosen] for name, array in data.items()}
-            params, opt_state, metrics = spec.train_step(*carry, batch, key)
+            params, opt_state, metrics = train_step(*carry, batch, key)
             return (params, opt_state), metrics
 
         (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), indices)
@@ -113,7 +113,7 @@ def train_many(
 
 
 def sample_many(
-    gan: GANSpec, params: Players, opt_state: PyTree, keys: Array, settings: PyTree = None, *, count: int, form: Form = "vmap"
+    gan: AnyGAN, params: Players, opt_state: PyTree, keys: Array, settings: PyTree = None, *, count: int, form: Form = "vmap"
 ) -> Array:
     """Samples from many runs.
 
@@ -134,18 +134,14 @@ def sample_many(
     """
     _check_runs(keys, params=params, opt_state=opt_state, settings=settings)
 
-    def sample_one(params: Players, opt_state: PyTree, key: Array, own: PyTree) -> Array:
-        return _game(gan, own).sample(params, opt_state, key, count)
+    def sample_one(params: Players, opt_state: PyTree, key: Array, setting: PyTree) -> Array:
+        return _gan_of(gan, setting).sample(params, opt_state, key, count)
 
     return _each(sample_one, form)(params, opt_state, keys, settings)
 
 
 def split_runs(
-    function: Callable[..., Any],
-    *,
-    devices: Sequence[jax.Device] | None = None,
-    shared: Sequence[int] = (),
-    donate: Sequence[int] = (),
+    function: Callable[..., Any], *, devices: Sequence[jax.Device] | None = None, shared: Sequence[int] = (), donate: Sequence[int] = ()
 ) -> Callable[..., Any]:
     """Jits a function of many runs and gives each device an equal part of the runs.
 
@@ -176,7 +172,7 @@ def split_runs(
     return jax.jit(split, donate_argnums=tuple(donate), compiler_options=one_thread_each(devices))
 
 
-def _game(gan: GANSpec, settings: PyTree) -> GAN:
+def _gan_of(gan: AnyGAN, settings: PyTree) -> GAN:
     return gan if isinstance(gan, GAN) else gan(settings)
 
 
@@ -185,7 +181,7 @@ def _each(function: Callable[..., Any], form: Form) -> Callable[..., Any]:
     if form == "vmap":
         return jax.vmap(function)
     if form == "map":
-        return lambda *arguments: jax.lax.map(lambda own: function(*own), arguments)
+        return lambda *arguments: jax.lax.map(lambda one: function(*one), arguments)
     raise ValueError(f"form must be vmap or map; got {form!r}")
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax._files import write_bytes
-from gan_jax.gan.state import named_key
+from gan_jax._keys import named_key
 from gan_jax.latents import LATENTS
 from gan_jax.models import MODELS, build_model
 from gan_jax.typing import Array, Network, PyTree

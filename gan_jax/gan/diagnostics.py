@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax._diagnostics import LARGE_GRADIENT, RATIO_EVERY
 from gan_jax.gan.make import build_gan
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
@@ -22,24 +23,8 @@ from gan_jax.gan.update_rules import UpdateRule
 from gan_jax.gan.updates import group_by_layer
 from gan_jax.typing import GAN, Array, Metrics, Players, PyTree
 
-LARGE_GRADIENT = 100.0
 FORGET = 0.05  # averages look back about 20 steps
-RATIO_EVERY = 8  # steps between two measurements of the size of the updates
 PRIVATE = "_"  # metrics with this prefix are only used here, and are not logged
-
-# Where a value can first become non-finite, in the order of computation.
-PLACES = (
-    "the batch",
-    "the parameters of the discriminator",
-    "the parameters of the generator",
-    "the discriminator's output for reals",
-    "the fakes, or the discriminator's output for them",
-    "a penalty or a further term of a loss",
-    "the loss of the discriminator",
-    "the loss of the generator",
-    "the gradient of the discriminator",
-    "the gradient of the generator",
-)
 
 
 class Diagnostics(NamedTuple):

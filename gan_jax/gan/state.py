@@ -1,10 +1,8 @@
 """The train state: everything that evolves beside the parameters. Also the key of each random draw."""
 
-import zlib
 from typing import NamedTuple
 
-import jax
-
+from gan_jax._keys import named_key as named_key
 from gan_jax.typing import Array, Players, PyTree
 
 
@@ -32,8 +30,3 @@ class TrainState(NamedTuple):
     replay: PyTree
     update_rule: PyTree
     diagnostics: PyTree = ()
-
-
-def named_key(rng: Array, name: str) -> Array:
-    """Returns the random key of one named use. A new use does not change the draws of the others."""
-    return jax.random.fold_in(rng, zlib.crc32(name.encode()))

@@ -1,13 +1,12 @@
-"""Failures named early: what the step watches, what samples give away, what follows from it, and what usually helps.
+"""The monitor: detects training failures in the metrics of a run and names likely causes and remedies.
 
-`accumulate_diagnostics` runs inside the jitted step and costs a few scalars. `sample_figures` looks at a grid of samples on the host. Both end up
-as metrics, and a `Monitor` that is shown the records of metrics.jsonl, in order, says what is wrong: its findings are a function of those
-records and of nothing else, so that a resumed run finds what an uninterrupted one does.
+The train step reports `monitor/...` metrics, and `sample_figures` measures `samples/...` metrics of generated samples on the host. A
+`Monitor` receives the records of metrics.jsonl in order and returns findings. The findings are a function of these records alone, so a
+resumed run has the findings of an uninterrupted one.
 """
 
 from typing import Any, NamedTuple
 
-from gan_jax.gan.diagnostics import PLACES, Diagnostics, accumulate_diagnostics, init_diagnostics, update_diagnostics
 from gan_jax.monitor.advice import ADVICE, SUPPRESSES, applicable
 from gan_jax.monitor.detectors import DETECTORS
 from gan_jax.monitor.history import CHANCE, Detection, History, Record, RunInfo
@@ -20,19 +19,19 @@ class Finding(NamedTuple):
     """A failure, as it is written to findings.jsonl.
 
     Attributes:
-        id: a row of `ADVICE`.
-        what: one sentence.
-        step: when it was found.
-        since_step: since when it holds.
-        evidence: name -> number or text.
-        confidence: in [0, 1]; from `FAILURE_CONFIDENCE` on the run counts as failing.
-        causes: likely ones.
-        advice: flags that usually help.
-        trick: the row of the list of tricks.
+        id: Key of `ADVICE`.
+        message: What the failure is, in one sentence.
+        step: Step at which it was detected.
+        since_step: Step since which it holds.
+        evidence: Names and values of the figures that show it.
+        confidence: In [0, 1]. From `FAILURE_CONFIDENCE` on the run counts as failing.
+        causes: Likely causes.
+        advice: Changes of the configuration that usually help, as `RunInfo.format_settings` writes them.
+        trick: Row of the list of tricks.
     """
 
     id: str
-    what: str
+    message: str
     step: int
     since_step: int
     evidence: dict[str, Any]
@@ -43,60 +42,59 @@ class Finding(NamedTuple):
 
 
 class Monitor:
-    """Finds failures in the stream of a run's records; each is reported once.
+    """Detects failures in the stream of a run's records. Each failure is reported once.
 
     Args:
-        setting: of the run.
+        info: What the detectors need to know about the run.
+
+    Attributes:
+        findings: The findings so far, by id.
     """
 
-    def __init__(self, setting: RunInfo):
-        self.setting = setting
+    def __init__(self, info: RunInfo):
+        self.info = info
         self.history = History()
-        self.found: dict[str, Finding] = {}
+        self.findings: dict[str, Finding] = {}
 
     def observe(self, record: Record) -> list[Finding]:
-        """Takes in one record of metrics.jsonl; returns what it adds to the findings, the most urgent first.
+        """Adds one record of metrics.jsonl, and returns the new findings, the most urgent first.
 
-        What follows from a failure that is named already (`SUPPRESSES`) is left out. Once a value is not finite, nothing else is looked
-        for: all the rest follows from it.
+        Secondary failures (`SUPPRESSES`) of a failure that is already reported are not reported. After a value was not finite, nothing
+        else is reported.
         """
         self.history.add(record)
         new = []
         for id, detect in DETECTORS.items():
-            if "non_finite" in self.found:
+            if "non_finite" in self.findings:
                 break
-            if id in self.found or any(id in SUPPRESSES.get(cause, ()) for cause in self.found):
+            if id in self.findings or any(id in SUPPRESSES.get(cause, ()) for cause in self.findings):
                 continue
-            seen = detect(self.history, self.setting)
-            if seen is not None:
-                self.found[id] = self._finding(id, seen, int(record["step"]))
-                new.append(self.found[id])
+            detection = detect(self.history, self.info)
+            if detection is not None:
+                self.findings[id] = self._finding(id, detection, int(record["step"]))
+                new.append(self.findings[id])
         return new
 
-    def _finding(self, id: str, seen: Detection, step: int) -> Finding:
+    def _finding(self, id: str, detection: Detection, step: int) -> Finding:
         row = ADVICE[id]
-        evidence = {name: round(value, 6) if isinstance(value, float) else value for name, value in seen.evidence.items()}
-        advice = applicable(row.advice, self.setting)
-        return Finding(id, row.what, step, seen.since, evidence, seen.confidence, list(row.causes), advice, row.trick)
+        evidence = {name: round(value, 6) if isinstance(value, float) else value for name, value in detection.evidence.items()}
+        advice = applicable(row.advice, self.info)
+        return Finding(id, row.message, step, detection.since, evidence, detection.confidence, list(row.causes), advice, row.trick)
 
 
 __all__ = [
     "ADVICE",
     "CHANCE",
     "DETECTORS",
-    "PLACES",
+    "FAILURE_CONFIDENCE",
     "SUPPRESSES",
-    "SURE",
-    "Diagnostics",
+    "Detection",
     "Finding",
     "Monitor",
     "Reference",
-    "Setting",
-    "accumulate_diagnostics",
+    "RunInfo",
     "class_figures",
-    "init_diagnostics",
     "make_reference",
     "sample_figures",
     "spread_within_classes",
-    "update_diagnostics",
 ]

@@ -1,4 +1,4 @@
-"""The records that the detectors look back on, what one asks of them, and what a detector answers."""
+"""The records that the detectors read, what they know about the run, and the result of a detector."""
 
 import math
 from collections import deque
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from gan_jax.typing import Players
 
 Record = Mapping[str, Any]
-KEPT = 400  # records of each kind
-ROWS = 3  # records in a row that a state must last
+KEPT = 400  # Maximum number of records of each kind.
+ROWS = 3  # Number of consecutive records in which a condition must hold.
 
-# The discriminator's loss when it cannot tell: at logit 0, or in the middle between the two targets.
+# Loss of a discriminator that cannot separate reals from fakes. Its logit is 0, or half way between the two targets.
 CHANCE = {
     "minimax": 2 * math.log(2),
     "non_saturating": 2 * math.log(2),
-    "least_squares": 0.25,  # of the targets 1 and 0
+    "least_squares": 0.25,  # for the targets 1 and 0
     "hinge": 2.0,
     "relativistic": math.log(2),
     "relativistic_average": 2 * math.log(2),
@@ -23,23 +23,24 @@ CHANCE = {
 
 
 class RunInfo(NamedTuple):
-    """What the monitor knows of a run beside its records.
+    """What the monitor knows about a run besides its records.
 
     Attributes:
-        loss: name of the adversarial loss.
-        chance: the loss of a discriminator that cannot tell, see `CHANCE`; None where nobody knows.
-        steps: of the whole run.
-        layers: `Players` of the names of the layers, in the order of `gan_jax.gan.updates.layers`.
-        lipschitz: what controls the critic's slope: "none", "penalty", "clipping" or "spectral".
-        slope: the slope that a gradient penalty asks for; 0 without one, or with a zero-centred one.
-        is_images: whether the examples are images.
-        mixed_statistics: whether the discriminator normalises reals and fakes over one batch.
-        past_fakes: whether D may be shown fakes, or meet players, of the past.
-        scale_free: `Players` of whether a player's weights are normalised (spectral or weight normalisation), so that its
-            function does not depend on their size, and the norm of its gradient is arbitrary.
-        freeze: `Players` of the number of first steps in which a player is not to move.
-        accepts: whether the run's game could be played with a line of flags added, for advice that can be typed.
-        discriminator_batch_norm: whether the discriminator normalises over the batch, and can be told not to.
+        loss: Name of the adversarial loss.
+        chance: Loss of a discriminator that cannot separate reals from fakes, see `CHANCE`. None if it is unknown.
+        steps: Number of steps of the run.
+        layers: `Players` of the names of the layers, in the order in which the train step numbers them.
+        lipschitz: Method that controls the critic's slope: "none", "penalty", "clipping" or "spectral".
+        slope: Slope that the gradient penalty requires. 0 without such a penalty, or if it is zero-centred.
+        is_images: Whether the examples are images.
+        mixed_statistics: Whether the discriminator normalises reals and fakes in one batch.
+        past_fakes: Whether D can receive fakes of the past, or be trained against past players.
+        scale_free: `Players` of whether a player's weights are normalised (spectral or weight normalisation). Its function then does not
+            depend on their size, and the norm of its gradient is arbitrary.
+        freeze: `Players` of the number of steps at the start in which a player is not updated.
+        format_settings: Writes a line of `ADVICE` as the user applies it, e.g. as flags. Returns None if the line is incompatible with the
+            configuration of the run.
+        discriminator_batch_norm: Whether the discriminator has batch norm that an option of its model removes.
     """
 
     loss: str = "non_saturating"
@@ -53,19 +54,19 @@ class RunInfo(NamedTuple):
     past_fakes: bool = True
     scale_free: Players = Players(False, False)
     freeze: Players = Players(0, 0)
-    accepts: Callable[[str], bool] = lambda line: True
+    format_settings: Callable[[str], str | None] = lambda settings: settings
     discriminator_batch_norm: bool = False
 
 
 class History:
-    """The latest records of a run, in order: log lines apart from lines about samples."""
+    """The latest records of a run in order, one queue for log lines and one for lines about samples."""
 
     def __init__(self) -> None:
         self.logs: deque[Record] = deque(maxlen=KEPT)
         self.samples: deque[Record] = deque(maxlen=KEPT)
 
     def add(self, record: Record) -> None:
-        """Takes in one record of metrics.jsonl."""
+        """Adds one record of metrics.jsonl."""
         if "discriminator_loss" in record:
             self.logs.append(record)
         if any(name.startswith("samples/") for name in record):
@@ -73,17 +74,17 @@ class History:
 
     @property
     def step(self) -> int:
-        """The step of the newest record."""
+        """Step of the newest record."""
         return max((int(rows[-1]["step"]) for rows in (self.logs, self.samples) if rows), default=0)
 
 
 class Detection(NamedTuple):
-    """What a detector found.
+    """The result of a detector.
 
     Attributes:
-        since: step.
-        confidence: in [0, 1]; from 0.8 on the run is called failing.
-        evidence: names and numbers.
+        since: Step since which the failure holds.
+        confidence: In [0, 1]. From 0.8 on the run counts as failing.
+        evidence: Names and values of the figures that show it.
     """
 
     since: int
@@ -95,26 +96,31 @@ Detector = Callable[[History, RunInfo], Detection | None]
 
 
 def number(record: Record, name: str) -> float:
-    """A figure of a record; NaN where it has none, so that no comparison with it holds."""
+    """A figure of a record. NaN if the record does not have it, so that every comparison with it is false."""
     value = record.get(name)
     return float(value) if isinstance(value, int | float) else math.nan
 
 
 def streak(rows: deque[Record], holds: Callable[[Record], bool]) -> list[Record]:
-    """The newest records in a row of which a condition holds, oldest first."""
-    found: list[Record] = []
+    """The longest run of newest records for which a condition holds, oldest first."""
+    rows_in_streak: list[Record] = []
     for record in reversed(rows):
         if not holds(record):
             break
-        found.append(record)
-    return found[::-1]
+        rows_in_streak.append(record)
+    return rows_in_streak[::-1]
 
 
 def lasts(rows: list[Record], count: int, steps: int = 0) -> bool:
-    """Whether a streak has so many records, over so many steps."""
+    """Whether a streak has at least `count` records that span at least `steps` steps."""
     return len(rows) >= count and int(rows[-1]["step"]) - int(rows[0]["step"]) >= steps
 
 
 def figures(record: Record, *names: str) -> dict[str, float]:
-    """Those of the named figures that a record has."""
+    """The named figures of a record, without those that it does not have."""
     return {name: float(record[name]) for name in names if isinstance(record.get(name), int | float)}
+
+
+def detection(rows: list[Record], confidence: float, *names: str, count: int = ROWS, steps: int = 0) -> Detection | None:
+    """The detection of a streak that lasts, with the named figures of its newest record as evidence. None if it does not last."""
+    return Detection(int(rows[0]["step"]), confidence, figures(rows[-1], *names)) if lasts(rows, count, steps) else None

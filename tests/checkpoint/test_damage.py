@@ -1,4 +1,4 @@
-"""What happens to checkpoints: flipped bytes, truncated files, full disks, processes killed in the middle of a save."""
+"""Damage to checkpoints: flipped bytes, truncated files, full disks, and processes killed during a save."""
 
 import random
 import resource
@@ -91,7 +91,7 @@ def test_a_header_that_claims_a_huge_size_is_not_believed(tmp_path):
 
 
 def test_a_header_that_gives_the_same_bytes_another_type_is_noticed(tmp_path):
-    # Every leaf's bytes and shape are still right: only the hash of the header tells.
+    # The bytes and shape of every leaf are correct. Only the hash of the header shows the damage.
     directory = saved(tmp_path)
     path = directory / "step_00000002" / "shard_00000-of-00001.safetensors"
     assert path.read_bytes().count(b'"F32"') > 0
@@ -109,7 +109,7 @@ def test_a_half_deleted_step_is_named_and_passed_over(tmp_path, missing):
 
 
 def test_swapped_leaves_and_swapped_steps_are_noticed(tmp_path):
-    # Every hash in the other file is right; it is only not this file's.
+    # All hashes in the other file are correct, but the file belongs to another step.
     directory = saved(tmp_path)
     for name in ("manifest.json", "shard_00000-of-00001.safetensors"):
         backup = tmp_path / "backup"
@@ -141,7 +141,7 @@ def test_a_newer_format_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_a_full_disk_is_survived(tmp_path, asynchronous):
-    # RLIMIT_FSIZE makes the kernel itself refuse the bytes, through the library that writes them.
+    # With RLIMIT_FSIZE the kernel rejects the writes of the library.
     manager = Checkpointer(tmp_path, asynchronous=asynchronous)
     manager.save(1, tree_at(1))
     manager.wait()
@@ -169,7 +169,7 @@ def test_a_directory_that_cannot_be_written_is_survived(tmp_path):
     manager = Checkpointer(tmp_path / "checkpoints")
     manager.save(1, tree_at(1))
     with pytest.warns(CheckpointWarning, match="not saved"):
-        manager.save(2, tree_at(2))  # tells of the save before
+        manager.save(2, tree_at(2))  # reports the previous save
     with pytest.warns(CheckpointWarning, match="not saved"):
         manager.close()
     (tmp_path / "checkpoints").unlink()
@@ -243,7 +243,7 @@ def survive_kills(directory, count, generator):
             env={"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "PATH": "/usr/bin:/bin"},
         )
         acknowledged = int(process.stdout.readline())
-        time.sleep(generator.uniform(0, 0.1))  # some saves later, anywhere in a write, a rename or a deletion
+        time.sleep(generator.uniform(0, 0.1))  # after some saves, during a write, a rename or a deletion
         process.send_signal(signal.SIGKILL)
         rest = process.stdout.read().split("\n")[:-1]
         process.wait()
@@ -252,7 +252,7 @@ def survive_kills(directory, count, generator):
             warnings.simplefilter("error")
             template = {"x": np.zeros(20000, np.float32), "step": 0}
             restored, metadata = Checkpointer(directory, config={"lr": 0.1}).restore(template)
-        # An asynchronous save is acknowledged before it is on the disk, but the one before it is.
+        # When an asynchronous save returns, only the previous save is on the disk.
         assert metadata["step"] >= acknowledged - (mode == "asynchronous")
         assert metadata["step"] == restored["step"]
         np.testing.assert_array_equal(restored["x"], np.full(20000, restored["step"], np.float32))

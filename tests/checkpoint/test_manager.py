@@ -1,4 +1,4 @@
-"""Saving and restoring: to the bit, onto any devices, and never from another configuration or another tree."""
+"""Saving and restoring exactly, on any devices, and never from another configuration or another tree."""
 
 import json
 import socket
@@ -47,7 +47,7 @@ def player(seed):
 
 
 def whole_state():
-    """What a run carries: parameters, optimiser states of both players, EMA, key, counters, a replay buffer, odd values."""
+    """The state of a run: parameters, optimiser states of both players, EMA, key, counters, a replay buffer, special values."""
     params = Players(player(0), player(1))
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(optax.linear_schedule(1e-3, 0, 10), mu_dtype=jnp.bfloat16))
     grads = jax.tree.map(jnp.ones_like, params.generator)

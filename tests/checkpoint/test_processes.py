@@ -1,4 +1,4 @@
-"""A checkpoint that several processes write: parts, who waits for whom, and what a failed save leaves behind.
+"""A checkpoint that several processes write: its parts, timeouts, and the files of a failed save.
 
 All of them in this process: arrays that every process has whole belong to process 0, so the parts of the others are empty but awaited.
 """
@@ -25,7 +25,7 @@ def names(directory):
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """The disk is full for the processes in the set that is given, which may change; a file is begun before it is noticed."""
+    """Simulates a full disk for the processes in a set, which can change. The write of a file starts before the error."""
     refused, write = set(), files.save_arrays
 
     def save(path, arrays):
@@ -79,11 +79,11 @@ def test_what_a_late_process_writes_into_a_failed_save_is_cleared_by_the_next(tm
         second.save(step, TREE)
         assert second.wait()
         assert names(tmp_path) == [f".step_{step:08d}.run-{step}.partial"]
-    other = tmp_path / ".step_00000009.another-1.partial"  # of another run's: it is swept when this run starts again
+    other = tmp_path / ".step_00000009.another-1.partial"  # of another run, deleted when this run starts again
     other.mkdir()
     full_disk.clear()
     second.save(4, TREE)
-    assert second.wait()  # it may be ahead: what it has written for this save stays
+    assert second.wait()  # a process can be ahead, and its files of this save are kept
     first.save(4, TREE)
     assert first.wait()
     assert names(tmp_path) == [other.name, "step_00000004"]
@@ -93,7 +93,7 @@ def test_a_peer_that_fails_says_so_and_nobody_waits(tmp_path, full_disk):
     first, second, third = keepers(tmp_path, 3, peer_timeout=300)
     full_disk.add(2)
     begin = time.monotonic()
-    first.save(1, TREE)  # the part of process 1 has not come either
+    first.save(1, TREE)  # process 1 has written no part either
     refused_save(third, 1, "No space left on device")
     with pytest.warns(CheckpointWarning, match=r"process 2 could not write its part: OSError: .*No space left on device"):
         assert first.wait() is False
@@ -112,7 +112,7 @@ def test_a_full_disk_has_room_for_the_word_of_failure(tmp_path, full_disk):
     second = keepers(tmp_path)[1]
     full_disk.add(1)
     refused_save(second, 1, "No space left on device")
-    assert names(tmp_path / ".step_00000001.run-1.partial") == ["part_00001.json"]  # half a shard would be in its way
+    assert names(tmp_path / ".step_00000001.run-1.partial") == ["part_00001.json"]  # an incomplete shard would take its space
 
 
 def test_a_bug_in_a_peer_is_raised_there_and_told_to_process_zero(tmp_path, monkeypatch):
@@ -132,7 +132,7 @@ def test_a_bug_in_a_peer_is_raised_there_and_told_to_process_zero(tmp_path, monk
 
 
 def test_all_peers_have_one_time_together(tmp_path, monkeypatch):
-    # Each comes within five minutes of the one before, but the last eight minutes after the save began.
+    # Each part arrives within five minutes of the previous one, but the last part eight minutes after the save began.
     first, second, third = keepers(tmp_path, 3, asynchronous=False)
     now, coming = [0.0], {250.0: second, 480.0: third}
 

@@ -1,4 +1,4 @@
-"""The batch of a step: a pure function of (seed, step), the same on the host, on the device and streamed."""
+"""The batch of a step is a pure function of (seed, step). It is the same on the host, on the device and streamed."""
 
 import hashlib
 import subprocess
@@ -16,18 +16,14 @@ from gan_jax.data.source import LazyImages
 
 
 def numbered(count, labels=True, size=4):
-    """Images that carry their own number, so that a batch shows what it was made of."""
+    """Images whose values are their own index, so that a batch shows its examples."""
     images = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, size, size, 1)).copy()
-    images[:, :, 0] = 255  # the left edge, so that a mirrored image shows
+    images[:, :, 0] = 255  # the left edge, to detect mirrored images
     return Source("numbered", images, np.arange(count, dtype=np.int32) % 7 if labels else None, 7 if labels else 0, "train", "made here")
 
 
-def as_program(params, opt_state, batches, rng):
-    return batches
-
-
 def chunk_of(form, step, count):
-    return jax.jit(form.gathering(as_program))(0, 0, form.chunk(step, count), 0)
+    return jax.jit(form.gather)(form.chunk(step, count))
 
 
 def test_order_of_an_epoch_is_the_sorted_stream_of_philox():
@@ -99,7 +95,7 @@ def test_parts_of_the_processes_make_up_the_batch(flip):
     parts = [batches.at(5, index, 3) for index in range(3)]
     for name in whole:
         assert (np.concatenate([part[name] for part in parts]) == whole[name]).all()
-    with pytest.raises(DataError, match=r"--batch-size 12: 5 processes cannot share it evenly"):
+    with pytest.raises(DataError, match=r"^batch_size=12: 5 processes cannot share it evenly"):
         batches.at(0, 0, 5)
     with pytest.raises(ValueError, match="process_index must be from 0 to 2; got 3"):
         batches.at(0, 3, 3)
@@ -121,18 +117,17 @@ def test_half_of_the_images_are_mirrored_by_seed_and_step():
 
 
 def test_batch_larger_than_the_data_set_is_refused():
-    with pytest.raises(DataError, match=r"^--batch-size 51: the data set has 50 images$"):
+    with pytest.raises(DataError, match=r"^batch_size=51: the data set has 50 images$"):
         Batches(numbered(50), 51)
-    with pytest.raises(DataError, match=r"--batch-size 0: must be at least 1"):
+    with pytest.raises(DataError, match=r"^batch_size=0: must be at least 1"):
         Batches(numbered(50), 0)
-    # The flags as they were typed, not their product.
-    with pytest.raises(DataError, match=r"^--batch-size 64 x --update.discriminator-steps 5: the data set has 200 points$"):
-        Feed(load_source("ring", count=200), batch_size=64 * 5, discriminator_steps=5)
-    with pytest.raises(DataError, match=r"^--batch-size 2 x --update.discriminator-steps 5: 3 processes cannot share it evenly"):
-        Feed(numbered(50), batch_size=2 * 5, discriminator_steps=5, process_count=3)
+    with pytest.raises(DataError, match=r"^batch_size=320: the data set has 200 points$"):
+        Feed(load_source("ring", count=200), batch_size=64 * 5)
+    with pytest.raises(DataError, match=r"^batch_size=10: 3 processes cannot share it evenly; use a multiple of 3$"):
+        Feed(numbered(50), batch_size=2 * 5, process_count=3)
     with pytest.raises(ValueError, match="step must not be negative; got -1"):
         Batches(numbered(50), 5).at(-1)
-    with pytest.raises(DataError, match=r"--data.flip: ring has points"):
+    with pytest.raises(DataError, match=r"^flip: ring has points, not images$"):
         Batches(load_source("ring", count=10), 2, flip=True)
 
 
@@ -140,7 +135,7 @@ def test_far_step_is_as_quick_as_the_first():
     source = Source("many", np.zeros((1, 1, 1, 1), np.uint8).repeat(10_000, 0), None, 0, "train", "made here")
     batches = Batches(source, 64, seed=0)
     assert batches.at(10**9)["image"].shape == (64, 1, 1, 1)
-    # The epoch's order is computed once: at most two are kept, whatever was asked for.
+    # The order of an epoch is computed once, and the cache keeps at most two.
     for step in range(0, 10**6, 10**5):
         batches.indices_at(step)
     assert batches._order.cache_info().currsize == 2
@@ -185,7 +180,7 @@ def test_device_forms_give_each_process_its_part(form):
 
 def test_gathering_copies_no_data_set_into_the_program():
     feed = Feed(numbered(200), batch_size=8)
-    lowered = jax.jit(feed.gathering(as_program)).lower(0, 0, feed.chunk(0, 2), 0).as_text()
+    lowered = jax.jit(feed.gather).lower(feed.chunk(0, 2)).as_text()
     assert "tensor<200x4x4x1xui8>" in lowered.split("->")[0]  # an argument
     assert "dense" not in lowered or "200x4x4x1xui8> : dense" not in lowered
 
@@ -193,13 +188,13 @@ def test_gathering_copies_no_data_set_into_the_program():
 def test_gathering_works_under_donation():
     feed = Feed(numbered(50), batch_size=8)
 
-    def step(params, opt_state, batches, rng):
-        return params + batches["image"].astype(jnp.float32).sum(), opt_state + 1, {}
+    def step(params, opt_state, chunk):
+        return params + feed.gather(chunk)["image"].astype(jnp.float32).sum(), opt_state + 1
 
-    program = jax.jit(feed.gathering(step), donate_argnums=(0, 1))
+    program = jax.jit(step, donate_argnums=(0, 1))
     params, opt_state = jnp.zeros(()), jnp.zeros(())
     for number in range(3):
-        params, opt_state, _ = program(params, opt_state, feed.chunk(number, 1), 0)
+        params, opt_state = program(params, opt_state, feed.chunk(number, 1))
     expected = sum(int(feed.batches.at(number)["image"].sum(dtype=np.int64)) for number in range(3))
     assert float(params) == expected
 
@@ -239,13 +234,13 @@ def test_pipeline_is_chosen_by_size(monkeypatch):
     with Feed(numbered(50), batch_size=8) as large, Feed(numbered(30), batch_size=8) as small:
         assert not large.in_memory
         assert small.in_memory
-    with pytest.raises(DataError, match=r"--data.pipeline disk: must be auto, memory or stream"):
+    with pytest.raises(DataError, match=r"^pipeline=\"disk\": must be auto, memory or stream"):
         Feed(numbered(50), batch_size=8, pipeline="disk")
 
 
 def test_stream_without_grain_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
-    with pytest.raises(DataError, match=r"needs grain; install it with: pip install 'gan-jax\[grain\]'"):
+    with pytest.raises(DataError, match=r"^pipeline=\"stream\": needs grain; install it with: pip install 'gan-jax\[grain\]'"):
         Feed(numbered(50), batch_size=8, pipeline="stream")
 
 

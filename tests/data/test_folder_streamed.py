@@ -1,4 +1,4 @@
-"""Trees of pictures that are read while the run goes on: files that cannot be read or that disappear, and whose labels are whose."""
+"""Image folders that are read during training: unreadable and removed files, and the labels of their replacements."""
 
 import warnings
 
@@ -56,7 +56,7 @@ def test_file_replaced_by_another_is_noticed(tmp_path):
 
 
 def labelled(tmp_path, kinds=("a", "b", "c"), count=6):
-    """Classes one after the other, of pictures whose grey value is ten times their label."""
+    """Images whose grey value is ten times their label, class by class."""
     write_tree(tmp_path, {f"{kind}/{number}.png": 10 * label for label, kind in enumerate(kinds) for number in range(count)})
     return tmp_path
 
@@ -67,9 +67,9 @@ def break_files(tmp_path, *names):
 
 
 def gathered(source, pipeline="stream"):
-    """An epoch as the loop gets it: the grey values of its pictures, and their labels."""
+    """Grey values and labels of one epoch, as the training loop gets them."""
     with Feed(source, batch_size=len(source), pipeline=pipeline, workers=2) as feed:
-        batches = jax.jit(feed.gathering(lambda params, state, batches, rng: batches))(0, 0, feed.chunk(0, 1), 0)
+        batches = jax.jit(feed.gather)(feed.chunk(0, 1))
     return np.asarray(batches["image"][0, :, 0, 0, 0]), np.asarray(batches["label"][0])
 
 
@@ -82,7 +82,7 @@ def test_a_substituted_picture_has_a_label_of_its_own_class(tmp_path, monkeypatc
     values, labels = gathered(source, pipeline)
     assert values.tolist() == (10 * labels).tolist()
     assert np.bincount(labels).tolist() == [6, 6, 6]  # a class stays as large as it was
-    assert (source.images[:][:, 0, 0, 0] == 10 * source.labels).all()  # as the measurements pair them
+    assert (source.images[:][:, 0, 0, 0] == 10 * source.labels).all()  # as the metrics pair them
 
 
 @pytest.mark.filterwarnings("ignore::gan_jax.data.DataWarning")
@@ -114,7 +114,7 @@ def test_a_file_of_another_size_or_name_changes_the_fingerprint_of_a_streamed_tr
     with pytest.raises(DataError, match="not the one that the run began with"):
         check_unchanged(recorded, streamed(monkeypatch, tmp_path, split="all"))
     (tmp_path / "a" / "3.png").unlink()
-    assert source.fingerprint() != recorded["fingerprint"]  # gone since it was listed
+    assert source.fingerprint() != recorded["fingerprint"]  # removed after it was listed
     (tmp_path / "a" / "7.png").write_bytes(whole)
     with pytest.raises(DataError, match="not the one that the run began with"):
         check_unchanged(recorded, streamed(monkeypatch, tmp_path, split="all"))

@@ -1,4 +1,4 @@
-"""Damaged files by the thousand: never a crash, never a hang, no memory taken for what is not there, and the file is named."""
+"""Thousands of damaged files: readers never crash or hang, allocate no memory for missing data, and name the file."""
 
 import gzip
 import io
@@ -17,12 +17,12 @@ from support.damage import mutate
 from support.data_files import idx_bytes
 
 SAMPLE, MANY = 60, 2500
-MEMORY = 2**30 // 1024  # kilobytes, by which the process may grow over the whole test
+MEMORY = 2**30 // 1024  # kilobytes by which the process can grow during the test
 SECONDS = 5.0
 
 
 def seed_file(kind, rng):
-    """A whole file of this kind."""
+    """An intact file of this kind."""
     file = io.BytesIO()
     array = rng.integers(0, 256, (3, 9, 9), np.uint8)
     if kind.startswith("idx"):
@@ -49,7 +49,7 @@ def readers(path):
 
 
 def message_of(read):
-    """What the reader says against the file, or nothing; any other exception than DataError is a failure."""
+    """The message of the reader's DataError, or None. Any other exception fails the test."""
     try:
         read()
     except DataError as error:
@@ -58,7 +58,7 @@ def message_of(read):
 
 
 def damage_and_read(kind, count, tmp_path, seed):
-    """Reads `count` damaged files; returns how many were refused."""
+    """Reads `count` damaged files. Returns how many of them raised an error."""
     rng = np.random.default_rng(seed)
     path = tmp_path / f"file.{kind}"
     read = readers(path)[kind.split(".")[0]]

@@ -1,4 +1,4 @@
-"""One step on many devices: the same as on one, in every placement; what each device holds, computes and sends."""
+"""One train step on many devices equals that on one device in every placement. Also what each device stores, computes and sends."""
 
 import dataclasses
 import json
@@ -16,6 +16,7 @@ import pytest
 from experiments.benchmarks.communication.hlo import traffic
 from gan_jax import nn
 from gan_jax.augment import adaptive_augment
+from gan_jax.conditioning import Condition
 from gan_jax.distributed import PLACEMENTS, distribute, make_placement, state_shardings
 from gan_jax.distributed.spmd import BatchShard
 from gan_jax.gan.make import build_gan
@@ -29,7 +30,7 @@ from gan_jax.penalties import PENALTIES, top_k_count, top_k_weights
 from gan_jax.replay import replay_buffer
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, ConfigError, ModelConfig, ParallelConfig, UpdateConfig, check
-from gan_jax.trainer.setup import identity, placement_of
+from gan_jax.trainer.setup import config_fingerprint, placement_of
 from support.games import point_spec, points
 from support.parallel_cases import (
     DRAWS_IN_NETWORKS,
@@ -61,7 +62,7 @@ UPDATE_RULES = {
 
 
 def play_points(spec, rule, kind=None, devices=4, micro_batches=1, steps=2, **options):
-    """State and metrics after some steps of a small game."""
+    """State and metrics after some steps of a small GAN."""
     gan = build_gan(spec, rule)
     state = gan.init(jax.random.key(0))
     batch, places = points(32), {}
@@ -77,7 +78,7 @@ def play_points(spec, rule, kind=None, devices=4, micro_batches=1, steps=2, **op
 
 
 def assert_equal_runs(one, many):
-    """The same parameters, state and metrics, to rounding."""
+    """Asserts equal parameters, state and metrics up to rounding."""
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
 
@@ -101,7 +102,7 @@ def test_every_strategy_is_the_same_on_four_devices(kind, name):
 
 
 def everything_that_means_the_batch():
-    """A game in which the examples of a batch meet in every way that needs no network."""
+    """A GAN spec in which the examples of a batch are coupled in every way that needs no network."""
 
     def targets(rng, shape):
         real, fake = jax.random.split(rng)
@@ -111,13 +112,13 @@ def everything_that_means_the_batch():
         return top_k_weights(logits, top_k_count(step, batch_size=logits.shape[0], decay=0.5, every=1, minimum=0.25))
 
     def context(rng, real):
-        return jax.random.normal(rng, real.shape)  # drawn, and different for each example
+        return jax.random.normal(rng, real.shape)  # random, and different for each example
 
     watch = adaptive_augment(0.1, interval=1, images_to_full=64.0)
     return point_spec(
         targets=targets,
         top_k=top_k,
-        context=context,
+        context=Condition(context, draws=True),
         replay=replay_buffer(capacity=24, share=0.5),
         penalties=(GradientPenalty("r1", PENALTIES["r1"], 0.5, 2), GradientPenalty("r2", PENALTIES["r2"], 0.5)),
         # Only the controller: the augmentation itself is for images.
@@ -129,7 +130,7 @@ def everything_that_means_the_batch():
 def test_draws_replay_top_k_and_controllers_are_those_of_the_whole_batch(kind):
     spec, rule = everything_that_means_the_batch(), alternating(micro_batches=2)
     one = play_points(spec, rule, steps=4)
-    assert float(one[0][1].inputs[0].probability) > 0  # the controller has moved
+    assert float(one[0][1].augmentations[0].probability) > 0  # the controller has changed it
     assert int(one[0][1].replay.count) == 4 * 32
     assert_equal_runs(one, play_points(spec, rule, kind, micro_batches=2, steps=4))
 
@@ -182,8 +183,8 @@ def test_every_loss_is_the_same_on_many_devices(name, devices):
 
 
 def check_in_float64(name, devices):
-    """One step in a process of its own: see `parallel_cases`. A random draw per device is only compared among placements that have it."""
-    script = Path(__file__).with_name("parallel_cases.py")
+    """One step in a separate process, see `parallel_cases`. Draws of a device are compared only among placements that have them."""
+    script = Path(__file__).parents[1] / "support" / "parallel_cases.py"
     command = [sys.executable, str(script), devices, name, "--float64"]
     rows = [json.loads(line) for line in subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()]
     assert len(rows) == 4 * len(devices.split(","))
@@ -273,16 +274,16 @@ def test_minibatch_stddev_over_devices_has_the_groups_of_one(group_size):
 
 
 def test_rows_are_cut_and_gathered_in_the_order_of_one_device():
-    everyone = jnp.arange(24)  # two blocks of four devices with three rows
+    global_batch = jnp.arange(24)  # two blocks of four devices with three rows
 
     def device(_):
-        rows = BatchShard("d", 3)
-        mine = rows.own(everyone)
-        return mine, rows.gather(mine), rows.own(jnp.arange(8))
+        shard = BatchShard("d", 3)
+        rows = shard.local(global_batch)
+        return rows, shard.gather(rows), shard.local(jnp.arange(8))
 
-    mine, gathered, packed = jax.vmap(device, axis_name="d")(jnp.arange(4))
-    np.testing.assert_array_equal(mine[1], [3, 4, 5, 15, 16, 17])
-    np.testing.assert_array_equal(gathered, np.broadcast_to(everyone, (4, 24)))
+    rows, gathered, packed = jax.vmap(device, axis_name="d")(jnp.arange(4))
+    np.testing.assert_array_equal(rows[1], [3, 4, 5, 15, 16, 17])
+    np.testing.assert_array_equal(gathered, np.broadcast_to(global_batch, (4, 24)))
     np.testing.assert_array_equal(packed[1], [2, 3])  # logits of packed samples: fewer than a device's rows
 
 
@@ -321,7 +322,7 @@ def compiled(kind=None, devices=4, **options):
 
 
 def test_each_device_computes_its_share_and_sends_its_gradients():
-    """Not more: without a hint the compiler lets every device make all the fakes."""
+    """Without a constraint the compiler lets every device generate all the fakes."""
     alone, state = compiled()
     assert traffic(alone.as_text()) == []
     size = sum(leaf.size * 4 for leaf in jax.tree.leaves(state[0]))
@@ -387,7 +388,7 @@ def test_devices_of_a_run():
     def of(**fields):
         return placement_of(dataclasses.replace(Config(), parallel=ParallelConfig(**fields)))
 
-    assert of() is None  # one CPU device unless told
+    assert of() is None  # one CPU device by default
     assert of(devices=4).devices == 4
     with pytest.raises(ConfigError, match=r"--parallel\.devices 9: there are 8 cpu devices"):
         of(devices=9)
@@ -399,9 +400,9 @@ def test_devices_of_a_run():
         jax.eval_shape(gan.train_step, *gan.init(RNG), points(6), RNG)
 
 
-def test_devices_are_not_part_of_a_runs_identity_but_local_statistics_are():
+def test_devices_are_not_part_of_a_runs_fingerprint_but_local_statistics_are():
     def of(**fields):
-        return identity(dataclasses.replace(Config(), parallel=ParallelConfig(**fields)))
+        return config_fingerprint(dataclasses.replace(Config(), parallel=ParallelConfig(**fields)))
 
     assert of() == of(placement="shard_map", devices=8) == of(shard_parameters=True)
     assert not [name for name in of() if name.startswith(("parallel", "distributed"))]
@@ -411,7 +412,7 @@ def test_devices_are_not_part_of_a_runs_identity_but_local_statistics_are():
 def test_no_placement_name_is_unknown_to_the_configuration():
     kinds = re.findall(r"\w+", str(ParallelConfig.__annotations__["placement"]))
     assert set(PLACEMENTS) <= set(kinds)
-    with pytest.raises(ValueError, match=r"--parallel\.placement xmap: must be one of jit, shard_map, pmap"):
+    with pytest.raises(ValueError, match=r'^placement="xmap": must be one of jit, shard_map, pmap$'):
         make_placement("xmap")
 
 

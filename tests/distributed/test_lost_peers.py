@@ -1,4 +1,4 @@
-"""Errors of a run of several processes: which of them mean that another process is gone, and what this one does."""
+"""Errors of a run of several processes: which of them mean that another process is gone, and how this process ends."""
 
 import re
 import sys
@@ -33,11 +33,11 @@ def test_only_what_another_process_caused_is_a_lost_peer(monkeypatch, error, rai
 
 
 def test_an_error_of_one_process_ends_it_without_waiting_for_the_others(monkeypatch):
-    """JAX would wait for them to say farewell, and they for this one."""
+    """JAX would wait for the others in its shutdown barrier, and they for this one."""
     happened = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda **options: None)
     monkeypatch.setattr(jax.config, "update", lambda name, value: None)
-    monkeypatch.setattr(multihost, "leave", lambda status: happened.append(status))
+    monkeypatch.setattr(multihost, "abort_process", lambda status: happened.append(status))
     monkeypatch.setattr(sys, "excepthook", lambda *error: happened.append(error))
     multihost.start("")
     multihost.start("localhost:1", num_processes=2, process_id=0)

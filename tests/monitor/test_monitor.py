@@ -1,4 +1,4 @@
-"""The monitor: what the step watches, what samples give away, what follows from it, and that the advice can be typed."""
+"""The monitor: diagnostics of the train step, figures of samples, detectors, and advice that the command line accepts."""
 
 import inspect
 import shlex
@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from gan_jax import monitor
-from gan_jax.gan.diagnostics import PLACES, accumulate_diagnostics, init_diagnostics, update_diagnostics
+from gan_jax._diagnostics import PLACES
+from gan_jax.gan.diagnostics import accumulate_diagnostics, init_diagnostics, update_diagnostics
 from gan_jax.monitor import ADVICE, CHANCE, DETECTORS, Monitor, RunInfo
 from gan_jax.monitor.advice import applicable
 from gan_jax.monitor.samples import intrinsic_dimension, log_spectrum, make_reference, sample_figures, spread, squared_distances
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, LossConfig, ModelConfig, check
+from gan_jax.trainer.config.flags import settings_as_flags
 from gan_jax.typing import Players
 
 REAL = jnp.linspace(-1, 1, 12).reshape(3, 4)
@@ -53,7 +55,7 @@ def test_one_loss_has_no_deviation():
 
 
 def test_moving_average_forgets():
-    # After n steps at 1, what is left of the 0s before is 0.95^n.
+    # After n steps at 1, the weight of the earlier zeros is 0.95^n.
     _, figures = watch_losses([0.0] * 20 + [1.0] * 14)
     np.testing.assert_allclose(figures["monitor/discriminator_mean"], 1 - 0.95**14, rtol=1e-5)
 
@@ -280,7 +282,7 @@ GARBAGE = {"samples/spectrum": 12.0, "samples/nearest_real": 2.0}
 
 
 def stream(log=(), sample=(), steps=1000, every=10, start=300):
-    """Records of a run that is healthy up to step `start`, and has other figures, or functions of the step, from then on."""
+    """Records of a run that is healthy before step `start`. Afterwards it has other figures, or figures that depend on the step."""
     records = []
     for step in range(every, steps + 1, every):
         for kind, changed in ((HEALTHY_LOG, dict(log)), (HEALTHY_SAMPLE, dict(sample))):
@@ -352,8 +354,8 @@ def test_each_failure_is_named_and_no_other(id):
     assert [finding.id for finding in found if finding.id not in beside] == [id]
     (finding,) = [finding for finding in found if finding.id == id]
     assert finding.evidence
-    assert finding.what == ADVICE[id].what
-    if id not in ("images_not_normalised", "oscillation", "checkerboard"):  # these look back, or wait
+    assert finding.message == ADVICE[id].message
+    if id not in ("images_not_normalised", "oscillation", "checkerboard"):  # these use earlier records, or wait
         assert 280 <= finding.since_step <= 320
     assert finding.step <= 700
 
@@ -400,7 +402,7 @@ def test_what_is_nearly_a_failure_is_none(id):
 
 
 def test_a_slow_beginning_is_no_collapse():
-    """Samples of an untrained generator are alike, and grow apart."""
+    """Samples of an untrained generator are alike, and become varied."""
     rising = stream(sample={"samples/pairwise_distance": lambda step: 1e-4 * 1.02**step if step < 400 else 0.4}, start=0)
     assert findings_of(rising) == []
     falling = stream(sample={"samples/pairwise_distance": lambda step: 0.3 if step < 400 else 0.1}, start=0)
@@ -475,7 +477,7 @@ def test_large_gradients_of_either_player_are_sure_where_they_begin_at_once(play
 
 
 def test_swapped_labels_are_not_a_beaten_discriminator():
-    """A D that is wrong about everything but pays for it has its labels right."""
+    """A D that is always wrong and has a high loss has correct labels."""
     log = {"real_logits": -2.0, "fake_logits": 2.0, "discriminator_adversarial_loss": 4.3, "monitor/discriminator_mean": 4.3}
     assert "labels_swapped" not in [finding.id for finding in findings_of(stream(log))]
 
@@ -498,8 +500,8 @@ def test_every_advice_can_be_played_by_the_default_model(id):
     import tyro
 
     start = Config(model=ModelConfig(name="dcgan", width=4), loss=LossConfig(fake_target=(0.1, 0.1)))
-    setting = RunInfo(discriminator_batch_norm=True)
-    lines = applicable(ADVICE[id].advice, setting)
+    info = RunInfo(discriminator_batch_norm=True, format_settings=settings_as_flags)
+    lines = applicable(ADVICE[id].advice, info)
     assert len(lines) == len(ADVICE[id].advice)
     for line in lines:
         config = check(tyro.cli(Config, args=shlex.split(line), default=start))
@@ -507,12 +509,12 @@ def test_every_advice_can_be_played_by_the_default_model(id):
 
 
 def test_advice_fits_the_run():
-    lines = ["--penalty.r1 1", "--model.up nearest", "--optimizer.b1 0"]
+    lines = ["penalty.r1 1", "model.up nearest", "optimizer.b1 0"]
     assert applicable(lines, RunInfo()) == lines
-    known = RunInfo(accepts=lambda line: "nearest" not in line, discriminator_batch_norm=True)
-    assert applicable(lines, known) == ["--penalty.r1 1 --model.discriminator-norm none", "--optimizer.b1 0"]
-    already = "--model.discriminator-norm none --transform.spectral-norm discriminator"
-    assert applicable([already], known) == [already]
+    known = RunInfo(format_settings=lambda line: None if "nearest" in line else f"[{line}]", discriminator_batch_norm=True)
+    assert applicable(lines, known) == ["[penalty.r1 1 model.discriminator_norm none]", "[optimizer.b1 0]"]
+    already = "model.discriminator_norm none transform.spectral_norm discriminator"
+    assert applicable([already], known) == [f"[{already}]"]
 
 
 def test_every_detector_says_what_it_looks_for():
@@ -531,5 +533,5 @@ def test_a_cause_that_is_named_hides_what_follows_from_it():
 def test_the_docs_list_every_finding_with_its_advice():
     page = (Path(__file__).parents[2] / "docs" / "monitor.md").read_text()
     for id, row in ADVICE.items():
-        advice = "<br>".join(f"`{line}`" for line in row.advice)
-        assert f"| `{id}` | {row.what} | {advice} | {row.trick} |" in page, id
+        advice = "<br>".join(f"`{settings_as_flags(line)}`" for line in row.advice)
+        assert f"| `{id}` | {row.message} | {advice} | {row.trick} |" in page, id

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this ma
 
 
 def browse(page, profile, *flags):
-    """Opens a page; returns its final HTML and what it wrote to the console, errors of its scripts among that."""
+    """Opens a page. Returns its final HTML and the output of its console, including errors of scripts."""
     done = subprocess.run(
         [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", *flags, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120
     )
@@ -94,7 +94,7 @@ def test_it_prints(run, tmp_path):
 
 
 def test_an_open_page_follows_its_file(tmp_path):
-    """A page of a running run reloads itself: the grid of a later step appears in a window that nobody touched."""
+    """The page of a running run reloads itself and shows the grid of a later step."""
     directory = make_run(tmp_path / "run", steps=100, grids=2, status="running")
     page = write_report(directory, refresh_seconds=1)
     frame = tmp_path / "frame.html"
@@ -134,13 +134,13 @@ def test_100_000_steps_open_in_under_two_seconds(tmp_path):
         assert console == []
         timings.append(float(re.search(r'data-opened="([\d.]+)"', html)[1]))
     assert min(timings) < 2000, timings
-    assert "100,001 values in 333 stretches" in html
+    assert "100,001 values in 333 bins" in html
 
 
 def test_hostile_names_stay_text(tmp_path):
     evil = "</script><script>console.error('ran')</script><img src=x onerror=console.error(1)>"
     directory = make_run(
-        tmp_path / "run", steps=100, grids=2, findings=(FINDING | {"what": evil, "advice": [evil], "evidence": {evil: evil}},)
+        tmp_path / "run", steps=100, grids=2, findings=(FINDING | {"message": evil, "advice": [evil], "evidence": {evil: evil}},)
     )
     (directory / "config.yaml").write_text(evil)
     with (directory / "metrics.jsonl").open("a") as log:

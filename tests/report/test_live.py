@@ -1,4 +1,4 @@
-"""The report of runs that go on, were resumed, or are very large; what is in which chart; what two runs have in common."""
+"""The report of running, resumed and very large runs, the grouping of charts, and comparisons."""
 
 import dataclasses
 import json
@@ -70,7 +70,7 @@ def test_a_run_writes_its_page_while_it_trains(tmp_path, monkeypatch):
         seen.append((step, path.exists() and 'data-refresh="30"' in path.read_text()))
 
     monkeypatch.setattr("gan_jax.trainer.writers.samples.write_samples", look)
-    monkeypatch.setattr("gan_jax.trainer.writers.metric_writer.LivePage", lambda directory: LivePage(directory, share=1e9))
+    monkeypatch.setattr("gan_jax.trainer.writers.samples.LivePage", lambda directory: LivePage(directory, share=1e9))
     train(dataclasses.replace(SMALL, steps=12, out=tmp_path / "run"), console=Console(quiet=True))
     assert seen == [(0, False), (6, True), (12, True)]
     assert "data-refresh=" not in (tmp_path / "run" / "report.html").read_text()
@@ -80,7 +80,7 @@ def test_a_run_that_was_killed_is_not_said_to_be_running(tmp_path):
     run = read_run(make_run(tmp_path / "run", steps=20, grids=0, status="running"))
     assert judge(run, now=run.updated + timedelta(minutes=29)).headline == "Running: no failure found so far"
     verdict = judge(run, now=run.updated + timedelta(hours=2))
-    assert (verdict.level, verdict.headline) == ("warning", "Said to be running, but nothing was logged for 120 minutes")
+    assert (verdict.level, verdict.headline) == ("warning", "The status is running, but nothing was logged for 120 minutes")
     assert judge(run._replace(record={"status": "finished"}), now=run.updated + timedelta(days=9)).level == "good"
 
 
@@ -115,13 +115,13 @@ def test_what_has_one_scale_is_in_one_chart(tmp_path):
     names = {
         "Losses": ["discriminator_loss", "generator_loss", "term/kl_loss"],
         "Gradient norms": ["adversarial_gradient_norm", "task_gradient_norm"],
-        "Samples beside reals: 1 is like reals": ["samples/pairwise_distance", "samples/nearest_real"],
-        "Shares of the samples or of their pixels": ["samples/copied"],
+        "Samples relative to reals (reals have 1)": ["samples/pairwise_distance", "samples/nearest_real"],
+        "Shares of the samples, or of their pixels": ["samples/copied"],
         "Classes among the samples": ["samples/classes"],
         "Spread within the classes": ["samples/class_spread", "samples/least_class_spread"],
         "Losses, mean and deviation of about 20 steps": ["monitor/generator_mean"],
-        "Share of its weights that a step moves a player by": ["monitor/generator_update_ratio"],
-        "What the monitor counted": ["monitor/spikes", "monitor/generator_large_gradients"],
+        "Update norm relative to weight norm": ["monitor/generator_update_ratio"],
+        "Counts of the monitor": ["monitor/spikes", "monitor/generator_large_gradients"],
         "classifier_fd, while training": ["evaluation/classifier_fd"],
         "precision, while training": ["evaluation/precision"],
         "Learning rate": ["learning_rate/generator"],
@@ -137,7 +137,7 @@ def test_what_has_one_scale_is_in_one_chart(tmp_path):
     assert {chart["title"]: len(chart["series"]) for chart in charts} == {title: len(of) for title, of in names.items()}
     shown = {name for chart in charts for name, _ in chart["series"]}
     assert {"term/kl_loss", "nearest_real", "generator_update_ratio"} <= shown
-    assert [chart["title"] for chart in charts if chart["log"]] == ["Gradient norms", "Share of its weights that a step moves a player by"]
+    assert [chart["title"] for chart in charts if chart["log"]] == ["Gradient norms", "Update norm relative to weight norm"]
     assert not {chart["title"] for chart in compare([run], ["run"])} & set(hidden)
 
 
@@ -189,7 +189,7 @@ def test_pictures_of_a_run_come_in_order_each_with_something_to_read_aloud(tmp_p
     (directory / "pictures" / "attention.json").write_text('{"caption": "Where it looks", "alt": 7}')
     shown = read_run(directory).pictures
     assert [one.path.stem for one in shown] == ["interpolations", "nearest_neighbours", "attention", "aardvark", "some_picture"]
-    assert [one.alt for one in shown][2:4] == ["Where it looks", "Aardvark: a picture of this run"]
+    assert [one.alt for one in shown][2:4] == ["Where it looks", "Aardvark: an image of this run"]
 
 
 # -- a long log ------------------------------------------------------------------------------------------------
@@ -223,6 +223,6 @@ def test_a_log_of_hundreds_of_megabytes_is_read_as_it_streams(tmp_path):
     print(f"{size / 2**20:.0f} MiB: {time.monotonic() - start:.0f} s, {int(done.stdout) / 1024:.0f} MiB at most")
     assert int(done.stdout) < 400 * 1024  # KiB
     text = (directory / "report.html").read_text()
-    assert "256 MiB, evenly spread, were read" in text
-    assert "the last line of metrics.jsonl is half-written" in text
+    assert "256 MiB, evenly spaced, were read" in text
+    assert "the last line of metrics.jsonl is incomplete" in text
     assert len(text) < 20 * 2**20

@@ -1,4 +1,4 @@
-"""The report from whatever is left of a run."""
+"""The report of complete, incomplete and damaged run directories."""
 
 import base64
 import io
@@ -89,8 +89,8 @@ def test_a_short_curve_is_kept_as_it_is():
 
 
 def test_thinning_worked_by_hand():
-    # 12 values in 3 stretches of 4: means 1.5, 5.5, 9.5; middles of steps 4..7 is 5.5 -> 5; the ends are the first and the last step.
-    series = make_series(np.arange(12.0), np.arange(12.0), stretches=3)
+    # 12 values in 3 bins of 4: means 1.5, 5.5, 9.5; middles of steps 4..7 is 5.5 -> 5; the ends are the first and the last step.
+    series = make_series(np.arange(12.0), np.arange(12.0), bins=3)
     assert series.steps == [0, 5, 11]
     assert series.values == [1.5, 5.5, 9.5]
     assert series.lows == [0, 4, 8]
@@ -173,7 +173,7 @@ def test_a_half_written_last_line_is_named_and_the_rest_is_used(tmp_path):
         log.write('{"step": 120, "generator_lo')
     run = read_run(directory)
     assert run.steps == 100
-    assert run.notes == ["the last line of metrics.jsonl is half-written and was left out"]
+    assert run.notes == ["the last line of metrics.jsonl is incomplete and was left out"]
 
 
 def test_nan_and_infinity_in_the_log_are_shown_as_what_they_are(tmp_path):
@@ -202,7 +202,7 @@ def test_a_log_larger_than_the_limit_is_read_in_spread_blocks(tmp_path):
     assert steps[-1] == 199_999
     assert 90_000 < len(steps) < 110_000
     assert max(b - a for a, b in pairwise(steps)) < 50_000
-    assert notes == [f"metrics.jsonl has {path.stat().st_size / 2**20:,.0f} MiB; 4 MiB, evenly spread, were read"]
+    assert notes == [f"metrics.jsonl has {path.stat().st_size / 2**20:,.0f} MiB; 4 MiB, evenly spaced, were read"]
 
 
 def test_a_run_of_five_gigabytes_is_read_in_bounded_time_and_memory(tmp_path):
@@ -222,7 +222,7 @@ def test_a_run_of_five_gigabytes_is_read_in_bounded_time_and_memory(tmp_path):
     done = subprocess.run([sys.executable, "-c", program, str(directory)], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 600 * 1024  # KiB
-    assert "5,120 MiB; 256 MiB, evenly spread, were read" in (directory / "report.html").read_text()
+    assert "5,120 MiB; 256 MiB, evenly spaced, were read" in (directory / "report.html").read_text()
 
 
 def test_many_and_large_samples_are_embedded_within_a_budget(tmp_path):
@@ -240,7 +240,7 @@ def test_many_and_large_samples_are_embedded_within_a_budget(tmp_path):
     assert re.search(r"\d+ of 104 sample grids are in this page", page.read_text())
 
 
-NOISE = np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8)  # 1.6 MB, which no compression makes less
+NOISE = np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8)  # 1.6 MB that cannot be compressed
 
 
 def decoded(embedded):
@@ -262,7 +262,7 @@ def test_a_picture_over_the_limit_is_halved_until_it_fits(tmp_path):
         picture = embed(path, notes, limit)
         assert (picture.width, picture.height) == size
         assert len(decoded(picture)[0]) <= limit
-    assert notes == [f"noise.png is shown smaller than it is: {size} of 900 x 600" for size in ("450 x 300", "225 x 150")]
+    assert notes == [f"noise.png is scaled down: {size} of 900 x 600" for size in ("450 x 300", "225 x 150")]
     assert len(decoded(embed(path, notes, 1))[0]) < 100  # a single pixel; there is an end
 
 
@@ -271,7 +271,7 @@ def test_a_wide_picture_is_brought_to_1600_pixels(tmp_path):
     save_png(path, np.zeros((10, 3200, 1), np.uint8))
     picture = embed(path, notes)
     assert decoded(picture)[1].size == (1600, 5)
-    assert notes == ["wide.png is shown smaller than it is: 1600 x 5 of 3200 x 10"]
+    assert notes == ["wide.png is scaled down: 1600 x 5 of 3200 x 10"]
 
 
 def test_a_picture_that_was_stored_carelessly_is_not_said_to_be_smaller(tmp_path):
@@ -296,8 +296,8 @@ def test_an_animation_is_embedded_as_it_is_or_left_out(tmp_path):
     assert embed(tmp_path / "samples" / "wide.gif", notes) is None
     assert embed(tmp_path / "samples" / "small.gif", notes, 10) is None
     assert notes == [
-        "wide.gif has 1610 x 8 pixels and was left out of this page; it lies in samples/",
-        "small.gif has 0.0 MiB and was left out of this page; it lies in samples/",
+        "wide.gif has 1610 x 8 pixels and was left out of this page; it is in samples/",
+        "small.gif has 0.0 MiB and was left out of this page; it is in samples/",
     ]
 
 
@@ -310,12 +310,12 @@ def test_the_frames_of_many_runs_and_their_pictures_keep_to_their_bytes(tmp_path
     assert [step for step, _ in frames] == [50, 100]
     assert sum(len(decoded(picture)[0]) for _, picture in frames) <= 600_000
     monkeypatch.setattr(comparison, "FRAMES_BYTES", 400_000)
-    monkeypatch.setattr(comparison, "PICTURES_BYTES", 400_000)
+    monkeypatch.setattr(comparison, "IMAGES_BYTES", 400_000)
     text = compare_runs(runs, tmp_path / "two.html").read_text()
     assert [len(own) for own in data_of(tmp_path / "two.html")["frames"].values()] == [2, 2]
     # The last frames are there twice, in the data and as what is shown first; four characters stand for three bytes.
     assert len(text) < (2 * 400_000 + 400_000) * 4 / 3 + 300_000
-    assert "nearest_neighbours.png is shown smaller than it is: 225 x 150 of 900 x 600" in text
+    assert "nearest_neighbours.png is scaled down: 225 x 150 of 900 x 600" in text
 
 
 def test_a_running_run_reloads_and_a_finished_one_does_not(tmp_path):
@@ -336,7 +336,7 @@ def test_a_running_run_reloads_and_a_finished_one_does_not(tmp_path):
     ("findings", "status", "metrics", "level", "headline"),
     [
         ((), "finished", METRICS, "good", "No failure found"),
-        ((), "finished", [], "unknown", "how good the samples are was not measured"),
+        ((), "finished", [], "unknown", "the run was not evaluated"),
         ((WEAK_FINDING,), "finished", METRICS, "warning", "Look closer: Spikes"),
         ((WEAK_FINDING, FINDING), "finished", METRICS, "bad", "Failing: Mode collapse"),
         ((FINDING | {"confidence": "high"},), "finished", METRICS, "bad", "Mode collapse"),
@@ -362,7 +362,7 @@ def test_a_wasserstein_run_says_how_far_the_distance_fell(tmp_path):
     lines = [{"step": step, "discriminator_adversarial_loss": step - 40.0, "discriminator_loss": 0.0} for step in range(40)]
     (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (directory / "config.yaml").write_text("seed: 0\nloss:\n  halve: false\n  name: wasserstein\npenalty:\n  wgan_gp: 10.0\n")
-    reason = "The critic saw a distance of 40 at most, and of 2.5 in the last tenth of the run; it should approach 0."
+    reason = "The critic estimated a distance of at most 40, and of 2.5 in the last tenth of the run. It should approach 0."
     assert judge(read_run(directory)).reasons[0] == reason
     (directory / "config.yaml").write_text("loss:\n  name: hinge\npenalty:\n  name: wasserstein\n")
     assert reason not in judge(read_run(directory)).reasons
@@ -443,9 +443,9 @@ def test_command_line_refuses_in_one_line(run, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     cases = [
-        ((tmp_path / "nowhere",), "nowhere: not a run directory that can be read: No such file or directory"),
+        ((tmp_path / "nowhere",), "nowhere: not a readable run directory: No such file or directory"),
         ((tmp_path / "file",), "Not a directory"),
-        ((tmp_path / "empty",), "empty: not a run directory: it holds none of run.json"),
+        ((tmp_path / "empty",), "empty: not a run directory: it has none of run.json"),
         ((run, "--out", tmp_path / "file" / "report.html"), "cannot be written"),
         ((run, "--out", tmp_path / "empty"), "is a directory; name a file"),
         ((run, "--refresh", "-1"), "--refresh -1"),

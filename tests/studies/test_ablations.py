@@ -1,4 +1,4 @@
-"""The evidence's machinery: every comparison can be played, its flags parse, runs resume, and the page says what the file says."""
+"""The ablations: every comparison can be traced, its flags parse, runs resume, and the page shows the rows of the file."""
 
 import json
 import math
@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 import tyro
 
+from experiments.rows import append_rows
+from experiments.studies import mixtures
+from experiments.studies.ablations import ablate, baselines, costs, factors, interactions, page, plot, results, tricks
 from experiments.studies.ablations.statistics import factorial_effects
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, flatten
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
-
-from experiments.studies import mixtures
-from experiments.studies.ablations import ablate, baselines, costs, factors, interactions, page, plot, results, tricks
 
 ROOT = Path(__file__).parents[2]
 IDS = re.findall(r"^\| ([a-z]+-\d+) \|", (ROOT / "docs" / "tricks.md").read_text(), re.M)
@@ -43,8 +41,8 @@ def test_names_are_told_apart_and_every_comparison_changes_something():
             assert on != off, row.name
 
 
-def games(group):
-    """Every game of a group, once."""
+def all_changes(group):
+    """Every configuration of a group, once."""
     return {results.key(group, changes): changes for row in tricks.tricks(group) for changes in (row.on, row.off)}.values()
 
 
@@ -54,16 +52,16 @@ def build_changed(group, changes):
 
 
 @pytest.mark.parametrize("group", tricks.GROUPS)
-def test_every_game_can_be_built(group):
-    for changes in games(group):
+def test_every_configuration_can_be_built(group):
+    for changes in all_changes(group):
         build_changed(group, changes)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("group", tricks.GROUPS)
-def test_every_game_can_be_played(group):
-    """Traced, not compiled: an option that a model or a strategy lacks, or a shape that does not fit, is found."""
-    for changes in games(group):
+def test_every_configuration_can_be_traced(group):
+    """Tracing without compiling finds an option that a model or an update rule lacks, and a shape that does not fit."""
+    for changes in all_changes(group):
         config, built = build_changed(group, changes)
         params, state = jax.eval_shape(built.gan.init, jax.random.key(0))
         count = config.batch_size * built.rule.batches_per_step
@@ -76,7 +74,7 @@ def test_every_game_can_be_played(group):
 @pytest.mark.parametrize("group", tricks.GROUPS)
 def test_flags_are_those_of_the_command_line(group):
     base = baselines.baseline(tricks.GROUPS[group][0])
-    for changes in games(group):
+    for changes in all_changes(group):
         parsed = tyro.cli(Config, default=base, args=tricks.as_flags(changes).split())
         assert parsed == mixtures.replaced(base, changes), tricks.as_flags(changes)
 
@@ -138,7 +136,7 @@ def file(tmp_path):
             rows.append(run_row("mnist5k", changes, seed, classifier_fd=distance, classes=10, rarest_class=0.05, confident=0.8))
     about = {"kind": "cost", "data": "ring", "baseline": baselines.digest(baselines.baseline("ring"))}
     rows += [about | {"changes": changes, "ratio": ratio} for changes, ratio in ((hinge, 1.5), ({"loss.name": "minimax"}, 1.2))]
-    mixtures.append_rows(path, rows)
+    append_rows(path, rows)
     return path
 
 
@@ -171,14 +169,14 @@ def test_the_bounds_of_the_picture_are_the_right_way_round(file):
         assert low <= mean <= high
 
 
-def test_rows_of_another_baseline_are_left_alone(file):
-    mixtures.append_rows(file, [ring({}, 9, 0.9) | {"baseline": "another"}])
+def test_rows_of_another_baseline_are_ignored(file):
+    append_rows(file, [ring({}, 9, 0.9) | {"baseline": "another"}])
     assert [row["seed"] for row in results.runs(file)[results.key("ring", {})]] == [0, 1, 2, 3]
 
 
-def test_written_page_and_cells(file, tmp_path):
-    docs = file.parents[1]
-    (docs / "tricks.md").write_text(
+def test_parts_of_the_page_and_cells(file):
+    comparisons = page.compare_all(file)
+    index = (
         "| id | trick | function | flag | test | evidence |\n"
         "| loss-5 | hinge | `f` | `--loss.name` | `t` | open |\n"
         "| layer-11 | minibatch | `f` | `--f` | `t` | [mixtures](update_rules.md) |\n"
@@ -186,28 +184,29 @@ def test_written_page_and_cells(file, tmp_path):
         "| loss-9 | KL | `f` | `--f` | `t` | open |\n"
         "| in-5 | slerp | `f` | `--f` | `t` | rule |\n"
     )
-    (docs.parent / "README.md").write_text(f"# Title\n{page.HEAD_BEGINS}\nold\n{page.HEAD_ENDS}\nrest\n")
-    page.write(file, docs)
-    assert (docs.parent / "README.md").read_text().startswith(f"# Title\n{page.HEAD_BEGINS}\n| trick | flags | ring | grid | digits |\n")
-    assert (docs.parent / "README.md").read_text().endswith(f"|\n{page.HEAD_ENDS}\nrest\n")
-    lines = (docs / "tricks.md").read_text().splitlines()
+    lines = page.fill_cells(index, comparisons).splitlines()
     assert lines[1].endswith("| `t` | [ring +0.20*](evidence.md) |")
     assert lines[2].endswith("| `t` | [digits +51*](evidence.md) |")
     assert lines[3].endswith("| open |")
     assert lines[4].endswith("[not switched alone](evidence.md) |")
     assert lines[5].endswith("| rule |")
-    text = (docs / "evidence.md").read_text()
-    (row,) = re.findall(r"^\| loss-5 .*$", text, re.M)
+    parts = {name: make() for name, make in page.parts(file, comparisons).items()}
+    (row,) = re.findall(r"^\| loss-5 .*$", parts["ring"], re.M)
     assert "| `--loss.name hinge` | +0.204 |" in row
     assert "| +2.0 | 0.000 | 0.000 | 1, 0 | 4 | 1.50 | **helps** |" in row
-    first, hurt = text.split("## What hurt")
-    # It helps, but a run more fails.
-    assert "hinge" not in first.split("## Which to reach for first")[1]
-    assert "- **hinge** (loss-5): ring +30% (helps); time 1.50" in hurt.split("## What helped at a price")[1]
-    assert "- **minibatch standard deviation** (layer-11): digits -55% (hurts)" in hurt.split("##")[0]
-    assert "Not run yet on grid" in text
-    assert "0 of 128 combinations" in text
-    assert plot.Image.open(docs / "images" / "evidence.png").width > 600
+    # It helps, but one more run fails.
+    assert "hinge" not in parts["first choices"]
+    assert "- **hinge** (loss-5): ring +30% (helps), time 1.50" in parts["at a price"]
+    assert "- **minibatch standard deviation** (layer-11): digits -55% (hurts)" in parts["hurt"]
+    assert "Not measured yet on grid" in parts["not compared"]
+    assert parts["grid"] == "No comparison yet."
+    assert parts["interactions ring"] == "Not measured yet: 0 of 128 combinations."
+    assert parts["comparisons"] == "2"
+
+
+def test_forest_plot_is_drawn(file, tmp_path):
+    page.draw(page.compare_all(file), tmp_path / "images" / "evidence.png")
+    assert plot.Image.open(tmp_path / "images" / "evidence.png").width > 600
 
 
 def test_a_cell_shows_the_ends_of_several_variants(file):
@@ -238,19 +237,15 @@ def test_head_has_the_first_choices(file):
     assert lines[2] == "| hinge | `--loss.name hinge` | +30%* | -1% |  |"
 
 
-def test_committed_pages_are_what_the_committed_runs_give(tmp_path):
-    docs, runs = tmp_path / "docs", ROOT / "docs" / "data" / "ablations.jsonl"
-    docs.mkdir()
-    for name in ("README.md", "docs/tricks.md"):
-        (tmp_path / name).write_text((ROOT / name).read_text())
-    page.write(runs, docs)
-    for name in ("README.md", "docs/tricks.md", "docs/evidence.md"):
-        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), name
+def test_committed_runs_have_the_present_baselines():
+    """If a baseline changes, its runs are ignored and the page loses its comparisons."""
+    assert len(results.runs(ROOT / "docs" / "data" / "ablations.jsonl")) > 400
+    assert len(results.costs(ROOT / "docs" / "data" / "ablations.jsonl")) > 150
 
 
-def test_page_refuses_an_empty_file(tmp_path):
+def test_an_empty_file_has_no_comparison(tmp_path):
     with pytest.raises(ValueError, match="no comparison"):
-        page.write(tmp_path / "nothing.jsonl", tmp_path)
+        page.compare_all(tmp_path / "nothing.jsonl")
 
 
 def test_interactions_find_what_was_put_in(tmp_path):
@@ -260,17 +255,17 @@ def test_interactions_find_what_was_put_in(tmp_path):
         on = dict(zip(factors.FACTORS, levels > 0))
         value = 0.3 + 0.1 * on["moving average of G"] - 0.2 * (on["R1"] and on["packing 2"])
         rows += [ring(factors.changes_of(levels), seed, value + 0.01 * generator.normal()) for seed in (0, 1)]
-    mixtures.append_rows(path, rows[:-1])  # the last game lacks its second seed, so one seed is shared
+    append_rows(path, rows[:-1])  # the last configuration lacks its second seed, so one seed is shared
     design, means, seeds = interactions.outcomes(path, "ring")
     assert (len(means), seeds) == (128, 1)
     effects = {effect.factors: effect.interval for effect in factorial_effects(design, means, list(factors.FACTORS))}
     assert effects[("moving average of G",)].mean == pytest.approx(0.1, abs=0.01)
     assert effects[("R1", "packing 2")].mean == pytest.approx(-0.2, abs=0.02)
-    text = interactions.section(path)
+    text = interactions.analysis(path, "ring")
     pairs = text.split("| pair |")[1].split("The best")[0]
     assert "R1 and packing 2 | -0.198 |" in pairs
     assert pairs.count("\n|") == 2  # the line below the heading, and this one pair
-    assert "Not run yet: 0 of 128" in text
+    assert "Not measured yet: 0 of 128" in interactions.analysis(path, "grid")
 
 
 def tiny(monkeypatch):
@@ -282,18 +277,18 @@ def tiny(monkeypatch):
 def test_runs_are_resumed_where_they_stopped(tmp_path, monkeypatch):
     tiny(monkeypatch)
     flags = ablate.Flags(group="mixture", only=("loss-5",), data=("ring",), seeds=2, out=tmp_path / "results.jsonl")
-    ablate.play_units(flags, stop_at=0)
+    ablate.train_units(flags, stop_at=0)
     assert not flags.out.exists()
-    ablate.play_units(flags, stop_at=math.inf)
+    ablate.train_units(flags, stop_at=math.inf)
     rows = [json.loads(line) for line in flags.out.read_text().splitlines()]
     assert [(row["changes"], row["seed"]) for row in rows] == [({}, 0), ({}, 1), ({"loss.name": "hinge"}, 0), ({"loss.name": "hinge"}, 1)]
     flags.out.write_text("".join(json.dumps(row) + "\n" for row in rows[:3]))
-    ablate.play_units(flags, stop_at=math.inf)
+    ablate.train_units(flags, stop_at=math.inf)
     again = [json.loads(line) for line in flags.out.read_text().splitlines()]
     assert again == rows
 
 
-def test_games_are_timed_once(tmp_path, monkeypatch):
+def test_configurations_are_timed_once(tmp_path, monkeypatch):
     tiny(monkeypatch)
     monkeypatch.setattr(costs, "interleave", partial(costs.interleave, least_rounds=1))
     measure = partial(costs.measure, seconds=0.0)
@@ -301,18 +296,18 @@ def test_games_are_timed_once(tmp_path, monkeypatch):
     costs._plain.cache_clear()
     flags = ablate.Flags(group="costs", only=("loss-5",), data=("ring",), out=tmp_path / "results.jsonl")
     for _ in range(2):
-        ablate.time_games(flags, stop_at=math.inf)
+        ablate.time_units(flags, stop_at=math.inf)
     (row,) = [json.loads(line) for line in flags.out.read_text().splitlines()]
     assert row["ratio"] == pytest.approx(row["milliseconds"] / row["milliseconds_baseline"], rel=0.1)
     assert row["changes"] == {"loss.name": "hinge"}
     costs._plain.cache_clear()
 
 
-def test_images_are_played_seed_after_seed(monkeypatch):
+def test_images_are_trained_seed_after_seed(monkeypatch):
     small = {"steps": 4, "batch_size": 8, "scan_steps": 2, "model.width": 4, "model.latent_dim": 8, "model.norm": "none"}
     monkeypatch.setitem(baselines.SAMPLES, "images", 20)
     config = baselines.changed(baselines.IMAGES, small | {"model.conditional": True})
-    both, alone = list(baselines.play(config, [3, 4])), list(baselines.play(config, [4]))
+    both, alone = list(baselines.train(config, [3, 4])), list(baselines.train(config, [4]))
     assert [row["seed"] for row in both] == [3, 4]
     for row in (*both, *alone):
         row.pop("seconds")

@@ -1,9 +1,8 @@
-"""What a step moves between devices: read from a program, its cost on a ring, the tables of the page."""
+"""The communication of a step: read from a program, its time on a ring, and the tables."""
 
-from pathlib import Path
-
+from experiments.benchmarks.communication import measure
 from experiments.benchmarks.communication.hlo import CommunicationModel, Traffic, traffic
-from support.scripts import load_script
+from experiments.rows import append_rows
 
 HLO = """HloModule jit_step, num_partitions=3
   %all-reduce.1 = f32[128,4]{1,0} all-reduce(%a), channel_id=1, replica_groups={{0,1,2,3}}, use_global_device_ids=true
@@ -41,11 +40,16 @@ def test_cost_on_a_ring_by_hand():
     assert model.seconds([Traffic("all-reduce", 100, 1)], 1) == 0
 
 
-def test_the_page_has_the_tables_of_what_is_moved():
-    communication = load_script("communication")
-    docs = Path(__file__).parents[2] / "docs"
-    rows = communication.read_rows(docs / "data" / "communication.jsonl")
-    assert {(row.recipe, row.devices) for row in rows} == {("dcgan_mnist", 2), ("dcgan_mnist", 4), ("dcgan_mnist", 8), ("sngan", 8)}
-    page = (docs / "distributed.md").read_text()
-    assert communication.moved_table(rows) in page
-    assert communication.time_table(rows, communication.LINKS) in page
+def test_tables_by_hand():
+    operations = [Traffic("all-reduce", 2**20, 8), Traffic("all-gather", 2**19, 8), Traffic("collective-permute", 2**18, 8)]
+    row = measure.Row("dcgan_mnist", "jit", 8, operations, 2e9, 2**21, 2**20, "j")
+    assert measure.moved_table([row]).splitlines()[2] == "| dcgan_mnist | jit | 8 | 1.00 | 2.00 | 2.00 | 1: 1.00 | 1: 0.50 | 0 | 1: 0.25 |"
+    # On 16 devices each one gathers half as much. At 2^20 bytes/s without latency: 2 * 15/16 + 15 / 4 + 1/4 s.
+    assert measure.time_table([row], [(16, 2**20, 0.0)]).splitlines()[2] == "| dcgan_mnist | jit | 5875.00 ms |"
+
+
+def test_the_last_row_of_a_case_counts(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    row = measure.Row("dcgan_mnist", "jit", 8, [Traffic("all-reduce", 4, 8)], 2e9, 1, 1, "j")
+    append_rows(path, [row._asdict(), row._replace(held=2)._asdict()])
+    assert measure.read_rows(path) == [row._replace(held=2)]

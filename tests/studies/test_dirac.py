@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,21 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.dynamics import (
-    consensus_field,
-    extragradient_step,
-    game_gradients,
-    simultaneous_step,
-    spectral_radius,
-    step_eigenvalues,
-    trajectory,
-)
-from gan_jax.optimizers import ttur
-from gan_jax.typing import Players
-from support.scripts import assert_one_line, load_script
+from experiments.studies import dirac
+from gan_jax.dynamics import spectral_radius, step_eigenvalues, trajectory
+from support.scripts import assert_one_line
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "experiments" / "dirac.py"
-dirac = load_script("dirac")
+ROOT = pathlib.Path(__file__).parents[2]
 
 CONVERGE = {"instance_noise", "r1", "consensus", "zero_centered"}
 
@@ -61,7 +52,7 @@ def test_trajectories_equal_the_fields_derived_by_hand(name, updates):
             psi = min(max(psi, -1.0), 1.0)
         expected.append((theta, psi))
     with jax.enable_x64(True):
-        path = dirac.play(name, dirac.Settings(steps=60, updates=updates))
+        path = dirac.trajectory_of(name, dirac.Settings(steps=60, updates=updates))
     np.testing.assert_allclose(path, expected, rtol=1e-9, atol=1e-11)
 
 
@@ -69,7 +60,7 @@ def test_trajectories_equal_the_fields_derived_by_hand(name, updates):
 @pytest.mark.parametrize("name", sorted(dirac.METHODS))
 def test_who_converges_agrees_with_the_theory(name, updates):
     with jax.enable_x64(True):
-        path = dirac.play(name, dirac.Settings(steps=2000, updates=updates))
+        path = dirac.trajectory_of(name, dirac.Settings(steps=2000, updates=updates))
     radius = np.hypot(*path.T)
     if name in CONVERGE:
         assert radius[500] < 1e-3
@@ -95,15 +86,20 @@ THEORY = {
 }
 
 
-def at_equilibrium(name, settings):
-    step, players, opt_state = dirac.make_step(name, settings)
+def test_rates_of_the_page_are_those_of_the_theory():
+    for name, method in dirac.METHODS.items():
+        assert method.eigenvalue == (pytest.approx(THEORY[name]) if name in THEORY else None)
+
+
+def at_equilibrium(name, settings, rule=None):
+    step, players, opt_state = dirac.make_step(name, settings, rule)
     return step, jax.tree.map(jnp.zeros_like, players), opt_state
 
 
 @pytest.mark.parametrize("name", sorted(THEORY))
 def test_eigenvalues_of_the_update_equal_the_papers(name):
     with jax.enable_x64(True):
-        eigenvalues = step_eigenvalues(*at_equilibrium(name, dirac.Settings()))
+        eigenvalues = step_eigenvalues(*at_equilibrium(name, dirac.Settings()), difference=1e-5)
     expected = 1 + 0.2 * np.asarray([THEORY[name].conjugate(), THEORY[name]])
     np.testing.assert_allclose(sorted(eigenvalues, key=np.imag), expected, rtol=1e-9)
 
@@ -111,7 +107,7 @@ def test_eigenvalues_of_the_update_equal_the_papers(name):
 @pytest.mark.parametrize("name", ["minimax", "wasserstein_clip"])
 def test_alternating_updates_without_regularisation_turn_on_the_unit_circle(name):
     with jax.enable_x64(True):
-        eigenvalues = step_eigenvalues(*at_equilibrium(name, dirac.Settings(updates="alternating")))
+        eigenvalues = step_eigenvalues(*at_equilibrium(name, dirac.Settings(updates="alternating")), difference=1e-5)
     np.testing.assert_allclose(np.abs(eigenvalues), 1.0, rtol=1e-12)
     assert np.abs(np.imag(eigenvalues)).min() > 0.05
 
@@ -121,8 +117,8 @@ def test_alternating_updates_without_regularisation_turn_on_the_unit_circle(name
 def test_local_rate_is_the_spectral_radius_of_the_update(name, updates):
     settings = dirac.Settings(start=(1e-3, 1e-3), steps=600, updates=updates)
     with jax.enable_x64(True):
-        radius = np.hypot(*dirac.play(name, settings).T)
-        expected = spectral_radius(*at_equilibrium(name, settings))
+        radius = np.hypot(*dirac.trajectory_of(name, settings).T)
+        expected = spectral_radius(*at_equilibrium(name, settings), difference=1e-5)
     assert expected < 1
     # The slope of log radius over many turns; what the rotation adds averages out.
     slope = np.polyfit(np.arange(600), np.log(radius[:600]), 1)[0]
@@ -132,70 +128,41 @@ def test_local_rate_is_the_spectral_radius_of_the_update(name, updates):
 def test_stronger_penalty_converges_faster_until_critical_damping():
     # |1 + h lambda| of R1 falls until gamma = 2 f' = 1, where the square root vanishes.
     with jax.enable_x64(True):
-        radii = [spectral_radius(*at_equilibrium("r1", dirac.Settings(gamma=gamma))) for gamma in (0.0, 0.3, 0.9, 1.0, 2.0)]
+        radii = [
+            spectral_radius(*at_equilibrium("r1", dirac.Settings(gamma=gamma)), difference=1e-5) for gamma in (0.0, 0.3, 0.9, 1.0, 2.0)
+        ]
     assert radii[0] > 1
     assert radii[1] > radii[2] > radii[3]
     assert radii[4] > radii[3]
     np.testing.assert_allclose(radii[3], 0.9, atol=1e-6)
 
 
-def test_consensus_adds_half_the_squared_norm():
-    def field(players):
-        return Players(players.generator**2 + players.discriminator, 3 * players.generator * players.discriminator)
-
-    players = Players(jnp.asarray(0.7), jnp.asarray(-1.2))
-    plain, total = field(players), consensus_field(field, weight=2.0)(players)
-    pull = jax.grad(lambda p: 0.5 * sum(g**2 for g in field(p)))(players)
-    np.testing.assert_allclose(np.asarray(total), np.asarray(plain) + 2 * np.asarray(pull), rtol=1e-6)
-    with pytest.raises(ValueError, match="weight must not be negative; got -1"):
-        consensus_field(field, weight=-1)
-
-
 def test_extragradient_converges_on_the_bilinear_game():
-    # min over x, max over y of x y. One step is I - h A + h^2 A^2, A = [[0, 1], [-1, 0]]: modulus^2 = (1 - h^2)^2 + h^2.
-    field = game_gradients(lambda p: p.generator * p.discriminator, lambda p: -p.generator * p.discriminator)
-    optimizer = ttur(0.3, 0.3, generator="sgd", discriminator="sgd")
-    players = Players(jnp.asarray(1.0), jnp.asarray(1.0))
-    state = optimizer.init(players)
+    # The Wasserstein Dirac-GAN is bilinear. One step is I - h A + h^2 A^2, A = [[0, 1], [-1, 0]]: modulus^2 = (1 - h^2)^2 + h^2.
+    # The clipping bound of 10 is never reached.
+    settings = dirac.Settings(step_size=0.3, clip=10.0, start=(1.0, 1.0))
     expected = math.sqrt((1 - 0.09) ** 2 + 0.09)
-    np.testing.assert_allclose(spectral_radius(extragradient_step(field, optimizer), players, state), expected, rtol=1e-5)
-    np.testing.assert_allclose(spectral_radius(simultaneous_step(field, optimizer), players, state), math.sqrt(1.09), rtol=1e-5)
-    path = trajectory(extragradient_step(field, optimizer), players, state, steps=20)
-    assert path.generator.shape == (21,)
-    np.testing.assert_allclose(jnp.hypot(*path)[20], math.sqrt(2) * expected**20, rtol=1e-4)
+    with jax.enable_x64(True):
+        for rule, radius in (("extragradient", expected), ("simultaneous", math.sqrt(1.09))):
+            found = spectral_radius(*at_equilibrium("wasserstein_clip", settings, rule), difference=1e-5)
+            np.testing.assert_allclose(found, radius, rtol=1e-9)
+        path = trajectory(*dirac.make_step("wasserstein_clip", settings, "extragradient"), steps=20)
+    radius = np.hypot(path.generator["theta"], path.discriminator["psi"])
+    assert radius.shape == (21,)
+    np.testing.assert_allclose(radius[20], math.sqrt(2) * expected**20, rtol=1e-9)
 
 
 def test_command_line_prints_one_json_object():
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--method",
-        "r1",
-        "--json",
-        "--steps",
-        "3",
-        "--start",
-        "0.5",
-        "-0.25",
-        "--step-size",
-        "0.1",
-        "--gamma",
-        "1.0",
-    ]
-    root = SCRIPT.parent.parent
-    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root, env=_environment(root)).stdout
+    words = ["--method", "r1", "--json", "--steps", "3", "--start", "0.5", "-0.25", "--step-size", "0.1", "--gamma", "1.0"]
+    command = [sys.executable, "-m", "experiments.studies.dirac", *words]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment).stdout
     result = json.loads(output)
     theta, psi = 0.5, -0.25
     for _ in range(3):
         theta, psi = theta + 0.1 * psi * sigmoid(psi * theta), psi - 0.1 * (theta * sigmoid(psi * theta) + psi)
     assert set(result) == {"radius", "theta", "psi"}
     np.testing.assert_allclose([result["theta"], result["psi"], result["radius"]], [theta, psi, math.hypot(theta, psi)], rtol=1e-12)
-
-
-def _environment(root):
-    import os
-
-    return os.environ | {"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
 
 
 def test_overflow_is_null_not_invalid_json():
@@ -224,7 +191,7 @@ def test_bad_flags_are_named(script, flags, message):
         (["--method", "r1", "--out", "r1.png"], "--out r1.png needs matplotlib: pip install matplotlib"),
     ],
 )
-def test_without_matplotlib_nothing_is_played_for_a_figure(script, monkeypatch, tmp_path, flags, message):
+def test_without_matplotlib_no_figure_is_computed(script, monkeypatch, tmp_path, flags, message):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = script("dirac", *flags)
     assert_one_line(result, message)
@@ -239,15 +206,14 @@ def test_figure_is_drawn(tmp_path):
     assert out.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_page_has_the_radii_of_the_committed_rows():
-    lines = (SCRIPT.parent.parent / "docs" / "dirac.md").read_text().splitlines()
-    kept = [json.loads(line) for line in (SCRIPT.parent.parent / "docs" / "data" / "dirac.jsonl").read_text().splitlines()]
-    radius = {(row["method"], row["updates"]): row["radius"] for row in kept}
-    assert len(radius) == len(kept) == 2 * len(dirac.METHODS)
-    for method in dirac.METHODS:
-        (line,) = [line for line in lines if line.startswith(f"| `{method}` |")]
-        cells = [cell.strip() for cell in line.split("|")]
-        assert cells[2:4] == [f"{radius[method, updates]:.2g}" for updates in ("simultaneous", "alternating")]
+def test_committed_rows_are_what_the_methods_reach():
+    rows = [json.loads(line) for line in (ROOT / "docs" / "data" / "dirac.jsonl").read_text().splitlines()]
+    assert len({(row["method"], row["updates"]) for row in rows}) == len(rows) == 2 * len(dirac.METHODS)
+    for row in rows:
+        settings = dirac.Settings(**{name: row[name] for name in dirac.Settings._fields})
+        with jax.enable_x64(True):
+            end = dirac.summary(dirac.trajectory_of(row["method"], settings))
+        np.testing.assert_allclose(end["radius"], row["radius"], rtol=1e-9)
 
 
 def test_rows_are_added_to_a_file(script, tmp_path):

@@ -1,4 +1,4 @@
-"""The scripts that measure games on mixtures: what they count, what they play, what they print."""
+"""The study on mixtures of Gaussians: what it counts, how it trains, and what it prints."""
 
 import dataclasses
 import json
@@ -11,15 +11,16 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.rows import read_rows
+from experiments.studies import mixtures
+from experiments.studies.update_rules import costs
+from experiments.studies.update_rules.variants import ROWS
 from gan_jax.data.mixtures import load_ring
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import check
-from support.scripts import load_script
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-mixtures = load_script("mixtures")
-strategy_costs = load_script("costs")
-ROWS = load_script("variants").ROWS
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "docs" / "data"
 
 TINY = {
     "steps": 3,
@@ -33,20 +34,20 @@ def tiny():
 
 
 def test_a_run_does_not_depend_on_its_neighbours():
-    together, alone = mixtures.play_seeds(tiny(), [4, 7], samples=40), mixtures.play_seeds(tiny(), [7], samples=40)
+    together, alone = mixtures.train_seeds(tiny(), [4, 7], samples=40), mixtures.train_seeds(tiny(), [7], samples=40)
     assert [row["seed"] for row in together] == [4, 7]
     drop = ("milliseconds",)
     assert {k: v for k, v in together[1].items() if k not in drop} == {k: v for k, v in alone[0].items() if k not in drop}
     assert together[0]["reverse_kl"] != together[1]["reverse_kl"]
 
 
-def test_a_run_watched_is_the_run_unwatched():
+def test_measuring_along_the_way_does_not_change_a_run():
     config = mixtures.replaced(tiny(), {"steps": mixtures.CHUNK + 3})
-    first, last = mixtures.watch_seeds(config, [4], samples=40, every=mixtures.CHUNK)
+    first, last = mixtures.measure_seeds(config, [4], samples=40, every=mixtures.CHUNK)
     assert [row["steps"] for row in first + last] == [mixtures.CHUNK, mixtures.CHUNK + 3]
-    alone = mixtures.play_seeds(config, [4], samples=40)
+    alone = mixtures.train_seeds(config, [4], samples=40)
     assert {**alone[0], "milliseconds": None} == {**last[0], "milliseconds": None}
-    short = mixtures.play_seeds(mixtures.replaced(config, {"steps": mixtures.CHUNK}), [4], samples=40)
+    short = mixtures.train_seeds(mixtures.replaced(config, {"steps": mixtures.CHUNK}), [4], samples=40)
     assert {**short[0], "milliseconds": None} == {**first[0], "milliseconds": None}
 
 
@@ -75,7 +76,7 @@ def test_pacgan_networks_have_the_published_sizes(packed, discriminator):
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_every_way_of_playing_can_be_played(name):
+def test_every_variant_can_be_traced(name):
     base = mixtures.protocol_config("short", "grid")
     config = check(mixtures.replaced(base, ROWS[name]))
     assert mixtures.changes(config, base).items() <= ROWS[name].items()
@@ -87,10 +88,10 @@ def test_every_way_of_playing_can_be_played(name):
     assert after == params
 
 
-def test_label_names_what_was_changed():
+def test_label_names_the_changed_fields():
     base = mixtures.protocol_config("short", "ring")
-    assert mixtures.label_of(base, base) == "as it is"
-    assert mixtures.label_of(dataclasses.replace(base, seed=5), base) == "as it is"
+    assert mixtures.label_of(base, base) == "unchanged"
+    assert mixtures.label_of(dataclasses.replace(base, seed=5), base) == "unchanged"
     assert mixtures.label_of(mixtures.replaced(base, {"update.unroll_steps": 3, "batch_size": 64}), base) == "batch_size 64, unroll_steps 3"
 
 
@@ -102,45 +103,41 @@ def test_table_of_rows():
     ]
     # Sample deviations of (8, 6) and (90, 70): sqrt(2) and 10 sqrt(2).
     expected = "| ring | short | plain | 2,500 | 2 | 7.0 ± 1.4 of 8 | 1 of 2 | 80.0 ± 14.1 | 0.100 (1 failed) | 0.50 |"
-    assert mixtures.table(rows).splitlines()[2] == expected
+    assert mixtures.result_table(rows).splitlines()[2] == expected
 
 
-def test_the_page_has_the_table_of_costs():
-    page = (EXPERIMENTS.parent / "docs" / "update_rules.md").read_text()
-    assert strategy_costs.table(json.loads(strategy_costs.OUT.read_text())) in page
+def test_trials_stand_beside_the_published_figures():
+    common = {"protocol": "recipe", "name": "recipe", "steps": 10, "reverse_kl": 0.1, "milliseconds": 1.0}
+    rows = [common | {"data": "ring", "modes": modes, "high_quality": share} for modes, share in ((8, 0.96), (7, 0.94))]
+    lines = mixtures.trials_table(rows).splitlines()
+    assert lines[2] == "| ring | **recipe `ring`** | 7.5 ± 0.7 of 8 | 1 of 2 | 95.0 ± 1.4 | 0.100 ± 0.000 |"
+    assert lines[3] == "|  | published: GAN | 6.3 |  | 98.2 | 0.45 |"
+    assert mixtures.ring_quality(rows) == "1 of the 2 trials have less than 95.0% of high quality, and the least has 94.0%"
 
 
-def test_the_page_has_the_trials_of_the_committed_rows():
-    docs = EXPERIMENTS.parent / "docs"
-    page, rows = (docs / "mixtures.md").read_text(), mixtures.read_rows(docs / "data" / "mixtures.jsonl")
-    games = {"ring, recipe": "**recipe `ring`**", "grid, recipe": "**recipe `grid`**"}
-    games["grid, LeakyReLU, 20,000 steps"] = "the same with LeakyReLU and 20,000 steps"
-    lines = mixtures.table([row for row in rows if row["protocol"] == "recipe"], times=False).splitlines()[2:]
-    assert len(lines) == len(games)
-    for line in lines:
-        data, _, name, _, _, *cells = (cell.strip() for cell in line.split("|")[1:-1])
-        assert f"| {games[f'{data}, {name}']} | {' | '.join(cells)} |" in page
-    # One trial of PacGAN's own game, along the way.
-    own = [row for row in rows if row["protocol"] == "pacgan"]
-    assert own
-    for row in own:
-        cells = (
-            f"{row['steps']:,}",
-            row["modes"],
-            f"{100 * row['high_quality']:.1f}",
-            f"{row['reverse_kl']:.2f}",
-            f"{row['reverse_kl_good']:.2f}",
-        )
-        assert f"| {' | '.join(map(str, cells))} |" in page
-    stacked = [row for row in mixtures.read_rows(docs / "data" / "stacked_mnist.jsonl") if "step" in row]
-    assert stacked
-    assert all(f"step {row['step']:,} | {row['modes']:,} | {row['reverse_kl']:.3f} |" in page for row in stacked)
+def test_a_trial_of_pacgan_is_listed_over_its_steps():
+    row = {"protocol": "pacgan", "data": "grid", "steps": 20_000, "modes": 18, "high_quality": 0.6804}
+    lines = mixtures.pacgan_table([row | {"reverse_kl": 0.3849, "reverse_kl_good": 0.62164}], "grid").splitlines()
+    assert lines[2:] == ["| 20,000 | 18 | 68.0 | 0.38 | 0.62 |", "| published, step 400,000, mean of ten trials | 17.3 | 94.8 |  | 0.70 |"]
 
 
-def test_the_page_has_the_table_of_what_the_strategies_reach():
-    page = (EXPERIMENTS.parent / "docs" / "update_rules.md").read_text()
-    rows = mixtures.read_rows(EXPERIMENTS.parent / "docs" / "data" / "strategies.jsonl")
-    assert load_script("update_rule_mixtures").table(rows) in page
+def test_costs_and_savings_by_hand():
+    row = {"gigaflop": 1.0, "flop_ratio": 0.9, "milliseconds": 5.0, "time_ratio": 0.95}
+    rows = [row | {"name": "shared fakes"}, row | {"name": "simultaneous", "flop_ratio": 0.8}]
+    rows.append({"name": "4 micro-batches", "gigaflop": None, "flop_ratio": None, "time_ratio": 1.1})
+    assert costs.cost_table(rows).splitlines()[2:] == [
+        "| shared fakes | 1.00 | 0.90 | 0.95 |",
+        "| simultaneous | 1.00 | 0.80 | 0.95 |",
+        "| 4 micro-batches | - | - | 1.10 |",
+    ]
+    assert "saves 10% of the operations of a step, and simultaneous updates save 20%" in costs.savings(rows)
+
+
+def test_committed_rows_are_those_of_the_variants():
+    """A variant that was renamed would disappear from the documentation."""
+    kept = read_rows(DATA / "strategies.jsonl")
+    assert {(row["data"], row["name"]) for row in kept} == {(data, name) for data in mixtures.DATA for name in ROWS}
+    assert [row["name"] for row in json.loads(costs.OUT.read_text())] == list(ROWS)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +152,7 @@ def test_the_page_has_the_table_of_what_the_strategies_reach():
     ],
 )
 def test_errors_are_one_line(flags, line):
-    done = subprocess.run([sys.executable, EXPERIMENTS / "mixtures.py", *flags], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "experiments.studies.mixtures", *flags], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2
     assert line in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from support.scripts import TINY, assert_one_line, load_script
-
-stacked = load_script("stacked_mnist")
+from experiments.studies import stacked_mnist as stacked
+from support.scripts import TINY, assert_one_line
 
 
 def test_held_out_digits_have_the_modes_of_even_ones():

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def mutate(data, rng):
-    """The file with one to four of the damages that files suffer: bytes changed, cut, doubled, or put elsewhere."""
+    """The file with one to four kinds of damage: bytes changed, removed, duplicated or moved."""
     data = bytearray(data)
     for _ in range(rng.integers(1, 5)):
         size = len(data)

@@ -16,7 +16,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
 
 
 def write_idx_set(directory: Path, *, train: int = 30, test: int = 10, compressed: bool = True, joint: str = "-") -> dict[str, np.ndarray]:
-    """Writes the four files of a data set like MNIST; returns their arrays by the beginnings of their names."""
+    """Writes the four files of a data set like MNIST. Returns their arrays by the prefixes of their names."""
     directory.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     arrays = {}
@@ -34,7 +34,7 @@ def write_idx_set(directory: Path, *, train: int = 30, test: int = 10, compresse
 
 
 def write_tree(root: Path, names: dict[str, int], *, mode: str = "RGB", size: tuple[int, int] = (12, 12)) -> None:
-    """Writes a flat picture for every name, of the grey value given."""
+    """Writes a constant grey image for every name."""
     for name, value in names.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def write_tree(root: Path, names: dict[str, int], *, mode: str = "RGB", size: tu
 
 
 def tree(tmp_path, count=20, broken=(), **options):
-    """Grey pictures 0, 1, 2 ... in the folders a and b, some of them broken."""
+    """Grey images 0, 1, 2 ... in the folders a and b, some of them damaged."""
     write_tree(tmp_path, {f"{'ab'[number % 2]}/{number:03d}.png": number for number in range(count)}, **options)
     for number in broken:
         (tmp_path / f"{'ab'[number % 2]}/{number:03d}.png").write_text("this is a text")
@@ -54,6 +54,6 @@ def folder(path, **options):
 
 
 def streamed(monkeypatch, path, **options):
-    """The same, read when it is asked for, as a tree larger than the memory is."""
+    """The same, but read on access, as a tree that is larger than the memory."""
     monkeypatch.setattr("gan_jax.data.folder.MEMORY_SIZE", 0)
     return folder(path, **options)

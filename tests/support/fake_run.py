@@ -1,4 +1,4 @@
-"""A run directory as the training loop leaves it, made in a second; with everything in it, or with what a test asks for."""
+"""Quickly makes a run directory like those of the training loop, with all files or those that a test requests."""
 
 import json
 import math
@@ -10,7 +10,7 @@ from gan_jax.trainer.image_grid import image_grid, save_gif, save_png
 
 FINDING = {
     "id": "mode_collapse",
-    "what": "Mode collapse: the samples grow alike",
+    "message": "Mode collapse: the samples grow alike",
     "since_step": 2400,
     "evidence": {"pairwise_distance": 0.31, "real_pairwise_distance": 1.04, "classes_covered": 4},
     "confidence": 0.92,
@@ -18,7 +18,7 @@ FINDING = {
     "advice": ["--penalty r1 --r1-weight 1", "--optimizer.discriminator-lr 4e-4"],
     "trick": "watch-6",
 }
-WEAK_FINDING = FINDING | {"id": "d_loss_spikes", "what": "Spikes in the loss of the discriminator", "since_step": 900, "confidence": 0.5}
+WEAK_FINDING = FINDING | {"id": "d_loss_spikes", "message": "Spikes in the loss of the discriminator", "since_step": 900, "confidence": 0.5}
 
 METRICS = [
     {"metric": "classifier_fd", "value": 12.84, "real": 3.1, "extractor": "digits_classifier_v1", "samples": 5000,
@@ -40,7 +40,7 @@ optimizer:
 
 
 def digit_like(rng: np.random.Generator, count: int, sharpness: float) -> np.ndarray:
-    """Rings that come out of noise as `sharpness` goes from 0 to 1; float [count, 32, 32, 1] in [-1, 1]."""
+    """Rings that emerge from noise as `sharpness` goes from 0 to 1, float [count, 32, 32, 1] in [-1, 1]."""
     rows, cols = np.mgrid[:32, :32]
     radius = rng.uniform(5, 11, (count, 1, 1))
     distance = np.hypot(rows - rng.uniform(12, 20, (count, 1, 1)), (cols - 16) * 1.4)
@@ -85,7 +85,7 @@ def make_run(
     status: str = "finished",
     layers: int = 4,
 ) -> Path:
-    """Writes a whole run directory and returns it."""
+    """Writes a run directory and returns it."""
     rng = np.random.default_rng(seed)
     path.mkdir(parents=True)
     logged = range(0, steps + 1, every)

@@ -1,13 +1,13 @@
-"""One step of small games on one device and on several, for the tests of `gan_jax.distributed`.
+"""One train step of small GANs on one device and on several, for the tests of `gan_jax.distributed`.
 
     python tests/support/parallel_cases.py 2,4,8 sngan hinge             rows of MODELS and ADVERSARIAL, in every placement
     python tests/support/parallel_cases.py 2,4,8 sngan hinge --float64   whether the programs are the same, apart from rounding
     python tests/support/parallel_cases.py > docs/data/parallel.jsonl    all of them, on 2, 4 and 8 devices
     python tests/support/parallel_cases.py --table docs/data/parallel.jsonl
 
-In float64 a rounding error is 1e-16, and a unit so near to the kink of its activation that rounding decides about it is next to
-impossible: what is left of a difference is a difference of the programs. All that is computed in float32 is computed in float64
-then, because the name `jnp.float32` itself stands for it while the library and Flax are imported; hence a process of its own.
+In float64 rounding errors are about 1e-16, and it is very unlikely that rounding decides on which side of the kink of its activation a
+unit lies. A larger difference therefore means that the programs differ. For float64 this program replaces the name `jnp.float32` before
+the library and Flax are imported. That is why it runs in a separate process.
 """
 
 import argparse
@@ -26,13 +26,14 @@ if __name__ == "__main__":
     if "--float64" in sys.argv:
         jax.config.update("jax_enable_x64", True)
         jnp.float32 = jnp.float64
-    import conftest  # noqa: F401 - the simulated devices, before JAX looks at any
+    sys.path[:0] = [str(Path(__file__).parents[number]) for number in (1, 2)]
+    import conftest  # noqa: F401 - simulates the devices before JAX uses any
 
 import numpy as np
 import optax
 
 from gan_jax.distributed import PLACEMENTS, distribute, make_placement, state_shardings
-from gan_jax.gan.make import build_gan
+from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.models import MODELS
 from gan_jax.typing import Players
@@ -41,7 +42,7 @@ from support.small_recipes import RECIPES, one_recipe_per_model, shrunk, started
 RNG = jax.random.key(3)
 # float32 sums in another order: the relative error of a gradient of these networks is mostly below 1e-6 (docs/data/parallel.jsonl).
 ROUNDING = 1e-5
-NEARBY = 4 * float(jnp.finfo(jnp.float32).eps)  # four to eight roundings
+NEARBY = 4 * float(jnp.finfo(jnp.float32).eps)  # four to eight rounding errors
 DRAWS = 32
 LARGEST = 4.0  # a rounding of float32 is 2.4e-7 there
 # Their networks draw (dropout, an encoder's noise): under shard_map and pmap each device has draws of its own.
@@ -49,11 +50,11 @@ DRAWS_IN_NETWORKS = {"pix2pix", "vaegan", "klgan"}
 
 
 def deterministic(config, batch_size=8):
-    """The recipe under SGD, without the draws that a device makes for itself: those of penalties, terms and augmentation."""
+    """The recipe with SGD, without the draws of each device, i.e. those of penalties, loss terms and augmentation."""
     quiet = {"wgan_gp": 0.0, "dragan": 0.0, "zero_centered": 0.0, "consistency": 0.0, "balanced_consistency": 0.0}
     penalty = dataclasses.replace(config.penalty, **quiet, latent_consistency=0.0)
     augment = dataclasses.replace(config.augment, instance_noise=0.0, diff_augment="", ada=0.0)
-    # Momentum with a decay of 0 is SGD that keeps its last gradient.
+    # SGD with momentum 0 stores its last gradient in its state.
     sgd = {"generator": "momentum", "discriminator": "momentum", "generator_lr": 0.01, "discriminator_lr": 0.01, "b1": 0.0}
     optimizer = dataclasses.replace(config.optimizer, **sgd)
     model = dataclasses.replace(config.model, dtype=jnp.dtype(jnp.float32).name)
@@ -61,7 +62,7 @@ def deterministic(config, batch_size=8):
 
 
 class Case(NamedTuple):
-    """A small game whose step is compared: what plays it on one device, its batch, and where it starts."""
+    """A small GAN whose step is compared: the GAN on one device, its batch, and its initial parameters."""
 
     built: Any
     batch: dict
@@ -71,7 +72,7 @@ class Case(NamedTuple):
 
 
 def case_of(config, micro_batches=1):
-    """The case of a configuration, from the first start at which its gradient is a continuous function of the parameters.
+    """The case of a configuration, with the first initialisation at which its gradient is continuous in the parameters.
 
     At the kink of an activation it is not, and rounding decides on which side a unit comes to lie: in another program as well as in
     the same one from parameters that differ by a rounding. So the start is one from which moving the parameters by `NEARBY` does not
@@ -100,32 +101,32 @@ def moved(params, rng):
 
 @functools.cache
 def of_model(name):
-    """The case of the first recipe with a model."""
+    """The case of the first recipe with this model."""
     config = deterministic(shrunk(RECIPES[one_recipe_per_model()[name]][1]))
     return case_of(config, config.update.micro_batches)
 
 
 @functools.cache
 def of_loss(name):
-    """That of a row of ADVERSARIAL, on a DCGAN with batch norm, minibatch deviation and minibatch discrimination in D."""
+    """The case of a row of ADVERSARIAL, with a DCGAN with batch norm, minibatch deviation and minibatch discrimination in D."""
     config = shrunk(RECIPES["dcgan_mnist"][1])
     model = dataclasses.replace(config.model, minibatch_stddev=True, minibatch_discrimination=True, discriminator_norm="batch")
     return case_of(deterministic(dataclasses.replace(config, model=model, loss=dataclasses.replace(type(config.loss)(), name=name))))
 
 
 def one_step(case, kind=None, devices=1, **options):
-    """(parameters, state, metrics) after one step, on the host; `kind` None is the step of one device."""
+    """(parameters, state, metrics) after one step, on the host. `kind` None means one device."""
     if kind is None:
         return jax.device_get(case.step(*case.start, case.batch, RNG))
     placement = make_placement(kind, devices=devices, **options)
-    gan = build_gan(case.built.spec, distribute(case.built.rule, placement, micro_batches=case.micro_batches))
+    gan = with_diagnostics(case.built.spec, distribute(case.built.rule, placement, micro_batches=case.micro_batches))
     shardings = state_shardings(placement, case.start, threshold=0)
     step = jax.jit(gan.train_step, out_shardings=(*shardings, placement.replicated))
     return jax.device_get(step(*jax.device_put(case.start, shardings), jax.device_put(case.batch, placement.batch), RNG))
 
 
 def difference(start, one, many):
-    """How far two steps lead apart: for each player |a - b| / |a - start| in the Euclidean norm of all its parameters; the larger."""
+    """Relative difference of two steps: the maximum over the players of |a - b| / |a - start| in the Euclidean norm of the parameters."""
     return max(distance(a, b) / max(distance(a, s), 1e-30) for s, a, b in zip(start, one, many, strict=True))
 
 
@@ -136,7 +137,7 @@ def distance(one, many):
 
 
 def gradient_error(one, many):
-    """The relative error of a player's last gradient, as the optimiser's state kept it: |a - b| / |a|; the larger of the players'."""
+    """Relative difference of the last gradients in the optimiser's state: the maximum over the players of |a - b| / |a|."""
 
     def gradients(state):
         nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, optax.TraceState))
@@ -148,7 +149,7 @@ def gradient_error(one, many):
 
 
 def far(metrics, others):
-    """The metrics that differ by more than rounding."""
+    """Names of the metrics that differ by more than rounding."""
     return {
         name: (float(metrics[name]), float(others[name]))
         for name in metrics
@@ -162,7 +163,7 @@ def largest(one, many):
 
 
 def compared(name, devices):
-    """Rows: each placement with one device, and the two mapped ones with each other."""
+    """Rows that compare each placement with one device, and the two mapped placements with each other."""
     case = of_loss(name) if name in ADVERSARIAL else of_model(name)
     one = one_step(case)
     about = {"name": name, "dtype": jnp.dtype(jnp.float32).name}
@@ -175,7 +176,7 @@ def compared(name, devices):
 
 
 def table(rows):
-    """The table of docs/distributed.md: the worst figures over the numbers of devices, without what draws numbers of its own."""
+    """The table of docs/distributed.md: the maximum over the numbers of devices, without cases that draw on each device."""
 
     def worst(name, dtype, figure, *kinds):
         found = [row[figure] for row in rows if row["name"] == name and row["dtype"] == dtype and row["compared"] in kinds]

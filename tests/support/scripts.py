@@ -10,13 +10,16 @@ TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "-
 COMMANDS = ("train", "evaluate", "sample", "stack", "report", "export", "verify", "launch", "common")
 MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     **{name: f"experiments.studies.{name}" for name in ("dirac", "failures", "mixtures", "stacked_mnist", "compare_torch")},
-    **{name: f"experiments.studies.update_rules.{name}" for name in ("variants", "costs")},
+    "costs": "experiments.studies.update_rules.costs",
     "update_rule_mixtures": "experiments.studies.update_rules.mixtures",
     "ablate": "experiments.studies.ablations.ablate",
-    **{name: f"experiments.benchmarks.{name}" for name in ("benchmark", "bench_metrics", "loop_cost", "monitor_cost", "step_variants")},
+    "benchmarks": "experiments.benchmarks.run",
     "communication": "experiments.benchmarks.communication.measure",
-    **{name: f"experiments.tools.{name}" for name in ("convert_inception", "convert_vgg", "make_mnist5k", "train_classifier")},
-    **{name: f"docs._generate.{name}" for name in ("model_table", "recipe_table", "plot_losses")},
+    **{
+        name: f"experiments.tools.{name}"
+        for name in ("choose_convs", "convert_inception", "convert_vgg", "make_mnist5k", "train_classifier")
+    },
+    **{name: f"docs._generate.{name}" for name in ("pages", "recipe_table", "plot_losses")},
 }
 
 

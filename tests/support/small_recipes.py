@@ -34,7 +34,7 @@ def shrunk(config):
     data = dataclasses.replace(config.data, image_size=SIZES.get(name, 32))
     turns = min(config.update.discriminator_steps, 2)
     rule = dataclasses.replace(config.update, discriminator_steps=turns)
-    return dataclasses.replace(check(config), model=model, data=data, update_rule=rule, batch_size=4, steps=10, epochs=0)
+    return dataclasses.replace(check(config), model=model, data=data, update=rule, batch_size=4, steps=10, epochs=0)
 
 
 def started(config):

@@ -1,1 +1,1 @@
-"""What a data-parallel step sends between devices."""
+"""The communication of data-parallel train steps."""

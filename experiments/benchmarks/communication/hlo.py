@@ -1,4 +1,4 @@
-"""What a compiled program moves between devices, read from its text, and how long that takes on a ring."""
+"""The collective operations of a compiled program, read from its text, and their time on a ring."""
 
 import math
 import re
@@ -20,9 +20,9 @@ class Traffic(NamedTuple):
     """One collective operation of a program.
 
     Attributes:
-        operation: one of `OPERATIONS`.
-        operand_bytes: what each device puts in.
-        devices: how many take part in one group; 0 where the program does not say.
+        operation: One of `OPERATIONS`.
+        operand_bytes: Bytes that each device puts in.
+        devices: Number of devices in one group, or 0 if the program does not say.
     """
 
     operation: str
@@ -33,22 +33,22 @@ class Traffic(NamedTuple):
 def traffic(program: str) -> list[Traffic]:
     """The collective operations in the text of a compiled program.
 
-    An operation inside a loop counts once, however often the loop turns.
+    An operation inside a loop counts once, regardless of the number of iterations.
 
     Args:
-        program: optimised HLO, `jax.jit(step).lower(...).compile().as_text()`.
+        program: Optimised HLO, `jax.jit(step).lower(...).compile().as_text()`.
 
     Returns:
-        One entry an operation, in the order of the text. Operations that the compiler has combined (a tuple of arrays) are one.
+        One entry per operation, in the order of the text. Operations that the compiler has combined (a tuple of arrays) count as one.
     """
-    everyone = _PARTITIONS.search(program)
+    partitions = _PARTITIONS.search(program)
     found = []
     for line in program.splitlines():
         match = _INSTRUCTION.search(line)
         if match is None:
             continue
         listed, counted = _LISTED.search(line), _COUNTED.search(line)
-        devices = len(listed[1].split(",")) if listed else int(counted[1]) if counted else int(everyone[1]) if everyone else 0
+        devices = len(listed[1].split(",")) if listed else int(counted[1]) if counted else int(partitions[1]) if partitions else 0
         operation = match["operation"]
         if match["start"] and operation != "all-reduce":
             # An asynchronous start returns (operand, result, ...).
@@ -70,7 +70,7 @@ def _first(types: str) -> str:
     """The first entry of a tuple in the text of a type: an array, or the tuple of all operands of a combined operation."""
     depth = 0
     for end, letter in enumerate(types):
-        # Commas between the sizes of a shape, and within a layout, separate no entries.
+        # Commas between the sizes of a shape and within a layout do not separate entries.
         depth += (letter in "([{") - (letter in ")]}")
         if depth == 1 and letter == ",":
             return types[1:end]
@@ -80,7 +80,7 @@ def _first(types: str) -> str:
 class CommunicationModel(NamedTuple):
     """Time of collectives on a ring of devices, each linked to its neighbours.
 
-    With n devices, B bytes put in by each, bandwidth W (bytes/s, one way) and latency L (s, for one message):
+    Each of n devices puts in B bytes. The bandwidth is W (bytes/s, one way) and the latency is L (s, for one message):
 
         all-reduce      2 (n - 1) / n B / W + 2 (n - 1) L
         reduce-scatter    (n - 1) / n B / W +   (n - 1) L
@@ -89,11 +89,11 @@ class CommunicationModel(NamedTuple):
         permute                       B / W +           L
 
     Attributes:
-        bandwidth: W.
-        latency: L.
+        bandwidth: W in bytes per second.
+        latency: L in seconds.
 
     References:
-        Thakur, Rabenseifner and Gropp, "Optimization of Collective Communication Operations in MPICH", 2005, sections 4.1 to 4.5;
+        Thakur, Rabenseifner and Gropp, "Optimization of Collective Communication Operations in MPICH", 2005, sections 4.1 to 4.5.
         Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations", 2009.
     """
 
@@ -101,14 +101,14 @@ class CommunicationModel(NamedTuple):
     latency: float
 
     def seconds(self, operations: Iterable[Traffic], devices: int) -> float:
-        """Seconds that the operations take one after the other on so many devices; nothing overlaps with computation."""
+        """Seconds of the operations one after the other on a number of devices, without overlap with computation."""
         n = devices
         if n < 2:
             return 0.0
         share = (n - 1) / n
-        rounds = {"all-reduce": (2 * share, 2 * (n - 1)), "all-gather": (n - 1, n - 1), "collective-permute": (1.0, 1)}
+        costs = {"all-reduce": (2 * share, 2 * (n - 1)), "all-gather": (n - 1, n - 1), "collective-permute": (1.0, 1)}
         total = 0.0
         for operation, operand_bytes, _ in operations:
-            volume, messages = rounds.get(operation, (share, n - 1))
+            volume, messages = costs.get(operation, (share, n - 1))
             total += volume * operand_bytes / self.bandwidth + messages * self.latency
         return total

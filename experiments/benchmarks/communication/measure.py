@@ -1,13 +1,13 @@
-"""What a training step moves between devices, read from the compiled program, and what that would take on a ring of them.
+"""Bytes that a train step moves between devices, read from the compiled program, and the time of that traffic on a ring.
 
-    python -m experiments.benchmarks.communication.measure                                # dcgan_mnist and sngan on 2, 4 and 8 simulated devices
-    python -m experiments.benchmarks.communication.measure --out docs/data/communication.jsonl    # and keeps the rows in a file
-    python -m experiments.benchmarks.communication.measure --table docs/data/communication.jsonl  # compiles nothing: the tables of the rows in a file
+    python -m experiments.benchmarks.communication.measure             dcgan_mnist and sngan on 2, 4 and 8 simulated devices
+    python -m experiments.benchmarks.communication.measure --out docs/data/communication.jsonl    adds the rows to the file
+    python -m experiments.benchmarks.communication.measure --table docs/data/communication.jsonl  the tables of the rows, without compiling
     python -m experiments.benchmarks.communication.measure sagan --devices 8 --link 8 100e9 3e-6 --link 256 12.5e9 1e-5
 
-The first table counts what each device puts into collective operations in one step (not what crosses its links). The second applies
-the model of `experiments.benchmarks.communication.hlo.CommunicationModel` to those bytes: --link DEVICES BYTES_PER_SECOND SECONDS states the assumed ring.
-Nothing is trained; the programs are compiled for the CPU, whose partitioner is that of the other backends.
+The first table counts the bytes that each device puts into collective operations in one step, not the bytes that cross its links. The
+second table applies `experiments.benchmarks.communication.hlo.CommunicationModel` to them. `--link DEVICES BYTES_PER_SECOND SECONDS`
+states the assumed ring. Nothing is trained. The programs are compiled for the CPU, whose partitioner is that of the other backends.
 """
 
 import os
@@ -15,15 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from docs._generate.tables import table
+from experiments import rows as row_files
+from experiments.benchmarks.communication.hlo import CommunicationModel, Traffic, traffic
 from gan_jax.cli import common
 from gan_jax.recipes import recipes
 
 WAYS = {"jit": {}, "jit, sharded": {"shard_parameters": True}, "shard_map": {}, "pmap": {}}
-# Quick to compile; what is moved is decided before.
+# Quick to compile. The collectives are decided before these optimisations.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 COLUMNS = ("all-reduce", "all-gather", "reduce-scatter", "others")
 MIB = 2**20
-# Devices, bytes a second between neighbours, seconds for a message.
+# Devices, bytes per second between neighbours, seconds per message.
 LINKS = [(8, 100e9, 3e-6), (256, 12.5e9, 10e-6)]
 
 
@@ -31,12 +34,12 @@ class Row(NamedTuple):
     """One compiled step.
 
     Attributes:
-        recipe, way, devices: what was compiled.
-        operations: its collectives, `experiments.benchmarks.communication.hlo.Traffic`.
-        flops: of one device.
-        held: bytes of parameters and state on one device.
-        parameters: bytes of all parameters.
-        jax: the version that compiled it.
+        recipe, way, devices: Recipe, placement, and number of devices.
+        operations: Its collectives, as `experiments.benchmarks.communication.hlo.Traffic`.
+        flops: Operations of one device.
+        held: Bytes of parameters and state on one device.
+        parameters: Bytes of all parameters.
+        jax: Version of JAX that compiled it.
     """
 
     recipe: str
@@ -50,11 +53,10 @@ class Row(NamedTuple):
 
 
 def compile_step(recipe: str, config: Any, way: str, devices: int) -> Row:
-    """Compiles the step of a recipe, its batch spread over simulated devices."""
+    """Compiles the step of a recipe with its batch split over simulated devices."""
     import jax
     import jax.numpy as jnp
 
-    from experiments.benchmarks.communication.hlo import traffic
     from gan_jax.distributed import make_placement, state_shardings
     from gan_jax.trainer.build.gan import build
 
@@ -82,76 +84,70 @@ def compile_step(recipe: str, config: Any, way: str, devices: int) -> Row:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, each recipe on each placement and number of devices once (its last row)."""
-    from gan_jax.distributed import Traffic
+    """The rows of a file. The last row of each recipe, placement and number of devices counts."""
     from gan_jax.trainer.config import ConfigError
 
     try:
-        found = [Row(**row) for row in common.read_rows(path)]
+        found = [Row(**row) for row in row_files.read_rows(path)]
         found = [row._replace(operations=[Traffic(*operation) for operation in row.operations]) for row in found]
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"--table {path}: its rows are not those of this script ({error})") from error
+        raise ConfigError(f"--table {path}: its rows were not written by this program ({error})") from error
     if not found:
         raise ConfigError(f"--table {path}: has no rows")
     return list({(row.recipe, row.way, row.devices): row for row in found}.values())
 
 
 def counted(operations: Sequence[Any], column: str) -> str:
-    """How many operations of a column, and their bytes."""
+    """The number of operations of a column, and their MiB."""
     chosen = [op for op in operations if op.operation == column or (column == "others" and op.operation not in COLUMNS)]
     return f"{len(chosen)}: {sum(op.operand_bytes for op in chosen) / MIB:.2f}" if chosen else "0"
 
 
 def scaled(operations: Sequence[Any], devices: int, to: int) -> list[Any]:
-    """The operations on another number of devices with as large a batch on each: what is gathered comes in smaller pieces."""
+    """The operations on another number of devices with the same batch on each. Gathered arrays have smaller pieces then."""
     factor = devices / to
     return [op._replace(operand_bytes=int(op.operand_bytes * (factor if op.operation == "all-gather" else 1))) for op in operations]
 
 
 def moved_table(rows: Sequence[Row]) -> str:
-    """What is moved, as Markdown."""
+    """The table of what is moved."""
     heads = ["recipe", "placement", "devices", "parameters, MiB", "state on a device, MiB", "GFLOP a device", *COLUMNS]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    for row in rows:
-        cells = [row.recipe, row.way, str(row.devices), f"{row.parameters / MIB:.2f}", f"{row.held / MIB:.2f}", f"{row.flops / 1e9:.2f}"]
-        lines.append(f"| {' | '.join([*cells, *(counted(row.operations, column) for column in COLUMNS)])} |")
-    return "\n".join(lines)
+    sizes = ((row, [f"{row.parameters / MIB:.2f}", f"{row.held / MIB:.2f}", f"{row.flops / 1e9:.2f}"]) for row in rows)
+    return table(heads, ([row.recipe, row.way, row.devices, *size, *(counted(row.operations, c) for c in COLUMNS)] for row, size in sizes))
 
 
 def time_table(rows: Sequence[Row], links: Sequence[tuple[int, float, float]]) -> str:
-    """What the rows of the most devices would take on each ring, as Markdown."""
-    from experiments.benchmarks.communication.hlo import CommunicationModel
-
+    """The time of the rows of the most devices on each ring."""
     heads = ["recipe", "placement", *(f"{n} devices, {w / 1e9:g} GB/s, {s * 1e6:g} us" for n, w, s in links)]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     largest = max(row.devices for row in rows)
+    lines = []
     for row in (row for row in rows if row.devices == largest):
         times = [CommunicationModel(w, s).seconds(scaled(row.operations, largest, n), n) * 1e3 for n, w, s in links]
-        lines.append(f"| {' | '.join([row.recipe, row.way, *(f'{time:.2f} ms' for time in times)])} |")
-    return "\n".join(lines)
+        lines.append([row.recipe, row.way, *(f"{time:.2f} ms" for time in times)])
+    return table(heads, lines)
 
 
 def main() -> None:
-    """Compiles, reads, prints."""
+    """Reads the flags, compiles, and prints the tables."""
     parser = common.argument_parser(__doc__)
     parser.add_argument("recipes", nargs="*", default=["dcgan_mnist", "sngan"], metavar="RECIPE")
     parser.add_argument("--devices", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--placements", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--link", nargs=3, type=float, action="append", metavar=("DEVICES", "BYTES_PER_SECOND", "SECONDS"))
-    parser.add_argument("--out", type=Path, help="a file of JSON lines to which the rows are added, e.g. docs/data/communication.jsonl")
-    parser.add_argument("--table", type=Path, help="compile nothing; the tables of all rows in a file")
+    parser.add_argument("--out", type=Path, help="file of JSON lines to which the rows are added, e.g. docs/data/communication.jsonl")
+    parser.add_argument("--table", type=Path, help="print the tables of the rows in a file without compiling")
     options = parser.parse_args()
     if options.table and options.out:
-        common.fail("--table: goes without --out")
+        common.fail("--table: cannot be combined with --out")
     known = recipes()
     unknown = [name for name in options.recipes if name not in known]
     if unknown:
-        common.fail(f"{unknown[0]}: no such recipe; there are {', '.join(known)}")
+        common.fail(f"{unknown[0]}: no such recipe; the recipes are {', '.join(known)}")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     links = [(int(n), w, s) for n, w, s in options.link] if options.link else LINKS
     with common.errors_as_lines():
         if options.table is not None:
-            rows = read_rows(common.existing("--table", options.table))
+            rows = read_rows(row_files.existing("--table", options.table))
         else:
             from gan_jax.distributed import simulate_devices
 
@@ -159,7 +155,7 @@ def main() -> None:
             cases = [(name, known[name][1], way, n) for name in options.recipes for way in options.placements for n in options.devices]
             rows = [compile_step(*case) for case in cases]
         if options.out is not None:
-            common.append_rows(options.out, (row._asdict() for row in rows))
+            row_files.append_rows(options.out, (row._asdict() for row in rows))
         print(moved_table(rows), time_table(rows, links), sep="\n\n")
 
 

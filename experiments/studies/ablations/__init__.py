@@ -1,1 +1,1 @@
-"""Parts of `experiments/studies/ablations/ablate.py`."""
+"""The ablations: `python -m experiments.studies.ablations.ablate`."""

@@ -1,18 +1,19 @@
-"""Which tricks help? Each switched on alone, against the same baseline without it, from the same seeds; and ten of them together.
+"""Which tricks help? Each one is switched on alone and compared with the same baseline without it, from the same seeds.
 
-    python -m experiments.studies.ablations.ablate --list                                   the comparisons, and what is not compared, and why
-    python -m experiments.studies.ablations.ablate --group mixture                          every trick on the ring and the grid of Gaussians
-    python -m experiments.studies.ablations.ablate --group images --only gp-2 loss-6        these on the embedded digits
-    python -m experiments.studies.ablations.ablate --group interactions                     128 combinations of ten tricks on both mixtures
-    python -m experiments.studies.ablations.ablate --group costs                            time of a step with and without each trick, in turn
-    python -m experiments.studies.ablations.ablate --write                                  docs/evidence.md, its picture, the cells of docs/tricks.md
+    python -m experiments.studies.ablations.ablate --list                   the comparisons, and the reasons of what is not compared
+    python -m experiments.studies.ablations.ablate --group mixture          every trick on the ring and the grid of Gaussians
+    python -m experiments.studies.ablations.ablate --group images --only gp-2 loss-6        two of them on the embedded digits
+    python -m experiments.studies.ablations.ablate --group interactions     128 combinations of ten tricks on both mixtures
+    python -m experiments.studies.ablations.ablate --group costs            time of a step with and without each trick
+    make docs-data                                                          docs/evidence.md and the cells of docs/tricks.md
 
-Can be stopped at any moment: what is finished is in the file of results (docs/data/ablations.jsonl), one line for each run, and is
-not played again. Two comparisons that share a control share its runs.
+The program can be stopped at any time. Finished runs are in the file of results (docs/data/ablations.jsonl), one line each, and are not
+trained again. Two comparisons with the same control share its runs.
 
-Baselines: Adam, the non-saturating loss, alternating steps; on the mixtures perceptrons, 3,000 steps of 128 points; on the embedded digits
-a DCGAN of width 16, 600 steps of 64 images. Outcomes: modes, share of high quality, reverse KL, and `recovered` (their combination,
-`ablations.baselines.recovered`) of 2,500 points; `classifier_fd` and classes of 1,000 images.
+The baselines use Adam, the non-saturating loss and alternating updates. On the mixtures they are perceptrons with 3,000 steps of 128
+points. On the embedded digits they are a DCGAN of width 16 with 600 steps of 64 images. The outcomes on mixtures are modes, share of
+high quality, reverse KL, and `recovered` (their combination, `ablations.baselines.recovered`) of 2,500 points. On images they are
+`classifier_fd` and classes of 1,000 images.
 """
 
 import dataclasses
@@ -23,45 +24,41 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 import tyro
 
-from experiments.studies import mixtures
-from experiments.studies.ablations import baselines, factors, page, results
+from experiments.rows import append_rows
+from experiments.studies.ablations import baselines, factors, results
 from experiments.studies.ablations.tricks import GROUPS, NOT_COMPARED_HERE, NOT_SWITCHED, Changes, as_flags, tricks
 from gan_jax.cli import common
 
-DOCS = Path(__file__).parents[3] / "docs"
+OUT = Path(__file__).parents[3] / "docs" / "data" / "ablations.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """What to play, and what to write."""
+    """What to measure."""
 
     group: Literal["all", "mixture", "images", "interactions", "costs"] = "all"
-    """Which comparisons; `all` plays them in this order."""
+    """Which comparisons. `all` measures them in this order."""
     only: Annotated[tuple[str, ...], tyro.conf.arg(metavar="ID ...")] = ()
-    """Only rows of docs/tricks.md with these ids."""
+    """Measure only rows of docs/tricks.md with these ids."""
     data: tuple[Literal["ring", "grid", "mnist5k"], ...] = ("ring", "grid", "mnist5k")
-    """Only on these data."""
+    """Measure only on these data."""
     seeds: int | None = None
-    """Seeds of each run, from 0 on; by default 8 on mixtures (4 for interactions), 3 on images."""
+    """Number of seeds of each run, from 0 on. The default is 8 on mixtures (4 for interactions) and 3 on images."""
     minutes: float | None = None
-    """Begin nothing new after so many minutes."""
+    """Start no further run after this many minutes."""
     devices: int = 1
-    """CPU devices that share the runs of a mixture, where their number can be divided so; 2 are quicker on an idle machine of 2 cores."""
-    out: Path = DOCS / "data" / "ablations.jsonl"
+    """CPU devices that share the runs of a mixture, if the number of runs is a multiple. 2 are faster on an idle machine of 2 cores."""
+    out: Path = OUT
     """The file of results."""
     list: bool = False
-    """Only print what would be compared."""
-    write: bool = False
-    """Only write the page, the picture and the index from the file of results."""
+    """Only print the comparisons."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """One game on one source of data, from several seeds."""
+    """One configuration on one source of data, from several seeds."""
 
     data: str
     changes: Changes
@@ -79,14 +76,14 @@ def single_units(flags: Flags, group: str) -> Iterator[Unit]:
 
 
 def interaction_units(flags: Flags) -> Iterator[Unit]:
-    """Every combination of the design, row by row so that the two mixtures keep pace."""
+    """Every combination of the design, alternating between the two mixtures."""
     for levels in factors.design():
         for data in GROUPS["mixture"]:
             yield Unit(data, factors.changes_of(levels), flags.seeds or 4)
 
 
 def units(flags: Flags) -> list[Unit]:
-    """What the flags ask for, each game once."""
+    """The units that the flags ask for, each configuration once."""
     parts = []
     for group in GROUPS:
         parts += [single_units(flags, group)] * (flags.group in ("all", group))
@@ -98,8 +95,8 @@ def units(flags: Flags) -> list[Unit]:
     return list(found.values())
 
 
-def play_units(flags: Flags, stop_at: float) -> None:
-    """Plays what the file of results does not have yet, and adds it there."""
+def train_units(flags: Flags, stop_at: float) -> None:
+    """Trains the units that the file of results lacks, and appends their rows."""
     import jax
 
     wanted = units(flags)
@@ -115,13 +112,13 @@ def play_units(flags: Flags, stop_at: float) -> None:
             return
         print(f"{number}/{len(wanted)} {unit.data}: {as_flags(unit.changes) or 'the baseline'}", file=sys.stderr, flush=True)
         about = {"kind": "run", "data": unit.data, "changes": unit.changes, "baseline": name, "steps": base.steps}
-        for row in baselines.play(baselines.changed(base, unit.changes), missing, devices=flags.devices):
-            mixtures.append_rows(flags.out, [about | row | {"jax": jax.__version__}])
+        for row in baselines.train(baselines.changed(base, unit.changes), missing, devices=flags.devices):
+            append_rows(flags.out, [about | row | {"jax": jax.__version__}])
         jax.clear_caches()
 
 
-def time_games(flags: Flags, stop_at: float) -> None:
-    """Times every game that has not been timed, in turn with the baseline: points on the ring (the grid's step is the same), and images."""
+def time_units(flags: Flags, stop_at: float) -> None:
+    """Times every unit that the file lacks, in turn with the baseline. Mixtures are timed on the ring. The grid has the same step."""
     import jax
 
     from experiments.studies.ablations import costs
@@ -135,12 +132,12 @@ def time_games(flags: Flags, stop_at: float) -> None:
                 return
             print(f"time on {data}: {as_flags(unit.changes)}", file=sys.stderr, flush=True)
             about = {"kind": "cost", "data": data, "changes": unit.changes, "baseline": base}
-            mixtures.append_rows(flags.out, [about | costs.measure(data, unit.changes) | {"jax": jax.__version__}])
+            append_rows(flags.out, [about | costs.measure(data, unit.changes) | {"jax": jax.__version__}])
             jax.clear_caches()
 
 
 def listing(flags: Flags) -> str:
-    """The comparisons as text, and what is left out."""
+    """The comparisons as text, and the reasons of what is not compared."""
     lines = []
     for row in tricks(flags.group if flags.group in GROUPS else "all", flags.only):
         against = f"   against {as_flags(row.off) or 'the baseline'}" if row.off else ""
@@ -151,7 +148,7 @@ def listing(flags: Flags) -> str:
 
 
 def main() -> None:
-    """Reads the flags; plays, times, or writes."""
+    """Reads the flags, then trains or times."""
     flags = common.parse(lambda: tyro.cli(Flags, description=__doc__))
     with common.errors_as_lines():
         from gan_jax.distributed import simulate_devices
@@ -167,15 +164,12 @@ def main() -> None:
         if flags.list:
             print(listing(flags))
             return
-        if flags.write:
-            page.write(flags.out, DOCS)
-            return
         common.compilation_cache(None)
         stop_at = time.monotonic() + 60 * flags.minutes if flags.minutes is not None else float("inf")
         if flags.group != "costs":
-            play_units(flags, stop_at)
+            train_units(flags, stop_at)
         if flags.group in ("all", "costs"):
-            time_games(flags, stop_at)
+            time_units(flags, stop_at)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The games that tricks are added to, how they are played from several seeds, and what is measured of them."""
+"""The baselines of the ablations, how they train from several seeds, and the outcomes that are measured."""
 
 import dataclasses
 import hashlib
@@ -29,63 +29,64 @@ IMAGES = Config(
 )
 SAMPLES = {"mixture": mixtures.SAMPLES, "images": 1000}
 SEEDS = {"mixture": 8, "images": 3}
-# What decides between better and worse, and whether more is better.
+# The outcome that decides the verdict, and whether more is better.
 OUTCOME = {"mixture": ("recovered", True), "images": ("classifier_fd", False)}
-FAILED_SHARE = 0.5  # of the modes or classes, below which a run counts as failed
-SEEN_SHARE = 0.01  # of the samples, from which on a class counts as seen
+FAILED_SHARE = 0.5  # a run with a smaller share of the modes or classes counts as failed
+SEEN_SHARE = 0.01  # a class with a smaller share of the samples does not count
 
 
 def group_of(data: str) -> str:
-    """ "mixture" or "images"."""
+    """The group of a source: "mixture" or "images"."""
     return next(group for group, sources in GROUPS.items() if data in sources)
 
 
 def baseline(data: str) -> Config:
-    """The game without any trick."""
+    """The configuration without any trick."""
     if group_of(data) == "images":
         return IMAGES
     return dataclasses.replace(MIXTURE, data=DataConfig(source=data))
 
 
 def changed(base: Config, changes: Changes) -> Config:
-    """The baseline with some fields changed, checked."""
+    """The baseline with some changed fields, checked."""
     return check(mixtures.replaced(base, changes))
 
 
 def digest(base: Config) -> str:
-    """A short name of a baseline: rows that were measured with another one are left alone."""
+    """A short hash of a baseline. Rows that were measured with another baseline are ignored."""
     different = mixtures.changes(base, Config())
     return hashlib.sha256(json.dumps(different, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 def recovered(row: dict[str, Any]) -> float:
-    """The share of a mixture that samples make again: their share of high quality times the share of the modes in effect.
+    """The share of a mixture that the samples recover: their share of high quality times the share of modes in effect.
 
-    high quality * exp(H) / modes, H the entropy of the modes of the samples of high quality: exp(H) equally full modes would have it.
-    1 for perfect samples (real points: 0.993 on the ring, 0.990 on the grid), 1 / modes for those of one mode, 0 where there are none of
-    high quality.
+        recovered = high quality * exp(H) / modes
+
+    H is the entropy of the modes of the samples of high quality, so exp(H) is a number of equally full modes. Perfect samples have 1
+    (real points: 0.993 on the ring, 0.990 on the grid), samples of one mode have 1 / modes, and samples without high quality have 0.
     """
     divergence = row["reverse_kl_good"]
     return 0.0 if divergence is None else row["high_quality"] * math.exp(-divergence)
 
 
-def play_points(config: Config, seeds: Sequence[int], *, devices: int = 1) -> Iterator[dict[str, Any]]:
-    """Plays a configuration on a mixture, all seeds together: one row for each."""
-    from gan_jax.data import load
+def train_points(config: Config, seeds: Sequence[int], *, devices: int = 1) -> Iterator[dict[str, Any]]:
+    """Trains a configuration on a mixture, all seeds together. Yields one row per seed."""
+    from gan_jax.trainer.build.data import load_data
 
-    modes = len(load(config).centers)
+    modes = len(load_data(config).centers)
     devices = devices if len(seeds) % devices == 0 else 1
-    for row in mixtures.play_seeds(config, seeds, samples=SAMPLES["mixture"], devices=devices):
+    for row in mixtures.train_seeds(config, seeds, samples=SAMPLES["mixture"], devices=devices):
         row.pop("milliseconds")
         yield row | {"recovered": round(recovered(row), 5), "failed": row["reverse_kl"] is None or row["modes"] < FAILED_SHARE * modes}
 
 
 @cache
 def load_images() -> Any:
-    """The embedded digits, as every game on images sees them."""
-    from gan_jax.data import load
+    """The embedded digits, as every configuration on images receives them."""
+    from gan_jax.trainer.build.data import load_data
 
-    return load(IMAGES)
+    return load_data(IMAGES)
 
 
 @cache
@@ -101,11 +102,11 @@ def _reference() -> tuple[Any, Any]:
 
 
 def measure_images(images: Any, *, finite: bool = True) -> dict[str, Any]:
-    """Distance to the training images in the classifier's features, and the classes that it sees.
+    """Distance to the training images in the features of the digit classifier, and the classes that it recognises.
 
     Args:
         images: uint8 [count, 32, 32, 1].
-        finite: whether the images were finite numbers before they became bytes.
+        finite: Whether the images were finite numbers before their conversion to bytes.
     """
     import numpy as np
 
@@ -124,14 +125,14 @@ def measure_images(images: Any, *, finite: bool = True) -> dict[str, Any]:
     }
 
 
-class ImageGame(NamedTuple):
-    """A game on images, ready to be played.
+class ImageTraining(NamedTuple):
+    """The functions that train one configuration on images.
 
     Attributes:
         init: rng -> (params, opt_state).
-        program: (params, opt_state, chunk of a feed, rng) -> (params, opt_state, metrics); some steps in one.
+        program: (params, opt_state, chunk of a feed, rng) -> (params, opt_state, metrics). It makes several steps.
         draw: (params, opt_state, rng) -> samples.
-        feed: seed -> the images in that seed's order.
+        feed: seed -> the images in the order of that seed.
     """
 
     init: Callable[..., Any]
@@ -140,8 +141,8 @@ class ImageGame(NamedTuple):
     feed: Callable[[int], Any]
 
 
-def image_game(config: Config) -> ImageGame:
-    """Builds a game on the embedded digits; its program makes `config.scan_steps` steps."""
+def image_training(config: Config) -> ImageTraining:
+    """Builds the training on the embedded digits. Its program makes `config.scan_steps` steps."""
     import jax
     import jax.numpy as jnp
 
@@ -157,51 +158,51 @@ def image_game(config: Config) -> ImageGame:
     def feed(seed: int) -> Feed:
         return Feed(source, batch_size=config.batch_size * built.rule.batches_per_step, seed=seed)
 
-    return ImageGame(
+    return ImageTraining(
         init=jax.jit(built.gan.init, compiler_options=RUN_ONCE),
-        program=jax.jit(feed(0).gathering(chunk_step(built, config.scan_steps)), donate_argnums=(0, 1)),
+        program=jax.jit(chunk_step(built, config.scan_steps, feed(0).gather), donate_argnums=(0, 1)),
         draw=jax.jit(partial(built.gan.sample, count=SAMPLES["images"], labels=labels)),
         feed=feed,
     )
 
 
-def play_images(config: Config, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Plays a configuration on images, one seed after the other with the same program: one row for each, as it is finished."""
+def train_images(config: Config, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Trains a configuration on images, one seed after the other with the same program. Yields each row as soon as it is finished."""
     import jax
     import numpy as np
 
     from gan_jax.trainer import image_grid
 
-    spec = image_game(config)
+    training = image_training(config)
     for seed in seeds:
         start, rng = time.perf_counter(), jax.random.key(seed)
-        params, opt_state = spec.init(jax.random.fold_in(rng, 0))
-        with spec.feed(seed) as feed:
+        params, opt_state = training.init(jax.random.fold_in(rng, 0))
+        with training.feed(seed) as feed:
             for step in range(0, config.steps, config.scan_steps):
                 chunk = feed.chunk(step, config.scan_steps)
-                params, opt_state, _ = spec.program(params, opt_state, chunk, jax.random.fold_in(rng, 1))
-        samples = np.asarray(spec.draw(params, opt_state, jax.random.fold_in(rng, 2)))
+                params, opt_state, _ = training.program(params, opt_state, chunk, jax.random.fold_in(rng, 1))
+        samples = np.asarray(training.draw(params, opt_state, jax.random.fold_in(rng, 2)))
         row = measure_images(image_grid.to_uint8(samples), finite=bool(np.isfinite(samples).all()))
         yield {"seed": seed} | row | {"seconds": round(time.perf_counter() - start, 2)}
 
 
-def play(config: Config, seeds: Sequence[int], *, devices: int = 1) -> Iterator[dict[str, Any]]:
-    """Plays a configuration from several seeds; the rows say what came of each. Only the runs of a mixture are shared by devices."""
-    return play_points(config, seeds, devices=devices) if group_of(config.data.source) == "mixture" else play_images(config, seeds)
+def train(config: Config, seeds: Sequence[int], *, devices: int = 1) -> Iterator[dict[str, Any]]:
+    """Trains a configuration from several seeds. Yields one row per seed. Only the runs on a mixture are split over the devices."""
+    return train_points(config, seeds, devices=devices) if group_of(config.data.source) == "mixture" else train_images(config, seeds)
 
 
 @cache
 def real_row(data: str) -> dict[str, Any]:
-    """What the same measurement says of real examples, as many as of fakes: held-out images, or fresh points."""
+    """The same measurement of as many real examples: held-out images, or new points."""
     import numpy as np
 
-    from gan_jax.data import load
+    from gan_jax.trainer.build.data import load_data
 
     count = SAMPLES[group_of(data)]
     if group_of(data) == "images":
         source = load_images()
         order = np.random.default_rng(0).permutation(len(source.held_out))[:count]
         return measure_images(np.asarray(source.held_out.images[order]))
-    source = load(baseline(data))
+    source = load_data(baseline(data))
     row = mixtures.measure(np.asarray(source.images[:count]), source)
     return row | {"recovered": round(recovered(row), 5), "failed": False}

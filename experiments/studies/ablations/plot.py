@@ -1,4 +1,4 @@
-"""The forest plot of docs/evidence.md: every comparison as a dot with its interval, one panel for each source of data."""
+"""The forest plot of docs/evidence.md: every comparison as a dot with its interval, and one panel per source of data."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from gan_jax.trainer.image_grid import save_png
 
 ROW, TOP, LABELS, PANEL, MARGIN = 17, 44, 520, 250, 44
 COLOURS = {"helps": (0, 110, 60), "hurts": (190, 40, 30), "unclear": (130, 130, 130), "no effect": (130, 130, 130)}
-LIMIT = 1.0  # of the share of the gap; what is beyond is drawn at the edge, as an arrow
+LIMIT = 1.0  # largest share of the gap; a larger one is drawn as an arrow at the edge
 
 
 def shares(one: Comparison) -> tuple[float, float, float]:
-    """Mean and bounds of a comparison as shares of the gap between its control and real examples; better is positive."""
+    """Mean and bounds of a comparison as shares of the gap between its control and real examples. Positive is better."""
     mean, low, high = one.outcome
     scale = one.closed / mean if mean else 0.0
     return one.closed, *sorted((low * scale, high * scale))
@@ -25,8 +25,8 @@ def forest(comparisons: Sequence[Comparison], path: Path) -> None:
     """Draws all comparisons into a PNG file.
 
     Args:
-        comparisons: in the order in which they are to appear.
-        path: of the picture.
+        comparisons: The comparisons in the order of the plot.
+        path: Path of the PNG file.
     """
     sources = list(dict.fromkeys(one.data for one in comparisons))
     names = list(dict.fromkeys((one.trick.id, one.trick.name) for one in comparisons))
@@ -45,14 +45,14 @@ def forest(comparisons: Sequence[Comparison], path: Path) -> None:
 
 
 def _position(name: tuple[str, str], names: list[tuple[str, str]]) -> tuple[int, int]:
-    """The families in the order of their first comparison, and each family's rows by their number."""
+    """Sorts the families by their first comparison, and the rows of a family by their number."""
     families = list(dict.fromkeys(id.rsplit("-", 1)[0] for id, _ in names))
     family, number = name[0].rsplit("-", 1)
     return families.index(family), int(number)
 
 
 def _panel(draw: ImageDraw.ImageDraw, font: ImageFont.ImageFont, comparisons, left: int, height: int, rank: dict) -> None:
-    """One source: a line at 0, the axis above, and the intervals."""
+    """Draws one source: a line at 0, the axis above it, and the intervals."""
 
     def across(share: float) -> float:
         return left + PANEL / 2 * (1 + min(max(share, -LIMIT), LIMIT) / LIMIT)

@@ -1,4 +1,4 @@
-"""The file of results: reading it, and comparing the two sides of a trick seed by seed."""
+"""The file of results: reading it, and comparing the runs with and without a trick seed by seed."""
 
 import json
 from functools import lru_cache
@@ -7,72 +7,79 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.studies import mixtures
+from experiments.rows import read_rows
 from experiments.studies.ablations import baselines
 from experiments.studies.ablations.statistics import Interval, Verdict, paired_bootstrap, verdict
 from experiments.studies.ablations.tricks import Changes, Trick
 
 Row = dict[str, Any]
 Key = tuple[str, str]
-# Where the steps of a group are timed: those on the grid are those on the ring.
+# The source on which the steps of a group are timed. The step on the grid is the same as on the ring.
 TIMED = {"mixture": "ring", "images": "mnist5k"}
-# What a comparison reports beside the outcome that decides.
+# The outcomes that a comparison reports beside the deciding one.
 DETAILS = {"mixture": ("modes", "high_quality", "reverse_kl"), "images": ("classes", "confident")}
 
 
 def key(data: str, changes: Changes) -> Key:
-    """What a game is known by in the file."""
+    """Identifies a configuration in the file."""
     return data, json.dumps(changes, sort_keys=True)
 
 
-@lru_cache(maxsize=2)
-def _read(path: Path, changed_at: int) -> list[Row]:
-    return mixtures.read_rows(path)
+def _digests() -> tuple[tuple[str, str], ...]:
+    """The present baselines by source."""
+    return tuple((data, baselines.digest(baselines.baseline(data))) for data in ("ring", "grid", "mnist5k"))
 
 
-def _rows(path: Path, kind: str) -> list[Row]:
-    rows = _read(path, path.stat().st_mtime_ns if path.exists() else 0)
-    return [row for row in rows if row["kind"] == kind]
+@lru_cache(maxsize=4)
+def _rows(path: Path, kind: str, digests: tuple[tuple[str, str], ...], changed_at: int) -> dict[Key, list[Row]]:
+    """The rows of a kind with the given baselines, by configuration."""
+    now, found = dict(digests), {}
+    for row in read_rows(path):
+        if row["kind"] == kind and row["baseline"] == now[row["data"]]:
+            found.setdefault(key(row["data"], row["changes"]), []).append(row)
+    return found
+
+
+def _current(path: Path, kind: str) -> dict[Key, list[Row]]:
+    return _rows(path, kind, _digests(), path.stat().st_mtime_ns if path.exists() else 0)
 
 
 def runs(path: Path) -> dict[Key, list[Row]]:
-    """The runs in a file, by game, seed after seed; of baselines as they are now."""
-    now = {data: baselines.digest(baselines.baseline(data)) for data in ("ring", "grid", "mnist5k")}
-    found: dict[Key, dict[int, Row]] = {}
-    for row in _rows(path, "run"):
-        if row["baseline"] == now[row["data"]]:
-            found.setdefault(key(row["data"], row["changes"]), {})[row["seed"]] = row
-    return {of: [by_seed[seed] for seed in sorted(by_seed)] for of, by_seed in found.items()}
+    """The runs in a file with the present baselines, by configuration, ordered by seed. The last row of each seed counts."""
+    return {
+        of: [by_seed[seed] for seed in sorted(by_seed)]
+        for of, rows in _current(path, "run").items()
+        for by_seed in [{row["seed"]: row for row in rows}]
+    }
 
 
 def costs(path: Path) -> dict[Key, float]:
-    """Time of a step of each game that was timed, over that of the baseline; the latest of each."""
-    now = {data: baselines.digest(baselines.baseline(data)) for data in TIMED.values()}
-    rows = [row for row in _rows(path, "cost") if row["baseline"] == now[row["data"]]]
-    return {key(row["data"], {}): 1.0 for row in rows} | {key(row["data"], row["changes"]): row["ratio"] for row in rows}
+    """The last measured time of a step of each configuration, relative to the baseline."""
+    found = {of: rows[-1]["ratio"] for of, rows in _current(path, "cost").items()}
+    return {key(data, {}): 1.0 for data, _ in found} | found
 
 
 def cost(trick: Trick, data: str, path: Path) -> float | None:
-    """Time of a step with a trick over that of its control, or None where one of them was not timed."""
+    """Time of a step with a trick relative to its control, or None if one of them was not timed."""
     timed, source = costs(path), TIMED[baselines.group_of(data)]
     on, off = (timed.get(key(source, changes)) for changes in (trick.on, trick.off))
     return None if on is None or off is None else on / off
 
 
 class Comparison(NamedTuple):
-    """What a trick did on one source of data.
+    """The effect of a trick on one source of data.
 
     Attributes:
-        trick: the row.
-        data: the source.
-        seeds: how many both sides have in common.
-        outcome: of the outcome that decides: mean difference, with minus without, and its bootstrap interval.
-        without, with_: means of that outcome.
-        details: mean difference of the other figures; None where no seed has it on both sides.
-        failed: runs that failed (with, without).
-        verdict: helps, hurts, unclear, or no effect; "unclear" where there is only one seed.
-        closed: share of the distance from the control to real examples that the trick closes (negative: opens).
-        cost: time of a step with the trick over that without, or None.
+        trick: The trick.
+        data: The source.
+        seeds: Number of seeds that both sides have in common.
+        outcome: Mean difference of the deciding outcome, with minus without, and its bootstrap interval.
+        without, with_: Means of that outcome.
+        details: Mean differences of the other outcomes, or None if no seed has a value on both sides.
+        failed: Numbers of failed runs (with, without).
+        verdict: The verdict of `statistics.verdict`, or "unclear" for one seed.
+        closed: Share of the distance from the control to real examples that the trick closes. It is negative if the distance grows.
+        cost: Time of a step with the trick relative to the step without it, or None.
     """
 
     trick: Trick
@@ -89,16 +96,16 @@ class Comparison(NamedTuple):
 
 
 def compare(trick: Trick, data: str, path: Path, real: float) -> Comparison | None:
-    """Compares the two sides of a trick on the seeds that both have; None where there are none.
+    """Compares the runs with and without a trick on the seeds that both sides have, or returns None if there are none.
 
     Args:
-        trick: the row.
-        data: the source.
-        path: file of results.
-        real: the deciding outcome of real examples.
+        trick: The trick.
+        data: The source.
+        path: File of results.
+        real: The deciding outcome of real examples.
     """
-    played = runs(path)
-    on, off = ({row["seed"]: row for row in played.get(key(data, changes), [])} for changes in (trick.on, trick.off))
+    measured = runs(path)
+    on, off = ({row["seed"]: row for row in measured.get(key(data, changes), [])} for changes in (trick.on, trick.off))
     seeds = sorted(on.keys() & off.keys())
     if not seeds:
         return None

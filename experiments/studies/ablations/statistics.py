@@ -1,16 +1,17 @@
-"""Whether a trick helps: paired intervals of differences, and main and pair effects of factorial designs; plain NumPy."""
+"""Whether a trick helps: intervals of paired differences, and main and pair effects of factorial designs."""
 
 import itertools
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
+from scipy import stats
 
 Verdict: TypeAlias = Literal["helps", "hurts", "unclear", "no effect"]
 
 
 class Interval(NamedTuple):
-    """An estimate with the bounds of its confidence interval, in the unit of what was measured."""
+    """An estimate with the bounds of its confidence interval, in the unit of the measured outcome."""
 
     mean: float
     low: float
@@ -23,12 +24,13 @@ class Interval(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """What a factor, or a pair of factors, does to the outcome of a design.
+    """Effect of one factor or of a pair of factors on the outcome of a design.
 
     Attributes:
-        factors: one name, or two.
-        interval: of one factor: mean outcome with it minus without it, the others averaged over; of two: the first one's effect where the
-            second is on minus its effect where the second is off (the same the other way round).
+        factors: One name, or two.
+        interval: For one factor, the mean outcome with it minus the mean outcome without it, averaged over the other factors. For a
+            pair, the effect of the first factor if the second is on minus its effect if the second is off. Both orders give the
+            same value.
     """
 
     factors: tuple[str, ...]
@@ -38,66 +40,70 @@ class Effect(NamedTuple):
 def paired_bootstrap(differences, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
     """Percentile bootstrap interval of the mean of paired differences.
 
-    The pairs are drawn again with replacement, `resamples` times; the bounds are the (1 - level) / 2 and (1 + level) / 2 quantiles of their
-    means. With few pairs it is too narrow: of three it spans the least and the greatest difference, at most.
+    With few pairs it is too narrow. For three pairs it spans at most the smallest to the largest difference. For one pair both bounds
+    equal the mean.
 
     Args:
-        differences: float [pairs], with the trick minus without it, each pair of one seed.
-        level: of confidence, in (0, 1).
-        resamples: how often to draw.
-        seed: of the draws.
+        differences: Float [pairs], the outcome with the trick minus the outcome without it. Both runs of a pair have one seed.
+        level: Confidence level in (0, 1).
+        resamples: Number of resamples.
+        seed: Random seed of the resamples.
 
     Returns:
         The mean and the bounds.
 
     Raises:
-        ValueError: there are no differences, they are not finite numbers [pairs], or the level is not in (0, 1).
+        ValueError: `differences` is empty, has another rank, or holds a number that is not finite, or `level` is not in (0, 1).
 
     References:
         Efron, "Bootstrap methods: another look at the jackknife", 1979.
     """
     values = _checked(differences, level, at_least=1)
-    draws = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
-    low, high = np.quantile(values[draws].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    mean = float(values.mean())
+    if len(values) == 1:
+        return Interval(mean, mean, mean)
+    rng = np.random.default_rng(seed)
+    found = stats.bootstrap((values,), np.mean, n_resamples=resamples, confidence_level=level, method="percentile", rng=rng)
+    return Interval(mean, *map(float, found.confidence_interval))
 
 
 def t_interval(differences, *, level: float = 0.95) -> Interval:
-    """Student's interval of the mean of paired differences: mean +- t s / sqrt(n), s their sample deviation.
+    """Student's interval of the mean of paired differences: mean +- t s / sqrt(n), where s is their sample deviation.
 
-    Exact for normal differences of any number; wider than the bootstrap's where there are few.
+    It is exact for normally distributed differences. It is wider than the bootstrap interval if there are few pairs.
 
     Args:
-        differences: as for `paired_bootstrap`, two or more.
-        level: of confidence, in (0, 1).
+        differences: As in `paired_bootstrap`, at least two.
+        level: Confidence level in (0, 1).
 
     Returns:
         The mean and the bounds.
 
     Raises:
-        ValueError: there are fewer than two differences, they are not finite numbers [pairs], or the level is not in (0, 1).
+        ValueError: There are fewer than two differences, or another condition of `paired_bootstrap` fails.
 
     References:
         Student, "The probable error of a mean", 1908.
     """
     values = _checked(differences, level, at_least=2)
-    reach = _student_quantile(level, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return Interval(float(values.mean()), float(values.mean() - reach), float(values.mean() + reach))
+    mean, reach = float(values.mean()), float(stats.t.ppf((1 + level) / 2, len(values) - 1) * stats.sem(values))
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def verdict(differences, *, higher_is_better: bool = True, level: float = 0.95) -> Verdict:
-    """Says what paired differences show: "helps" or "hurts" where both `paired_bootstrap` and `t_interval` leave out 0, "no effect" where
-    all of them are exactly 0, else "unclear".
+    """Summarises paired differences in one word.
 
-    Both, because the bootstrap is too sure of a few pairs, and Student's interval of differences far from normal.
+    The verdict is "helps" or "hurts" if both `paired_bootstrap` and `t_interval` leave out 0. It is "no effect" if all differences are
+    exactly 0. Otherwise it is "unclear". Both intervals are needed because the bootstrap is too narrow for few pairs, and Student's
+    interval assumes normal differences.
 
     Args:
-        differences: as for `t_interval`.
-        higher_is_better: whether a larger outcome is the better one.
-        level: of confidence of each of the two.
+        differences: As in `t_interval`.
+        higher_is_better: Whether a larger outcome is better.
+        level: Confidence level of each interval.
 
     Raises:
-        ValueError: as for `t_interval`.
+        ValueError: As in `t_interval`.
     """
     if not np.any(_checked(differences, level, at_least=2)):
         return "no effect"
@@ -108,19 +114,21 @@ def verdict(differences, *, higher_is_better: bool = True, level: float = 0.95) 
 
 
 def fractional_factorial(base: int, generators: Sequence[Sequence[int]]) -> np.ndarray:
-    """Two-level fractional factorial design: all combinations of `base` factors, each further factor a product of some of them.
+    """Two-level fractional factorial design.
+
+    The design holds all combinations of `base` factors. Each further factor is a product of some of them.
 
     Args:
-        base: number of factors that are combined fully.
-        generators: for each further factor, the positions of the base factors whose product it is.
+        base: Number of factors that are combined fully.
+        generators: For each further factor, the positions of the base factors in its product.
 
     Returns:
-        int8 [2 ** base, base + len(generators)] of -1 (off) and +1 (on). Every column is balanced, and any two are orthogonal; which
-        products of columns are orthogonal depends on the generators (of 7 base factors, (0, 1, 2, 6), (1, 2, 3, 4) and (0, 2, 3, 5)
-        keep all ten main effects and all their pairs apart).
+        int8 [2 ** base, base + len(generators)] of -1 (off) and +1 (on). Every column is balanced, and any two columns are orthogonal.
+        The generators decide which products of columns are orthogonal. With 7 base factors, (0, 1, 2, 6), (1, 2, 3, 4) and
+        (0, 2, 3, 5) keep all ten main effects and all their pairs apart.
 
     Raises:
-        ValueError: a generator has fewer than two factors, or one that is no base factor.
+        ValueError: A generator has fewer than two factors, or a position that is no base factor.
 
     References:
         Box and Hunter, "The 2^(k-p) fractional factorial designs", 1961.
@@ -135,22 +143,23 @@ def fractional_factorial(base: int, generators: Sequence[Sequence[int]]) -> np.n
 def factorial_effects(design, outcomes, names: Sequence[str], *, level: float = 0.95) -> list[Effect]:
     """Main effects and pair effects of a two-level design, by least squares.
 
-        outcome = a + sum_i b_i x_i + sum_{i<j} b_ij x_i x_j + noise,  x in {-1, +1};  main effect 2 b_i, pair effect 4 b_ij
+        outcome = a + sum_i b_i x_i + sum_{i<j} b_ij x_i x_j + noise,  x in {-1, +1}
 
-    The intervals are Student's, with the residual variance: what three and more factors do together counts as noise.
+    The main effect is 2 b_i and the pair effect is 4 b_ij. The intervals are Student's with the residual variance, so joint effects of
+    three or more factors count as noise.
 
     Args:
-        design: [runs, factors] of -1 (off) and +1 (on); not necessarily balanced.
-        outcomes: float [runs].
-        names: of the factors.
-        level: of confidence of each interval.
+        design: [runs, factors] of -1 (off) and +1 (on). It need not be balanced.
+        outcomes: Float [runs].
+        names: Names of the factors.
+        level: Confidence level of each interval.
 
     Returns:
         The main effects in the order of the names, then the pairs in the order of `itertools.combinations`.
 
     Raises:
-        ValueError: shapes that disagree, entries other than -1 and +1, outcomes that are not finite, or too few or too similar runs to
-            tell the effects apart.
+        ValueError: The shapes disagree, `design` has another entry, an outcome is not finite, or the runs are too few or too similar
+            to estimate all effects.
 
     References:
         Box, Hunter and Hunter, "Statistics for Experimenters", 2nd edition, 2005, chapters 5 and 6.
@@ -171,17 +180,10 @@ def factorial_effects(design, outcomes, names: Sequence[str], *, level: float = 
     variance = np.square(outcomes - columns @ coefficients).sum() / freedom
     errors = np.sqrt(variance * np.diagonal(np.linalg.inv(columns.T @ columns)))
     scales = np.array([0.0, *[2.0] * len(names), *[4.0] * len(pairs)])
-    values, reaches = scales * coefficients, scales * errors * _student_quantile(level, freedom)
+    values, reaches = scales * coefficients, scales * errors * stats.t.ppf((1 + level) / 2, freedom)
     factors = [(name,) for name in names] + [(names[i], names[j]) for i, j in pairs]
     bounds = zip(values[1:], reaches[1:])
     return [Effect(of, Interval(float(mean), float(mean - reach), float(mean + reach))) for of, (mean, reach) in zip(factors, bounds)]
-
-
-def _student_quantile(level: float, freedom: int) -> float:
-    """The t with P(|T| < t) = level."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + level) / 2))
 
 
 def _checked(differences, level: float, at_least: int) -> np.ndarray:

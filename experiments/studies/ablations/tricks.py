@@ -1,6 +1,6 @@
-"""Which tricks are switched on alone, each with the fields of the configuration that it changes, and which are not, and why.
+"""The tricks that are switched on alone, with the fields of the configuration that they change, and the reasons of the other tricks.
 
-A row is compared with its own control: the baseline of `baselines.py` with `off` changed, against the same with `on` changed.
+Each row compares the baseline of `baselines.py` with the changes `on` against the same baseline with the changes `off`.
 """
 
 from typing import Any, NamedTuple
@@ -12,11 +12,11 @@ class Trick(NamedTuple):
     """One comparison.
 
     Attributes:
-        id: of the row in docs/tricks.md; several comparisons may share one.
-        name: what is switched on, and against what where that is not the baseline.
-        where: "mixture", "images", or both; see `GROUPS`.
-        on: fields by dotted path, with the trick.
-        off: fields by dotted path, without it; none for the baseline as it is.
+        id: Id of the row in docs/tricks.md. Several comparisons may share one.
+        name: What is switched on, and against what if that is not the baseline.
+        where: "mixture", "images", or both, see `GROUPS`.
+        on: Changed fields by dotted path, with the trick.
+        off: Changed fields by dotted path, without the trick. Empty for the unchanged baseline.
     """
 
     id: str
@@ -30,17 +30,17 @@ GROUPS = {"mixture": ("ring", "grid"), "images": ("mnist5k",)}
 MIXTURE, IMAGES = ("mixture",), ("images",)
 BOTH = MIXTURE + IMAGES
 
-# Gradient penalties and spectral normalisation are compared in a discriminator without batch norm, which couples the examples.
+# Batch norm couples the examples, so gradient penalties and spectral normalisation are compared in a discriminator without it.
 PLAIN: Changes = {"model.discriminator_norm": "none"}
 LABELS: Changes = {"model.conditional": True, "model.condition": "none"}
-# The perceptrons of the mixtures' baseline.
+# The perceptrons of the baseline of the mixtures.
 POINT_OPTIONS: Changes = {"generator_hidden": "128,128", "discriminator_hidden": "128,128,128", "activation": "leaky_relu"}
-# On points the gradients of D are as steep as the modes are narrow: penalties with the weights of images would level them.
+# Narrow modes need steep gradients of D, so penalties on points have smaller weights than penalties on images.
 POINT_R1, IMAGE_R1 = 5e-3, 1.0
 
 
 def _penalty(id: str, name: str, points: Changes, images: Changes) -> tuple[Trick, Trick]:
-    """A penalty of D, with one weight on points and another on images."""
+    """A penalty of D with one weight on points and another one on images."""
     return Trick(id, name, MIXTURE, points), Trick(id, name, IMAGES, PLAIN | images, PLAIN)
 
 
@@ -155,8 +155,8 @@ def _rates(factor: float, base: float) -> Changes:
 POINT_LR, IMAGE_LR = 2e-3, 1e-3  # of the baselines
 
 TRAINING: tuple[Trick, ...] = (
-    Trick("train-1", "G moves first", BOTH, {"update.order": "generator_first"}),
-    Trick("train-1", "the same fakes for both players", BOTH, {"update.fakes": "shared"}),
+    Trick("train-1", "G updated first", BOTH, {"update.order": "generator_first"}),
+    Trick("train-1", "the same fakes for both networks", BOTH, {"update.fakes": "shared"}),
     Trick("train-2", "simultaneous", BOTH, {"update.name": "simultaneous"}),
     *(Trick("train-3", f"{k} steps of D", BOTH, {"update.discriminator_steps": k}) for k in (2, 5)),
     *(
@@ -169,16 +169,16 @@ TRAINING: tuple[Trick, ...] = (
     Trick("train-6", "moving average of G", MIXTURE, {"optimizer.ema_decay": 0.999}),
     Trick("train-6", "moving average of G", IMAGES, {}, {"optimizer.ema_decay": 0.0}),
     Trick("train-7", "instance noise of 0.1, fading", BOTH, {"augment.instance_noise": 0.1}),
-    Trick("train-8", "a quarter of the fakes from a memory of 2,048", BOTH, {"replay.size": 2048, "replay.share": 0.25}),
+    Trick("train-8", "a quarter of the fakes from a buffer of 2,048", BOTH, {"replay.size": 2048, "replay.share": 0.25}),
     Trick(
         "train-9",
-        "past players swapped in, 5 kept",
+        "past networks swapped in, 5 kept",
         MIXTURE,
         {"update.pool_size": 5, "update.pool_interval": 200, "update.pool_duration": 20},
     ),
     Trick(
         "train-9",
-        "past players swapped in, 5 kept",
+        "past networks swapped in, 5 kept",
         IMAGES,
         {"update.pool_size": 5, "update.pool_interval": 50, "update.pool_duration": 5},
     ),
@@ -186,7 +186,7 @@ TRAINING: tuple[Trick, ...] = (
     Trick("train-11", "unrolled, 5 steps", BOTH, {"update.name": "unrolled", "update.unroll_steps": 5}),
     Trick("train-12", "two samples packed", BOTH, {"augment.pack": 2}),
     Trick("train-12", "four samples packed", MIXTURE, {"augment.pack": 4}),
-    Trick("train-13", "G plays against a moving average of D", BOTH, {"optimizer.target_discriminator": True}),
+    Trick("train-13", "G trained against a moving average of D", BOTH, {"optimizer.target_discriminator": True}),
     Trick("train-13", "gradients clipped at 1", BOTH, {"optimizer.clip_gradients": 1.0}),
     Trick("train-13", "G frozen at first", MIXTURE, {"update.freeze_generator": 200}),
     Trick("train-13", "G frozen at first", IMAGES, {"update.freeze_generator": 50}),
@@ -225,15 +225,15 @@ BEYOND: tuple[Trick, ...] = (
 TRICKS: tuple[Trick, ...] = INPUTS_AND_LOSSES + PENALTIES + LAYERS + TRAINING + BEYOND
 
 _MODEL = "a whole model, not a switch; docs/recipes.md has what was trained"
-_WATCH = "watches a run and does not change it"
+_WATCH = "monitors a run and does not change it"
 
 # Rows of docs/tricks.md that are not compared at all.
 NOT_SWITCHED: dict[str, str] = {
     "in-1": "a contract of the data pipeline, which the networks are built for",
-    "in-5": "a way of showing a trained generator",
+    "in-5": "a way to show a trained generator",
     "loss-9": "needs an encoder: the recipes klgan and vaegan",
     "loss-11": "weighs the adversarial term against another one, which the baselines do not have",
-    "label-4": "the same function as loss-2, by a test",
+    "label-4": "the same function as loss-2, as a test shows",
     "layer-9": "a layer of the inpainting networks, which have no form without it",
     "layer-12": "a layer of SAGAN and BigGAN, which have no form without it",
     "layer-17": "a layer of the progressive networks, which have no form without it",
@@ -241,21 +241,21 @@ NOT_SWITCHED: dict[str, str] = {
     **{f"watch-{n}": _WATCH for n in range(1, 8)},
 }
 
-# Why rows with a comparison on one kind of data have none on the other.
+# The reasons why rows with a comparison on one kind of data have none on the other.
 NOT_ON_MIXTURES = "acts on images or on the layers of convolutional networks"
 NOT_COMPARED_HERE: dict[str, str] = {
-    "loss-8": "of the four terms only total variation is compared: L1, perceptual and style need an image to be near to",
+    "loss-8": "of the four terms only total variation is compared: L1, perceptual and style need a target image",
     "beyond-6": "truncation is a way of sampling, not of training",
 }
 
 
 def tricks(group: str = "all", ids: tuple[str, ...] = ()) -> list[Trick]:
-    """The rows of a group ("mixture", "images" or "all"), of some ids where they are given."""
+    """The rows of a group ("mixture", "images" or "all"), limited to some ids if `ids` is not empty."""
     return [row for row in TRICKS if (group == "all" or group in row.where) and (not ids or row.id in ids)]
 
 
 def as_flags(changes: Changes) -> str:
-    """Changed fields as flags of `experiments/train.py`."""
+    """Changed fields as flags of `train`."""
     words = []
     for path, value in changes.items():
         name = path.replace("_", "-")
@@ -263,8 +263,6 @@ def as_flags(changes: Changes) -> str:
             words += [f"--{name}.{key} {option}" for key, option in value.items()]
             continue
         switch = (value is True and not path.startswith("model.")) or path == "model.conditional"
-        shown = " ".join(
-            f"{part:g}" if isinstance(part, float) else str(part) for part in (value if isinstance(value, tuple) else (value,))
-        )
-        words.append(f"--{name}" if switch else f"--{name} {shown}")
+        text = " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in (value if isinstance(value, tuple) else (value,)))
+        words.append(f"--{name}" if switch else f"--{name} {text}")
     return " ".join(words)

@@ -1,22 +1,23 @@
-"""What every way of playing costs on DCGAN: floating-point operations of the compiled step, and its time against the plain step.
+"""Cost of every update rule and its options on DCGAN: operations of the compiled step, and its time relative to the plain step.
 
     python -m experiments.studies.update_rules.costs --compile-only      fills the compilation cache, prints the operations
     python -m experiments.studies.update_rules.costs                     measures, prints the table of docs/update_rules.md
 
-DCGAN of width 16, 32x32x1, batch 64, float32. Operations are those that XLA counts in the compiled program; it counts the body of a loop
-once, so that of `4 micro-batches` and `loss balanced` they are not given. Time: each sample is a plain step and a step of the row in
-turn, `--repeats` times; the ratio is the median of the ratios, so that a slow moment of the machine falls on both. The milliseconds of
-a row are in the file of results only: those of different rows are of different moments, and say nothing of each other.
+The model is a DCGAN of width 16, 32x32x1, batch 64, float32. Operations are those that XLA counts in the compiled program. It counts the
+body of a loop once, so the table leaves them out for `4 micro-batches` and `loss balanced`. A plain step and a step of the row are timed
+in turn, `--repeats` times. The ratio is the median of the ratios of these pairs, so a slow moment of the machine affects both sides. The
+milliseconds are in the file of results only. Those of different rows were measured at different times and are not comparable.
 """
 
 import dataclasses
 import json
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from docs._generate.tables import table
+from experiments.benchmarks.timing import seconds_of
 from experiments.studies import mixtures
 from experiments.studies.update_rules.variants import ROWS
 from gan_jax.cli import common
@@ -30,19 +31,19 @@ class Flags:
     """What to measure."""
 
     width: int = 16
-    """Of DCGAN."""
+    """Width of the DCGAN."""
     batch_size: int = 64
-    """Images a turn."""
+    """Batch size of one discriminator update."""
     repeats: int = 15
-    """Pairs of steps timed for each row."""
+    """Number of timed pairs of steps per row."""
     compile_only: bool = False
-    """Compile, time nothing."""
+    """Only compile."""
     out: Path = OUT
     """The file of results."""
 
 
 def step_of(name: str, flags: Flags) -> tuple[Callable[[], Any], float | None]:
-    """A function that plays one compiled step of a row, and the operations of that step."""
+    """A function that runs one compiled step of a row, and the operations of that step."""
     import jax
     import jax.numpy as jnp
 
@@ -72,15 +73,8 @@ def step_of(name: str, flags: Flags) -> tuple[Callable[[], Any], float | None]:
     return step, flops
 
 
-def seconds_of(step: Callable[[], Any]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
-
-
 def measure(flags: Flags) -> list[dict[str, Any]]:
-    """One row for each way of playing."""
+    """One row per update rule or option."""
     plain, plain_flops = step_of("alternating", flags)
     plain()
     rows = []
@@ -103,17 +97,28 @@ def measure(flags: Flags) -> list[dict[str, Any]]:
     return rows
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """A Markdown table."""
-    lines = ["| game | Gflop a step | of plain | time, of plain |", "|---|---|---|---|"]
+def cost_table(rows: list[dict[str, Any]]) -> str:
+    """The table of docs/update_rules.md."""
+    lines = []
     for row in rows:
-        flops = "- | -" if row["gigaflop"] is None else f"{row['gigaflop']:.2f} | {row['flop_ratio']:.2f}"
-        lines.append(f"| {row['name']} | {flops} | {row['time_ratio']:.2f} |")
-    return "\n".join(lines)
+        flops = ["-", "-"] if row["gigaflop"] is None else [f"{row['gigaflop']:.2f}", f"{row['flop_ratio']:.2f}"]
+        lines.append([row["name"], *flops, f"{row['time_ratio']:.2f}"])
+    return table(["configuration", "Gflop a step", "of plain", "time, of plain"], lines)
+
+
+def savings(rows: list[dict[str, Any]]) -> str:
+    """What shared fakes and simultaneous updates save."""
+    shared, simultaneous = (next(row for row in rows if row["name"] == name) for name in ("shared fakes", "simultaneous"))
+    saved = [f"{1 - row['flop_ratio']:.0%}" for row in (shared, simultaneous)]
+    times = [f"{row['time_ratio']:.2f}" for row in (shared, simultaneous)]
+    return (
+        f"Sharing the fakes saves {saved[0]} of the operations of a step, and simultaneous updates save {saved[1]}. "
+        f"In time, shared fakes take {times[0]} and simultaneous updates {times[1]} of the plain step."
+    )
 
 
 def main() -> None:
-    """Reads the flags, measures, writes the rows, prints their table."""
+    """Reads the flags, measures, writes the rows, and prints their table."""
     import tyro
 
     flags = common.parse(lambda: tyro.cli(Flags, description=__doc__))
@@ -123,7 +128,7 @@ def main() -> None:
         if rows:
             flags.out.parent.mkdir(parents=True, exist_ok=True)
             flags.out.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-            print(table(rows))
+            print(cost_table(rows))
 
 
 if __name__ == "__main__":

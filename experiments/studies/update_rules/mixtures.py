@@ -1,9 +1,9 @@
-"""Every way of playing on the ring and the grid of Gaussians, in the short protocol: the table of docs/update_rules.md.
+"""Every update rule and its options on the ring and the grid of Gaussians, in the short protocol.
 
-    python -m experiments.studies.update_rules.mixtures                 plays what is missing in docs/data/strategies.jsonl, prints the table
-    python -m experiments.studies.update_rules.mixtures --table         the table of what is there
+    python -m experiments.studies.update_rules.mixtures           trains the rows that docs/data/strategies.jsonl lacks, prints the table
+    python -m experiments.studies.update_rules.mixtures --table   prints the table of the rows in the file
 
-Four seeds, the same for every row; rows that the file has are not played again, so it can be stopped and continued.
+Every row has the same four seeds. Rows in the file are not trained again, so the program can be stopped and started again.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
+from experiments.rows import append_rows, read_rows
 from experiments.studies import mixtures
 from experiments.studies.update_rules.variants import ROWS
 from gan_jax.cli import common
@@ -20,10 +21,10 @@ OUT = Path(__file__).parents[3] / "docs" / "data" / "strategies.jsonl"
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """What to play."""
+    """What to train."""
 
     seeds: int = 4
-    """Seeds of each row, from 0 on."""
+    """Number of seeds of each row, from 0 on."""
     devices: int = 2
     """CPU devices that share the runs."""
     out: Path = OUT
@@ -31,18 +32,18 @@ class Flags:
     data: Literal["ring", "grid", "both"] = "both"
     """The mixture."""
     only: str = ""
-    """Play only rows whose name contains this."""
+    """Train only rows whose name contains this."""
     table: bool = False
     """Only print the table."""
 
 
 def done(flags: Flags) -> set[tuple[str, str]]:
-    """What the file of results has."""
-    return {(row["data"], row["name"]) for row in mixtures.read_rows(flags.out)}
+    """The rows that the file of results has."""
+    return {(row["data"], row["name"]) for row in read_rows(flags.out)}
 
 
-def play_missing(flags: Flags) -> None:
-    """Plays every row on both data sets, but for those that the file has."""
+def train_missing(flags: Flags) -> None:
+    """Trains every row that the file of results lacks."""
     for data in mixtures.DATA if flags.data == "both" else (flags.data,):
         for name, changed in ROWS.items():
             if (data, name) in done(flags) or flags.only not in name:
@@ -50,21 +51,21 @@ def play_missing(flags: Flags) -> None:
             base = mixtures.protocol_config("short", data)
             config = mixtures.check(mixtures.replaced(base, changed))
             print(f"{data}: {name}", file=sys.stderr, flush=True)
-            results = mixtures.play_seeds(config, range(flags.seeds), devices=flags.devices)
-            if (data, name) in done(flags):  # by another process, meanwhile
+            results = mixtures.train_seeds(config, range(flags.seeds), devices=flags.devices)
+            if (data, name) in done(flags):  # another process trained it meanwhile
                 continue
-            mixtures.append_rows(flags.out, mixtures.rows_of(config, base, "short", name, results))
+            append_rows(flags.out, mixtures.rows_of(config, base, "short", name, results))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The table of docs/update_rules.md, in the order of `ROWS`."""
     order = list(ROWS)
     known = [row for row in rows if row["name"] in order]
-    return mixtures.table(sorted(known, key=lambda row: (mixtures.DATA.index(row["data"]), order.index(row["name"]))), times=False)
+    return mixtures.result_table(sorted(known, key=lambda row: (mixtures.DATA.index(row["data"]), order.index(row["name"]))), times=False)
 
 
 def main() -> None:
-    """Reads the flags, plays, prints the table."""
+    """Reads the flags, trains, and prints the table."""
     import tyro
 
     flags = common.parse(lambda: tyro.cli(Flags, description=__doc__))
@@ -74,8 +75,8 @@ def main() -> None:
         simulate_devices(flags.devices)
         if not flags.table:
             common.compilation_cache(None)
-            play_missing(flags)
-        print(table(mixtures.read_rows(flags.out)))
+            train_missing(flags)
+        print(table(read_rows(flags.out)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The ways of playing that docs/update_rules.md compares: what each changes in a configuration that alternates plainly."""
+"""The update rules and options that docs/update_rules.md compares, as changes of a configuration with plain alternating updates."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "consensus, weight 0.1": {"update.name": "consensus", "update.consensus_weight": 0.1},
     "loss balanced at 1.0": {"update.name": "loss_balanced", "update.loss_threshold": 1.0},
-    "pool of 5 players": {"update.pool_size": 5, "update.pool_interval": 200, "update.pool_duration": 20},
+    "pool of 5 networks": {"update.pool_size": 5, "update.pool_interval": 200, "update.pool_duration": 20},
     "G frozen for 200 steps": {"update.freeze_generator": 200},
     "target discriminator": {"optimizer.target_discriminator": True},
     "replay of 2,048 fakes": {"replay.size": 2048, "replay.share": 0.25},

@@ -1,4 +1,4 @@
-"""Which form of a convolution is fastest on the CPU: made by `experiments/benchmarks/measure_convs.py --write`, not by hand."""
+"""The fastest form of each CPU convolution. `python -m experiments.tools.choose_convs --write` writes this file."""
 
 CHOICES = {
     "float32 strided few-many": {

@@ -374,7 +374,7 @@ CHANGEABLE_ON_RESUME = (
     "monitor",
     "data.workers",
     "data.directory",
-    # Another number of devices changes the last bits, and what a device draws inside a network by itself (docs/parallel.md).
+    # Another number of devices changes the last bits, and what a device draws inside a network by itself (docs/distributed.md).
     "parallel.placement",
     "parallel.devices",
     "parallel.shard_parameters",

@@ -1,7 +1,7 @@
-"""A run as one self-contained HTML page, or several runs side by side; opened from the disk, it asks nothing of any network.
+"""Reports: one run, or several runs side by side, as one HTML page. The page needs no other file and no network.
 
-`reading` takes what is left of a run directory, however incomplete, in bounded time and memory; `series` thins curves; `images` embeds
-pictures; `verdict` says in words how the run stands; `charts` groups the curves; `page` and `comparison` are the two pages.
+`reading` reads a run directory in bounded time and memory, even if it is incomplete. `series` down-samples curves. `images` embeds images.
+`verdict` summarises the state of a run. `charts` groups the curves. `page` and `comparison` make the two kinds of pages.
 """
 
 import math
@@ -19,30 +19,30 @@ __all__ = ["LivePage", "ReportError", "Run", "Verdict", "compare_runs", "judge",
 
 
 def write_report(run_directory: Path | str, out: Path | str | None = None, *, refresh_seconds: int = 30) -> Path:
-    """Writes the report of one run; written again while the run goes on, it is the live view.
+    """Writes the report of one run. Call it repeatedly while the run trains for a live view.
 
     Args:
-        run_directory: of the run; every file in it is optional, but one of config.yaml, run.json, metrics.jsonl must be there.
-        out: the file to write; by default report.html in the run directory.
-        refresh_seconds: how often an open page reloads itself while run.json says that the run is "running".
+        run_directory: Directory of the run. Every file in it is optional, but it must have at least one file of a run.
+        out: Path of the report. The default is report.html in the run directory.
+        refresh_seconds: Interval at which an open page reloads itself while run.json has the status "running".
 
     Returns:
-        The file written.
+        Path of the report.
 
     Raises:
-        ReportError: the directory is no run, or the report cannot be written; one line that names the path.
+        ReportError: If the directory is not a run, or if the report cannot be written. The message is one line that names the path.
     """
     run = read_run(run_directory)
     return _write(Path(out) if out else run.path / "report.html", run_page(run, refresh_seconds=refresh_seconds))
 
 
 class LivePage:
-    """The report of a run that goes on: calling it writes the page again, but so rarely that this takes little of the time.
+    """Keeps the report of a training run up to date, while writing takes only a small share of the time.
 
     Args:
-        run_directory: of the run.
-        share: of the time that writing may take; the next writing waits until the last one took no more than this.
-        clock: seconds, from any beginning.
+        run_directory: Directory of the run.
+        share: Maximum share of the time for writing. A call does nothing until enough time has passed since the last write.
+        clock: Returns the time in seconds since any fixed moment.
     """
 
     def __init__(self, run_directory: Path | str, *, share: float = 0.01, clock: Callable[[], float] = time.monotonic):
@@ -50,7 +50,7 @@ class LivePage:
         self._next = -math.inf
 
     def __call__(self) -> Path | None:
-        """Writes the report if it is time; returns its path then, otherwise None; raises ReportError as `write_report` does."""
+        """Writes the report and returns its path, or returns None if it is too early. Raises ReportError as `write_report`."""
         start = self._clock()
         if start < self._next:
             return None
@@ -62,18 +62,18 @@ class LivePage:
 
 
 def compare_runs(run_directories: Sequence[Path | str], out: Path | str = "comparison.html", *, refresh_seconds: int = 30) -> Path:
-    """Writes one page that shows several runs side by side: numbers, differing configuration, samples, curves in one chart.
+    """Writes one page that compares several runs: metrics, differences of the configurations, samples, and common charts.
 
     Args:
-        run_directories: of the runs, at least one.
-        out: the file to write.
-        refresh_seconds: as for `write_report`, while any of them is running.
+        run_directories: Directories of the runs, at least one.
+        out: Path of the page.
+        refresh_seconds: As for `write_report`, while any of the runs is running.
 
     Returns:
-        The file written.
+        Path of the page.
 
     Raises:
-        ReportError: a directory is no run, none was given, or the page cannot be written.
+        ReportError: If no directory is given, if one is not a run, or if the page cannot be written.
     """
     if not run_directories:
         raise ReportError("a comparison needs at least one run directory; got none")
@@ -84,7 +84,7 @@ def compare_runs(run_directories: Sequence[Path | str], out: Path | str = "compa
 def _write(path: Path, page: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, page)  # a browser that reloads meanwhile sees the old page or the new one
+        write_text(path, page)  # The write is atomic, so a browser always loads a complete page.
     except OSError as error:
         raise ReportError(f"{path}: the report cannot be written: {error.strerror or error}") from error
     return path

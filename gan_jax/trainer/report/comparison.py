@@ -1,4 +1,4 @@
-"""The page that shows several runs side by side."""
+"""The page that compares several runs."""
 
 from collections import Counter
 from html import escape
@@ -9,34 +9,33 @@ from gan_jax.trainer.report.charts import LAYERS, compare, drawable, script_json
 from gan_jax.trainer.report.images import FRAMES_BYTES, embed, embed_frames
 from gan_jax.trainer.report.page import common_protocol, facts, flatten, metric_rows, reproduction
 from gan_jax.trainer.report.reading import Run
-from gan_jax.trainer.report.verdict import judge, what
+from gan_jax.trainer.report.verdict import judge, message
 
-PICTURES_BYTES = 12 * 2**20
+IMAGES_BYTES = 12 * 2**20
 
 
 def comparison_page(runs: list[Run], *, refresh_seconds: int = 30) -> str:
-    """Several runs as one HTML page.
+    """Makes the HTML page of several runs.
 
     Args:
-        runs: as read.
-        refresh_seconds: how often it reloads itself while any of them is running.
+        runs: The runs.
+        refresh_seconds: Interval at which the page reloads itself while any run is running.
 
     Returns:
-        A page that needs nothing else.
+        The HTML text. It needs no other file.
     """
     labels = distinct_names(runs)
     notes = [f"{label}: {note}" for label, run in zip(labels, runs) for note in run.notes]
     frames = {}
     for index, (label, run) in enumerate(zip(labels, runs)):
-        own: list[str] = []
-        frames[f"run-{index}"] = embed_frames(run.samples, own, FRAMES_BYTES // len(runs))
-        notes += [f"{label}: {note}" for note in own]
+        run_notes: list[str] = []
+        frames[f"run-{index}"] = embed_frames(run.samples, run_notes, FRAMES_BYTES // len(runs))
+        notes += [f"{label}: {note}" for note in run_notes]
     charts = compare(runs, labels)
     curves = [chart for chart in charts if not chart["title"].startswith(LAYERS)]
     layers = [chart for chart in charts if chart["title"].startswith(LAYERS)]
-    data = drawable(curves + layers, []) | {
-        "frames": {key: [[step, picture.uri] for step, picture in own] for key, own in frames.items()},
-    }
+    uris = {key: [[step, image.uri] for step, image in run_frames] for key, run_frames in frames.items()}
+    data = drawable(curves + layers, []) | {"frames": uris}
     sections = [
         ("overview", "Overview", _overview(runs, labels)),
         ("samples", "Samples", _samples(labels, frames)),
@@ -57,7 +56,7 @@ def comparison_page(runs: list[Run], *, refresh_seconds: int = 30) -> str:
 
 
 def distinct_names(runs: list[Run]) -> list[str]:
-    """A name for each run: its directory's, with as many parents, or a number, as it takes to tell them apart."""
+    """A distinct name for each run: the name of its directory, with the parent directory or a number if that is needed."""
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = ["/".join(run.path.resolve().parts[-2:]) for run in runs]
@@ -66,42 +65,42 @@ def distinct_names(runs: list[Run]) -> list[str]:
 
 def _overview(runs: list[Run], labels: list[str]) -> str:
     known = [dict(facts(run)) for run in runs]
-    names = list(dict.fromkeys(name for one in known for name in one))
+    names = list(dict.fromkeys(name for run_facts in known for name in run_facts))
     rows: list[list[Any]] = [["Verdict", *(judge(run).headline for run in runs)]]
-    rows += [[name, *(one.get(name, "") for one in known)] for name in names]
-    rows.append(["First finding", *(what(run.findings[0]) if run.findings else "" for run in runs)])
+    rows += [[name, *(run_facts.get(name, "") for run_facts in known)] for name in names]
+    rows.append(["First finding", *(message(run.findings[0]) if run.findings else "" for run in runs)])
     return markup.table(["", *labels], rows, caption="The runs")
 
 
 def _samples(labels: list[str], frames: dict[str, list]) -> str:
     figures = ""
-    for label, (key, own) in zip(labels, frames.items()):
-        if own:
-            step, picture = own[-1]
-            shown = markup.image(picture, f"Grid of generated samples of {label} at step {step:,}", f'data-frames="{key}" class="grid"')
-            figures += f"<figure>{shown}<figcaption>{escape(label)}, <span data-step-of='{key}'>step {step:,}</span></figcaption></figure>"
-    steps = sorted({step for own in frames.values() for step, _ in own})
+    for label, (key, run_frames) in zip(labels, frames.items()):
+        if run_frames:
+            step, embedded = run_frames[-1]
+            grid = markup.image(embedded, f"Grid of generated samples of {label} at step {step:,}", f'data-frames="{key}" class="grid"')
+            figures += f"<figure>{grid}<figcaption>{escape(label)}, <span data-step-of='{key}'>step {step:,}</span></figcaption></figure>"
+    steps = sorted({step for run_frames in frames.values() for step, _ in run_frames})
     return markup.slider("*", steps) + f'<div class="gallery">{figures}</div>' if figures else ""
 
 
 def _pictures(runs: list[Run], labels: list[str], notes: list[str]) -> str:
-    """Pictures of one name side by side; those that only one run has are in its own report."""
-    counts = Counter(shown.path.stem for run in runs for shown in run.pictures)
-    names = [name for name in dict.fromkeys(shown.path.stem for run in runs for shown in run.pictures) if counts[name] > 1]
+    """Pictures of the same name side by side. Pictures of one run only are left to the report of that run."""
+    counts = Counter(picture.path.stem for run in runs for picture in run.pictures)
+    names = [name for name in dict.fromkeys(picture.path.stem for run in runs for picture in run.pictures) if counts[name] > 1]
     content = ""
     for name in names:
         figures = ""
         for label, run in zip(labels, runs):
-            for shown in run.pictures:
-                picture = embed(shown.path, notes, PICTURES_BYTES // len(runs) // len(names)) if shown.path.stem == name else None
-                if picture:
-                    image = markup.image(picture, f"{label}: {shown.alt}", "class=grid")
+            for picture in run.pictures:
+                embedded = embed(picture.path, notes, IMAGES_BYTES // len(runs) // len(names)) if picture.path.stem == name else None
+                if embedded:
+                    image = markup.image(embedded, f"{label}: {picture.alt}", "class=grid")
                     figures += f"<figure>{image}<figcaption>{escape(label)}</figcaption></figure>"
         content += f'<h3>{escape(name.replace("_", " ").capitalize())}</h3><div class="gallery">{figures}</div>' if figures else ""
     return content
 
 
-# The details are measured figures, and the seeds are the runs' own: neither makes two numbers another metric.
+# Records that differ only in these parts of the protocol are the same metric.
 _OF_ONE_RUN = frozenset({"details", "seed"})
 
 
@@ -123,8 +122,8 @@ def _numbers(runs: list[Run], labels: list[str]) -> str:
 
 def _differences(runs: list[Run], labels: list[str]) -> str:
     configurations = [dict(configuration(run.config_text)) for run in runs]
-    keys = list(dict.fromkeys(key for one in configurations for key in one))
-    rows = [[key, *(one.get(key, "(absent)") for one in configurations)] for key in keys]
+    keys = list(dict.fromkeys(key for config in configurations for key in config))
+    rows = [[key, *(config.get(key, "(absent)") for config in configurations)] for key in keys]
     rows = [row for row in rows if len(set(row[1:])) > 1]
     if not rows:
         return "<p>The configurations are equal.</p>" if any(configurations) else ""
@@ -132,7 +131,7 @@ def _differences(runs: list[Run], labels: list[str]) -> str:
 
 
 def configuration(text: str) -> list[tuple[str, str]]:
-    """A YAML text as (dotted key, value) rows; without a YAML reader, or for what is no YAML, its lines by their number."""
+    """A YAML text as rows (dotted key, value). If it is not YAML, or no YAML reader is installed, its lines with their numbers."""
     try:
         import yaml
     except ImportError:

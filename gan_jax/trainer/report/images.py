@@ -1,4 +1,4 @@
-"""Picture files as data URIs, within a budget of bytes: a page that opens fast, from a run with any number of samples."""
+"""Embeds images as data URIs within a budget of bytes, so that the page of any run opens quickly."""
 
 import base64
 import io
@@ -18,12 +18,12 @@ _LARGEST_SIDE = 1600
 
 
 class Embedded(NamedTuple):
-    """A picture that the page carries in itself.
+    """An embedded image.
 
     Attributes:
-        uri: a data URI.
-        width: in pixels.
-        height: in pixels.
+        uri: A data URI.
+        width: Width in pixels.
+        height: Height in pixels.
     """
 
     uri: str
@@ -32,15 +32,15 @@ class Embedded(NamedTuple):
 
 
 def embed(path: Path, notes: list[str], limit: int = ONE_PICTURE_BYTES) -> Embedded | None:
-    """Embeds a PNG or GIF; a PNG that is too large is made smaller.
+    """Embeds a PNG or GIF file. A PNG image that is too large is scaled down.
 
     Args:
-        path: of the picture.
-        notes: gets a line where it was left out or made smaller.
-        limit: bytes of the file that is embedded.
+        path: Path of the file.
+        notes: A line is appended if the image is left out or scaled down.
+        limit: Maximum number of bytes of the embedded file.
 
     Returns:
-        The picture, or None where it is damaged, missing, or an animation over the limit or more than 1,600 pixels wide or high.
+        The image. None if the file is missing or damaged, or if it is an animation above the limit or above 1,600 pixels.
     """
     try:
         size = path.stat().st_size
@@ -55,27 +55,27 @@ def embed(path: Path, notes: list[str], limit: int = ONE_PICTURE_BYTES) -> Embed
                 kind, width, height = str(picture.format).lower(), picture.width, picture.height
                 too_wide = max(width, height) > _LARGEST_SIDE
                 if kind == "gif" and (size > limit or too_wide):
-                    # Made smaller it would be one still frame.
+                    # Scaling it down would keep only one frame.
                     much = f"{size / 2**20:.1f} MiB" if size > limit else f"{width} x {height} pixels"
-                    notes.append(f"{path.name} has {much} and was left out of this page; it lies in {path.parent.name}/")
+                    notes.append(f"{path.name} has {much} and was left out of this page; it is in {path.parent.name}/")
                     return None
                 if size > limit or too_wide:
                     content, kind = _smaller_png(picture, limit), "png"
                     if picture.size != (width, height):
-                        notes.append(f"{path.name} is shown smaller than it is: {picture.width} x {picture.height} of {width} x {height}")
+                        notes.append(f"{path.name} is scaled down: {picture.width} x {picture.height} of {width} x {height}")
                     width, height = picture.size
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        notes.append(f"{path.name} is no picture that can be read and was left out: {str(error)[:120]}")
+        notes.append(f"{path.name} is not a readable image and was left out: {str(error)[:120]}")
         return None
     return Embedded(f"data:image/{kind};base64,{base64.b64encode(content).decode()}", width, height)
 
 
 def _smaller_png(picture: Image.Image, limit: int) -> bytes:
-    """A picture as a PNG file of at most `limit` bytes; its sides, in place, brought to 1,600 pixels and then halved until it fits."""
+    """The image as a PNG file of at most `limit` bytes. It is scaled in place to 1,600 pixels, and then halved until it fits."""
     picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
     while True:
         file = io.BytesIO()
-        # Without the colour profile, which no halving makes smaller.
+        # The colour profile is left out, because it does not shrink with the image.
         picture.save(file, format="PNG", optimize=True, icc_profile=None)
         if file.tell() <= limit or max(picture.size) == 1:
             return file.getvalue()
@@ -83,21 +83,21 @@ def _smaller_png(picture: Image.Image, limit: int) -> bytes:
 
 
 def embed_frames(samples: list[tuple[int, Path]], notes: list[str], budget: int = FRAMES_BYTES) -> list[tuple[int, Embedded]]:
-    """Embeds the samples over time: the last one always, others at equal distances within a budget of bytes.
+    """Embeds the sample grids of a run: always the last one, and evenly spaced others within a budget of bytes.
 
     Args:
-        samples: (step, path) in the order of steps.
-        notes: gets a line for what was left out.
-        budget: bytes of all frames together.
+        samples: Pairs (step, path) in the order of steps.
+        notes: A line is appended if grids are left out.
+        budget: Maximum number of bytes of all frames together.
 
     Returns:
-        (step, picture) in the order of steps.
+        Pairs (step, image) in the order of steps.
     """
     largest = max((path.stat().st_size for _, path in samples if path.is_file()), default=0)
     affordable = min(MOST_FRAMES, max(2, budget // max(1, min(largest, ONE_PICTURE_BYTES))))
     chosen = spread(len(samples), affordable) if samples else []
     if len(chosen) < len(samples):
-        notes.append(f"{len(chosen)} of {len(samples)} sample grids are in this page, evenly spread; the others lie in samples/")
+        notes.append(f"{len(chosen)} of {len(samples)} sample grids are in this page, evenly spaced; the others are in samples/")
     frames = []
     for index in chosen:
         step, path = samples[index]

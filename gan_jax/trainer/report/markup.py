@@ -1,4 +1,4 @@
-"""Small pieces of HTML that both pages are made of; every text that comes from a run is escaped here."""
+"""HTML elements of both pages. Every text that comes from a run is escaped here."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -14,14 +14,14 @@ from gan_jax.trainer.report.verdict import Verdict, number
 
 
 def document(title: str, body: str, data: str, sections: Iterable[tuple[str, str]], refresh: int | None) -> str:
-    """The whole page: template, style, script, data and body in one file.
+    """The complete page: template, style, script, data and body in one file.
 
     Args:
-        title: plain text.
+        title: Plain text.
         body: HTML.
-        data: JSON, safe inside a script element.
-        sections: (id, name) for the navigation.
-        refresh: seconds after which the page reloads itself, or None.
+        data: JSON that is safe inside a script element.
+        sections: Pairs (id, name) for the navigation.
+        refresh: Interval in seconds at which the page reloads itself, or None.
 
     Returns:
         HTML.
@@ -49,7 +49,7 @@ def _live(refresh: int) -> str:
 
 
 def section(key: str, title: str, content: str) -> str:
-    """A section with its heading; "" where it would be empty."""
+    """A section with its heading. Empty if the content is empty."""
     if not content:
         return ""
     heading = f'<h2 id="{escape(key)}-title">{escape(title)}</h2>'
@@ -57,7 +57,7 @@ def section(key: str, title: str, content: str) -> str:
 
 
 def verdict_box(verdict: Verdict) -> str:
-    """The verdict; its level is said in a word and a sign, not in the colour alone."""
+    """The verdict. Its level is shown by a word, a sign and a colour."""
     sign, word = {"good": ("✓", "Good"), "warning": ("!", "Warning"), "bad": ("✗", "Bad"), "unknown": ("?", "Unknown")}[verdict.level]
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
     return (
@@ -81,10 +81,10 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]], *, caption: str,
     """A table that scrolls sideways on a narrow screen.
 
     Args:
-        header: names of the columns.
-        rows: cells; the first of each row is its heading.
-        caption: what it shows.
-        numeric: which columns are numbers.
+        header: Names of the columns.
+        rows: Cells. The first cell of each row is its heading.
+        caption: Caption of the table.
+        numeric: Indices of the columns with numbers.
     """
     numeric = set(numeric)
     head = "".join(f'<th scope="col"{_number_class(index in numeric)}>{escape(name)}</th>' for index, name in enumerate(header))
@@ -104,11 +104,11 @@ def _number_class(is_number: bool) -> str:
 
 
 def chart_figures(charts: list[dict[str, Any]], first: int = 0) -> str:
-    """A figure for each chart, drawn by report.js, with a table of its values for readers and printers without it.
+    """A figure for each chart. report.js draws it, and a table has its values for readers and printers without the script.
 
     Args:
-        charts: as `charts.group` returns them.
-        first: the index of the first one in the data of the page.
+        charts: Charts as `charts.group` returns them.
+        first: Index of the first chart in the data of the page.
     """
     return '<div class="charts">' + "".join(_figure(chart, first + index) for index, chart in enumerate(charts)) + "</div>"
 
@@ -134,13 +134,13 @@ def _ends(series: Series) -> list[str]:
 
 
 def image(picture: Embedded, alt: str, attributes: str = "") -> str:
-    """An image that never falls out of its pixels' proportions and is enlarged without blur where it is small."""
+    """An image with its width and height."""
     size = f'width="{picture.width}" height="{picture.height}"'
     return f'<img src="{picture.uri}" {size} alt="{escape(alt)}" {attributes}>'
 
 
 def slider(key: str, steps: list[int]) -> str:
-    """A slider over sample steps with a button that plays them; report.js moves the images of `data-frames`."""
+    """A slider over the steps of the samples, with a play button. report.js changes the images of `data-frames`."""
     if len(steps) < 2:
         return ""
     last = len(steps) - 1
@@ -150,6 +150,6 @@ def slider(key: str, steps: list[int]) -> str:
 
 
 def notes_list(notes: Iterable[str]) -> str:
-    """What was left out of the page, one line each, no line twice."""
+    """The list of notes without duplicates."""
     lines = "".join(f"<li>{escape(note)}</li>" for note in dict.fromkeys(notes))
     return f"<ul>{lines}</ul>" if lines else ""

@@ -9,33 +9,29 @@ from gan_jax.trainer.report import markup
 from gan_jax.trainer.report.charts import drawable, group, script_json
 from gan_jax.trainer.report.images import embed, embed_frames
 from gan_jax.trainer.report.reading import Run, since
-from gan_jax.trainer.report.verdict import confidence, is_number, judge, number, what
+from gan_jax.trainer.report.verdict import confidence, is_number, judge, message, number
 
 _NOT_ENVIRONMENT = {"status", "error", "command", "config", "recipe"}
 
 
 def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
-    """The report of one run as HTML.
+    """Makes the HTML page of one run.
 
     Args:
-        run: as read.
-        refresh_seconds: how often it reloads itself while the run is running.
+        run: The run.
+        refresh_seconds: Interval at which the page reloads itself while the run is running.
 
     Returns:
-        A page that needs nothing else.
+        The HTML text. It needs no other file.
     """
     notes = list(run.notes)
     frames = embed_frames(run.samples, notes)
     curves, layers = group(run)
-    data = drawable(curves + layers, run.findings) | {
-        "frames": {"samples": [[step, picture.uri] for step, picture in frames]},
-    }
-    samples = _samples(run, frames, notes)
-    pictures = _pictures(run, notes)
+    data = drawable(curves + layers, run.findings) | {"frames": {"samples": [[step, image.uri] for step, image in frames]}}
     sections = [
         ("overview", "Overview", _overview(run)),
-        ("samples", "Samples", samples),
-        ("pictures", "Pictures", pictures),
+        ("samples", "Samples", _samples(run, frames, notes)),
+        ("pictures", "Pictures", _pictures(run, notes)),
         ("numbers", "How good", _numbers(run)),
         ("findings", "Findings", _findings(run)),
         ("curves", "Curves", _curves_help() + markup.chart_figures(curves) if curves else ""),
@@ -52,17 +48,17 @@ def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
 
 
 def reproduction(run: Run) -> str:
-    """The command that does this run again: the recorded one, or one that rereads its configuration; "" where neither is known."""
+    """The command that repeats this run: the recorded one, or one that reads its configuration. Empty if both are unknown."""
     command = run.record.get("command")
     if isinstance(command, list) and command:
         return shlex.join(str(word) for word in command)
     if isinstance(command, str) and command:
         return command
-    return f"python experiments/train.py --config {shlex.quote(str(run.path / 'config.yaml'))}" if run.config_text else ""
+    return f"gan-jax train --config {shlex.quote(str(run.path / 'config.yaml'))}" if run.config_text else ""
 
 
 def facts(run: Run) -> list[tuple[str, Any]]:
-    """The key figures of a run: (name, value), only those that are known."""
+    """The key figures of a run as pairs (name, value). Unknown ones are left out."""
     speed = run.series.get("images_per_second")
     known = [
         ("Status", run.status),
@@ -79,21 +75,21 @@ def facts(run: Run) -> list[tuple[str, Any]]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds for a reader: "45 s", "3 min 20 s", "2 h 05 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    """Seconds as text: "45 s", "3 min 20 s", "2 h 05 min"."""
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} s"
+    if rounded < 3600:
+        return f"{rounded // 60} min {rounded % 60:02d} s"
+    return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"
 
 
 def metric_rows(records: list[dict[str, Any]], *, without: Collection[str] = ()) -> list[list[str]]:
-    """The rows of the table of metrics: name, value, the same for real images, their ratio, the protocol in words.
+    """The rows of the table of metrics: name, value, the value for real images, their ratio, and the protocol.
 
     Args:
-        records: of metrics.json.
-        without: parts of the protocol to leave out, because they are said elsewhere.
+        records: Records of metrics.json.
+        without: Keys of parts of the protocol to leave out.
     """
     rows = []
     for record in records:
@@ -104,12 +100,12 @@ def metric_rows(records: list[dict[str, Any]], *, without: Collection[str] = ())
 
 
 def protocol(record: dict[str, Any], *, without: Collection[str] = ()) -> str:
-    """The protocol of a metric in words, e.g. "extractor classifier_v1, 5,000 samples, EMA weights"."""
+    """The protocol of a metric as text, e.g. "extractor classifier_v1, 5,000 samples, EMA weights"."""
     return ", ".join(words for name, words in protocol_parts(record).items() if name not in without)
 
 
 def protocol_parts(record: dict[str, Any]) -> dict[str, str]:
-    """The parts of a metric's protocol: key of the record -> words."""
+    """The parts of a metric's protocol. Maps keys of the record to text."""
     parts = {}
     for name, value in record.items():
         if name in ("metric", "value", "real") or value is None or value in ({}, []):
@@ -130,7 +126,7 @@ def _words(value: Any) -> str:
 
 
 def common_protocol(records: list[dict[str, Any]]) -> dict[str, str]:
-    """What the protocols of all records agree in: key -> words; nothing for a single record."""
+    """The parts of the protocol that all records share. Maps keys to text. Empty for a single record."""
     if len(records) < 2:
         return {}
     first, *others = (protocol_parts(record) for record in records)
@@ -151,12 +147,11 @@ def _samples(run: Run, frames: list, notes: list[str]) -> str:
     animation = embed(run.animation, notes) if run.animation else None
     moving = ""
     if animation:
-        moving = (
-            f"<details><summary>Animation</summary>{markup.image(animation, f'The same grid over time, up to step {step:,}')}</details>"
-        )
-    picture = markup.image(last, f"Grid of generated samples at step {step:,}", 'data-frames="samples" class="grid"')
-    caption = "<figcaption>Fixed latents: the same ones in every picture.</figcaption>"
-    return f"<figure class='samples'>{picture}{markup.slider('samples', steps)}{caption}</figure>{moving}"
+        image = markup.image(animation, f"The same grid over time, up to step {step:,}")
+        moving = f"<details><summary>Animation</summary>{image}</details>"
+    grid = markup.image(last, f"Grid of generated samples at step {step:,}", 'data-frames="samples" class="grid"')
+    caption = "<figcaption>All grids use the same latents.</figcaption>"
+    return f"<figure class='samples'>{grid}{markup.slider('samples', steps)}{caption}</figure>{moving}"
 
 
 def _numbers(run: Run) -> str:
@@ -180,7 +175,7 @@ def _findings(run: Run) -> str:
     for index, finding in enumerate(run.findings):
         at = 100 * since(finding) / last
         level = "bad" if confidence(finding) >= 0.8 else "warning"
-        label = f"Step {since(finding):,}: {what(finding)}"
+        label = f"Step {since(finding):,}: {message(finding)}"
         link = f'class="mark {level}" style="left:{at:.2f}%" href="#finding-{index}" title="{escape(label)}"'
         marks += f'<a {link}><span class="hidden">{escape(label)}</span></a>'
         cards += _card(finding, index, level)
@@ -199,7 +194,7 @@ def _card(finding: dict[str, Any], index: int, level: str) -> str:
     if finding.get("confidence") is not None:
         about.append(f"confidence {number(finding['confidence'])}")
     about += [str(finding[key]) for key in ("id", "trick") if finding.get(key)]
-    heading = f'<h3>{escape(what(finding))}</h3><p class="note">{escape(" · ".join(about))}</p>'
+    heading = f'<h3>{escape(message(finding))}</h3><p class="note">{escape(" · ".join(about))}</p>'
     return f'<article class="card {level}" id="finding-{index}" tabindex="-1">{heading}{facts_table}{causes}{advice}</article>'
 
 
@@ -220,10 +215,11 @@ def _curves_help() -> str:
 
 def _pictures(run: Run, notes: list[str]) -> str:
     figures = ""
-    for shown in run.pictures[:60]:
-        picture = embed(shown.path, notes)
-        if picture:
-            figures += f"<figure>{markup.image(picture, shown.alt, 'class=grid')}<figcaption>{escape(shown.caption)}</figcaption></figure>"
+    for picture in run.pictures[:60]:
+        embedded = embed(picture.path, notes)
+        if embedded:
+            image = markup.image(embedded, picture.alt, "class=grid")
+            figures += f"<figure>{image}<figcaption>{escape(picture.caption)}</figcaption></figure>"
     if len(run.pictures) > 60:
         notes.append(f"60 of {len(run.pictures)} pictures are in this page")
     return f'<div class="gallery wide">{figures}</div>' if figures else ""
@@ -236,7 +232,7 @@ def _configuration(run: Run) -> str:
 
 
 def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested JSON as (dotted key, text) rows."""
+    """Nested JSON as rows (dotted key, text)."""
     if isinstance(value, dict) and value:
         return [row for key, inner in value.items() for row in flatten(inner, f"{prefix}.{key}" if prefix else str(key))]
     if isinstance(value, list) and all(not isinstance(inner, dict | list) for inner in value):
@@ -248,4 +244,4 @@ def _environment(run: Run) -> str:
     rows = flatten({key: value for key, value in run.record.items() if key not in _NOT_ENVIRONMENT})
     if not run.record or not rows:
         return ""
-    return markup.table(["what", "value"], rows, caption="What the run was made with (run.json)")
+    return markup.table(["name", "value"], rows, caption="Environment of the run (run.json)")

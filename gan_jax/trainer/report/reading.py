@@ -1,4 +1,4 @@
-"""What a run directory holds, read in bounded time and memory, whatever state it is in; checkpoints are never opened."""
+"""Reads a run directory in bounded time and memory. Files can be missing or damaged. Checkpoints are not read."""
 
 import json
 import math
@@ -23,16 +23,16 @@ _MOST_FINDINGS = 200
 
 
 class ReportError(ValueError):
-    """No report can be made; one line that names the path and says why."""
+    """No report can be made. The message is one line that names the path and the reason."""
 
 
-class Shown(NamedTuple):
-    """A picture of RUN/pictures.
+class Picture(NamedTuple):
+    """An image of RUN/pictures.
 
     Attributes:
-        path: of the PNG file.
-        caption: what stands under it.
-        alt: what is read aloud instead of it.
+        path: Path of the PNG file.
+        caption: Caption below it.
+        alt: Alternative text for screen readers.
     """
 
     path: Path
@@ -41,23 +41,23 @@ class Shown(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What could be read of a run.
+    """The content of a run directory.
 
     Attributes:
-        name: of the directory.
-        path: of the directory.
-        record: run.json, {} where it is missing.
-        config_text: config.yaml as it is, "" where it is missing.
-        series: metric name -> curve.
-        steps: the last step logged, None where nothing was.
-        seconds: how long it trained, all its sessions together; None where that was not logged.
-        metrics: the records of metrics.json.
-        findings: the records of findings.jsonl in the order of `since_step`.
-        samples: (step, path) in the order of steps.
-        animation: of the samples, None where there is none.
-        pictures: of RUN/pictures.
-        updated: when the log was last written.
-        notes: what was left out, and why; for the reader of the report.
+        name: Name of the directory.
+        path: Path of the directory.
+        record: Content of run.json. Empty if it is missing.
+        config_text: Text of config.yaml. Empty if it is missing.
+        series: Maps names of metrics to curves.
+        steps: The last logged step, or None.
+        seconds: Training time of all sessions together, or None.
+        metrics: Records of metrics.json.
+        findings: Records of findings.jsonl in the order of `since_step`.
+        samples: Pairs (step, path) of the sample grids in the order of steps.
+        animation: Path of the animation of the samples, or None.
+        pictures: Images of RUN/pictures.
+        updated: Time of the last write to the log, or None.
+        notes: One line for each thing that was left out, with the reason.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Run(NamedTuple):
     findings: list[dict[str, Any]]
     samples: list[tuple[int, Path]]
     animation: Path | None
-    pictures: list[Shown]
+    pictures: list[Picture]
     updated: datetime | None
     notes: list[str]
 
@@ -86,21 +86,21 @@ def read_run(directory: Path | str) -> Run:
     """Reads a run directory.
 
     Args:
-        directory: of the run.
+        directory: Directory of the run.
 
     Returns:
-        What is there; what is missing or damaged is empty and named in `notes`.
+        The run. Missing or damaged files are empty and named in `notes`.
 
     Raises:
-        ReportError: it is no directory, cannot be listed, or holds nothing of a run.
+        ReportError: If the directory does not exist, cannot be listed, or has no file of a run.
     """
     path = Path(directory)
     try:
         entries = {entry.name for entry in path.iterdir()}
     except OSError as error:
-        raise ReportError(f"{path}: not a run directory that can be read: {error.strerror}") from error
+        raise ReportError(f"{path}: not a readable run directory: {error.strerror}") from error
     if not entries.intersection(_ANY_OF):
-        raise ReportError(f"{path}: not a run directory: it holds none of {', '.join(_ANY_OF)}")
+        raise ReportError(f"{path}: not a run directory: it has none of {', '.join(_ANY_OF)}")
     notes: list[str] = []
     record = _json(path / "run.json", notes)
     log = path / "metrics.jsonl"
@@ -151,31 +151,31 @@ def _json(path: Path, notes: list[str]) -> Any:
 
 
 def lines_of(path: Path, notes: list[str], limit: int = _STREAM) -> Iterator[dict[str, Any]]:
-    """The records of a file with one JSON object a line; damaged lines are skipped, counted and named in `notes`.
+    """Reads a file with one JSON object per line. Damaged lines are skipped and counted in `notes`.
 
-    Of a file larger than `limit`, blocks at equal distances are read, the first and the last among them.
+    If a file is larger than `limit`, evenly spaced blocks are read, including the first and the last.
 
     Args:
-        path: the file; a missing one has no records.
-        notes: gets a line for whatever was left out.
-        limit: bytes to read.
+        path: Path of the file. A missing file has no records.
+        notes: A line is appended for everything that is left out.
+        limit: Maximum number of bytes to read.
 
     Yields:
-        One dictionary a line.
+        One dictionary per line.
     """
     bad, cut = 0, False
     try:
         size = path.stat().st_size
         if size > limit:
-            notes.append(f"{path.name} has {size / 2**20:,.0f} MiB; {limit // 2**20} MiB, evenly spread, were read")
+            notes.append(f"{path.name} has {size / 2**20:,.0f} MiB; {limit // 2**20} MiB, evenly spaced, were read")
         with path.open("rb") as file:
-            for line, whole in _raw_lines(file, size, limit):
+            for line, complete in _raw_lines(file, size, limit):
                 try:
                     record = json.loads(line)
                     if not isinstance(record, dict):
                         raise ValueError
                 except (ValueError, RecursionError):
-                    bad, cut = bad + 1, not whole
+                    bad, cut = bad + 1, not complete
                     continue
                 yield record
     except FileNotFoundError:
@@ -184,7 +184,7 @@ def lines_of(path: Path, notes: list[str], limit: int = _STREAM) -> Iterator[dic
         notes.append(f"{path.name} could not be read: {error.strerror}")
     if cut:
         bad -= 1
-        notes.append(f"the last line of {path.name} is half-written and was left out")
+        notes.append(f"the last line of {path.name} is incomplete and was left out")
     if bad:
         notes.append(f"{bad} damaged {'line' if bad == 1 else 'lines'} of {path.name} left out")
 
@@ -197,7 +197,7 @@ def _raw_lines(file: Any, size: int, limit: int) -> Iterator[tuple[bytes, bool]]
     for start, length in blocks:
         file.seek(start)
         if start:
-            file.readline(_LONGEST_LINE)  # the line that the block cuts in two
+            file.readline(_LONGEST_LINE)  # Skips the line that the block begins in.
         while file.tell() < start + length:
             line = file.readline(_LONGEST_LINE)
             if not line:
@@ -209,7 +209,7 @@ def _raw_lines(file: Any, size: int, limit: int) -> Iterator[tuple[bytes, bool]]
 def _read_series(path: Path, notes: list[str]) -> tuple[dict[str, Series], int | None, float | None]:
     columns: dict[str, tuple[array, array]] = {}
     left_out: set[str] = set()
-    last_step, seconds, finished, stepless = None, None, 0.0, 0
+    last_step, seconds, earlier, stepless = None, None, 0.0, 0
     for record in lines_of(path, notes):
         step = record.get("step")
         if isinstance(step, bool) or not isinstance(step, int | float) or not abs(step) < 2**53:
@@ -221,8 +221,8 @@ def _read_series(path: Path, notes: list[str]) -> tuple[dict[str, Series], int |
                 continue
             if name == "time":
                 if math.isfinite(value):
-                    # A resumed run counts from zero again.
-                    finished += seconds if seconds is not None and value < seconds else 0.0
+                    # The time starts at zero again in a resumed run.
+                    earlier += seconds if seconds is not None and value < seconds else 0.0
                     seconds = value
                 continue
             if name not in columns:
@@ -236,15 +236,12 @@ def _read_series(path: Path, notes: list[str]) -> tuple[dict[str, Series], int |
         notes.append(f"{stepless} {'line' if stepless == 1 else 'lines'} of {path.name} without a step left out")
     if left_out:
         notes.append(f"{path.name} has more than {_MOST_SERIES} metrics; {len(left_out)} were left out")
-    return (
-        {name: make_series(np.array(x), np.array(y)) for name, (x, y) in columns.items()},
-        last_step,
-        (None if seconds is None else finished + seconds),
-    )
+    series = {name: make_series(np.array(x), np.array(y)) for name, (x, y) in columns.items()}
+    return series, last_step, None if seconds is None else earlier + seconds
 
 
 def _number(value: Any) -> float | None:
-    """A finite number of a JSON file, or None."""
+    """A value of a JSON file if it is a finite number, otherwise None."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
@@ -276,22 +273,22 @@ def _read_findings(path: Path, notes: list[str]) -> list[dict[str, Any]]:
 
 
 def since(finding: dict[str, Any]) -> int:
-    """The step since which a finding holds; 0 where the record does not say."""
+    """The step since which a finding holds. 0 if the record does not have it."""
     step = finding.get("since_step")
     return int(step) if isinstance(step, int | float) and math.isfinite(step) else 0
 
 
 def sample_grids(directory: Path) -> list[tuple[int, Path]]:
-    """The grids of samples in a directory, `step_*.png`: (step, path) in the order of steps; none where it cannot be listed."""
+    """The sample grids `step_*.png` of a directory as pairs (step, path) in the order of steps. Empty if it cannot be listed."""
     try:
         entries = list(directory.iterdir())
     except OSError:
         return []
-    found = [(match, entry) for entry in entries if (match := re.fullmatch(r"step_(\d+)\.png", entry.name))]
-    return sorted((int(match[1]), entry) for match, entry in found)
+    matches = [(re.fullmatch(r"step_(\d+)\.png", entry.name), entry) for entry in entries]
+    return sorted((int(match[1]), entry) for match, entry in matches if match)
 
 
-def _read_pictures(directory: Path, notes: list[str]) -> list[Shown]:
+def _read_pictures(directory: Path, notes: list[str]) -> list[Picture]:
     try:
         entries = sorted((entry for entry in directory.iterdir() if entry.suffix == ".png"), key=_rank)
     except OSError:
@@ -302,11 +299,11 @@ def _read_pictures(directory: Path, notes: list[str]) -> list[Shown]:
         texts = sidecar if isinstance(sidecar, dict) else {}
         name = entry.stem.replace("_", " ").capitalize()
         caption, alt = (texts[key] if isinstance(texts.get(key), str) and texts[key] else None for key in ("caption", "alt"))
-        pictures.append(Shown(entry, caption or name, alt or caption or f"{name}: a picture of this run"))
+        pictures.append(Picture(entry, caption or name, alt or caption or f"{name}: an image of this run"))
     return pictures
 
 
-# What a run draws itself comes first, in this order; whatever else lies there follows by name.
+# The images that a run writes itself come first, in this order. Others follow by name.
 _ORDER = ("translations", "interpolations", "nearest_neighbours", "attention")
 
 

@@ -6,16 +6,16 @@
   const HEIGHT = 220;
   const DASHES = ["", "7 3", "2 3"];
 
-  // What a reload of a live page must not lose.
+  // State that a reload of a live page keeps.
   const memory = (() => {
     const key = "report " + location.pathname;
-    let kept = {};
-    try { kept = JSON.parse(sessionStorage.getItem(key)) || {}; } catch { kept = {}; }
+    let stored = {};
+    try { stored = JSON.parse(sessionStorage.getItem(key)) || {}; } catch { stored = {}; }
     const set = (name, value) => {
-      kept[name] = value;
-      try { sessionStorage.setItem(key, JSON.stringify(kept)); } catch { /* a page from the disk may not be allowed to remember */ }
+      stored[name] = value;
+      try { sessionStorage.setItem(key, JSON.stringify(stored)); } catch { /* Browsers can deny storage to pages from the disk. */ }
     };
-    return { get: (name) => kept[name], set };
+    return { get: (name) => stored[name], set };
   })();
 
   const element = (name, attributes = {}, text) => {
@@ -39,7 +39,7 @@
   const colour = (index) => `var(--c${index % 8})`;
   const dash = (index) => DASHES[Math.floor(index / 8) % 3];
 
-  // Index of the first x that is not below a value; xs ascend.
+  // Index of the first x that is not below a value. xs are in ascending order.
   const lower = (xs, value) => {
     let low = 0, high = xs.length;
     while (low < high) { const middle = (low + high) >> 1; if (xs[middle] < value) low = middle + 1; else high = middle; }
@@ -72,28 +72,28 @@
   };
 
   const allSteps = data.charts.flatMap((chart) => chart.series.flatMap((series) => [...series.x.slice(0, 1), ...series.x.slice(-1), ...series.broken]));
-  const whole = allSteps.length ? [Math.min(...allSteps), Math.max(...allSteps)] : [0, 1];
-  if (whole[0] === whole[1]) whole[1] = whole[0] + 1;
-  let domain = memory.get("domain") || whole;
+  const fullDomain = allSteps.length ? [Math.min(...allSteps), Math.max(...allSteps)] : [0, 1];
+  if (fullDomain[0] === fullDomain[1]) fullDomain[1] = fullDomain[0] + 1;
+  let domain = memory.get("domain") || fullDomain;
   const charts = [];
 
   const setDomain = (low, high) => {
-    const least = (whole[1] - whole[0]) / 1e5;
-    low = Math.max(whole[0], low); high = Math.min(whole[1], high);
+    const least = (fullDomain[1] - fullDomain[0]) / 1e5;
+    low = Math.max(fullDomain[0], low); high = Math.min(fullDomain[1], high);
     if (!(high - low > least)) return;
     domain = [low, high];
-    // A live page keeps following the end of the run unless the reader zoomed.
-    memory.set("domain", low === whole[0] && high === whole[1] ? null : domain);
+    // A live page follows the end of the run unless the reader has zoomed.
+    memory.set("domain", low === fullDomain[0] && high === fullDomain[1] ? null : domain);
     for (const chart of charts) chart.draw();
   };
   const zoom = (factor, centre = (domain[0] + domain[1]) / 2) =>
     setDomain(centre - (centre - domain[0]) * factor, centre + (domain[1] - centre) * factor);
   const pan = (share) => {
     const width = domain[1] - domain[0];
-    const low = Math.min(Math.max(domain[0] + share * width, whole[0]), whole[1] - width);
+    const low = Math.min(Math.max(domain[0] + share * width, fullDomain[0]), fullDomain[1] - width);
     setDomain(low, low + width);
   };
-  const reset = () => setDomain(whole[0], whole[1]);
+  const reset = () => setDomain(fullDomain[0], fullDomain[1]);
 
   const makeChart = (figure) => {
     const chart = data.charts[Number(figure.dataset.chart)];
@@ -137,7 +137,7 @@
     const y = (value) => HEIGHT - MARGIN.bottom - ((scaled(value) - bottom) / (top - bottom)) * (HEIGHT - MARGIN.top - MARGIN.bottom);
     const visible = () => chart.series.map((series, index) => ({ ...series, index })).filter((series) => !hidden.has(series.index));
 
-    // The band of a thinned curve; the curve itself where nothing was thinned.
+    // The band of a down-sampled curve, or the curve itself.
     const floorOf = (series) => (series.low.length ? series.low : series.y);
     const ceilingOf = (series) => (series.high.length ? series.high : series.y);
 
@@ -175,7 +175,7 @@
         line += `${pen}${x(series.x[i]).toFixed(1)} ${y(series.y[i]).toFixed(1)}`;
         pen = "L";
       }
-      // A single point has no length: a round cap makes it a dot.
+      // A single point has no length. A round cap makes it a dot.
       return first === last && line ? `${line}h.01` : line;
     };
 
@@ -226,12 +226,12 @@
     };
 
     const read = (step) => {
-      const shown = visible().filter((series) => series.x.length);
-      if (step === null || !shown.length) { cursor = null; readout.hidden = true; draw(); return; }
-      // The points of several curves differ after thinning: the cursor stands on the nearest of any.
-      const candidates = shown.map((series) => series.x[nearest(series.x, step)]);
+      const curves = visible().filter((series) => series.x.length);
+      if (step === null || !curves.length) { cursor = null; readout.hidden = true; draw(); return; }
+      // Down-sampled curves have different points. The cursor moves to the nearest point of any curve.
+      const candidates = curves.map((series) => series.x[nearest(series.x, step)]);
       cursor = candidates.reduce((best, candidate) => (Math.abs(candidate - step) < Math.abs(best - step) ? candidate : best));
-      const rows = shown.map((series) => {
+      const rows = curves.map((series) => {
         const at = nearest(series.x, cursor);
         const row = element("div");
         const apart = series.x[at] === cursor ? "" : ` (step ${series.x[at].toLocaleString("en-US")})`;
@@ -255,7 +255,7 @@
     svg.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return;
       drag = { from: pixel(event), to: pixel(event) };
-      try { svg.setPointerCapture(event.pointerId); } catch { /* a pointer that is gone already */ }
+      try { svg.setPointerCapture(event.pointerId); } catch { /* The pointer no longer exists. */ }
     });
     svg.addEventListener("pointermove", (event) => {
       if (drag) drag.to = pixel(event);
@@ -305,11 +305,11 @@
         const image = document.querySelector(`[data-frames="${name}"]`);
         if (!image) continue;
         const frames = data.frames[name];
-        const [own, source] = frames[Math.max(0, lower(frames.map(([at]) => at), step + 1) - 1)];
+        const [frameStep, source] = frames[Math.max(0, lower(frames.map(([at]) => at), step + 1) - 1)];
         image.src = source;
-        image.alt = image.alt.replace(/at step [\d,]+/, () => `at step ${own.toLocaleString("en-US")}`);
+        image.alt = image.alt.replace(/at step [\d,]+/, () => `at step ${frameStep.toLocaleString("en-US")}`);
         const caption = document.querySelector(`[data-step-of="${name}"]`);
-        if (caption) caption.textContent = `step ${own.toLocaleString("en-US")}`;
+        if (caption) caption.textContent = `step ${frameStep.toLocaleString("en-US")}`;
       }
       input.value = index;
       input.setAttribute("aria-valuetext", `step ${step}`);
@@ -326,8 +326,8 @@
       play.setAttribute("aria-pressed", "true");
       timer = setInterval(() => { index += 1; show(index); if (index >= steps.length - 1) stop(); }, 250);
     });
-    const kept = memory.get("sample");
-    if (typeof kept === "number") show(nearest(steps, kept));
+    const stored = memory.get("sample");
+    if (typeof stored === "number") show(nearest(steps, stored));
   };
   for (const box of document.querySelectorAll(".slider")) makeSlider(box);
 

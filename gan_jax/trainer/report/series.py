@@ -1,27 +1,27 @@
-"""Curves thinned to what a screen can show, without losing a spike."""
+"""Down-samples curves for the screen, without losing a spike."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-STRETCHES = 333
+BINS = 333
 
 
 class Series(NamedTuple):
-    """One curve, as it was logged or thinned to the mean, the lowest and the highest of each of equal stretches.
+    """One curve, as it was logged, or down-sampled to the mean, minimum and maximum of bins.
 
     Attributes:
-        steps: ascending; of a stretch, its middle.
-        values: finite; of a stretch, their mean.
-        lows: the lowest of each stretch; empty where nothing was thinned.
-        highs: the highest of each stretch; empty where nothing was thinned.
-        count: how many finite values were logged.
-        first: the first logged (step, value), None where there is none.
-        last: the last logged (step, value), None where there is none.
-        lowest: the lowest value logged.
-        highest: the highest value logged.
-        broken: the steps at which the value was NaN or infinite, at most 50 of them.
-        broken_count: how many there were.
+        steps: Steps in ascending order. For a bin, its middle step.
+        values: Finite values. For a bin, their mean.
+        lows: Minimum of each bin. Empty if the curve is not down-sampled.
+        highs: Maximum of each bin. Empty if the curve is not down-sampled.
+        count: Number of finite values that were logged.
+        first: The first logged (step, value), or None.
+        last: The last logged (step, value), or None.
+        lowest: The lowest logged value.
+        highest: The highest logged value.
+        broken: At most 50 of the steps at which the value was NaN or infinite.
+        broken_count: Number of steps at which the value was NaN or infinite.
     """
 
     steps: list[int]
@@ -37,13 +37,13 @@ class Series(NamedTuple):
     broken_count: int
 
 
-def make_series(steps: np.ndarray, values: np.ndarray, *, stretches: int = STRETCHES) -> Series:
-    """One curve from the logged values; where a step was logged twice, as after a resume, the later line counts.
+def make_series(steps: np.ndarray, values: np.ndarray, *, bins: int = BINS) -> Series:
+    """Makes one curve from the logged values. If a step was logged twice, e.g. after a resume, the later value counts.
 
     Args:
         steps: [count], in the order of the file.
-        values: [count], NaN and infinities among them.
-        stretches: a curve of more than three times as many values is thinned to so many stretches.
+        values: [count], possibly NaN or infinite.
+        bins: Number of bins. A curve with more than three times as many values is down-sampled.
 
     Returns:
         The curve.
@@ -56,8 +56,7 @@ def make_series(steps: np.ndarray, values: np.ndarray, *, stretches: int = STRET
     steps, values = steps[finite], values[finite]
     first, last = ((int(steps[i]), float(values[i])) for i in (0, -1)) if len(steps) else (None, None)
     lowest, highest = (float(values.min()), float(values.max())) if len(values) else (float("nan"), float("nan"))
-    shown = broken[:: max(1, -(-len(broken) // 50))]
-    middles, means, lows, highs = thin(steps, values, stretches) if len(values) > 3 * stretches else (steps, values, (), ())
+    middles, means, lows, highs = thin(steps, values, bins) if len(values) > 3 * bins else (steps, values, (), ())
     return Series(
         steps=[int(step) for step in middles],
         values=_short(means),
@@ -68,26 +67,25 @@ def make_series(steps: np.ndarray, values: np.ndarray, *, stretches: int = STRET
         last=last,
         lowest=lowest,
         highest=highest,
-        broken=[int(step) for step in shown],
+        broken=[int(step) for step in broken[:: max(1, -(-len(broken) // 50))]],
         broken_count=len(broken),
     )
 
 
-def thin(steps: np.ndarray, values: np.ndarray, stretches: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Middle step, mean, lowest and highest value of each of `stretches` stretches of equally many values.
+def thin(steps: np.ndarray, values: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Down-samples a curve to bins of equally many values.
 
-    A mean alone would hide a spike, and the extremes alone would hide the course of a noisy curve between them.
+    The mean alone would hide spikes. The minimum and maximum alone would hide the trend of a noisy curve.
 
     Args:
         steps: [count], ascending.
         values: [count], finite.
-        stretches: at most `count`.
+        bins: Number of bins, at most `count`.
 
     Returns:
-        Four arrays [stretches]; of the first and the last stretch the step is the first and the last step, so that the curve
-        spans what was logged.
+        Middle step, mean, minimum and maximum of each bin, four arrays [bins]. The first and the last step are those of the curve.
     """
-    starts = (np.arange(stretches) * len(values)) // stretches
+    starts = (np.arange(bins) * len(values)) // bins
     stops = np.append(starts[1:], len(values))
     middles = (steps[starts] + steps[stops - 1]) / 2
     middles[0], middles[-1] = steps[0], steps[-1]
@@ -96,5 +94,5 @@ def thin(steps: np.ndarray, values: np.ndarray, stretches: int) -> tuple[np.ndar
 
 
 def _short(values) -> list[float]:
-    # Six significant digits: half the bytes in the page, and nothing that a screen could show is lost.
+    # Six significant digits need half the bytes, and a screen shows no difference.
     return [float(f"{value:.5e}") for value in values]

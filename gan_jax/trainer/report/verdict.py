@@ -1,4 +1,4 @@
-"""How a run stands, in one word and a few sentences, from its status, its findings and its numbers."""
+"""Summarises the state of a run in one word and a few sentences, from its status, findings and metrics."""
 
 import math
 import re
@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 from gan_jax.trainer.report.reading import Run, since
 
 _SURE = 0.8
-_SILENT = 1800  # seconds without a line in the log
+_SILENT = 1800  # Seconds without a new line in the log.
 _WORDS = {"high": 0.9, "certain": 1.0, "medium": 0.6, "low": 0.3}
 
 
 class Verdict(NamedTuple):
-    """How a run stands.
+    """The state of a run.
 
     Attributes:
         level: "good", "warning", "bad" or "unknown".
-        headline: one sentence.
-        reasons: more sentences.
+        headline: One sentence.
+        reasons: Further sentences.
     """
 
     level: str
@@ -27,21 +27,20 @@ class Verdict(NamedTuple):
 
 
 def judge(run: Run, *, now: datetime | None = None) -> Verdict:
-    """Judges a run: a finding of confidence 0.8 or more is bad, a weaker one, or a run that ended early, a warning.
+    """Summarises the state of a run.
+
+    The level is "bad" for a finding of confidence 0.8 or more or a value that is not finite. It is "warning" for a weaker finding or a run
+    that ended early. It is "good" for a finished and evaluated run without findings. Otherwise it is "unknown".
 
     Args:
-        run: as read.
-        now: the time, to tell a run that was killed from one that goes on; by default that of the clock.
-
-    Returns:
-        The verdict. "good" needs a finished run whose samples were measured, and no findings; a run without findings that still goes on,
-        or was not measured, or does not say how it ended, is "unknown".
+        run: The run.
+        now: The current time, to detect a run that was killed. The default is that of the clock.
     """
     reasons = []
     sure = [finding for finding in run.findings if confidence(finding) >= _SURE]
     broken = {name: series for name, series in run.series.items() if series.broken_count}
     for finding in run.findings[:3]:
-        reasons.append(f"{what(finding)}, since step {since(finding):,}.")
+        reasons.append(f"{message(finding)}, since step {since(finding):,}.")
     if len(run.findings) > 3:
         reasons.append(f"{len(run.findings) - 3} more below.")
     if broken:
@@ -49,40 +48,40 @@ def judge(run: Run, *, now: datetime | None = None) -> Verdict:
         reasons.append(f"{name} was not finite at step {series.broken[0]:,} ({series.broken_count:,} times in all).")
     reasons += critic(run) + figures(run)
     if sure or broken:
-        return Verdict("bad", f"Failing: {what(sure[0]).rstrip('.') if sure else 'values that are not finite'}", reasons)
+        return Verdict("bad", f"Failing: {message(sure[0]).rstrip('.') if sure else 'values that are not finite'}", reasons)
     if run.findings:
-        return Verdict("warning", f"Look closer: {what(run.findings[0]).rstrip('.')}", reasons)
+        return Verdict("warning", f"Look closer: {message(run.findings[0]).rstrip('.')}", reasons)
     if run.status in ("failed", "stopped", "interrupted"):
         how = "ended with an error" if run.status == "failed" else f"was {run.status}"
         return Verdict("warning", f"The run {how}: no failure of the training was found", reasons)
     silent = ((now or datetime.now(UTC)) - run.updated).total_seconds() if run.updated else 0.0
     if run.status == "running" and silent > _SILENT:
-        reasons.append("A run that was killed cannot say so; experiments/train.py --resume goes on from its last checkpoint.")
-        return Verdict("warning", f"Said to be running, but nothing was logged for {silent / 60:,.0f} minutes", reasons)
+        reasons.append("The run was probably killed. gan-jax train --resume continues it from its last checkpoint.")
+        return Verdict("warning", f"The status is running, but nothing was logged for {silent / 60:,.0f} minutes", reasons)
     if run.status == "running":
         return Verdict("unknown", "Running: no failure found so far", reasons)
     if not run.series and not run.metrics:
-        return Verdict("unknown", "Nothing to judge by: no metrics were recorded", reasons)
+        return Verdict("unknown", "No metrics were recorded", reasons)
     if not run.metrics:
-        return Verdict("unknown", "No failure found, but how good the samples are was not measured", reasons)
+        return Verdict("unknown", "No failure found, but the run was not evaluated", reasons)
     if run.status != "finished":
         return Verdict("unknown", "No failure found, but whether the run finished is not recorded", reasons)
     return Verdict("good", "No failure found", reasons)
 
 
 def critic(run: Run) -> list[str]:
-    """For a Wasserstein game a sentence on the critic's loss: minus the distance that it sees, which should approach 0."""
+    """For a Wasserstein loss, a sentence about the distance that the critic estimates, minus its loss. It should approach 0."""
     spec = re.search(r"^loss:\n(?:[ ]+.*\n)*?[ ]+name: wasserstein\b", run.config_text, re.M)
     series = run.series.get("discriminator_adversarial_loss") or run.series.get("discriminator_loss")
     if spec is None or series is None or series.count < 10:
         return []
     last = series.values[-max(1, len(series.values) // 10) :]
     most, end = number(float(f"{-series.lowest:.3g}")), number(float(f"{-sum(last) / len(last):.3g}"))
-    return [f"The critic saw a distance of {most} at most, and of {end} in the last tenth of the run; it should approach 0."]
+    return [f"The critic estimated a distance of at most {most}, and of {end} in the last tenth of the run. It should approach 0."]
 
 
 def figures(run: Run) -> list[str]:
-    """A sentence for each number that can be held against the same number of real images."""
+    """A sentence for each of at most four metrics that are also known for real images."""
     sentences = []
     for record in run.metrics:
         value, real = record.get("value"), record.get("real")
@@ -94,16 +93,16 @@ def figures(run: Run) -> list[str]:
 
 
 def confidence(finding: dict[str, Any]) -> float:
-    """The confidence of a finding in [0, 1]; a word such as "high" counts as a number, none at all as sure."""
+    """The confidence of a finding in [0, 1]. A word such as "high" is converted, and a missing value is 0.8."""
     value = finding.get("confidence")
     if isinstance(value, str):
         return _WORDS.get(value.lower(), _SURE)
     return float(value) if is_number(value) else _SURE
 
 
-def what(finding: dict[str, Any]) -> str:
-    """What a finding says, or its id."""
-    return str(finding.get("what") or finding.get("id") or "a finding without a name")
+def message(finding: dict[str, Any]) -> str:
+    """The message of a finding, or its id."""
+    return str(finding.get("message") or finding.get("id") or "a finding without a name")
 
 
 def is_number(value: Any) -> bool:
@@ -112,7 +111,7 @@ def is_number(value: Any) -> bool:
 
 
 def number(value: Any) -> str:
-    """A value from JSON for a reader: four significant digits, thousands apart, anything else as text."""
+    """A value from JSON as text. Numbers have four significant digits and separated thousands."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "" if value is None else str(value)
     if not math.isfinite(value):

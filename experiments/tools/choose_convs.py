@@ -1,22 +1,23 @@
-"""Measures every form of every convolution map on this machine's CPU, and remakes the table that chooses among them.
+"""Measures every form of the CPU convolutions on this machine and writes the table that chooses among them.
 
-    python -m experiments.benchmarks.measure_convs                 # prints the table and the times, as Markdown
-    python -m experiments.benchmarks.measure_convs --write         # and rewrites gan_jax/nn/fast_conv/choices.py
+    python -m experiments.tools.choose_convs                 # prints the times and the table
+    python -m experiments.tools.choose_convs --write         # and rewrites gan_jax/nn/fast_conv/choices.py
 
-The machine should be idle. Each form runs inside a `scan`, as in training, over
-different operands; forms take turns, and the least of several rounds counts. A class of shapes gets the form with the least
-geometric mean of its times, relative to the best form for each shape.
+Run it on an idle machine. Each form runs inside a `scan` over different operands, as in training. The forms are timed in turn and the
+least time of several rounds counts. A class of shapes gets the form with the least geometric mean of its times, relative to the fastest
+form of each shape.
 """
 
 import json
 import math
-import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from experiments.benchmarks.timing import Candidate, interleave
 from gan_jax.cli import common
 from gan_jax.nn.fast_conv import forms
 from gan_jax.nn.fast_conv.conv import conv_geometry
@@ -40,8 +41,8 @@ SHAPES = [
 SCAN = 3
 
 
-def operands(shape, batch: int, dtype):
-    """Geometry, and `SCAN` different x, w and y."""
+def operands(shape: tuple[int, ...], batch: int, dtype: Any) -> tuple[Any, ...]:
+    """The geometry of a convolution, and `SCAN` different x, w and y."""
     side, channels, features, kernel, stride = shape
     geometry = conv_geometry((side, side), (kernel, kernel), (stride, stride), "SAME")
     keys = jax.random.split(jax.random.key(0), 3)
@@ -49,34 +50,31 @@ def operands(shape, batch: int, dtype):
     return geometry, *(jax.random.normal(key, (SCAN, *size)).astype(dtype) for key, size in zip(keys, sizes))
 
 
-def measure(kind: str, shape, batch: int, dtype, rounds: int) -> dict[str, float]:
-    """Milliseconds of each form that this backend runs; a form that it refuses is left out."""
+def measure(kind: str, shape: tuple[int, ...], batch: int, dtype: Any, rounds: int) -> dict[str, float]:
+    """Milliseconds of each form. A form that this backend does not run is left out."""
     geometry, x, w, y = operands(shape, batch, dtype)
     pair = {"forward": (x, w), "transpose": (y, w), "weight": (x, y)}[kind]
-    calls, best = {}, {}
+    candidates = {}
     for name, form in KINDS[kind].items():
 
         def run(a, b, form=form):
             return lax.scan(lambda carry, ab: (carry, form(*ab, geometry)), 0, (a, b))[1]
 
         try:
-            calls[name] = jax.jit(run).lower(*pair).compile()
-            calls[name](*pair).block_until_ready()
+            program = jax.jit(run).lower(*pair).compile()
+            program(*pair).block_until_ready()
         except Exception as error:
             print(f"{kind} {shape} {jnp.dtype(dtype).name}: {name} does not run ({type(error).__name__})")
-            calls.pop(name, None)
-    for _ in range(rounds):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call(*pair).block_until_ready()
-            best[name] = min(best.get(name, math.inf), 1e3 * (time.perf_counter() - start) / SCAN)
-    return best
+            continue
+        candidates[name] = Candidate(lambda program=program: program(*pair).block_until_ready(), SCAN)
+    timings = interleave(candidates, seconds=0, least_rounds=rounds, sample_seconds=0)
+    return {name: 1e3 * timing.least for name, timing in timings.items()}
 
 
-def decide(times: dict[str, list[dict[str, float]]]) -> str:
-    """The form with the least mean logarithm of time over the best, among those that ran for every shape."""
-    forms = set.intersection(*(set(row) for row in times))
-    return min(sorted(forms), key=lambda form: sum(math.log(row[form] / min(row.values())) for row in times))
+def decide(times: list[dict[str, float]]) -> str:
+    """The form with the least mean logarithm of its time over the best time, among the forms that ran for every shape."""
+    everywhere = set.intersection(*(set(row) for row in times))
+    return min(sorted(everywhere), key=lambda form: sum(math.log(row[form] / min(row.values())) for row in times))
 
 
 def main() -> None:
@@ -86,7 +84,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="rewrite gan_jax/nn/fast_conv/choices.py")
     options = parser.parse_args()
     if jax.default_backend() != "cpu":
-        common.fail("the table is of the CPU's forms: set JAX_PLATFORMS=cpu")
+        common.fail("the table is for the CPU: set JAX_PLATFORMS=cpu")
     classes: dict[str, dict[str, list[dict[str, float]]]] = {}
     print("| dtype | side, channels, features, kernel, stride | map | milliseconds (GFLOP/s) |\n|---|---|---|---|")
     for dtype in (jnp.float32, jnp.bfloat16):
@@ -96,7 +94,7 @@ def main() -> None:
             geometry = conv_geometry((side, side), (kernel, kernel), (stride, stride), "SAME")
             row = forms.shape_class(geometry, channels, features, dtype)
             for kind in KINDS:
-                times = measure(kind, shape, options.batch, dtype, options.batches_per_step)
+                times = measure(kind, shape, options.batch, dtype, options.rounds)
                 classes.setdefault(row, {}).setdefault(kind, []).append(times)
                 ranked = sorted(times.items(), key=lambda item: item[1])
                 cells = ", ".join(f"{form} {ms:.2f} ({flops / ms / 1e6:.0f})" for form, ms in ranked)
@@ -104,10 +102,14 @@ def main() -> None:
     choices = {row: {kind: decide(times) for kind, times in kinds.items()} for row, kinds in classes.items()}
     print(json.dumps(choices, indent=4))
     if options.write:
-        header = '"""Which form of a convolution is fastest on the CPU: made by `experiments/benchmarks/measure_convs.py --write`, not by hand."""'
-        # Trailing commas, as the formatter of this project wants them.
-        rows = json.dumps(choices, indent=4).replace('"\n', '",\n').replace("}\n", "},\n")
-        TABLE.write_text(f"{header}\n\nCHOICES = {rows}\n")
+        TABLE.write_text(source_of(choices))
+
+
+def source_of(choices: dict[str, dict[str, str]]) -> str:
+    """The text of gan_jax/nn/fast_conv/choices.py, as the formatter of this project writes it."""
+    header = '"""The fastest form of each CPU convolution. `python -m experiments.tools.choose_convs --write` writes this file."""'
+    rows = json.dumps(choices, indent=4).replace('"\n', '",\n').replace("}\n", "},\n")
+    return f"{header}\n\nCHOICES = {rows}\n"
 
 
 if __name__ == "__main__":
