@@ -1,6 +1,7 @@
 """What the diagnostics of the train step report and the monitor reads."""
 
 LARGE_GRADIENT = 100.0  # The train step counts gradient norms above this.
+FORGET = 0.05  # Share of a new value in the moving averages of the losses, which look back about 20 steps.
 RATIO_EVERY = 8  # Number of steps between two measurements of the ratio of update norm to parameter norm.
 
 # Where a value that is not finite can first appear, in the order of computation. The train step reports an index of this tuple.

@@ -74,7 +74,15 @@ class Generator:
         Returns:
             float [batch, height, width, channels], or [batch, dim] for the model "points". The values are in [-1, 1] if the model ends in
             tanh. They can lie outside if the output is linear, which is the default of "r3gan", "progressive" and "points".
+
+        Raises:
+            ValueError: A label is not one of the classes. Inside a transformation such as `jax.jit` labels are not checked.
         """
+        classes = self.config.option("num_classes", 0)
+        if classes and labels is not None and not isinstance(labels, jax.core.Tracer):
+            low, high = int(jnp.min(labels)), int(jnp.max(labels))
+            if low < 0 or high >= classes:
+                raise ValueError(f"labels must be in 0, ..., {classes - 1}; got {low} to {high}")
         return self.network.apply(self.params, self.state, latents, labels, context, rng=rng, train=False)[0].images
 
     def sample(self, rng: Array, count: int, labels: Array | None = None, context: Array | None = None) -> Array:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax._diagnostics import LARGE_GRADIENT, RATIO_EVERY
+from gan_jax._diagnostics import FORGET, LARGE_GRADIENT, RATIO_EVERY
 from gan_jax.gan.make import build_gan
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
@@ -23,7 +23,6 @@ from gan_jax.gan.update_rules import UpdateRule
 from gan_jax.gan.updates import group_by_layer
 from gan_jax.typing import GAN, Array, Metrics, Players, PyTree
 
-FORGET = 0.05  # averages look back about 20 steps
 PRIVATE = "_"  # metrics with this prefix are only used here, and are not logged
 
 
@@ -40,6 +39,7 @@ class Diagnostics(NamedTuple):
         real_low, real_high: float32, extremes of all real images so far.
         fingerprint: float32 [2], fingerprint of the last batch.
         repeated: int32, how often in a row the same batch was received.
+        label_low, label_high: int32, extremes of all labels so far. 0 and -1 without labels.
         nonfinite_step: int32, the first step with a value that is not finite, or -1.
         nonfinite_place: int32, its index in `PLACES`.
         nonfinite_layer: int32, its layer of that player, or -1.
@@ -56,6 +56,8 @@ class Diagnostics(NamedTuple):
     real_high: Array
     fingerprint: Array
     repeated: Array
+    label_low: Array
+    label_high: Array
     nonfinite_step: Array
     nonfinite_place: Array
     nonfinite_layer: Array
@@ -81,7 +83,9 @@ def with_diagnostics(spec: GANSpec, rule: UpdateRule) -> GAN:
         # The compiler computes the curriculum of the step and this one once.
         real = batch if spec.curriculum is None else spec.curriculum(batch, opt_state)[0]
         params, state, metrics = gan.train_step(params, opt_state, batch, rng)
-        diagnostics, metrics = accumulate_diagnostics(opt_state.diagnostics, metrics, normalize_images(real["image"]), opt_state.step)
+        labels = batch["label"] if spec.num_classes and spec.sample_labels is None else None
+        images = normalize_images(real["image"])
+        diagnostics, metrics = accumulate_diagnostics(opt_state.diagnostics, metrics, images, opt_state.step, labels)
         return params, state._replace(diagnostics=diagnostics), metrics
 
     return gan._replace(init=init, train_step=train_step)
@@ -113,6 +117,8 @@ def init_diagnostics() -> Diagnostics:
         real_high=of(-jnp.inf, "float32"),
         fingerprint=jnp.full(2, jnp.inf, "float32"),
         repeated=of(0, "int32"),
+        label_low=of(0, "int32"),
+        label_high=of(-1, "int32"),
         nonfinite_step=of(-1, "int32"),
         nonfinite_place=of(-1, "int32"),
         nonfinite_layer=of(-1, "int32"),
@@ -167,7 +173,9 @@ def update_diagnostics(
     }
 
 
-def accumulate_diagnostics(diagnostics: Diagnostics, metrics: Metrics, real: Array, step: Array) -> tuple[Diagnostics, Metrics]:
+def accumulate_diagnostics(
+    diagnostics: Diagnostics, metrics: Metrics, real: Array, step: Array, labels: Array | None = None
+) -> tuple[Diagnostics, Metrics]:
     """Includes one step in the diagnostics.
 
     Args:
@@ -175,6 +183,7 @@ def accumulate_diagnostics(diagnostics: Diagnostics, metrics: Metrics, real: Arr
         metrics: Metrics of the step, including those of `update_diagnostics` for each player that was updated.
         real: Float [batch, ...], the normalised images.
         step: int32 [], number of this step.
+        labels: int32 [batch], labels of the images, or None.
 
     Returns:
         The new diagnostics, and the metrics for the log, without the private ones and with the diagnostics under `monitor/`.
@@ -220,6 +229,8 @@ def accumulate_diagnostics(diagnostics: Diagnostics, metrics: Metrics, real: Arr
         real_high=jnp.maximum(diagnostics.real_high, high.astype(jnp.float32)),
         fingerprint=fingerprint,
         repeated=jnp.where(jnp.all(fingerprint == diagnostics.fingerprint), diagnostics.repeated + 1, 0),
+        label_low=diagnostics.label_low if labels is None else jnp.minimum(diagnostics.label_low, jnp.min(labels).astype(jnp.int32)),
+        label_high=diagnostics.label_high if labels is None else jnp.maximum(diagnostics.label_high, jnp.max(labels).astype(jnp.int32)),
         nonfinite_step=jnp.where(first, step, diagnostics.nonfinite_step),
         nonfinite_place=jnp.where(first, place, diagnostics.nonfinite_place),
         nonfinite_layer=jnp.where(first, layer, diagnostics.nonfinite_layer),
@@ -270,6 +281,8 @@ def _figures(diagnostics: Diagnostics) -> Metrics:
         "real_low": diagnostics.real_low,
         "real_high": diagnostics.real_high,
         "repeated_batches": diagnostics.repeated,
+        "label_low": diagnostics.label_low,
+        "label_high": diagnostics.label_high,
         "nonfinite_step": diagnostics.nonfinite_step,
         "nonfinite_place": diagnostics.nonfinite_place,
         "nonfinite_layer": diagnostics.nonfinite_layer,

@@ -59,10 +59,13 @@ class Monitor:
     def observe(self, record: Record) -> list[Finding]:
         """Adds one record of metrics.jsonl, and returns the new findings, the most urgent first.
 
+        A record of another training loop needs "discriminator_loss". With "generator_loss", "discriminator_gradient_norm",
+        "generator_gradient_norm", "real_logits" and "fake_logits" more failures are detected. A missing figure is never an error.
+
         Secondary failures (`SUPPRESSES`) of a failure that is already reported are not reported. After a value was not finite, nothing
         else is reported.
         """
-        self.history.add(record)
+        record = self.history.add(record)
         new = []
         for id, detect in DETECTORS.items():
             if "non_finite" in self.findings:

@@ -60,6 +60,12 @@ SUPPRESSES: dict[str, tuple[str, ...]] = {
 }
 
 ADVICE: dict[str, Advice] = {
+    "labels_out_of_range": Advice(
+        "Labels of the data are outside of 0, ..., classes - 1",
+        ("the labels count from 1", "the data have more classes than the GAN was given"),
+        (),
+        "model-10",
+    ),
     "non_finite": Advice(
         "A value is not finite: the run cannot recover from this",
         ("a learning rate that is too high", "a logit or a penalty that overflows, often in a type of low precision", "a broken image"),

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from gan_jax._diagnostics import FORGET, LARGE_GRADIENT
 from gan_jax.typing import Players
 
 Record = Mapping[str, Any]
@@ -41,6 +42,7 @@ class RunInfo(NamedTuple):
         format_settings: Writes a line of `ADVICE` as the user applies it, e.g. as flags. Returns None if the line is incompatible with the
             configuration of the run.
         discriminator_batch_norm: Whether the discriminator has batch norm that an option of its model removes.
+        num_classes: Number of classes of a conditional GAN, otherwise 0.
     """
 
     loss: str = "non_saturating"
@@ -56,6 +58,7 @@ class RunInfo(NamedTuple):
     freeze: Players = Players(0, 0)
     format_settings: Callable[[str], str | None] = lambda settings: settings
     discriminator_batch_norm: bool = False
+    num_classes: int = 0
 
 
 class History:
@@ -64,13 +67,35 @@ class History:
     def __init__(self) -> None:
         self.logs: deque[Record] = deque(maxlen=KEPT)
         self.samples: deque[Record] = deque(maxlen=KEPT)
+        self._averages: dict[str, tuple[float, float]] = {}
+        self._large: dict[str, float] = {}
 
-    def add(self, record: Record) -> None:
-        """Adds one record of metrics.jsonl."""
+    def add(self, record: Record) -> Record:
+        """Adds one record of metrics.jsonl, or of the losses and gradient norms of another training loop. Returns it completed.
+
+        A record without "step" gets the next number. The running figures that the train step of gan_jax reports are computed from the
+        records if they are missing.
+        """
+        record = self._completed({"step": self.step + 1 if self.logs or self.samples else 0} | dict(record))
         if "discriminator_loss" in record:
             self.logs.append(record)
         if any(name.startswith("samples/") for name in record):
             self.samples.append(record)
+        return record
+
+    def _completed(self, record: dict[str, Any]) -> dict[str, Any]:
+        passed = max(int(record["step"]) - self.step, 1) if self.logs else 1
+        for player in Players._fields:
+            loss, norm = number(record, f"{player}_loss"), number(record, f"{player}_gradient_norm")
+            if f"monitor/{player}_mean" not in record and math.isfinite(loss):
+                mean, variance = self._averages.get(player, (loss, 0.0))
+                variance = (1 - FORGET) * (variance + FORGET * (loss - mean) ** 2)
+                self._averages[player] = mean + FORGET * (loss - mean), variance
+                record |= {f"monitor/{player}_mean": self._averages[player][0], f"monitor/{player}_deviation": math.sqrt(variance)}
+            if f"monitor/{player}_large_gradients" not in record and not math.isnan(norm):
+                self._large[player] = self._large.get(player, 0.0) + passed * (norm > LARGE_GRADIENT)
+                record[f"monitor/{player}_large_gradients"] = self._large[player]
+        return record
 
     @property
     def step(self) -> int:
@@ -99,6 +124,12 @@ def number(record: Record, name: str) -> float:
     """A figure of a record. NaN if the record does not have it, so that every comparison with it is false."""
     value = record.get(name)
     return float(value) if isinstance(value, int | float) else math.nan
+
+
+def index(record: Record, name: str) -> int:
+    """An index of a record, or -1 if the record does not have it."""
+    value = number(record, name)
+    return int(value) if math.isfinite(value) else -1
 
 
 def streak(rows: deque[Record], holds: Callable[[Record], bool]) -> list[Record]:

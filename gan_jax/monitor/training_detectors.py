@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from gan_jax._diagnostics import LARGE_GRADIENT, PLACES, RATIO_EVERY
-from gan_jax.monitor.history import ROWS, Detection, Detector, History, Record, RunInfo, detection, figures, lasts, number, streak
+from gan_jax.monitor.history import ROWS, Detection, Detector, History, Record, RunInfo, detection, figures, index, lasts, number, streak
 from gan_jax.monitor.sample_detectors import quality_of_samples
 from gan_jax.typing import Players
 
@@ -13,9 +13,8 @@ from gan_jax.typing import Players
 def non_finite(history: History, info: RunInfo) -> Detection | None:
     """A value is NaN or infinite. The evidence is the first place and layer."""
     row = history.logs[-1] if history.logs else {}
-    step = number(row, "monitor/nonfinite_step")
-    if step >= 0:
-        place, layer = int(number(row, "monitor/nonfinite_place")), int(number(row, "monitor/nonfinite_layer"))
+    step, place, layer = (index(row, f"monitor/nonfinite_{name}") for name in ("step", "place", "layer"))
+    if step >= 0 and 0 <= place < len(PLACES):
         evidence: dict[str, float | str] = {"first seen in": PLACES[place]}
         names = info.layers.generator if "generator" in PLACES[place] else info.layers.discriminator
         if 0 <= layer < len(names):
@@ -35,6 +34,15 @@ def images_not_normalised(history: History, info: RunInfo) -> Detection | None:
     low, high = number(row, "monitor/real_low"), number(row, "monitor/real_high")
     if high > 1.5 or low < -1.5 or (low >= -0.05 and len(history.logs) >= ROWS):
         return Detection(int(history.logs[0]["step"]), 0.97, {"lowest": low, "highest": high})
+    return None
+
+
+def labels_out_of_range(history: History, info: RunInfo) -> Detection | None:
+    """Labels are below 0, or not below the number of classes. Their embeddings are NaN, or those of another class."""
+    row = history.logs[-1] if history.logs else {}
+    low, high = number(row, "monitor/label_low"), number(row, "monitor/label_high")
+    if info.num_classes and (low < 0 or high >= info.num_classes):
+        return Detection(int(history.logs[0]["step"]), 0.97, {"lowest": low, "highest": high, "classes": float(info.num_classes)})
     return None
 
 
@@ -178,7 +186,7 @@ def large_gradients(history: History, info: RunInfo) -> Detection | None:
         share = (number(last, name) - number(first, name)) / max(steps, 1)
         if share >= 0.1:
             evidence: dict[str, float | str] = {f"share of steps above {LARGE_GRADIENT:g}": share, "player": player}
-            layers, layer = getattr(info.layers, player), int(number(last, f"monitor/{player}_large_layer"))
+            layers, layer = getattr(info.layers, player), index(last, f"monitor/{player}_large_layer")
             if 0 <= layer < len(layers):
                 evidence["layer"] = layers[layer]
             since = next(row["step"] for row in rows if number(row, name) > number(first, name))

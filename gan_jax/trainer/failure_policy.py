@@ -64,6 +64,7 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
         format_settings=partial(accepted_flags, config, built.spec.image_shape, built.spec.num_classes),
         discriminator_batch_norm=normalises and "discriminator_norm" in MODELS[config.model.name].options,
+        num_classes=0 if config.model.codes else built.spec.num_classes,
     )
 
 

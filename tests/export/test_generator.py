@@ -157,3 +157,15 @@ def test_a_file_of_another_model_is_named_once(path):
     with pytest.raises(ValueError, match="not a generator of gan_jax") as raised:
         gan_jax.load_generator(path)
     assert str(raised.value).count(str(path)) == 1
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_that_are_no_classes_are_refused(label):
+    from gan_jax.export import Generator, GeneratorConfig
+
+    options = {"image_size": 8, "channels": 1, "latent_dim": 4, "num_classes": 3, "width": 4}
+    network = build_model("dcgan", **options).generator
+    params, state = network.init(jax.random.key(0), jnp.zeros((2, 4)), jnp.zeros(2, jnp.int32))
+    generator = Generator(network, params, state, GeneratorConfig("dcgan", options))
+    with pytest.raises(ValueError, match=r"labels must be in 0, ..., 2"):
+        generator(jnp.zeros((2, 4)), jnp.array([0, label]))

@@ -264,3 +264,57 @@ def test_spectral_norm_selects_embeddings_unless_told_otherwise():
         ]
     np.testing.assert_allclose(sigmas["all"], [1, 1], rtol=1e-5)
     np.testing.assert_allclose(sigmas["kernels"], [9, 1], rtol=1e-5)
+
+
+# -- the monitor on another training loop -----------------------------------------------------------------------------
+
+
+def test_the_monitor_works_on_losses_and_norms_of_another_loop():
+    from gan_jax.monitor import Monitor, RunInfo
+
+    monitor = Monitor(RunInfo(loss="non_saturating"))
+    found = set()
+    for step in range(60):
+        record = {"discriminator_loss": 1e-4, "generator_loss": 9.0, "discriminator_gradient_norm": 500.0, "generator_gradient_norm": 500.0}
+        found |= {finding.id for finding in monitor.observe(record if step % 2 else record | {"step": step})}
+    assert found == {"discriminator_won", "large_gradients"}
+
+
+def test_a_healthy_loop_of_another_kind_has_no_findings():
+    from gan_jax.monitor import Monitor, RunInfo
+
+    monitor, draws = Monitor(RunInfo(loss="non_saturating")), np.random.default_rng(0)
+    for step in range(300):
+        loss = 1.1 + 0.1 * draws.standard_normal()
+        assert monitor.observe({"step": step, "discriminator_loss": loss, "generator_loss": 0.9, "generator_gradient_norm": 2.0}) == []
+
+
+def test_a_missing_figure_is_never_an_error():
+    from gan_jax.gan.diagnostics import with_diagnostics
+    from gan_jax.monitor import Monitor, RunInfo
+
+    gan = with_diagnostics(point_spec(), alternating())
+    params, state = gan.init(RNG)
+    step, records = jax.jit(gan.train_step), []
+    for number in range(8):
+        params, state, metrics = step(params, state, points(), RNG)
+        records.append({"step": number} | {name: float(value) for name, value in metrics.items()})
+    draws = np.random.default_rng(1)
+    for name in records[0]:
+        monitor = Monitor(RunInfo())
+        for record in records:
+            monitor.observe({key: value for key, value in record.items() if key != name and draws.random() < 0.9})
+
+
+@pytest.mark.parametrize(("labels", "named"), [([0, 1, 2], False), ([1, 2, 3], True), ([0, -1, 2], True)])
+def test_labels_out_of_range_are_named(labels, named):
+    from gan_jax.gan.diagnostics import with_diagnostics
+    from gan_jax.monitor import Monitor, RunInfo
+
+    gan = with_diagnostics(point_spec(num_classes=3), alternating())
+    params, state = gan.init(RNG)
+    batch = points(3) | {"label": jnp.array(labels)}
+    _, _, metrics = gan.train_step(params, state, batch, RNG)
+    record = {"step": 0} | {name: float(value) for name, value in metrics.items()}
+    findings = Monitor(RunInfo(num_classes=3)).observe(record)
+    assert ("labels_out_of_range" in {finding.id for finding in findings}) == named
