@@ -79,7 +79,9 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
     if origin is dict and isinstance(value, dict):
         for name, option in value.items():
             if not isinstance(name, str) or not isinstance(option, int | float | str | bool) or option != option:
-                raise ConfigError(f"{flag(path)} {short_repr(name)} {short_repr(option)}: must be a name with a number, a word, true or false")
+                raise ConfigError(
+                    f"{flag(path)} {short_repr(name)} {short_repr(option)}: must be a name with a number, a word, true or false"
+                )
         return dict(value)
     if hint is Path and isinstance(value, str | Path) and "\0" not in str(value):
         return Path(value)

@@ -395,8 +395,8 @@ class Config:
     replay: ReplayConfig = ReplayConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     monitor: MonitorConfig = MonitorConfig()
-    parallel: ParallelConfig = ParallelConfig()
-    distributed: DistributedConfig = DistributedConfig()
+    parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
+    distributed: DistributedConfig = dataclasses.field(default_factory=DistributedConfig)
 
 
 # Fields that do not change the bytes of the weights. A resumed run may change them.

@@ -92,6 +92,8 @@ def _check_placement(config: Config) -> None:
         raise ConfigError("--distributed.num-processes, --distributed.process-id: need --distributed.coordinator HOST:PORT")
     if distributed.coordinator and distributed.coordinator != "auto":
         if distributed.num_processes is None or distributed.process_id is None:
-            raise ConfigError("--distributed.coordinator: needs --distributed.num-processes and --distributed.process-id, or the value auto")
+            raise ConfigError(
+                "--distributed.coordinator: needs --distributed.num-processes and --distributed.process-id, or the value auto"
+            )
         if distributed.process_id >= distributed.num_processes:
             raise ConfigError(f"--distributed.process-id {distributed.process_id}: must be below {distributed.num_processes}")
