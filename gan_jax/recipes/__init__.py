@@ -1,4 +1,4 @@
-"""Recipes: complete configurations, one file each. A file opens with its command, its time, its result, and its deviations from the paper."""
+"""Recipes: complete configurations, one file each. A file opens with its command, time, result and deviations from the paper."""
 
 import importlib
 import pkgutil
