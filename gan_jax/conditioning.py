@@ -4,6 +4,7 @@ Each function has the form `(rng, real) -> context`, where `real` is float [batc
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,10 +67,26 @@ def nothing(rng: Array, real: Array) -> None:
     return None
 
 
-CONDITIONS: dict[str | None, Callable[[Array, Array], Array | None]] = {
-    None: nothing,
-    "image": edges,
-    "masked": masked,
-    "small": small,
-    "real": real_images,
+class Condition(NamedTuple):
+    """A function that makes the context of a batch.
+
+    Attributes:
+        function: `(rng, real) -> context`.
+        draws: Whether the function uses its random key. If not, each context depends on its own image alone.
+    """
+
+    function: Callable[[Array, Array], Array | None]
+    draws: bool = False
+
+    def __call__(self, rng: Array, real: Array) -> Array | None:
+        """Makes the context of a batch of reals."""
+        return self.function(rng, real)
+
+
+CONDITIONS: dict[str | None, Condition] = {
+    None: Condition(nothing),
+    "image": Condition(edges),
+    "masked": Condition(masked, draws=True),
+    "small": Condition(small),
+    "real": Condition(real_images),
 }

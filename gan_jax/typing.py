@@ -22,11 +22,17 @@ class AdversarialLoss(NamedTuple):
 
     Attributes:
         discriminator: `(real_logits, fake_logits) -> values`.
-        generator: `(fake_logits, real_logits=None) -> values`. Only relativistic losses need `real_logits`.
+        generator: `(fake_logits, real_logits=None) -> values`.
+        needs_real: Whether `generator` needs `real_logits`, as relativistic losses do.
+        couples_examples: Whether each value depends on the whole batch. Both functions then accept `axis_name`.
+        takes_targets: Whether both functions accept `real_target` and `fake_target`, for soft and flipped labels.
     """
 
     discriminator: Callable[..., Array]
     generator: Callable[..., Array]
+    needs_real: bool = False
+    couples_examples: bool = False
+    takes_targets: bool = False
 
 
 class ParamTransform(NamedTuple):

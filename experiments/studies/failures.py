@@ -25,7 +25,7 @@ import numpy as np
 
 from gan_jax.cli import common
 from gan_jax.data import Feed, Source, load
-from gan_jax.gan.make import build_gan
+from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.monitor import FAILURE_CONFIDENCE, Monitor
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, DataConfig, ModelConfig, MonitorConfig, OptimizerConfig, check
@@ -94,7 +94,7 @@ def copying(built: BuiltGAN, source: Source) -> BuiltGAN:
         return GeneratorOutput(0.98 * image + 0.02 * output.images), state
 
     spec = dataclasses.replace(built.spec, generator=Network(inner.init, apply))
-    return BuiltGAN(spec, built.rule, build_gan(spec, built.rule))
+    return BuiltGAN(spec, built.rule, with_diagnostics(spec, built.rule))
 
 
 def losing_a_class(built: BuiltGAN, source: Source) -> BuiltGAN:
@@ -108,7 +108,7 @@ def losing_a_class(built: BuiltGAN, source: Source) -> BuiltGAN:
         return GeneratorOutput(lost * image + (1 - lost) * output.images), state
 
     spec = dataclasses.replace(built.spec, generator=Network(inner.init, apply))
-    return BuiltGAN(spec, built.rule, build_gan(spec, built.rule))
+    return BuiltGAN(spec, built.rule, with_diagnostics(spec, built.rule))
 
 
 def poison(step: int, params: Any) -> Any:

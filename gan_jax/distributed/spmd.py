@@ -6,7 +6,6 @@ m n b rows of one device, read as [m, n, b], at its own place on the second axis
 """
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -15,13 +14,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from gan_jax.conditioning import Condition
 from gan_jax.distributed.sharding import AXIS, Placement
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
 from gan_jax.gan.types import GradientPenalty, LossContext, LossTerm
 from gan_jax.gan.update_rules import UpdateRule
 from gan_jax.nn import sharing_batch
-from gan_jax.penalties import dragan_penalty
 from gan_jax.replay import Replay
 from gan_jax.typing import AdversarialLoss, Array, Augmentation, Network, Players, PyTree
 
@@ -193,11 +192,10 @@ def _network(network: Network, shard: BatchShard, statistics: str | None) -> Net
 
 
 def _loss(loss: AdversarialLoss, statistics: str | None) -> AdversarialLoss:
-    def shared(half: Callable[..., Array]) -> Callable[..., Array]:
-        takes_axis = "axis_name" in inspect.signature(half).parameters
-        return partial(half, axis_name=statistics) if statistics and takes_axis else half
-
-    return AdversarialLoss(shared(loss.discriminator), shared(loss.generator))
+    if statistics is None or not loss.couples_examples:
+        return loss
+    discriminator, generator = (partial(half, axis_name=statistics) for half in (loss.discriminator, loss.generator))
+    return loss._replace(discriminator=discriminator, generator=generator)
 
 
 def _targets(targets: Callable[..., tuple[Array, Array]], shard: BatchShard) -> Callable[..., tuple[Array, Array]]:
@@ -211,14 +209,9 @@ def _targets(targets: Callable[..., tuple[Array, Array]], shard: BatchShard) -> 
     return draw
 
 
-def _context(context: Callable[[Array, Array], Array | None], shard: BatchShard) -> Callable[[Array, Array], Array | None]:
-    def make(rng: Array, real: Array) -> Array | None:
-        traced = jax.make_jaxpr(context)(rng, real).jaxpr
-        draws = any(variable is traced.invars[0] for equation in traced.eqns for variable in equation.invars)
-        # Only what is drawn needs the whole batch; what is computed from each image alone needs no other device.
-        return shard.own(context(rng, shard.gather(real))) if draws else context(rng, real)
-
-    return make
+def _context(context: Condition, shard: BatchShard) -> Condition:
+    # A context that draws needs the whole batch. One that does not depends on its own image alone.
+    return Condition(lambda rng, real: shard.own(context(rng, shard.gather(real))), draws=True) if context.draws else context
 
 
 def _replay(replay: Replay, shard: BatchShard) -> Replay:
@@ -234,15 +227,8 @@ def _top_k(weights: Callable[[Array, Array], Array], shard: BatchShard) -> Calla
 
 
 def _penalty(penalty: GradientPenalty, shard: BatchShard, statistics: str | None) -> GradientPenalty:
-    def function(critic: Callable[..., Any], real: Array, fake: Array, rng: Array) -> Array:
-        if penalty.name == "dragan" and statistics:
-            # The reach of its neighbourhood is the deviation of the whole batch.
-            mean = jax.lax.pmean(real.mean(), statistics)
-            deviation = jnp.sqrt(jax.lax.pmean(jnp.square(real - mean).mean(), statistics))
-            return dragan_penalty(critic, real, shard.fold(rng), std=deviation)
-        return penalty.function(critic, real, fake, shard.fold(rng))
-
-    return penalty._replace(function=function)
+    shared = {"axis_name": statistics} if statistics and penalty.couples_examples else {}
+    return penalty._replace(function=lambda critic, real, fake, rng: penalty.function(critic, real, fake, shard.fold(rng), **shared))
 
 
 def _term(term: LossTerm, shard: BatchShard) -> LossTerm:

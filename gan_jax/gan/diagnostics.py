@@ -1,9 +1,12 @@
-"""What the step itself watches: a few scalars carried from step to step, so that nothing between two log lines is lost.
+"""Diagnostics of the train step for the monitor: a few scalars that are carried from step to step.
 
-Nothing here needs a reset at a log line: averages forget by themselves and counters only grow. A resumed run therefore logs the bytes
+`with_diagnostics` adds them to a GAN. A GAN without it neither computes nor carries them.
+
+Nothing is reset when metrics are logged: averages forget by themselves and counters only grow. A resumed run therefore logs the bytes
 of an uninterrupted one, whatever the interval between its log lines.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -11,14 +14,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.typing import Array, Metrics, Players, PyTree
+from gan_jax.gan.make import build_gan
+from gan_jax.gan.spec import GANSpec
+from gan_jax.gan.state import TrainState
+from gan_jax.gan.types import normalize_images
+from gan_jax.gan.update_rules import UpdateRule
+from gan_jax.gan.updates import group_by_layer
+from gan_jax.typing import GAN, Array, Metrics, Players, PyTree
 
 LARGE_GRADIENT = 100.0
 FORGET = 0.05  # averages look back about 20 steps
-RATIO_EVERY = 8  # steps between two measurements of how far the players move
-PRIVATE = "_"  # metrics of this prefix are for the signals only, and are not logged
+RATIO_EVERY = 8  # steps between two measurements of the size of the updates
+PRIVATE = "_"  # metrics with this prefix are only used here, and are not logged
 
-# Where a value that is not finite may first be seen, in the order of computation.
+# Where a value can first become non-finite, in the order of computation.
 PLACES = (
     "the batch",
     "the parameters of the discriminator",
@@ -34,21 +43,21 @@ PLACES = (
 
 
 class Diagnostics(NamedTuple):
-    """Running figures of a game; scalars.
+    """Running figures of a training; scalars.
 
     Attributes:
-        steps: int32, finite steps seen.
+        steps: int32, number of finite steps.
         loss_mean, loss_variance: `Players` of float32, moving averages of the adversarial losses.
-        spikes: int32, steps in which D's loss was more than 6 standard deviations above its mean.
-        large_gradients: `Players` of int32, steps with a gradient norm above 100.
-        large_layer: `Players` of int32, the layer with the largest norm at the last such step; -1 before.
-        update_ratio: `Players` of float32, moving average of the norm of the update over that of the parameters; -1 before.
-        real_low, real_high: float32, extremes of all the real images seen.
-        fingerprint: float32 [2], of the last batch.
-        repeated: int32, how many times in a row the same batch came.
-        nonfinite_step: int32, the first step with a value that is not finite; -1 before.
-        nonfinite_place: int32, where: an index of `PLACES`.
-        nonfinite_layer: int32, in which layer of that player; -1 if it is not of a layer.
+        spikes: int32, number of steps in which D's loss was more than 6 standard deviations above its mean.
+        large_gradients: `Players` of int32, number of steps with a gradient norm above 100.
+        large_layer: `Players` of int32, the layer with the largest norm in the last such step, or -1.
+        update_ratio: `Players` of float32, moving average of the norm of the update divided by that of the parameters, or -1.
+        real_low, real_high: float32, extremes of all real images so far.
+        fingerprint: float32 [2], fingerprint of the last batch.
+        repeated: int32, how often in a row the same batch was received.
+        nonfinite_step: int32, the first step with a value that is not finite, or -1.
+        nonfinite_place: int32, its index in `PLACES`.
+        nonfinite_layer: int32, its layer of that player, or -1.
     """
 
     steps: Array
@@ -67,8 +76,39 @@ class Diagnostics(NamedTuple):
     nonfinite_layer: Array
 
 
+def with_diagnostics(spec: GANSpec, rule: UpdateRule) -> GAN:
+    """A GAN whose step also carries `Diagnostics` and reports them as metrics under `monitor/`.
+
+    Args:
+        spec: The GAN.
+        rule: Its update rule.
+
+    Returns:
+        The GAN. Its parameters and its other metrics are those of `build_gan(spec, rule)`.
+    """
+    gan = build_gan(dataclasses.replace(spec, observe_update=observe_update), rule)
+
+    def init(rng: Array) -> tuple[Players, TrainState]:
+        params, state = gan.init(rng)
+        return params, state._replace(diagnostics=init_diagnostics())
+
+    def train_step(params: Players, opt_state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple[Players, TrainState, Metrics]:
+        # The compiler computes the curriculum of the step and this one once.
+        real = batch if spec.curriculum is None else spec.curriculum(batch, opt_state)[0]
+        params, state, metrics = gan.train_step(params, opt_state, batch, rng)
+        diagnostics, metrics = accumulate_diagnostics(opt_state.diagnostics, metrics, normalize_images(real["image"]), opt_state.step)
+        return params, state._replace(diagnostics=diagnostics), metrics
+
+    return gan._replace(init=init, train_step=train_step)
+
+
+def observe_update(player: str, gradients: PyTree, params: PyTree, updates: PyTree, step: Array, frozen: Array | bool) -> Metrics:
+    """The `GANSpec.observe_update` of the diagnostics; see `update_diagnostics`."""
+    return update_diagnostics(player, group_by_layer(gradients), group_by_layer(params), updates, step, frozen)
+
+
 def init_diagnostics() -> Diagnostics:
-    """Nothing seen yet."""
+    """The diagnostics before the first step."""
 
     def of(value: float, dtype: str) -> Array:
         return jnp.array(value, dtype)
@@ -102,23 +142,23 @@ def update_diagnostics(
     step: Array,
     frozen: Array | bool,
 ) -> Metrics:
-    """What one player's turn tells the monitor, as private metrics.
+    """Diagnostics of one player's update, as private metrics.
 
-    The norms of the layers are those that the norm of the whole gradient is made of: the compiler finds them once. The parameters are
-    looked at in full only where the gradient is not finite, and measured against their update in every eighth step.
+    The norms of the layers are part of the norm of the whole gradient, so the compiler computes them once. All parameters are read only
+    if the gradient is not finite, and they are compared with their update in every eighth step.
 
     Args:
         player: "generator" or "discriminator".
-        gradient_layers: layer -> its gradients.
-        parameter_layers: layer -> its parameters before the move; the same layers.
-        updates: what the optimiser adds.
+        gradient_layers: Layer -> its gradients.
+        parameter_layers: Layer -> its parameters before the update, for the same layers.
+        updates: What the optimiser adds to the parameters.
         step: int32 [].
-        frozen: whether the update is dropped.
+        frozen: Whether the update is discarded.
 
     Returns:
-        The index of the layer with the largest norm (the first that is not finite, where there is one), the index of the first
-        layer whose parameters were not finite before the move (-1 for none), and the ratio of the norms of update and
-        parameters (-1 when not measured).
+        The index of the layer with the largest norm (the first layer that is not finite, if there is one), the index of the first
+        layer whose parameters were not finite before the update (-1 for none), and the ratio of the norms of update and parameters
+        (-1 if it is not measured in this step).
     """
     norms = jnp.stack([optax.global_norm(leaves) for leaves in gradient_layers.values()])
     unhealthy = ~jnp.all(jnp.isfinite(norms))
@@ -142,21 +182,21 @@ def update_diagnostics(
     }
 
 
-def accumulate_diagnostics(signals: Diagnostics, metrics: Metrics, real: Array, step: Array) -> tuple[Diagnostics, Metrics]:
-    """Takes in one step.
+def accumulate_diagnostics(diagnostics: Diagnostics, metrics: Metrics, real: Array, step: Array) -> tuple[Diagnostics, Metrics]:
+    """Includes one step in the diagnostics.
 
     Args:
-        signals: so far.
-        metrics: of the step, with what `update_diagnostics` put in for each player that moved.
-        real: float [batch, ...], the normalised images.
-        step: int32 [], of this step.
+        diagnostics: The diagnostics before this step.
+        metrics: Metrics of the step, including those of `update_diagnostics` for each player that was updated.
+        real: Float [batch, ...], the normalised images.
+        step: int32 [], number of this step.
 
     Returns:
-        The signals, and the metrics for the log: without the private ones, with the signals under `monitor/`.
+        The new diagnostics, and the metrics for the log, without the private ones and with the diagnostics under `monitor/`.
     """
-    count = signals.steps.astype(jnp.float32)
+    count = diagnostics.steps.astype(jnp.float32)
     forget = jnp.maximum(FORGET, 1 / (count + 1))
-    # Without penalties and tasks, whose weights would decide what counts as high.
+    # Penalties and task terms are left out. Otherwise their weights would decide which loss counts as high.
     losses = Players(*(_scalar(metrics, f"{player}_adversarial_loss", metrics.get(f"{player}_loss", 0.0)) for player in Players._fields))
     norms = Players(*(_scalar(metrics, f"{player}_gradient_norm") for player in Players._fields))
     low, high = jnp.min(real), jnp.max(real)
@@ -165,39 +205,39 @@ def accumulate_diagnostics(signals: Diagnostics, metrics: Metrics, real: Array, 
     def average(old: Array, new: Array, rate: Array = forget) -> Array:
         return jnp.where(finite, old + rate * (new - old), old)
 
-    mean = jax.tree.map(average, signals.loss_mean, losses)
-    # In this form it is exactly 0 after one step, and never below.
+    mean = jax.tree.map(average, diagnostics.loss_mean, losses)
+    # In this form the variance is exactly 0 after one step, and never negative.
     variance = jax.tree.map(
         lambda old, loss, before: jnp.where(finite, (1 - forget) * (old + forget * jnp.square(loss - before)), old),
-        signals.loss_variance,
+        diagnostics.loss_variance,
         losses,
-        signals.loss_mean,
+        diagnostics.loss_mean,
     )
-    deviation = jnp.sqrt(jnp.maximum(signals.loss_variance.discriminator, 0.0))
-    spike = (count >= 1 / FORGET) & (losses.discriminator > signals.loss_mean.discriminator + 6 * deviation + 1e-6)
+    deviation = jnp.sqrt(jnp.maximum(diagnostics.loss_variance.discriminator, 0.0))
+    spike = (count >= 1 / FORGET) & (losses.discriminator > diagnostics.loss_mean.discriminator + 6 * deviation + 1e-6)
     large = Players(*(norm > LARGE_GRADIENT for norm in norms))
     layers = Players(*(_index(metrics, f"{PRIVATE}{player}_largest_layer") for player in Players._fields))
     ratios = Players(*(_scalar(metrics, f"{PRIVATE}{player}_update_ratio", -1.0) for player in Players._fields))
     fingerprint = jnp.stack([jnp.mean(real), jnp.mean(real[0])]).astype(jnp.float32)
     place, layer = _place(metrics, jnp.isfinite(low) & jnp.isfinite(high), layers)
-    first = (place >= 0) & (signals.nonfinite_step < 0)
+    first = (place >= 0) & (diagnostics.nonfinite_step < 0)
     new = Diagnostics(
-        steps=signals.steps + finite,
+        steps=diagnostics.steps + finite,
         loss_mean=mean,
         loss_variance=variance,
-        spikes=signals.spikes + spike,
-        large_gradients=jax.tree.map(lambda seen, now: seen + now, signals.large_gradients, large),
-        large_layer=jax.tree.map(jnp.where, large, layers, signals.large_layer),
+        spikes=diagnostics.spikes + spike,
+        large_gradients=jax.tree.map(lambda seen, now: seen + now, diagnostics.large_gradients, large),
+        large_layer=jax.tree.map(jnp.where, large, layers, diagnostics.large_layer),
         update_ratio=jax.tree.map(
-            lambda old, now: jnp.where(now >= 0, jnp.where(old >= 0, old + 0.3 * (now - old), now), old), signals.update_ratio, ratios
+            lambda old, now: jnp.where(now >= 0, jnp.where(old >= 0, old + 0.3 * (now - old), now), old), diagnostics.update_ratio, ratios
         ),
-        real_low=jnp.minimum(signals.real_low, low.astype(jnp.float32)),
-        real_high=jnp.maximum(signals.real_high, high.astype(jnp.float32)),
+        real_low=jnp.minimum(diagnostics.real_low, low.astype(jnp.float32)),
+        real_high=jnp.maximum(diagnostics.real_high, high.astype(jnp.float32)),
         fingerprint=fingerprint,
-        repeated=jnp.where(jnp.all(fingerprint == signals.fingerprint), signals.repeated + 1, 0),
-        nonfinite_step=jnp.where(first, step, signals.nonfinite_step),
-        nonfinite_place=jnp.where(first, place, signals.nonfinite_place),
-        nonfinite_layer=jnp.where(first, layer, signals.nonfinite_layer),
+        repeated=jnp.where(jnp.all(fingerprint == diagnostics.fingerprint), diagnostics.repeated + 1, 0),
+        nonfinite_step=jnp.where(first, step, diagnostics.nonfinite_step),
+        nonfinite_place=jnp.where(first, place, diagnostics.nonfinite_place),
+        nonfinite_layer=jnp.where(first, layer, diagnostics.nonfinite_layer),
     )
     return new, {name: value for name, value in metrics.items() if not name.startswith(PRIVATE)} | _figures(new)
 
@@ -211,7 +251,7 @@ def _index(metrics: Metrics, name: str) -> Array:
 
 
 def _place(metrics: Metrics, batch_is_finite: Array, layers: Players) -> tuple[Array, Array]:
-    """The first of `PLACES` that is not finite, and its layer; -1 and -1 where all is finite."""
+    """The first of `PLACES` that is not finite, and its layer. Both are -1 if all values are finite."""
 
     def bad(*names: str) -> Array:
         values = [_scalar(metrics, name) for name in names]
@@ -239,22 +279,22 @@ def _place(metrics: Metrics, batch_is_finite: Array, layers: Players) -> tuple[A
     return place, jnp.where(place >= 0, of_place[place], none)
 
 
-def _figures(signals: Diagnostics) -> Metrics:
+def _figures(diagnostics: Diagnostics) -> Metrics:
     figures = {
-        "spikes": signals.spikes,
-        "real_low": signals.real_low,
-        "real_high": signals.real_high,
-        "repeated_batches": signals.repeated,
-        "nonfinite_step": signals.nonfinite_step,
-        "nonfinite_place": signals.nonfinite_place,
-        "nonfinite_layer": signals.nonfinite_layer,
+        "spikes": diagnostics.spikes,
+        "real_low": diagnostics.real_low,
+        "real_high": diagnostics.real_high,
+        "repeated_batches": diagnostics.repeated,
+        "nonfinite_step": diagnostics.nonfinite_step,
+        "nonfinite_place": diagnostics.nonfinite_place,
+        "nonfinite_layer": diagnostics.nonfinite_layer,
     }
     for player in Players._fields:
         figures |= {
-            f"{player}_mean": getattr(signals.loss_mean, player),
-            f"{player}_deviation": jnp.sqrt(jnp.maximum(getattr(signals.loss_variance, player), 0.0)),
-            f"{player}_large_gradients": getattr(signals.large_gradients, player),
-            f"{player}_large_layer": getattr(signals.large_layer, player),
-            f"{player}_update_ratio": getattr(signals.update_ratio, player),
+            f"{player}_mean": getattr(diagnostics.loss_mean, player),
+            f"{player}_deviation": jnp.sqrt(jnp.maximum(getattr(diagnostics.loss_variance, player), 0.0)),
+            f"{player}_large_gradients": getattr(diagnostics.large_gradients, player),
+            f"{player}_large_layer": getattr(diagnostics.large_layer, player),
+            f"{player}_update_ratio": getattr(diagnostics.update_ratio, player),
         }
     return {f"monitor/{name}": value.astype(jnp.float32) for name, value in figures.items()}

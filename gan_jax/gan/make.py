@@ -1,19 +1,21 @@
-"""`make_gan`: composes networks, a loss and every trick into three pure functions."""
+"""`make_gan` composes networks, a loss and every trick into three pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import optax
 
+from gan_jax.conditioning import CONDITIONS, Condition
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
-from gan_jax.gan.types import normalize_images
+from gan_jax.gan.types import GradientPenalty, LossTerm
 from gan_jax.gan.update_rules import UpdateRule, alternating
 from gan_jax.latents import normal, truncated_normal
 from gan_jax.losses import ADVERSARIAL
-from gan_jax.monitor import accumulate_diagnostics, init_diagnostics
 from gan_jax.optimizers import ema_params, ttur
-from gan_jax.typing import GAN, AdversarialLoss, Array, Metrics, Network, Players
+from gan_jax.replay import Replay
+from gan_jax.typing import GAN, AdversarialLoss, Array, Augmentation, Metrics, Network, Players
 
 
 def make_gan(
@@ -23,55 +25,99 @@ def make_gan(
     image_shape: tuple[int, ...],
     latent_dim: int = 128,
     loss: AdversarialLoss | str = "non_saturating",
-    rule: UpdateRule | None = None,
-    **options: Any,
+    update_rule: UpdateRule | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    sample_latents: Callable[..., Array] = normal,
+    num_classes: int = 0,
+    sample_labels: Callable[..., Array] | None = None,
+    penalties: tuple[GradientPenalty, ...] = (),
+    terms: tuple[LossTerm, ...] = (),
+    transforms: Players = GANSpec.transforms,
+    augmentations: tuple[Augmentation, ...] = (),
+    targets: Callable[..., tuple[Array, Array]] | None = None,
+    generator_target: float | None = None,
+    adversarial_weight: float = 1.0,
+    halve_discriminator_loss: bool = False,
+    joint_batches: bool = False,
+    context: Condition = CONDITIONS[None],
+    replay: Replay | None = None,
+    target_discriminator: bool = False,
+    top_k: Callable[[Array, Array], Array] | None = None,
+    freeze: Players = GANSpec.freeze,
+    curriculum: Callable[..., tuple[Mapping[str, Array], TrainState]] | None = None,
+    layer_norms: bool = False,
 ) -> GAN:
-    """Composes a game and a way of playing it.
+    """Composes a GAN of its parts.
 
     Args:
-        generator, discriminator: networks as pure functions; `gan_jax.models.as_network` makes them of Flax modules.
-        image_shape: shape of one image, (height, width, channels), or (dim,) for points.
-        latent_dim: latents are [batch, latent_dim].
-        loss: a row of `gan_jax.losses.ADVERSARIAL` by name, or a pair of functions.
-        strategy: what a row of `gan_jax.gan.update_rules.UPDATE_RULES` returns; by default `alternating()`.
-        **options: the further fields of `gan_jax.gan.spec.GANSpec`: `optimizer` (by default Adam at 2e-4 with an EMA of G), `penalties`,
-            `terms`, `transforms`, `augmentations`, `replay`, `sample_latents` ...
+        generator, discriminator: Networks as pure functions. `gan_jax.models.as_network` makes them of Flax modules.
+        image_shape: Shape of one image, (height, width, channels), or (dim,) for points.
+        latent_dim: Latents are [batch, latent_dim].
+        loss: Name of a row of `gan_jax.losses.ADVERSARIAL`, or a pair of functions.
+        update_rule: Result of a row of `gan_jax.gan.update_rules.UPDATE_RULES`. By default `alternating()`.
+        optimizer: Optax transformation over `Players`. By default Adam with learning rate 2e-4 and a moving average of G.
+        sample_latents: `(rng, shape) -> latents`, see `gan_jax.latents`.
+        num_classes, sample_labels, penalties, terms, transforms, augmentations, targets, generator_target, adversarial_weight,
+        halve_discriminator_loss, joint_batches, context, replay, target_discriminator, top_k, freeze, curriculum, layer_norms: See
+            `gan_jax.gan.spec.GANSpec`.
 
     Returns:
-        `GAN(init, train_step, sample)`. `train_step(params, opt_state, batch, rng)` is not jitted; jit it with
-        `donate_argnums=(0, 1)`. `rng` is one constant key: the step folds in its number. `sample` uses the EMA weights where they
-        are tracked.
+        `GAN(init, train_step, sample)`. `train_step(params, opt_state, batch, rng)` is not jitted. Jit it with
+        `donate_argnums=(0, 1)`. `rng` is one constant key, into which the step folds its number. `sample` uses the moving average of
+        G's weights if it is tracked.
 
     Raises:
-        ValueError: an unknown loss.
-        TypeError: an option that `GANSpec` does not have.
+        ValueError: The loss is unknown.
     """
     if isinstance(loss, str):
         if loss not in ADVERSARIAL:
             raise ValueError(f"loss must be one of {', '.join(ADVERSARIAL)}; got {loss!r}")
         loss = ADVERSARIAL[loss]
-    options = {"optimizer": ttur(2e-4, 2e-4, ema_decay=0.999), "sample_latents": normal} | options
-    spec = GANSpec(generator, discriminator, loss, image_shape=image_shape, latent_dim=latent_dim, **options)
-    return build_gan(spec, rule or alternating())
+    spec = GANSpec(
+        generator=generator,
+        discriminator=discriminator,
+        loss=loss,
+        optimizer=ttur(2e-4, 2e-4, ema_decay=0.999) if optimizer is None else optimizer,
+        image_shape=image_shape,
+        latent_dim=latent_dim,
+        sample_latents=sample_latents,
+        num_classes=num_classes,
+        sample_labels=sample_labels,
+        penalties=penalties,
+        terms=terms,
+        transforms=transforms,
+        augmentations=augmentations,
+        targets=targets,
+        generator_target=generator_target,
+        adversarial_weight=adversarial_weight,
+        halve_discriminator_loss=halve_discriminator_loss,
+        joint_batches=joint_batches,
+        context=context,
+        replay=replay,
+        target_discriminator=target_discriminator,
+        top_k=top_k,
+        freeze=freeze,
+        curriculum=curriculum,
+        layer_norms=layer_norms,
+    )
+    return build_gan(spec, update_rule or alternating())
 
 
 def build_gan(spec: GANSpec, rule: UpdateRule) -> GAN:
-    """The three functions of a game under a strategy."""
+    """The three functions of a GAN with a given update rule."""
 
     def init(rng: Array) -> tuple[Players, TrainState]:
         params, state = spec.init(rng)
-        return params, state._replace(update_rule=rule.init(spec, params), signals=init_diagnostics())
+        return params, state._replace(update_rule=rule.init(spec, params))
 
     def train_step(params: Players, opt_state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple[Players, TrainState, Metrics]:
-        step_key = jax.random.fold_in(rng, opt_state.step)
-        step = opt_state.step
+        state, step = opt_state, opt_state.step
         if spec.curriculum is not None:
-            batch, opt_state = spec.curriculum(batch, opt_state)
-        params, state, metrics = rule.step(spec, params, opt_state, batch, step_key)
-        signals, metrics = accumulate_diagnostics(opt_state.signals, metrics, normalize_images(batch["image"]), step)
+            batch, state = spec.curriculum(batch, state)
+        params, state, metrics = rule.step(spec, params, state, batch, jax.random.fold_in(rng, step))
         if spec.learning_rates is not None:
             metrics = metrics | spec.learning_rates(step)
-        return params, state._replace(step=step + 1, signals=signals), metrics
+        return params, state._replace(step=step + 1), metrics
 
     def sample(
         params: Players,
@@ -87,7 +133,7 @@ def build_gan(spec: GANSpec, rule: UpdateRule) -> GAN:
     ) -> Array:
         """Generates `count` images, float in [-1, 1].
 
-        Latents come from the game's sampler unless they are given; `truncation` conditions normal ones on |z| <= truncation.
+        Latents come from the GAN's distribution unless they are given. `truncation` samples normal ones with |z| <= truncation.
         """
         weights = sampling_params(params, opt_state) if ema else params.generator
         if latents is None:
@@ -105,7 +151,7 @@ def build_gan(spec: GANSpec, rule: UpdateRule) -> GAN:
 
 
 def sampling_params(params: Players, opt_state: TrainState) -> Any:
-    """G's moving average where the optimiser tracks one, otherwise its parameters."""
+    """The moving average of G's parameters if the optimiser tracks one, otherwise the parameters."""
     try:
         return ema_params(opt_state.optimizer)
     except ValueError:

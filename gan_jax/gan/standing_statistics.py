@@ -29,8 +29,8 @@ def standing_statistics(
     the statistics. It does not change averages that a forward pass leaves unchanged.
 
     Args:
-        game: GAN spec.
-        params: Parameters of G and D.
+        spec: The GAN.
+        params: Parameters of both players.
         opt_state: Train state. Only G's running averages are replaced.
         rng: Typed key.
         batches: Number of batches to average over.

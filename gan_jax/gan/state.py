@@ -1,4 +1,4 @@
-"""The train state: everything that evolves beside the parameters, and the key of each random draw."""
+"""The train state: everything that evolves beside the parameters. Also the key of each random draw."""
 
 import zlib
 from typing import NamedTuple
@@ -9,18 +9,18 @@ from gan_jax.typing import Array, Players, PyTree
 
 
 class TrainState(NamedTuple):
-    """Everything that evolves beside the parameters; with them, the seed and the data position, the whole run.
+    """Everything that evolves beside the parameters. With the parameters, the seed and the data it determines the rest of the run.
 
     Attributes:
-        step: int32 [], the number of `train_step` calls made.
-        optimizer: the optimiser's state (moments, EMA ...).
-        networks: `Players` of what networks carry without gradients (batch statistics).
-        transforms: `Players` of tuples, one state per parameter transformation (power iteration vectors).
-        augmentations: one state per transformation of D's inputs (augmentation probability).
-        terms: one state per loss term (LeCam's anchors).
-        replay: the buffer of past fakes, or `()`.
-        update_rule: what the update strategy carries (a pool of past players), or `()`.
-        signals: running figures for the monitor, or `()`.
+        step: int32 [], number of `train_step` calls so far.
+        optimizer: State of the optimiser (moments, moving averages ...).
+        networks: `Players` of the state that networks carry without gradients (batch statistics).
+        transforms: `Players` of tuples with one state per parameter transformation (power iteration vectors).
+        augmentations: One state per augmentation of D's images (augmentation probability).
+        terms: One state per loss term (LeCam's anchors).
+        replay: Buffer of past fakes, or `()`.
+        update_rule: State of the update rule (a pool of past players), or `()`.
+        diagnostics: Running figures for the monitor if `with_diagnostics` is used, otherwise `()`.
     """
 
     step: Array
@@ -31,9 +31,9 @@ class TrainState(NamedTuple):
     terms: tuple[PyTree, ...]
     replay: PyTree
     update_rule: PyTree
-    signals: PyTree = ()
+    diagnostics: PyTree = ()
 
 
 def named_key(rng: Array, name: str) -> Array:
-    """The key of one named use: no split history, so that a new use does not move the draws of the others."""
+    """Returns the random key of one named use. A new use does not change the draws of the others."""
     return jax.random.fold_in(rng, zlib.crc32(name.encode()))

@@ -1,4 +1,4 @@
-"""The records that a train step is made of: a minibatch, a penalty, a loss term, and what a loss term may look at."""
+"""The records that a train step is made of: a minibatch, a gradient penalty, a loss term, and what a loss term receives."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,31 +9,33 @@ from gan_jax.typing import Array, DiscriminatorOutput, GeneratorOutput, PyTree
 
 
 class GradientPenalty(NamedTuple):
-    """A gradient penalty of the discriminator, as a row of `gan_jax.penalties.PENALTIES`, with its weight.
+    """A gradient penalty of the discriminator with its weight. `gan_jax.penalties.PENALTIES` has the functions.
 
     Attributes:
-        name: under `penalty/<name>` in the metrics.
-        function: `(critic, real, fake, rng) -> values`, one per example.
-        weight: the factor of its mean in the loss of D.
-        interval: computed every `interval` steps with `interval` times the weight (lazy regularisation,
-            Karras et al., 2020).
+        name: The metrics report it as `penalty/<name>`.
+        function: `(critic, real, fake, rng) -> values`, one value per example.
+        weight: Factor of the mean of the values in the loss of D.
+        interval: Compute the penalty every `interval` steps with `interval` times the weight (lazy regularisation, Karras et al.,
+            2020).
+        couples_examples: Whether the value of one example depends on the others. Such a function accepts `axis_name`.
     """
 
     name: str
     function: Callable[..., Array]
     weight: float
     interval: int = 1
+    couples_examples: bool = False
 
 
 class Minibatch(NamedTuple):
-    """One batch and the draws that go with it.
+    """One batch of reals and the draws that belong to it.
 
     Attributes:
-        real: float [batch, ...] in [-1, 1].
-        labels: int32 [batch] or None; the fakes of a conditional game carry the labels of the reals.
-        context: what both networks are conditioned on, or None.
-        latents: float [batch, latent_dim].
-        rng: the key of every other draw of this round.
+        real: Float [batch, ...] in [-1, 1].
+        labels: int32 [batch] or None. The fakes of a conditional GAN get the labels of the reals.
+        context: The input that both networks are conditioned on, or None.
+        latents: Float [batch, latent_dim].
+        rng: Random key of every other draw of this minibatch.
     """
 
     real: Array
@@ -44,18 +46,18 @@ class Minibatch(NamedTuple):
 
 
 class LossContext(NamedTuple):
-    """What a loss term may look at.
+    """What a loss term receives.
 
     Attributes:
-        round: the batch and its draws.
-        fake: the generator's output; without gradient in a term of D.
-        real_output: D on the reals; None for a term of G unless the term says `needs_real`.
-        fake_output: D on the fakes.
-        params: the effective parameters of the player whose term this is.
-        discriminate: `(images, name) -> DiscriminatorOutput`, another pass of the present D; `name` names its draws.
-        generate: `latents -> GeneratorOutput`, another pass of G from other latents, under the draws that made `fake`.
+        minibatch: The reals and their draws.
+        fake: Output of the generator. In a term of D it carries no gradient.
+        real_output: Output of D on the reals. None in a term of G unless the term sets `needs_real`.
+        fake_output: Output of D on the fakes.
+        params: Effective parameters of the player whose term this is.
+        discriminate: `(images, name) -> DiscriminatorOutput`, another pass of the current D. `name` names its random draws.
+        generate: `latents -> GeneratorOutput`, another pass of G from other latents with the random draws of `fake`.
         step: int32 [].
-        axis_name: of the devices over which the batch is spread and whose statistics are shared; None where the batch is all here.
+        axis_name: Mapped axis of the devices that share the batch and its statistics, or None on one device.
     """
 
     minibatch: Minibatch
@@ -70,16 +72,16 @@ class LossContext(NamedTuple):
 
 
 class LossTerm(NamedTuple):
-    """A further term of one player's loss: feature matching, reconstruction, consistency, an auxiliary classifier ...
+    """A further term of one player's loss, e.g. feature matching, reconstruction, consistency or an auxiliary classifier.
 
     Attributes:
-        name: under `term/<name>` in the metrics.
+        name: The metrics report it as `term/<name>`.
         player: "generator" or "discriminator".
-        function: `(play, state) -> (values, state)`; its mean times `weight` is added to the loss, of a tree of values (one array a
-            scale) the sum of their means.
-        weight: the factor.
-        needs_real: whether a term of G needs D's output on the reals.
-        init: `(rng, params) -> state`, with the effective parameters of that player, as `LossContext.params` has them.
+        function: `(context, state) -> (values, state)` with a `LossContext`. The mean of the values times `weight` is added to the
+            loss. Of a tree of values (one array per scale) the means are summed.
+        weight: Factor of the term.
+        needs_real: Whether a term of G needs D's output on the reals.
+        init: `(rng, params) -> state` with the effective parameters of the player.
     """
 
     name: str
@@ -91,10 +93,10 @@ class LossTerm(NamedTuple):
 
 
 def normalize_images(images: Array) -> Array:
-    """Maps uint8 images in [0, 255] to float32 in [-1, 1]; floating-point input passes unchanged.
+    """Maps uint8 images in [0, 255] to float32 in [-1, 1]. Floating-point images are returned unchanged.
 
     Raises:
-        TypeError: any other type; nothing says which numbers of it are black and white.
+        TypeError: Any other dtype, since its values for black and white are unknown.
     """
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 127.5 - 1.0

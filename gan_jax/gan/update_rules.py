@@ -1,8 +1,8 @@
-"""Update rules: who moves when, and along which field. One table, `UPDATE_RULES`.
+"""Update rules: which player is updated when, and along which vector field. `UPDATE_RULES` is the table.
 
-A strategy is a pair of pure functions. `init(game, params)` gives what it carries; `step` plays one round:
-`(game, params, state, batch, rng) -> (params, state, metrics)`. The batch holds `minibatches` times the images of one turn, a
-part for each discriminator step.
+An update rule is a pair of pure functions. `init(spec, params)` returns its state. `step` makes one train step:
+`(spec, params, state, batch, rng) -> (params, state, metrics)`. The batch contains `batches_per_step` times the images of one
+discriminator update, one part for each.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,50 +12,56 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.gan.objectives import discriminator_loss_of, generator_loss_of
-from gan_jax.gan.spec import GANSpec, with_averages_of
+from gan_jax.gan.objectives import discriminator_loss, generator_loss
+from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import Minibatch
 from gan_jax.gan.updates import (
     accumulate,
     apply_gradients,
     both_gradients,
-    discriminator_gradients,
     forward_generator,
     further_fakes,
-    generator_gradients,
-    show_past_fakes,
     update_discriminator,
     update_generator,
 )
+from gan_jax.optimizers import EmaState
 from gan_jax.replay import PlayerPool
 from gan_jax.typing import Array, Metrics, Players, PyTree
+
+StepResult = tuple[Players, TrainState, Metrics]
 
 
 class UpdateRule(NamedTuple):
     """An update rule.
 
     Attributes:
-        step: `(game, params, state, batch, rng) -> (params, state, metrics)`.
-        init: `(game, params) -> carried`, kept in `state.strategy`.
-        batches_per_step: how many parts a batch is cut into.
+        step: `(spec, params, state, batch, rng) -> (params, state, metrics)`.
+        init: `(spec, params) -> state`, kept in `TrainState.update_rule`.
+        batches_per_step: Number of parts into which a batch is split, one for each discriminator update.
     """
 
-    step: Callable[..., tuple[Players, TrainState, Metrics]]
+    step: Callable[..., StepResult]
     init: Callable[[GANSpec, Players], PyTree] = lambda spec, params: ()
     batches_per_step: int = 1
 
 
-def split_batch(spec: GANSpec, batch: Mapping[str, Array], rng: Array, minibatches: int) -> list[Minibatch]:
-    """Cuts a batch into one round for each discriminator step, each with its own draws."""
+def split_batch(spec: GANSpec, batch: Mapping[str, Array], rng: Array, parts: int) -> list[Minibatch]:
+    """Splits a batch into one minibatch for each discriminator update, each with its own draws."""
     size = batch["image"].shape[0]
-    if size % minibatches:
-        raise ValueError(f"the batch must hold a multiple of {minibatches} examples, one part for each discriminator step; got {size}")
-    part = size // minibatches
+    if size % parts:
+        raise ValueError(f"the batch must hold a multiple of {parts} examples, one part for each discriminator step; got {size}")
+    rows = [slice(part * (size // parts), (part + 1) * (size // parts)) for part in range(parts)]
     return [
-        spec.prepare_minibatch({name: array[n * part : (n + 1) * part] for name, array in batch.items()}, named_key(rng, f"round/{n}"))
-        for n in range(minibatches)
+        spec.prepare_minibatch({name: array[rows[part]] for name, array in batch.items()}, named_key(rng, f"round/{part}"))
+        for part in range(parts)
     ]
+
+
+def resample_latents(spec: GANSpec, minibatch: Minibatch, name: str) -> Minibatch:
+    """The same reals with new latents and a new key."""
+    rng = named_key(minibatch.rng, name)
+    return minibatch._replace(latents=spec.sample_latents(named_key(rng, "latents"), minibatch.latents.shape), rng=rng)
 
 
 def alternating(
@@ -67,18 +73,18 @@ def alternating(
     micro_batches: int = 1,
     pool: PlayerPool | None = None,
 ) -> UpdateRule:
-    """The players move in turn: D `discriminator_steps` times, each on images of its own, and G `generator_steps` times.
+    """The players are updated in turn: D `discriminator_steps` times, each time on other images, and G `generator_steps` times.
 
         theta_D <- theta_D - eta_D dL_D(theta_D, theta_G)/dtheta_D;   theta_G <- theta_G - eta_G dL_G(theta_D, theta_G)/dtheta_G
 
     Args:
-        discriminator_steps: D's turns in a step (5 for WGAN).
-        generator_steps: G's turns in a step.
-        order: "discriminator_first", or "generator_first": G moves, then D.
-        fakes: "fresh": every turn draws its own; "shared": D's last turn and G's first turn use the same fakes, made by one pass
-            through G (detached where D uses them). The gradient of G still meets the newest D.
-        micro_batches: gradients are averaged over this many parts of each turn's batch, one after the other, to save memory.
-        pool: past players to swap in as opponents now and then.
+        discriminator_steps: Updates of D in a train step (5 for WGAN).
+        generator_steps: Updates of G in a train step.
+        order: "discriminator_first" or "generator_first".
+        fakes: With "fresh", each update samples its own fakes. With "shared", the last update of D and the first of G use the same
+            fakes from one forward pass of G, without gradient in D's loss. G's gradient still uses the newest D.
+        micro_batches: Gradients are averaged over this many parts of a minibatch, one after the other, to save memory.
+        pool: Past players that replace the opponents in some steps.
 
     References:
         Goodfellow et al., "Generative Adversarial Nets", 2014, algorithm 1.
@@ -91,125 +97,71 @@ def alternating(
         raise ValueError(f"each player needs at least one step; got {discriminator_steps} and {generator_steps}")
     if fakes == "shared" and (micro_batches > 1 or pool is not None):
         raise ValueError("fakes=shared excludes micro_batches and a pool of past players")
+    players = ("discriminator", "generator") if order == "discriminator_first" else ("generator", "discriminator")
 
-    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple:
-        minibatches = split_batch(spec, batch, rng, discriminator_steps)
-        if fakes == "shared":
-            return _shared_turns(spec, params, state, minibatches, generator_steps=generator_steps, order=order)
+    def fresh_step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
+        minibatches, metrics = split_batch(spec, batch, rng, discriminator_steps), Metrics()
         if pool is not None:
-            carried = pool.push(state.update_rule, params, state.step, named_key(rng, "pool/push"))
-            state = state._replace(update_rule=carried)
-        return _fresh_turns(spec, params, state, minibatches, generator_steps=generator_steps, order=order, parts=micro_batches, pool=pool)
+            state = state._replace(update_rule=pool.push(state.update_rule, params, state.step, named_key(rng, "pool/push")))
 
-    return UpdateRule(step, (lambda spec, params: pool.init(params)) if pool else (lambda spec, params: ()), discriminator_steps)
+        def opponents(params: Players, state: TrainState) -> Players:
+            return Players(None, None) if pool is None else pool.opponents(state.update_rule, params, state.step)
 
+        for player in players:
+            if player == "discriminator":
+                for minibatch in minibatches:
+                    past = opponents(params, state).generator
+                    params, state, new = update_discriminator(spec, params, state, minibatch, generator=past, micro_batches=micro_batches)
+            else:
+                for number in range(generator_steps):
+                    minibatch = resample_latents(spec, minibatches[-1], f"generator/{number}")
+                    past = opponents(params, state).discriminator
+                    params, state, new = update_generator(spec, params, state, minibatch, discriminator=past, micro_batches=micro_batches)
+            metrics |= new
+        return params, state, metrics
 
-def _fresh_turns(
-    spec: GANSpec,
-    params: Players,
-    state: TrainState,
-    minibatches: list[Minibatch],
-    *,
-    generator_steps: int,
-    order: str,
-    parts: int,
-    pool: PlayerPool | None,
-) -> tuple[Players, TrainState, Metrics]:
-    """Every turn draws its own fakes; past players of the pool are the opponents while they are swapped in."""
+    def shared_step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
+        *first, minibatch = split_batch(spec, batch, rng, discriminator_steps)
+        for earlier in first:
+            params, state, _ = update_discriminator(spec, params, state, earlier)
+        forward, state = forward_generator(spec, params.generator, state, minibatch)
+        # Further fakes of D's loss terms come from the G that made these fakes, which may be updated before D is.
+        fakes, metrics = {"fake": forward.fake, "generator": params.generator}, Metrics()
+        for player in players:
+            if player == "discriminator":
+                params, state, new = update_discriminator(spec, params, state, minibatch, **fakes)
+            else:
+                params, state, new = update_generator(spec, params, state, minibatch, forward=forward)
+            metrics |= new
+        for number in range(1, generator_steps):
+            params, state, new = update_generator(spec, params, state, resample_latents(spec, minibatch, f"generator/{number}"))
+            metrics |= new
+        return params, state, metrics
 
-    def opponents(params: Players, state: TrainState) -> Players:
-        return Players(None, None) if pool is None else pool.opponents(state.update_rule, params, state.step)
-
-    def discriminator_turns(params: Players, state: TrainState) -> tuple[Players, TrainState, Metrics]:
-        found: Metrics = {}
-        for minibatch in minibatches:
-            opponent = opponents(params, state).generator
-            params, state, found = update_discriminator(spec, params, state, minibatch, opponent=opponent, parts=parts)
-        return params, state, found
-
-    def generator_turns(params: Players, state: TrainState) -> tuple[Players, TrainState, Metrics]:
-        found: Metrics = {}
-        for number in range(generator_steps):
-            minibatch = resample_latents(spec, minibatches[-1], f"generator/{number}")
-            opponent = opponents(params, state).discriminator
-            params, state, found = update_generator(spec, params, state, minibatch, opponent=opponent, parts=parts)
-        return params, state, found
-
-    return _one_after_the_other(order, discriminator_turns, generator_turns, params, state)
-
-
-def _shared_turns(
-    spec: GANSpec, params: Players, state: TrainState, minibatches: list[Minibatch], *, generator_steps: int, order: str
-) -> tuple[Players, TrainState, Metrics]:
-    """D's last turn and G's first one use the same fakes, made by one pass through G."""
-    for minibatch in minibatches[:-1]:
-        params, state, _ = update_discriminator(spec, params, state, minibatch)
-    minibatch, maker = minibatches[-1], params.generator
-    forward, state = forward_generator(spec, maker, state, minibatch)
-
-    def discriminator_turn(params: Players, state: TrainState) -> tuple[Players, TrainState, Metrics]:
-        fake, state = show_past_fakes(spec, state, minibatch, forward.fake)
-        # Further fakes come from the G that made these, which may have moved since.
-        gradients, state, found = discriminator_gradients(spec, params._replace(generator=maker), state, minibatch, fake)
-        params, state, norms = apply_gradients(spec, "discriminator", gradients, params, state)
-        return params, state, found | norms
-
-    def generator_turn(params: Players, state: TrainState) -> tuple[Players, TrainState, Metrics]:
-        gradients, state, found = generator_gradients(spec, params, state, minibatch, forward)
-        params, state, norms = apply_gradients(spec, "generator", gradients, params, state)
-        return params, state, found | norms
-
-    params, state, metrics = _one_after_the_other(order, discriminator_turn, generator_turn, params, state)
-    for number in range(1, generator_steps):
-        params, state, found = update_generator(spec, params, state, resample_latents(spec, minibatch, f"generator/{number}"))
-        metrics |= found
-    return params, state, metrics
-
-
-def _one_after_the_other(
-    order: str, discriminator: Callable[..., tuple], generator: Callable[..., tuple], params: Players, state: TrainState
-) -> tuple[Players, TrainState, Metrics]:
-    """Both players' turns in the order asked for, and the metrics of both."""
-    metrics: Metrics = {}
-    for turn in (discriminator, generator) if order == "discriminator_first" else (generator, discriminator):
-        params, state, found = turn(params, state)
-        metrics |= found
-    return params, state, metrics
-
-
-def resample_latents(spec: GANSpec, minibatch: Minibatch, name: str) -> Minibatch:
-    """The same reals with latents and key of their own."""
-    rng = named_key(minibatch.rng, name)
-    return minibatch._replace(latents=spec.sample_latents(named_key(rng, "latents"), minibatch.latents.shape), rng=rng)
+    init = (lambda spec, params: pool.init(params)) if pool else (lambda spec, params: ())
+    return UpdateRule(shared_step if fakes == "shared" else fresh_step, init, discriminator_steps)
 
 
 def simultaneous(*, micro_batches: int = 1) -> UpdateRule:
-    """Both players move at once, from one pass through G and one through D over the fakes.
+    """Both players are updated at once, from one forward pass of G and one of D over the fakes.
 
         (theta_D, theta_G) <- (theta_D - eta_D dL_D/dtheta_D, theta_G - eta_G dL_G/dtheta_G), both at the old point
 
-    Another algorithm than `alternating`: G meets the old D. See `single_loss` for the one loss whose gradient this is.
+    This is another algorithm than `alternating`, because G's gradient uses the old D. `single_loss` is the loss with this gradient.
 
     References:
         Mescheder et al., "The Numerics of GANs", 2017 (simultaneous gradient ascent).
     """
 
-    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple:
+    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
         def gradients(state: TrainState, minibatch: Minibatch) -> tuple[Players, TrainState, Metrics]:
             return both_gradients(spec, params, state, minibatch)
 
-        both, state, metrics = accumulate(gradients, state, spec.prepare_minibatch(batch, named_key(rng, "round/0")), micro_batches)
-        return apply_both(spec, both, params, state, metrics)
+        minibatch = spec.prepare_minibatch(batch, named_key(rng, "round/0"))
+        both, state, metrics = accumulate(gradients, state, minibatch, micro_batches)
+        return _apply_both(spec, both, params, state, metrics)
 
     return UpdateRule(step)
-
-
-def apply_both(spec: GANSpec, gradients: Players, params: Players, state: TrainState, metrics: Metrics) -> tuple:
-    """One optimiser step of each player."""
-    for player in Players._fields:
-        params, state, norms = apply_gradients(spec, player, getattr(gradients, player), params, state)
-        metrics = metrics | norms
-    return params, state, metrics
 
 
 def single_loss(spec: GANSpec, params: Players, state: TrainState, minibatch: Minibatch) -> Array:
@@ -217,29 +169,28 @@ def single_loss(spec: GANSpec, params: Players, state: TrainState, minibatch: Mi
 
         L = L_D(x, stop(G(z))) + l_G(D(G(z))) - l_G(D(stop(G(z))))
 
-    The last two terms are equal in value, and so are their gradients with respect to D, which cancel; what is left of them is the
-    gradient of G with D held fixed. Needs more passes than `simultaneous`, which computes the same gradients apart.
+    The last two terms have the same value and the same gradient with respect to D, which cancels. What remains is the gradient of G
+    with D fixed. `simultaneous` computes the same gradients with fewer passes.
     """
     fake, _ = spec.generate(params.generator, state, minibatch)
-    further = further_fakes(spec, params.generator, state, minibatch)
-    of_discriminator, _ = discriminator_loss_of(spec, params.discriminator, state, fake, minibatch, further)
+    generate = further_fakes(spec, params.generator, state, minibatch)
+    of_discriminator, _ = discriminator_loss(spec, params.discriminator, state, fake, minibatch, generate)
 
-    def of_generator(output: Any, generator: PyTree) -> Array:
+    def of_generator(fake: Any, generator: PyTree) -> Array:
         effective, _ = spec.effective_params("generator", generator, state)
-        makes = further_fakes(spec, generator, state, minibatch)
-        return generator_loss_of(spec, output, params.discriminator, state, minibatch, (effective, makes), hold_discriminator=False)[0]
+        generate = further_fakes(spec, generator, state, minibatch)
+        return generator_loss(spec, fake, params.discriminator, state, minibatch, effective, generate, stop_gradient=False)[0]
 
-    held = jax.lax.stop_gradient((fake, params.generator))
-    return of_discriminator + of_generator(fake, params.generator) - of_generator(*held)
+    return of_discriminator + of_generator(fake, params.generator) - of_generator(*jax.lax.stop_gradient((fake, params.generator)))
 
 
 def unrolled(*, unroll_steps: int = 5, discriminator_steps: int = 1) -> UpdateRule:
-    """G moves against the D that would answer: its gradient flows through `unroll_steps` steps of D's optimiser.
+    """G is updated against D after `unroll_steps` further steps of D's optimiser. G's gradient flows through these steps.
 
         theta_D^(k+1) = update(theta_D^k, dL_D(theta_D^k, theta_G)/dtheta_D);   G minimises L_G(theta_D^K(theta_G), theta_G)
 
-    D takes its own ordinary steps before, and is restored after the unrolling. With 0 steps this is `alternating`. The unrolled
-    steps use D's optimiser (with Adam and its kin, set `eps_root` above 0: the derivative of a square root at 0 is not finite).
+    D is first updated as usual, and is restored after the unrolling. With 0 steps this is `alternating`. The unrolled steps use D's
+    optimiser. With Adam and its variants set `eps_root` above 0, since the derivative of a square root at 0 is not finite.
 
     References:
         Metz et al., "Unrolled Generative Adversarial Networks", 2017.
@@ -247,66 +198,66 @@ def unrolled(*, unroll_steps: int = 5, discriminator_steps: int = 1) -> UpdateRu
     if unroll_steps < 0:
         raise ValueError(f"unroll_steps must not be negative; got {unroll_steps}")
 
-    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple:
-        minibatches = split_batch(spec, batch, rng, discriminator_steps)
-        metrics: Metrics = {}
+    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
+        minibatches, metrics = split_batch(spec, batch, rng, discriminator_steps), Metrics()
         for minibatch in minibatches:
             params, state, metrics = update_discriminator(spec, params, state, minibatch)
         minibatch = resample_latents(spec, minibatches[-1], "generator/0")
 
-        def objective(generator: PyTree) -> tuple[Array, tuple[TrainState, Metrics]]:
+        def loss(generator: PyTree) -> tuple[Array, tuple[TrainState, Metrics]]:
             fake, after = spec.generate(generator, state, minibatch)
             effective, _ = spec.effective_params("generator", generator, state)
-            further = further_fakes(spec, generator, state, minibatch)
-            answered, inner = params, state
+            generate = further_fakes(spec, generator, state, minibatch)
+            unrolled_params, unrolled_state = params, state
+            gradient = jax.grad(discriminator_loss, argnums=1, has_aux=True)
             for _ in range(unroll_steps):
-                gradients, (inner, _found) = jax.grad(
-                    lambda d, inner=inner: discriminator_loss_of(spec, d, inner, fake, minibatch, further, detach=False), has_aux=True
-                )(answered.discriminator)
-                updates, optimizer = spec.optimizer.update(Players(None, spec.average(gradients)), inner.optimizer, answered)
-                answered = answered._replace(discriminator=optax.apply_updates(answered.discriminator, updates.discriminator))
-                inner = inner._replace(optimizer=optimizer)
-            loss, (new, found, _) = generator_loss_of(
-                spec, fake, answered.discriminator, inner, minibatch, (effective, further), hold_discriminator=False
+                discriminator = unrolled_params.discriminator
+                grads, (unrolled_state, _) = gradient(spec, discriminator, unrolled_state, fake, minibatch, generate, stop_gradient=False)
+                grads = Players(None, spec.average(grads))
+                updates, optimizer = spec.optimizer.update(grads, unrolled_state.optimizer, unrolled_params)
+                unrolled_params = unrolled_params._replace(discriminator=optax.apply_updates(discriminator, updates.discriminator))
+                unrolled_state = unrolled_state._replace(optimizer=optimizer)
+            value, (new, generator_metrics, _) = generator_loss(
+                spec, fake, unrolled_params.discriminator, unrolled_state, minibatch, effective, generate, stop_gradient=False
             )
-            return loss, (after._replace(terms=new.terms if unroll_steps == 0 else after.terms), found)
+            return value, (after._replace(terms=new.terms if unroll_steps == 0 else after.terms), generator_metrics)
 
-        gradients, (state, found) = jax.grad(objective, has_aux=True)(params.generator)
-        params, state, norms = apply_gradients(spec, "generator", gradients, params, state)
-        return params, state, metrics | found | norms
+        generator_grads, (state, generator_metrics) = jax.grad(loss, has_aux=True)(params.generator)
+        params, state, update_metrics = apply_gradients(spec, "generator", generator_grads, params, state)
+        return params, state, metrics | generator_metrics | update_metrics
 
     return UpdateRule(step, batches_per_step=discriminator_steps)
 
 
 def extragradient() -> UpdateRule:
-    """Both players look ahead along the field, and move from where they were along the field found there.
+    """Both players look ahead along the field, and are then updated from where they were along the field at the point ahead.
 
         w' = w - eta F(w);   w <- w - eta F(w')
 
-    With an adaptive optimiser this is ExtraAdam: its moments follow both fields. A moving average of the parameters takes in the
-    iterates w alone, once a step, and not the points w' that are only looked at.
+    With an adaptive optimiser this is ExtraAdam, whose moments follow both fields. A moving average of the parameters includes the
+    iterates w once a step, and never the points w'.
 
     References:
         Korpelevich, 1976; Gidel et al., "A Variational Inequality Perspective on Generative Adversarial Networks", 2019.
     """
 
-    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple:
+    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
         minibatch = spec.prepare_minibatch(batch, named_key(rng, "round/0"))
         field, state, _ = both_gradients(spec, params, state, minibatch)
-        ahead, after, _ = apply_both(spec, field, params, state, {})
-        after = after._replace(optimizer=with_averages_of(after.optimizer, state.optimizer))
+        ahead, after, _ = _apply_both(spec, field, params, state, {})
+        after = after._replace(optimizer=_with_averages_of(after.optimizer, state.optimizer))
         field, after, metrics = both_gradients(spec, ahead, after, resample_latents(spec, minibatch, "ahead"))
-        return apply_both(spec, field, params, after, metrics)
+        return _apply_both(spec, field, params, after, metrics)
 
     return UpdateRule(step)
 
 
 def consensus(*, consensus_weight: float = 10.0) -> UpdateRule:
-    """Simultaneous moves along the field plus the gradient of half its squared norm.
+    """Simultaneous updates along the field plus the gradient of half its squared norm.
 
         w <- w - eta (F(w) + gamma d/dw ||F(w)||^2 / 2)
 
-    The regulariser pulls both players towards points where the field vanishes. Needs second derivatives through both networks.
+    The regulariser pulls both players towards points where the field is zero. It needs second derivatives of both networks.
 
     References:
         Mescheder et al., "The Numerics of GANs", 2017.
@@ -314,27 +265,27 @@ def consensus(*, consensus_weight: float = 10.0) -> UpdateRule:
     if consensus_weight < 0:
         raise ValueError(f"consensus_weight must not be negative; got {consensus_weight}")
 
-    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple:
+    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
         minibatch = spec.prepare_minibatch(batch, named_key(rng, "round/0"))
 
         def half_squared_norm(params: Players) -> tuple[Array, tuple]:
-            field, new, metrics = both_gradients(spec, params, state, minibatch, detach=False)
+            field, new, metrics = both_gradients(spec, params, state, minibatch, stop_gradient=False)
             field = spec.average(field)
             value = 0.5 * sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(field))
             return value, (field, new, metrics)
 
-        pull, (field, new, metrics) = jax.grad(half_squared_norm, has_aux=True)(params)
-        total = jax.tree.map(lambda f, p: f + consensus_weight * p, field, pull)
-        return apply_both(spec, total, params, new, metrics)
+        norm_grads, (field, new, metrics) = jax.grad(half_squared_norm, has_aux=True)(params)
+        total = jax.tree.map(lambda f, n: f + consensus_weight * n, field, norm_grads)
+        return _apply_both(spec, total, params, new, metrics)
 
     return UpdateRule(step)
 
 
 def loss_balanced(*, loss_threshold: float = 0.7, max_discriminator_steps: int = 5) -> UpdateRule:
-    """`while loss_D > A: train D`, then one step of G. For comparison: the folklore advises against it.
+    """`while loss_D > A: train D`, then one update of G. For comparison only, since practitioners advise against it.
 
-    D moves at least once and at most `max_discriminator_steps` times, on the same reals against fresh fakes. How often is not known
-    beforehand, so that no learning-rate schedule of D by its own updates can span the run.
+    D is updated at least once and at most `max_discriminator_steps` times, on the same reals and fresh fakes. The number of updates
+    is not known in advance. D's learning rate can therefore not follow a schedule that spans the run.
 
     References:
         Chintala et al., "How to Train a GAN?", 2016, number 11 (do not balance by loss statistics).
@@ -342,28 +293,42 @@ def loss_balanced(*, loss_threshold: float = 0.7, max_discriminator_steps: int =
     if max_discriminator_steps < 1:
         raise ValueError(f"max_discriminator_steps must be at least 1; got {max_discriminator_steps}")
 
-    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> tuple:
+    def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
         minibatch = spec.prepare_minibatch(batch, named_key(rng, "round/0"))
 
-        def turn(params: Players, state: TrainState, count: Array) -> tuple:
-            again = resample_latents(spec, minibatch._replace(rng=jax.random.fold_in(minibatch.rng, count)), "again")
-            params, state, metrics = update_discriminator(spec, params, state, again)
-            return params, state, spec.average(metrics)  # all devices must agree on going on
-
-        def keep_on(carry: tuple) -> Array:
+        def continues(carry: tuple) -> Array:
             _, _, metrics, count = carry
             return (metrics["discriminator_loss"] > loss_threshold) & (count < max_discriminator_steps)
 
-        def once_more(carry: tuple) -> tuple:
+        def body(carry: tuple) -> tuple:
             params, state, _, count = carry
-            return (*turn(params, state, count), count + 1)
+            fresh = resample_latents(spec, minibatch._replace(rng=jax.random.fold_in(minibatch.rng, count)), "again")
+            params, state, metrics = update_discriminator(spec, params, state, fresh)
+            return params, state, spec.average(metrics), count + 1  # All devices have to make the same decision.
 
-        start = (*turn(params, state, jnp.int32(0)), jnp.int32(1))
-        params, state, metrics, count = jax.lax.while_loop(keep_on, once_more, start)
-        params, state, found = update_generator(spec, params, state, resample_latents(spec, minibatch, "generator/0"))
-        return params, state, metrics | found | {"discriminator_steps": count.astype(jnp.float32)}
+        first = body((params, state, None, jnp.int32(0)))
+        params, state, metrics, count = jax.lax.while_loop(continues, body, first)
+        params, state, generator_metrics = update_generator(spec, params, state, resample_latents(spec, minibatch, "generator/0"))
+        return params, state, metrics | generator_metrics | {"discriminator_steps": count.astype(jnp.float32)}
 
     return UpdateRule(step)
+
+
+def _apply_both(spec: GANSpec, gradients: Players, params: Players, state: TrainState, metrics: Metrics) -> StepResult:
+    """One optimiser step of each player."""
+    for player in Players._fields:
+        params, state, update_metrics = apply_gradients(spec, player, getattr(gradients, player), params, state)
+        metrics = metrics | update_metrics
+    return params, state, metrics
+
+
+def _with_averages_of(optimizer: PyTree, other: PyTree) -> PyTree:
+    """An optimiser's state with the moving averages of parameters (`track_ema`) of another optimiser's state."""
+
+    def choose(average: PyTree, leaf: PyTree) -> PyTree:
+        return average if isinstance(average, EmaState) else leaf
+
+    return jax.tree.map(choose, other, optimizer, is_leaf=lambda node: isinstance(node, EmaState))
 
 
 UPDATE_RULES: dict[str, Callable[..., UpdateRule]] = {

@@ -1,7 +1,6 @@
-"""What one player does in its turn: a gradient of its objective, and one update of its parameters.
+"""One update of one player: fakes, loss, gradient, optimiser step.
 
-Strategies are made of these moves. A move of one player leaves the parameters and the optimiser state of the other
-bit-identical.
+The update rules are made of these. An update of one player leaves the parameters and the optimiser state of the other unchanged.
 """
 
 from collections.abc import Callable
@@ -11,111 +10,173 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.gan.objectives import discriminator_loss_of, generator_loss_of
+from gan_jax.gan.objectives import discriminator_loss, generator_loss
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import Minibatch
-from gan_jax.monitor import update_diagnostics
 from gan_jax.typing import Array, GeneratorOutput, Metrics, Players, PyTree
 
 
 class Forward(NamedTuple):
-    """One pass through the generator, kept so that its backward pass can be taken later.
+    """One forward pass of the generator and its backward pass.
 
     Attributes:
-        fake: G's output.
-        pull: the vector-Jacobian product: cotangent of `fake` -> (gradient of G's parameters,).
+        fake: Output of G.
+        vjp: Vector-Jacobian product: cotangent of `fake` -> (gradient of G's parameters,).
     """
 
     fake: GeneratorOutput
-    pull: Callable[[GeneratorOutput], tuple[PyTree]]
+    vjp: Callable[[GeneratorOutput], tuple[PyTree]]
 
 
-def forward_generator(spec: GANSpec, params: PyTree, state: TrainState, minibatch: Minibatch) -> tuple[Forward, TrainState]:
-    """Generates the fakes of a round and keeps the way back."""
-    fake, pull, state = jax.vjp(lambda p: spec.generate(p, state, minibatch), params, has_aux=True)
-    return Forward(fake, pull), state
+def update_discriminator(
+    spec: GANSpec,
+    params: Players,
+    state: TrainState,
+    minibatch: Minibatch,
+    *,
+    fake: GeneratorOutput | None = None,
+    generator: PyTree | None = None,
+    micro_batches: int = 1,
+) -> tuple[Players, TrainState, Metrics]:
+    """One optimiser step of D.
 
+    Args:
+        spec: The GAN.
+        params: Parameters of both players.
+        state: The train state.
+        minibatch: The reals and their draws.
+        fake: Fakes that were already generated. By default fresh ones are generated.
+        generator: Parameters of another generator as the opponent (a past one). What the current G carries does not change then.
+        micro_batches: Number of parts over which the gradient is averaged.
 
-def further_fakes(spec: GANSpec, params: PyTree, state: TrainState, minibatch: Minibatch) -> Callable[[Array], GeneratorOutput]:
-    """A function that makes further fakes for loss terms, from other latents, without advancing any state.
-
-    What G draws beside its latents (noise, dropout, a posterior's sample) is what it drew for the round's own fakes.
+    Returns:
+        The parameters, the state, and the metrics.
     """
+    opponent = params._replace(generator=params.generator if generator is None else generator)
 
-    def generate(latents: Array) -> GeneratorOutput:
-        return spec.generate(params, state, minibatch._replace(latents=latents))[0]
+    def gradients(state: TrainState, minibatch: Minibatch) -> tuple[PyTree, TrainState, Metrics]:
+        images, after = (fake, state) if fake is not None else spec.generate(opponent.generator, state, minibatch)
+        images, after = replay_fakes(spec, after, minibatch, images)
+        return discriminator_gradients(spec, opponent, after, minibatch, images)
 
-    return generate
+    discriminator_grads, after, metrics = accumulate(gradients, state, minibatch, micro_batches)
+    # Batch statistics and power iterations of another generator are not those of the current one.
+    state = after if generator is None else _with_generator_state(after, state)
+    params, state, update_metrics = apply_gradients(spec, "discriminator", discriminator_grads, params, state)
+    return params, state, metrics | update_metrics
+
+
+def update_generator(
+    spec: GANSpec,
+    params: Players,
+    state: TrainState,
+    minibatch: Minibatch,
+    *,
+    forward: Forward | None = None,
+    discriminator: PyTree | None = None,
+    micro_batches: int = 1,
+) -> tuple[Players, TrainState, Metrics]:
+    """One optimiser step of G.
+
+    Args:
+        spec: The GAN.
+        params: Parameters of both players.
+        state: The train state.
+        minibatch: The reals and their draws.
+        forward: A forward pass of the current G that was already made. By default a new one is made.
+        discriminator: Parameters of another discriminator as the opponent (a past one).
+        micro_batches: Number of parts over which the gradient is averaged.
+
+    Returns:
+        The parameters, the state, and the metrics.
+    """
+    opponent = params._replace(discriminator=params.discriminator if discriminator is None else discriminator)
+
+    def gradients(state: TrainState, minibatch: Minibatch) -> tuple[PyTree, TrainState, Metrics]:
+        made, after = (forward, state) if forward is not None else forward_generator(spec, params.generator, state, minibatch)
+        return generator_gradients(spec, opponent, after, minibatch, made)
+
+    generator_grads, state, metrics = accumulate(gradients, state, minibatch, micro_batches)
+    params, state, update_metrics = apply_gradients(spec, "generator", generator_grads, params, state)
+    return params, state, metrics | update_metrics
 
 
 def discriminator_gradients(
-    spec: GANSpec, params: Players, state: TrainState, minibatch: Minibatch, fake: GeneratorOutput, *, detach: bool = True
+    spec: GANSpec, params: Players, state: TrainState, minibatch: Minibatch, fake: GeneratorOutput, *, stop_gradient: bool = True
 ) -> tuple[PyTree, TrainState, Metrics]:
-    """The gradient of D's objective against given fakes; `detach=False` keeps it differentiable in the fakes."""
+    """Gradient of D's loss against given fakes. With `stop_gradient=False` it can be differentiated with respect to the fakes."""
     generate = further_fakes(spec, params.generator, state, minibatch)
-
-    def objective(discriminator: PyTree) -> tuple[Array, tuple[TrainState, Metrics]]:
-        return discriminator_loss_of(spec, discriminator, state, fake, minibatch, generate, detach=detach)
-
-    gradients, (state, metrics) = jax.grad(objective, has_aux=True)(params.discriminator)
+    gradient = jax.grad(discriminator_loss, argnums=1, has_aux=True)
+    gradients, (state, metrics) = gradient(spec, params.discriminator, state, fake, minibatch, generate, stop_gradient=stop_gradient)
     return gradients, state, metrics
 
 
 def generator_gradients(
-    spec: GANSpec, params: Players, state: TrainState, minibatch: Minibatch, forward: Forward, *, detach: bool = True
+    spec: GANSpec, params: Players, state: TrainState, minibatch: Minibatch, forward: Forward, *, stop_gradient: bool = True
 ) -> tuple[PyTree, TrainState, Metrics]:
-    """The gradient of G's objective, given its pass, against `params.discriminator`.
+    """Gradient of G's loss against `params.discriminator`, given G's forward pass.
 
-    `detach=False` keeps it differentiable in D's parameters.
-
-    With task terms beside the adversarial one, the metrics hold the norm of each part's gradient with respect to the
-    images: `adversarial_gradient_norm` and `task_gradient_norm`.
+    With `stop_gradient=False` it can be differentiated with respect to D's parameters. If there are task terms beside the adversarial
+    one, the metrics contain the norm of each part's gradient with respect to the images: `adversarial_gradient_norm` and
+    `task_gradient_norm`.
     """
 
-    def objective(fake: GeneratorOutput, generator: PyTree) -> tuple[tuple[Array, Array], tuple[TrainState, Metrics]]:
+    def loss_parts(fake: GeneratorOutput, generator: PyTree) -> tuple[tuple[Array, Array], tuple[TrainState, Metrics]]:
         effective, _ = spec.effective_params("generator", generator, state)
-        further = further_fakes(spec, generator, state, minibatch)
-        loss, (new, metrics, adversarial) = generator_loss_of(
-            spec, fake, params.discriminator, state, minibatch, (effective, further), hold_discriminator=detach
+        generate = further_fakes(spec, generator, state, minibatch)
+        loss, (new, metrics, adversarial) = generator_loss(
+            spec, fake, params.discriminator, state, minibatch, effective, generate, stop_gradient=stop_gradient
         )
         return (loss, adversarial), (new, metrics)
 
-    (loss, _), pull, (state, metrics) = jax.vjp(objective, forward.fake, params.generator, has_aux=True)
-    one, none = jnp.ones_like(loss), jnp.zeros_like(loss)
-    of_fake, direct = pull((one, none))
-    gradients = jax.tree.map(jnp.add, forward.pull(of_fake)[0], direct)
+    (loss, _), vjp, (state, metrics) = jax.vjp(loss_parts, forward.fake, params.generator, has_aux=True)
+    one, zero = jnp.ones_like(loss), jnp.zeros_like(loss)
+    # The loss depends on G's parameters through the fakes, and directly through terms of its weights and further fakes.
+    fake_grads, direct_grads = vjp((one, zero))
+    gradients = jax.tree.map(jnp.add, forward.vjp(fake_grads)[0], direct_grads)
     if any(term.player == "generator" for term in spec.terms):
-        adversarial = pull((none, one))[0].images
-        metrics["adversarial_gradient_norm"] = spec.norm_over_batch(adversarial)
-        metrics["task_gradient_norm"] = spec.norm_over_batch(of_fake.images - adversarial)
+        adversarial = vjp((zero, one))[0].images
+        metrics["adversarial_gradient_norm"] = _norm_over_batch(spec, adversarial)
+        metrics["task_gradient_norm"] = _norm_over_batch(spec, fake_grads.images - adversarial)
     return gradients, state, metrics
 
 
 def both_gradients(
-    spec: GANSpec, params: Players, state: TrainState, minibatch: Minibatch, *, detach: bool = True
+    spec: GANSpec, params: Players, state: TrainState, minibatch: Minibatch, *, stop_gradient: bool = True
 ) -> tuple[Players, TrainState, Metrics]:
-    """Both gradients at one point, from one pass through G; D's pass over the fakes is one computation, too.
+    """Gradients of both players at the same point, from one forward pass of G.
 
-    The two objectives see the same D, the same fakes and the same draws, so that the compiler finds D's forward pass once.
-    `detach=False` keeps each player's gradient differentiable in the other's parameters.
+    Both losses use the same D, the same fakes and the same draws, so the compiler computes D's forward pass over the fakes once.
+    With `stop_gradient=False` each player's gradient can be differentiated with respect to the other's parameters.
     """
     forward, after = forward_generator(spec, params.generator, state, minibatch)
-    fake, after = show_past_fakes(spec, after, minibatch, forward.fake)
-    of_generator, with_terms, generator_metrics = generator_gradients(spec, params, state, minibatch, forward, detach=detach)
-    of_discriminator, new, metrics = discriminator_gradients(
-        spec, params, state._replace(terms=with_terms.terms), minibatch, fake, detach=detach
+    fake, after = replay_fakes(spec, after, minibatch, forward.fake)
+    generator_grads, with_terms, generator_metrics = generator_gradients(
+        spec, params, state, minibatch, forward, stop_gradient=stop_gradient
     )
-    new = new._replace(
-        networks=new.networks._replace(generator=after.networks.generator),
-        transforms=new.transforms._replace(generator=after.transforms.generator),
-        replay=after.replay,
-    )
-    return Players(of_generator, of_discriminator), new, metrics | generator_metrics
+    state = state._replace(terms=with_terms.terms)
+    discriminator_grads, new, metrics = discriminator_gradients(spec, params, state, minibatch, fake, stop_gradient=stop_gradient)
+    new = _with_generator_state(new, after)._replace(replay=after.replay)
+    return Players(generator_grads, discriminator_grads), new, metrics | generator_metrics
 
 
-def show_past_fakes(spec: GANSpec, state: TrainState, minibatch: Minibatch, fake: GeneratorOutput) -> tuple[GeneratorOutput, TrainState]:
-    """Replaces a share of the fakes by past ones, and puts the new ones into the buffer."""
+def forward_generator(spec: GANSpec, params: PyTree, state: TrainState, minibatch: Minibatch) -> tuple[Forward, TrainState]:
+    """Generates the fakes of a minibatch and keeps the backward pass."""
+    fake, vjp, state = jax.vjp(lambda p: spec.generate(p, state, minibatch), params, has_aux=True)
+    return Forward(fake, vjp), state
+
+
+def further_fakes(spec: GANSpec, params: PyTree, state: TrainState, minibatch: Minibatch) -> Callable[[Array], GeneratorOutput]:
+    """A function that generates further fakes from other latents for loss terms. It does not advance any state.
+
+    G's other draws (noise, dropout, a sample of the posterior) are those of the minibatch's own fakes.
+    """
+    return lambda latents: spec.generate(params, state, minibatch._replace(latents=latents))[0]
+
+
+def replay_fakes(spec: GANSpec, state: TrainState, minibatch: Minibatch, fake: GeneratorOutput) -> tuple[GeneratorOutput, TrainState]:
+    """Replaces a share of the fakes by past ones, and adds the new ones to the buffer. Without a buffer nothing changes."""
     if spec.replay is None:
         return fake, state
     images, replay = spec.replay.apply(state.replay, jax.lax.stop_gradient(fake.images), named_key(minibatch.rng, "replay"))
@@ -125,108 +186,83 @@ def show_past_fakes(spec: GANSpec, state: TrainState, minibatch: Minibatch, fake
 def apply_gradients(
     spec: GANSpec, player: str, gradients: PyTree, params: Players, state: TrainState
 ) -> tuple[Players, TrainState, Metrics]:
-    """One step of one player's optimiser, with the gradients of all devices; nothing of the other player changes."""
-    gradients = spec.average(gradients)
+    """One step of one player's optimiser with the gradients of all devices. The other player does not change."""
+    gradients, old = spec.average(gradients), getattr(params, player)
     metrics = {f"{player}_gradient_norm": optax.global_norm(gradients)}
-    of_layers = layers(gradients)
     if spec.layer_norms:
-        for path, leaves in of_layers.items():
+        for path, leaves in group_by_layer(gradients).items():
             metrics[f"gradient_norm/{player}/{path}"] = optax.global_norm(leaves)
-    updates, optimizer = spec.optimizer.update(Players(None, None)._replace(**{player: gradients}), state.optimizer, params)
-    first = getattr(spec.freeze, player)
-    frozen = state.step < first
-    watched = update_diagnostics(player, of_layers, layers(getattr(params, player)), getattr(updates, player), state.step, frozen)
-    # The monitor reads the old parameters before they are overwritten in place, or they would have to be copied.
-    params, watched = jax.lax.optimization_barrier((params, watched))
-    metrics |= watched
-    new = optax.apply_updates(getattr(params, player), getattr(updates, player))
-    if first:
-        old = (getattr(params, player), state.optimizer)
-        new, optimizer = jax.tree.map(lambda before, after: jnp.where(frozen, before, after), old, (new, optimizer))
+    both_grads = Players(None, None)._replace(**{player: gradients})
+    all_updates, optimizer = spec.optimizer.update(both_grads, state.optimizer, params)
+    updates, freeze_steps = getattr(all_updates, player), getattr(spec.freeze, player)
+    frozen = state.step < freeze_steps
+    if spec.observe_update is not None:
+        observed = spec.observe_update(player, gradients, old, updates, state.step, frozen)
+        # The old parameters are read before they are overwritten in place. Otherwise they would have to be copied.
+        params, observed = jax.lax.optimization_barrier((params, observed))
+        metrics, old = metrics | observed, getattr(params, player)
+    new = optax.apply_updates(old, updates)
+    if freeze_steps:
+        before, after = (old, state.optimizer), (new, optimizer)
+        new, optimizer = jax.tree.map(lambda kept, moved: jnp.where(frozen, kept, moved), before, after)
     return params._replace(**{player: new}), state._replace(optimizer=optimizer), metrics
 
 
-def layers(params: PyTree) -> dict[str, PyTree]:
-    """The leaves of a parameter tree, gathered under the path of their layer."""
-    gathered: dict[str, list[Array]] = {}
+def group_by_layer(params: PyTree) -> dict[str, PyTree]:
+    """The leaves of a parameter tree, grouped under the path of their layer."""
+    grouped: dict[str, list[Array]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         names = [str(getattr(entry, "key", getattr(entry, "idx", getattr(entry, "name", "")))) for entry in path]
-        gathered.setdefault("/".join(names[:-1]) or names[-1], []).append(leaf)
-    return gathered
+        grouped.setdefault("/".join(names[:-1]) or names[-1], []).append(leaf)
+    return grouped
 
 
 def split_minibatch(minibatch: Minibatch, parts: int) -> Minibatch:
-    """Cuts a round into `parts` smaller ones, stacked along a new leading axis; the keys differ."""
+    """Splits a minibatch into `parts` smaller ones, stacked along a new leading axis. Their keys differ."""
     size = minibatch.real.shape[0]
     if size % parts:
         raise ValueError(f"micro_batches must divide the batch; got {parts} and a batch of {size}")
-
-    def cut(array: Array) -> Array:
-        return array.reshape(parts, size // parts, *array.shape[1:])
-
-    arrays = jax.tree.map(cut, minibatch._replace(rng=None))
+    arrays = jax.tree.map(lambda array: array.reshape(parts, size // parts, *array.shape[1:]), minibatch._replace(rng=None))
     return arrays._replace(rng=jax.random.split(minibatch.rng, parts))
 
 
 def accumulate(
     gradients: Callable[[TrainState, Minibatch], tuple[PyTree, TrainState, Metrics]], state: TrainState, minibatch: Minibatch, parts: int
 ) -> tuple[PyTree, TrainState, Metrics]:
-    """Averages `gradients(state, round)` and its metrics over `parts` equal parts of the round, one after the other.
+    """Averages `gradients(state, minibatch)` and its metrics over `parts` equal parts of the minibatch, one after the other.
 
-    Equal to the gradient of the whole round where no example influences another (no batch statistics).
+    The result equals the gradient of the whole minibatch if the examples do not influence each other (no batch statistics).
     """
     if parts == 1:
         return gradients(state, minibatch)
 
     def body(state: TrainState, part: Minibatch) -> tuple[TrainState, tuple[PyTree, Metrics]]:
-        of_part, state, metrics = gradients(state, part)
-        return state, (of_part, metrics)
+        part_grads, state, metrics = gradients(state, part)
+        return state, (part_grads, metrics)
 
-    rounds = split_minibatch(minibatch, parts)
-    first, (total, metrics) = body(state, jax.tree.map(lambda array: array[0], rounds))
+    minibatches = split_minibatch(minibatch, parts)
+    first, (total, metrics) = body(state, jax.tree.map(lambda array: array[0], minibatches))
 
     def add(carry: tuple, part: Minibatch) -> tuple[tuple, None]:
         state, total = carry
         state, more = body(state, part)
         return (state, jax.tree.map(jnp.add, total, more)), None
 
-    (state, total), _ = jax.lax.scan(add, (first, (total, metrics)), jax.tree.map(lambda array: array[1:], rounds))
+    (state, total), _ = jax.lax.scan(add, (first, (total, metrics)), jax.tree.map(lambda array: array[1:], minibatches))
     mean, metrics = jax.tree.map(lambda value: value / parts, total)
     return mean, state, metrics
 
 
-def update_discriminator(
-    spec: GANSpec, params: Players, state: TrainState, minibatch: Minibatch, *, opponent: PyTree | None = None, parts: int = 1
-) -> tuple[Players, TrainState, Metrics]:
-    """D's turn against fresh fakes of G, or of another generator's parameters `opponent`, which leaves what G carries as it is."""
-    maker, before = params.generator if opponent is None else opponent, state
-
-    def gradients(state: TrainState, minibatch: Minibatch) -> tuple[PyTree, TrainState, Metrics]:
-        fake, state = spec.generate(maker, state, minibatch)
-        fake, state = show_past_fakes(spec, state, minibatch, fake)
-        return discriminator_gradients(spec, params._replace(generator=maker), state, minibatch, fake)
-
-    of_discriminator, state, metrics = accumulate(gradients, state, minibatch, parts)
-    if opponent is not None:
-        # Batch statistics and power iterations of the opponent's passes are not those of the present G.
-        state = state._replace(
-            networks=state.networks._replace(generator=before.networks.generator),
-            transforms=state.transforms._replace(generator=before.transforms.generator),
-        )
-    params, state, norms = apply_gradients(spec, "discriminator", of_discriminator, params, state)
-    return params, state, metrics | norms
+def _with_generator_state(state: TrainState, other: TrainState) -> TrainState:
+    """`state` with the batch statistics and the transformations of G of `other`."""
+    networks = state.networks._replace(generator=other.networks.generator)
+    return state._replace(networks=networks, transforms=state.transforms._replace(generator=other.transforms.generator))
 
 
-def update_generator(
-    spec: GANSpec, params: Players, state: TrainState, minibatch: Minibatch, *, opponent: PyTree | None = None, parts: int = 1
-) -> tuple[Players, TrainState, Metrics]:
-    """G's turn against the present D, or against another discriminator's parameters `opponent`."""
-    judge = params.discriminator if opponent is None else opponent
-
-    def gradients(state: TrainState, minibatch: Minibatch) -> tuple[PyTree, TrainState, Metrics]:
-        forward, state = forward_generator(spec, params.generator, state, minibatch)
-        return generator_gradients(spec, params._replace(discriminator=judge), state, minibatch, forward)
-
-    of_generator, state, metrics = accumulate(gradients, state, minibatch, parts)
-    params, state, norms = apply_gradients(spec, "generator", of_generator, params, state)
-    return params, state, metrics | norms
+def _norm_over_batch(spec: GANSpec, gradient: Array) -> Array:
+    """Norm of a gradient [batch, ...] with respect to the examples, for the mean of the loss over the batch of all devices."""
+    if spec.axis_name is None:
+        return jnp.linalg.norm(gradient)
+    # The mean on one device is over fewer examples. Its gradient is larger by the number of devices.
+    squares = jax.lax.psum(jnp.sum(jnp.square(gradient)), spec.axis_name)
+    return jnp.sqrt(squares) / jax.lax.axis_size(spec.axis_name)

@@ -3,12 +3,9 @@
 All losses are pure functions. They return one value per logit or per example, and the caller reduces them. The exception is
 `feature_matching_loss`, which returns one value per batch.
 
-`ADVERSARIAL[name]` is an `AdversarialLoss(discriminator, generator)`. Three sets declare what some rows need in addition:
-
-- `TAKES_TARGETS`: Both functions accept `real_target` and `fake_target`, for soft and flipped labels. G's loss uses
-  `real_target` as the label that it wants for its fakes. Only the minimax loss of G uses `fake_target` instead.
-- `RELATIVISTIC`: G's loss also needs the logits of the reals.
-- `COUPLES_EXAMPLES`: Each value depends on the whole batch. Both functions accept `axis_name` for use inside `shard_map`.
+`ADVERSARIAL[name]` is an `AdversarialLoss(discriminator, generator)`, whose fields declare what a row needs in addition. A loss
+that takes targets gives G the label `real_target` for its fakes. Only the minimax loss of G uses `fake_target` instead.
+`TAKES_TARGETS`, `RELATIVISTIC` (the rows that need the logits of the reals) and `COUPLES_EXAMPLES` are the names of these rows.
 """
 
 from functools import partial
@@ -46,27 +43,26 @@ from gan_jax.typing import AdversarialLoss
 
 
 def _relativistic_average(base: str) -> AdversarialLoss:
-    return AdversarialLoss(
-        partial(relativistic_average_discriminator_loss, base=base),
-        partial(relativistic_average_generator_loss, base=base),
-    )
+    discriminator = partial(relativistic_average_discriminator_loss, base=base)
+    generator = partial(relativistic_average_generator_loss, base=base)
+    return AdversarialLoss(discriminator, generator, needs_real=True, couples_examples=True)
 
 
 ADVERSARIAL: dict[str, AdversarialLoss] = {
-    "minimax": AdversarialLoss(minimax_discriminator_loss, minimax_generator_loss),
-    "non_saturating": AdversarialLoss(non_saturating_discriminator_loss, non_saturating_generator_loss),
-    "least_squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss),
+    "minimax": AdversarialLoss(minimax_discriminator_loss, minimax_generator_loss, takes_targets=True),
+    "non_saturating": AdversarialLoss(non_saturating_discriminator_loss, non_saturating_generator_loss, takes_targets=True),
+    "least_squares": AdversarialLoss(least_squares_discriminator_loss, least_squares_generator_loss, takes_targets=True),
     "wasserstein": AdversarialLoss(wasserstein_discriminator_loss, wasserstein_generator_loss),
     "hinge": AdversarialLoss(hinge_discriminator_loss, hinge_generator_loss),
-    "relativistic": AdversarialLoss(relativistic_discriminator_loss, relativistic_generator_loss),
-    "relativistic_average": AdversarialLoss(relativistic_average_discriminator_loss, relativistic_average_generator_loss),
+    "relativistic": AdversarialLoss(relativistic_discriminator_loss, relativistic_generator_loss, needs_real=True),
+    "relativistic_average": _relativistic_average("logistic"),
     "relativistic_average_least_squares": _relativistic_average("least_squares"),
     "relativistic_average_hinge": _relativistic_average("hinge"),
 }
 
-TAKES_TARGETS = frozenset({"minimax", "non_saturating", "least_squares"})
-RELATIVISTIC = frozenset(name for name in ADVERSARIAL if name.startswith("relativistic"))
-COUPLES_EXAMPLES = frozenset(name for name in ADVERSARIAL if name.startswith("relativistic_average"))
+TAKES_TARGETS = frozenset(name for name, loss in ADVERSARIAL.items() if loss.takes_targets)
+RELATIVISTIC = frozenset(name for name, loss in ADVERSARIAL.items() if loss.needs_real)
+COUPLES_EXAMPLES = frozenset(name for name, loss in ADVERSARIAL.items() if loss.couples_examples)
 
 __all__ = [
     "ADVERSARIAL",

@@ -21,8 +21,9 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
+from gan_jax.models.options import ModelOptions
 from gan_jax.typing import Players
 
 _LAZY = {"as_network": "gan_jax.models.network", "as_networks": "gan_jax.models.network"}
@@ -99,12 +100,12 @@ MODELS: dict[str, ModelPair] = _rows(
 )
 
 
-def build_model(name: str, **options: Any) -> Players:
+def build_model(name: str, **options: Unpack[ModelOptions]) -> Players:
     """Builds the networks of a model by its name.
 
     Args:
         name: A key of `MODELS`.
-        **options: See `MODELS[name].options`.
+        **options: Options of the model, see `MODELS[name].options`.
 
     Returns:
         Players(generator, discriminator) of `Network`s.

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
+
 from gan_jax.penalties.consistency import balanced_consistency_penalty, consistency_penalty, random_flip_shift
 from gan_jax.penalties.gradient import dragan_penalty, gradient_penalty, r1_penalty, r2_penalty, zero_centered_gradient_penalty
 from gan_jax.typing import Array
@@ -19,8 +22,13 @@ def _r2(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
     return r2_penalty(critic, fake)
 
 
-def _dragan(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
-    return dragan_penalty(critic, real, rng)
+def _dragan(critic: Callable, real: Array, fake: Array, rng: Array, *, axis_name: str | None = None) -> Array:
+    if axis_name is None:
+        return dragan_penalty(critic, real, rng)
+    # The neighbourhood is measured by the standard deviation of the batch of all devices.
+    mean = jax.lax.pmean(real.mean(), axis_name)
+    deviation = jnp.sqrt(jax.lax.pmean(jnp.square(real - mean).mean(), axis_name))
+    return dragan_penalty(critic, real, rng, std=deviation)
 
 
 def _consistency(critic: Callable, real: Array, fake: Array, rng: Array) -> Array:
@@ -42,5 +50,6 @@ PENALTIES: dict[str, Callable[..., Array]] = {
     "consistency": _consistency,
     "balanced_consistency": _balanced_consistency,
 }
-# Rows whose value for one example depends on the other examples. DRAGAN uses the standard deviation of the batch.
+# Rows whose value for one example depends on the other examples. DRAGAN uses the standard deviation of the batch. They accept
+# `axis_name` for use inside `shard_map`.
 COUPLES_EXAMPLES = frozenset({"dragan"})

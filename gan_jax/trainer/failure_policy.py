@@ -12,7 +12,7 @@ import numpy as np
 
 from gan_jax import monitor
 from gan_jax.gan.state import TrainState
-from gan_jax.gan.updates import layers
+from gan_jax.gan.updates import group_by_layer
 from gan_jax.models import MODELS
 from gan_jax.monitor import FAILURE_CONFIDENCE, Finding, Monitor, RunInfo
 from gan_jax.monitor.history import KEPT
@@ -45,7 +45,7 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         loss=config.loss.name,
         chance=chance if chance is None or not config.loss.halve else chance / 2,
         steps=steps,
-        layers=Players(*(tuple(layers(player)) for player in params)),
+        layers=Players(*(tuple(group_by_layer(player)) for player in params)),
         lipschitz=lipschitz,
         slope=config.penalty.target if config.penalty.wgan_gp else 0.0,
         is_images=len(built.spec.image_shape) == 3,

@@ -10,11 +10,11 @@ import pytest
 
 from gan_jax import make_gan
 from gan_jax.gan.make import build_gan
-from gan_jax.gan.objectives import discriminator_loss_of, generator_loss_of
+from gan_jax.gan.objectives import discriminator_loss, generator_loss
 from gan_jax.gan.state import named_key
 from gan_jax.gan.types import GradientPenalty, LossTerm, normalize_images
 from gan_jax.gan.update_rules import alternating
-from gan_jax.gan.updates import discriminator_gradients, forward_generator, generator_gradients, layers
+from gan_jax.gan.updates import discriminator_gradients, forward_generator, generator_gradients, group_by_layer
 from gan_jax.losses import soft_targets
 from gan_jax.optimizers import ema_params, per_player, ttur
 from gan_jax.transforms import spectral_norm, weight_norm
@@ -29,8 +29,8 @@ def objectives(spec, batch=None):
     _, params, state = started(spec)
     minibatch = spec.prepare_minibatch(batch or points(), RNG)
     fake, _ = spec.generate(params.generator, state, minibatch)
-    d_loss, (after, d_metrics) = discriminator_loss_of(spec, params.discriminator, state, fake, minibatch, None)
-    g_loss, (_, g_metrics, _) = generator_loss_of(spec, fake, params.discriminator, state, minibatch, (params.generator, None))
+    d_loss, (after, d_metrics) = discriminator_loss(spec, params.discriminator, state, fake, minibatch, None)
+    g_loss, (_, g_metrics, _) = generator_loss(spec, fake, params.discriminator, state, minibatch, params.generator, None)
     return d_loss, g_loss, d_metrics | g_metrics, after
 
 
@@ -91,7 +91,7 @@ def test_penalty_every_k_steps_is_rescaled_by_k():
 def test_penalties_and_terms_are_weighed_and_added():
     plain, g_plain, _, _ = objectives(point_spec())
     penalty = GradientPenalty("one", lambda critic, real, fake, rng: jnp.full(real.shape[0], 2.0), 0.5)
-    term = LossTerm("three", "generator", lambda build_gan, state: (jnp.full(build_gan.minibatch.real.shape[0], 3.0), state), 0.1)
+    term = LossTerm("three", "generator", lambda context, state: (jnp.full(context.minibatch.real.shape[0], 3.0), state), 0.1)
     d_loss, g_loss, metrics, _ = objectives(point_spec(penalties=(penalty,), terms=(term,)))
     np.testing.assert_allclose(d_loss, plain + 1.0, rtol=1e-6)
     np.testing.assert_allclose(g_loss, g_plain + 0.3, rtol=1e-6)
@@ -100,7 +100,7 @@ def test_penalties_and_terms_are_weighed_and_added():
 
 
 def test_terms_carry_state():
-    term = LossTerm("count", "discriminator", lambda build_gan, n: (jnp.zeros(1), n + 1), init=lambda rng, params: jnp.int32(0))
+    term = LossTerm("count", "discriminator", lambda context, n: (jnp.zeros(1), n + 1), init=lambda rng, params: jnp.int32(0))
     spec = point_spec(terms=(term,))
     gan, params, state = started(spec)
     for _ in range(3):
@@ -109,7 +109,7 @@ def test_terms_carry_state():
 
 
 def test_gradient_norms_of_adversarial_and_task_terms_are_told_apart():
-    term = LossTerm("pull", "generator", lambda build_gan, state: (jnp.sum(build_gan.fake.images**2, axis=1), state), 2.0)
+    term = LossTerm("pull", "generator", lambda context, state: (jnp.sum(context.fake.images**2, axis=1), state), 2.0)
     spec = point_spec(terms=(term,), adversarial_weight=0.0)
     _, params, state = started(spec)
     minibatch = spec.prepare_minibatch(points(), RNG)
@@ -126,11 +126,11 @@ def test_batch_statistics_never_mix():
     fake, _ = spec.generate(params.generator, state, minibatch)
     first = params.discriminator["dense_0"]
     means = [(images @ first["kernel"] + first["bias"]).mean(0) for images in (minibatch.real, fake.images)]
-    _, (after, _) = discriminator_loss_of(spec, params.discriminator, state, fake, minibatch, None)
+    _, (after, _) = discriminator_loss(spec, params.discriminator, state, fake, minibatch, None)
     # Two updates of momentum 0.9, the reals' before the fakes'; mixed batches would make one.
     assert_close(after.networks.discriminator["mean"], 0.9 * (0.1 * means[0]) + 0.1 * means[1])
     joint = point_spec(batch_norm=True, joint_batches=True)
-    _, (after, _) = discriminator_loss_of(joint, params.discriminator, state, fake, minibatch, None)
+    _, (after, _) = discriminator_loss(joint, params.discriminator, state, fake, minibatch, None)
     assert_close(after.networks.discriminator["mean"], 0.1 * (means[0] + means[1]) / 2)
 
 
@@ -146,7 +146,7 @@ def test_targets_reach_the_loss():
     apply = smooth.discriminator.apply
     real_logits, fake_logits = (apply(params.discriminator, {}, images)[0].logits for images in (minibatch.real, fake.images))
     expected = optax.sigmoid_binary_cross_entropy(real_logits, 0.9).mean() + optax.sigmoid_binary_cross_entropy(fake_logits, 0.0).mean()
-    np.testing.assert_allclose(discriminator_loss_of(smooth, params.discriminator, state, fake, minibatch, None)[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(discriminator_loss(smooth, params.discriminator, state, fake, minibatch, None)[0], expected, rtol=1e-6)
 
 
 def test_input_transforms_apply_to_reals_and_fakes_and_keep_state():
@@ -159,8 +159,8 @@ def test_input_transforms_apply_to_reals_and_fakes_and_keep_state():
     fake, _ = spec.generate(params.generator, state, minibatch)
     plain = point_spec()
     moved = fake._replace(images=fake.images + 1.0)
-    state = state._replace(inputs=())
-    expected = discriminator_loss_of(plain, params.discriminator, state, moved, minibatch._replace(real=minibatch.real + 1.0), None)[0]
+    state = state._replace(augmentations=())
+    expected = discriminator_loss(plain, params.discriminator, state, moved, minibatch._replace(real=minibatch.real + 1.0), None)[0]
     np.testing.assert_allclose(d_loss, expected, rtol=1e-6)
 
 
@@ -211,7 +211,7 @@ def test_terms_begin_with_the_parameters_that_they_will_see():
     seen = LossTerm(
         "seen",
         "generator",
-        lambda build_gan, state: (jnp.sum(jnp.square(build_gan.params["bias"] - state)), state),
+        lambda context, state: (jnp.sum(jnp.square(context.params["bias"] - state)), state),
         init=lambda rng, p: p["bias"],
     )
     halved = ParamTransform(lambda rng, params: (), lambda params, state: ({"bias": params["dense_0"]["bias"] + 1}, state))
@@ -227,7 +227,7 @@ def test_two_fakes_for_each_real_are_both_compared_with_it(loss):
     minibatch = spec.prepare_minibatch(points(), RNG)
     fake, _ = spec.generate(params.generator, state, minibatch)
     twice = fake._replace(images=jnp.concatenate([fake.images, fake.images + 1]))
-    value, _ = generator_loss_of(spec, twice, params.discriminator, state, minibatch, (params.generator, None))
+    value, _ = generator_loss(spec, twice, params.discriminator, state, minibatch, params.generator, None)
     real, fakes = (np.asarray(spec.discriminator.apply(params.discriminator, {}, x)[0].logits) for x in (minibatch.real, twice.images))
     real = np.concatenate([real, real])
     if loss == "relativistic":
@@ -258,7 +258,7 @@ def test_truncation_bounds_the_latents():
 
 
 def test_layers_are_named_by_their_path():
-    assert list(layers({"a": {"kernel": jnp.ones(2), "bias": jnp.ones(1)}, "b": jnp.ones(3)})) == ["a", "b"]
+    assert list(group_by_layer({"a": {"kernel": jnp.ones(2), "bias": jnp.ones(1)}, "b": jnp.ones(3)})) == ["a", "b"]
     spec = point_spec(layer_norms=True)
     gan, params, state = started(spec)
     _, _, metrics = gan.train_step(params, state, points(), RNG)

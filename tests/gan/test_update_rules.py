@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from gan_jax.gan.make import build_gan
-from gan_jax.gan.objectives import discriminator_loss_of, generator_loss_of
+from gan_jax.gan.objectives import discriminator_loss, generator_loss
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import named_key
 from gan_jax.gan.update_rules import UPDATE_RULES, alternating, consensus, extragradient, loss_balanced, simultaneous, single_loss, unrolled
@@ -41,16 +41,16 @@ def test_one_pass_gradients_equal_those_of_the_players_taken_apart(loss, batch_n
     minibatch = spec.prepare_minibatch(points(), RNG)
     both, _, _ = both_gradients(spec, params, state, minibatch)
 
-    def discriminator_loss(d):
+    def loss_of_d(d):
         fake, _ = spec.generate(params.generator, state, minibatch)
-        return discriminator_loss_of(spec, d, state, fake, minibatch, None)[0]
+        return discriminator_loss(spec, d, state, fake, minibatch, None)[0]
 
-    def generator_loss(g):
+    def loss_of_g(g):
         fake, _ = spec.generate(g, state, minibatch)
-        return generator_loss_of(spec, fake, params.discriminator, state, minibatch, (g, None))[0]
+        return generator_loss(spec, fake, params.discriminator, state, minibatch, g, None)[0]
 
-    assert_close(both.discriminator, jax.grad(discriminator_loss)(params.discriminator))
-    assert_close(both.generator, jax.grad(generator_loss)(params.generator))
+    assert_close(both.discriminator, jax.grad(loss_of_d)(params.discriminator))
+    assert_close(both.generator, jax.grad(loss_of_g)(params.generator))
     assert_close(both, jax.grad(lambda p: single_loss(spec, p, state, minibatch))(params))
 
 
@@ -61,8 +61,8 @@ def test_single_loss_needs_the_stop_gradient():
 
     def naive(p):
         fake, _ = spec.generate(p.generator, state, minibatch)
-        of_d = discriminator_loss_of(spec, p.discriminator, state, fake, minibatch, None, detach=False)[0]
-        return of_d + generator_loss_of(spec, fake, p.discriminator, state, minibatch, (p.generator, None))[0]
+        of_d = discriminator_loss(spec, p.discriminator, state, fake, minibatch, None, stop_gradient=False)[0]
+        return of_d + generator_loss(spec, fake, p.discriminator, state, minibatch, p.generator, None)[0]
 
     both, _, _ = both_gradients(spec, params, state, minibatch)
     gap = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), both, jax.grad(naive)(params))
@@ -100,10 +100,10 @@ def test_an_opponent_of_the_past_leaves_what_the_generator_carries():
     minibatch = spec.prepare_minibatch(points(), RNG)
     past = jax.tree.map(lambda leaf: leaf + 1, params.generator)
     for parts in (1, 2):
-        _, own, _ = update_discriminator(spec, params, state, minibatch, parts=parts)
+        _, own, _ = update_discriminator(spec, params, state, minibatch, micro_batches=parts)
         assert float(jnp.abs(own.networks.generator["mean"]).max()) > 0
         assert own.transforms.generator == (parts,)
-        _, other, _ = update_discriminator(spec, params, state, minibatch, opponent=past, parts=parts)
+        _, other, _ = update_discriminator(spec, params, state, minibatch, generator=past, micro_batches=parts)
         assert_same_bytes(other.networks.generator, state.networks.generator)
         assert other.transforms == Players((0,), (parts,))
 
@@ -141,9 +141,9 @@ def test_unrolled_gradient_equals_finite_differences():
             fake, _ = spec.generate(generator, state_after, turn)
             d = moved.discriminator
             for _ in range(3):
-                gradient = jax.grad(lambda d: discriminator_loss_of(spec, d, state_after, fake, turn, None)[0])(d)
+                gradient = jax.grad(lambda d: discriminator_loss(spec, d, state_after, fake, turn, None)[0])(d)
                 d = jax.tree.map(lambda p, g: p - 0.7 * g, d, gradient)
-            return generator_loss_of(spec, fake, d, state_after, turn, (generator, None))[0]
+            return generator_loss(spec, fake, d, state_after, turn, generator, None)[0]
 
         after, _, _ = gan.train_step(params, state, batch, RNG)
         gradient = jax.tree.map(lambda old, new: old - new, params.generator, after.generator)  # learning rate 1
@@ -293,7 +293,7 @@ def test_generator_plays_against_the_target_discriminator():
     )
 
 
-def all_strategies():
+def all_update_rules():
     options = {"unrolled": {"unroll_steps": 2}, "loss_balanced": {"loss_threshold": 1.0}, "consensus": {"consensus_weight": 0.1}}
     return {name: make(**options.get(name, {})) for name, make in UPDATE_RULES.items()} | {
         "pool": alternating(pool=player_pool(capacity=2, interval=3, duration=1)),
@@ -301,9 +301,9 @@ def all_strategies():
     }
 
 
-@pytest.mark.parametrize("name", sorted(all_strategies()))
-def test_every_strategy_compiles_once_and_is_the_same_under_vmap_and_sharding(name):
-    rule = all_strategies()[name]
+@pytest.mark.parametrize("name", sorted(all_update_rules()))
+def test_every_update_rule_compiles_once_and_is_the_same_under_vmap_and_sharding(name):
+    rule = all_update_rules()[name]
     spec = point_spec(batch_norm=True, replay=replay_buffer(capacity=8, share=0.25))
     gan = build_gan(spec, rule)
     keys = jax.random.split(jax.random.key(9), 3)

@@ -5,6 +5,7 @@ import pytest
 from flax.errors import InvalidRngError
 
 from gan_jax.models import MODELS, as_network, build_model
+from gan_jax.models.options import ModelOptions
 from gan_jax.typing import DiscriminatorOutput, GeneratorOutput
 
 
@@ -111,3 +112,7 @@ def test_a_fixed_option_is_not_offered():
     assert "gamma" in MODELS["vaegan"].options
     assert "gamma" not in MODELS["klgan"].options
     assert MODELS["klgan"]().generator.gamma == 1.0
+
+
+def test_the_typed_options_are_those_of_the_models():
+    assert set(ModelOptions.__annotations__) == {option for row in MODELS.values() for option in row.options}

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from gan_jax.conditioning import CONDITIONS
 from gan_jax.data import Source, load
-from gan_jax.gan.make import build_gan
+from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.update_rules import alternating
 from gan_jax.latents import normal
@@ -59,7 +59,7 @@ def game_run(apply, *, latent_dim=4, num_classes=0, context="nothing", images=IM
         context=CONDITIONS[None if context == "nothing" else context],
     )
     rule = alternating()
-    built = BuiltGAN(spec, rule, build_gan(spec, rule))
+    built = BuiltGAN(spec, rule, with_diagnostics(spec, rule))
     source = Source("folder", images, None, num_classes, "train", "drawn for a test")
     params, opt_state = built.gan.init(jax.random.key(0))
     return LoadedRun(Config(evaluation=EvaluationConfig(samples=0)), source, built, params, opt_state, 0)

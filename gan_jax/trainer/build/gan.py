@@ -10,14 +10,14 @@ from gan_jax import latents
 from gan_jax.augment import adaptive_augment, diff_augment, instance_noise, pack
 from gan_jax.conditioning import CONDITIONS
 from gan_jax.distributed import Placement, distribute
-from gan_jax.gan.make import build_gan
+from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
 from gan_jax.gan.types import GradientPenalty, normalize_images
 from gan_jax.gan.update_rules import UPDATE_RULES, UpdateRule
 from gan_jax.losses import ADVERSARIAL, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
-from gan_jax.penalties import PENALTIES, gradient_penalty, top_k_count, top_k_weights
+from gan_jax.penalties import COUPLES_EXAMPLES, PENALTIES, gradient_penalty, top_k_count, top_k_weights
 from gan_jax.replay import Replay, player_pool, replay_buffer
 from gan_jax.trainer.build.compatibility import UPDATE_OPTIONS, check_compatibility
 from gan_jax.trainer.build.model_options import model_options, network_classes
@@ -65,7 +65,7 @@ def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, pl
                     "times --update.micro-batches, times --augment.pack)"
                 )
             rule = distribute(rule, placement, micro_batches=config.update.micro_batches)
-        return BuiltGAN(spec, rule, build_gan(spec, rule))
+        return BuiltGAN(spec, rule, with_diagnostics(spec, rule))
     except ConfigError:
         raise
     except ValueError as error:
@@ -144,7 +144,11 @@ def build_penalties(config: Config) -> tuple[GradientPenalty, ...]:
         "zero_centered": (options.zero_centered, PENALTIES["zero_centered"]),
         "dragan": (options.dragan, PENALTIES["dragan"]),
     }
-    return tuple(GradientPenalty(name, function, weight, options.interval) for name, (weight, function) in rows.items() if weight)
+    return tuple(
+        GradientPenalty(name, function, weight, options.interval, couples_examples=name in COUPLES_EXAMPLES)
+        for name, (weight, function) in rows.items()
+        if weight
+    )
 
 
 def build_transforms(config: Config) -> Players:

@@ -1,0 +1,48 @@
+"""The options of all models with their types. `MODELS[name].options` lists those of one model with their defaults."""
+
+from typing import Any, TypedDict
+
+
+class ModelOptions(TypedDict, total=False):
+    """Keyword arguments of `gan_jax.models.build_model`. The builder of a model documents each of its own options."""
+
+    activation: str
+    attention: int
+    auxiliary: bool
+    axis_name: str | None
+    blocks: int
+    channels: int
+    condition: str
+    decoder_activation: str
+    dim: int
+    discriminator_activation: str | None
+    discriminator_dropout: float
+    discriminator_hidden: str | int | tuple[int, ...]
+    discriminator_layers: int | None
+    discriminator_norm: str | None
+    discriminator_width: int | None
+    down: str
+    dropout: float
+    dtype: Any
+    embedding_dim: int
+    gamma: float
+    generator_hidden: str | int | tuple[int, ...]
+    group_size: int
+    image_size: int
+    latent_dim: int
+    minibatch_discrimination: bool
+    minibatch_stddev: bool
+    noise: bool
+    noise_std: float
+    norm: str
+    num_classes: int
+    output_activation: str
+    output_kernel: int | None
+    patch_layers: int | None
+    reconstructions_are_fakes: bool
+    reference_size: int
+    scales: int
+    shared_dim: int
+    skip_latents: bool
+    up: str
+    width: int
