@@ -1,25 +1,17 @@
-"""Bad input at the command line: one line that names the flag or the file, status 2, no traceback, nothing lost."""
+"""`gan-jax train`: errors are one line with status 2, runs resume to the byte, an interrupt loses nothing."""
 
 import gzip
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
-import jax
-import numpy as np
 import pytest
 
-from gan_jax.data import load_source
-from gan_jax.recipes import recipes
-from gan_jax.trainer.build.gan import build
-from gan_jax.trainer.config import Config, ConfigError, ModelConfig, check, save_config
-from gan_jax.trainer.image_grid import to_uint8
-from gan_jax.trainer.restore import LoadedRun
-from support.scripts import EXPERIMENTS, ROOT, TINY, assert_one_line, assert_same_run, load_script
-
-RECIPE_OF_EPOCHS = recipes()["mlp_mnist"][1]
+from support.scripts import ROOT, TINY, assert_one_line, assert_same_run
 
 
 @pytest.mark.parametrize(
@@ -165,14 +157,24 @@ def test_a_run_its_resumption_and_its_refusals(script, tmp_path):
     assert script("train", "--resume", "auto", "dcgan_mnist", "--out", "whole", "--steps", "6")[0] == 0
     assert script("sample", "run", "--count", "4", "--interpolate", "3")[0] == 0
     assert_one_line(script("sample", "run", "--label", "3"), "--label 3")
-    assert_one_line(script("sample", "run", "--pairs"), "--pairs: the samples of the model dcgan answer no image")
+    assert_one_line(script("sample", "run", "--pairs"), "--pairs: the model dcgan does not translate images")
     assert_one_line(script("evaluate", "run", "--metrics", "beauty"), "--metrics beauty", "frechet_distance")
     assert_one_line(script("evaluate", "nothing"), "nothing")
 
 
-def test_evaluation_while_training_keeps_the_best_checkpoint(script, tmp_path):
-    import json
+def test_a_recipe_gives_way_with_a_notice(script, tmp_path):
+    status, _, error = script("train", "dcgan_mnist", "--loss.name", "hinge", "--out", "run", "--steps", "1", *TINY)
+    assert status == 0
+    notices = [line for line in error.splitlines() if line.startswith("notice: ")]
+    assert len(notices) == 1
+    assert "hinge has no labels; the recipe's --loss.real-target 0.9 0.9 is reset to None" in notices[0]
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["command"].startswith(
+        "gan-jax train dcgan_mnist --loss.name hinge --out run"
+    )
 
+
+def test_evaluation_while_training_keeps_the_best_checkpoint(script, tmp_path):
     flags = ["--steps", "3", "--evaluation.every", "1", "--evaluation.samples", "64", "--keep-checkpoints", "1", "--checkpoint-every", "0"]
     assert (
         script("train", "dcgan_mnist", "--out", "run", *[word for word in TINY if word not in ("--evaluation.samples", "0")], *flags)[0]
@@ -190,11 +192,8 @@ def test_evaluation_while_training_keeps_the_best_checkpoint(script, tmp_path):
 
 
 def test_interrupt_saves_and_says_how_to_resume(tmp_path):
-    import signal
-    import time
-
-    environment = os.environ | {"PYTHONPATH": str(EXPERIMENTS.parent), "XLA_FLAGS": ""}
-    command = [sys.executable, EXPERIMENTS / "train.py", "dcgan_mnist", "--out", "run", "--steps", "100000", "--log-every", "1", *TINY]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    command = [sys.executable, "-m", "gan_jax", "train", "dcgan_mnist", "--out", "run", "--steps", "100000", "--log-every", "1", *TINY]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     for _ in range(1200):
         if (tmp_path / "run" / "metrics.jsonl").exists():
@@ -208,5 +207,3 @@ def test_interrupt_saves_and_says_how_to_resume(tmp_path):
     assert "Traceback" not in error
     assert list((tmp_path / "run" / "checkpoints").glob("step_*"))
     assert (tmp_path / "run" / "report.html").exists()
-
-

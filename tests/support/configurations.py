@@ -37,7 +37,7 @@ VALUES = {
     "data.channels": [1, 3],
     "data.split": ["test", "all"],
     "model.conditional": [True],
-    "model.latents": ["spherical", "uniform"],
+    "model.latents": ["spherical", "uniform", "truncated_normal"],
     "model.norm": ["batch", "none", "instance", "layer", "pixel", "virtual_batch", "switchable"],
     "model.discriminator_norm": ["batch", "none", "instance"],
     "model.activation": ["relu", "elu", "swish", "leaky_relu"],
@@ -239,7 +239,7 @@ def refusals(values):
             refuse(option not in known, f"model.{option}")
     refuse(classes and "num_classes" not in known, "model.conditional")
     for path in ("real_target", "fake_target", "flip_probability"):
-        refuse(loss[path] and loss["name"] not in LABELLED, "loss.real_target")
+        refuse(loss[path] and loss["name"] not in LABELLED, f"loss.{path}")
     # G's loss in the minimax game does not look at what it wants D to output.
     refuse(loss["generator_target"] is not None and loss["name"] not in ("non_saturating", "least_squares"), "loss.generator_target")
     for path in FOR_IMAGES:

@@ -80,7 +80,7 @@ def test_every_switch_makes_a_step(groups):
     [
         ({"loss": {"name": "best"}}, "--loss.name best: must be one of"),
         ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "hinge has no labels"),
-        ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "--loss.real-target None takes the recipe's labels away"),
+        ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "use --loss.name least_squares or minimax or non_saturating"),
         ({"loss": {"name": "hinge", "generator_target": 0.5}}, "--loss.generator-target"),
         ({"loss": {"name": "minimax", "generator_target": 0.5}}, "--loss.generator-target: minimax gives G no label"),
         ({"loss": {"kl": 1.0}}, None),
@@ -125,7 +125,7 @@ def test_what_would_part_an_image_from_its_pair_is_refused(name):
         with pytest.raises(ConfigError, match=message):
             build_spec(of_images(name, **groups), (16, 16, 1), 0)
     for policy in ("color", "color,cutout"):
-        build_spec(of_images(name, inputs={"diff_augment": policy}), (16, 16, 1), 0)
+        build_spec(of_images(name, augment={"diff_augment": policy}), (16, 16, 1), 0)
 
 
 @pytest.mark.parametrize(
@@ -139,13 +139,13 @@ def test_two_fakes_for_each_real_are_compared_with_it(groups):
 
 @pytest.mark.parametrize(("pack", "examples"), [(1, 48), (2, 48), (5, 50), (64, 64)])
 def test_the_examples_of_the_beginning_can_be_packed(pack, examples):
-    config = dataclasses.replace(with_groups(POINTS, inputs={"pack": pack}), batch_size=2 * pack)
+    config = dataclasses.replace(with_groups(POINTS, augment={"pack": pack}), batch_size=2 * pack)
     assert build_spec(config, (2,), 0).example_batch == examples
     one_step(config)
 
 
 def unrolled_with(rule):
-    return with_groups(POINTS, optimizer={"discriminator": rule, "ema_decay": 0.0}, update_rule={"name": "unrolled", "unroll_steps": 2})
+    return with_groups(POINTS, optimizer={"discriminator": rule, "ema_decay": 0.0}, update={"name": "unrolled", "unroll_steps": 2})
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
@@ -177,7 +177,7 @@ def test_unrolling_stays_finite_where_a_unit_is_dead():
 
 def test_schedules_span_the_run_whatever_the_number_of_updates():
     config = with_groups(
-        POINTS, optimizer={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, update_rule={"discriminator_steps": 5}
+        POINTS, optimizer={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, update={"discriminator_steps": 5}
     )
     rates = build_learning_rates(config)
     np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/discriminator"], 0.5)

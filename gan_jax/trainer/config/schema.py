@@ -81,7 +81,7 @@ class ModelConfig:
     """Model."""
     latent_dim: Annotated[int, Range(1, 10**5), tyro.conf.arg(aliases=["--latent-dim"])] = 100
     """Dimension of the latents."""
-    latents: Literal["normal", "spherical", "uniform"] = "normal"
+    latents: Literal["normal", "spherical", "uniform", "truncated_normal"] = "normal"
     """Distribution of the latents."""
     conditional: bool = False
     """Condition G and D on the labels."""
