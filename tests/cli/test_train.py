@@ -147,7 +147,7 @@ def test_a_run_its_resumption_and_its_refusals(script, tmp_path):
     assert_one_line(script(*run), "exists already", "--resume")
     assert_one_line(script("train", "--resume", "run", "--lr", "0.1"), "generator_lr")
     assert_one_line(script("train", "mlp_mnist", "--resume", "run"), "dcgan_mnist")
-    # Two steps more, against a run of six in one go.
+    # Two more steps, compared with a run of six steps without a break.
     assert script("train", "--resume", "run", "--steps", "6")[0] == 0
     longer = [argument if argument != "4" or run[n - 1] != "--steps" else "6" for n, argument in enumerate(run)]
     assert script(*["whole" if argument == "run" and run[n - 1] == "--out" else argument for n, argument in enumerate(longer)])[0] == 0

@@ -1,4 +1,4 @@
-"""From configuration to game: what a flag builds, and what is refused."""
+"""Building a GAN from a configuration: what a flag builds, and which fields are incompatible."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ def with_groups(config, **groups):
 
 
 def one_step(config, shape=(2,)):
-    """The shapes of one step's results."""
+    """Returns the shapes of the results of one step."""
     built = build(check(config), shape, 0)
     params, state = jax.eval_shape(built.gan.init, jax.random.key(0))
     batch = {"image": jax.ShapeDtypeStruct((config.batch_size * built.rule.batches_per_step, *shape), jnp.float32)}
@@ -92,7 +92,7 @@ def test_every_switch_makes_a_step(groups):
         *(({"augment": {"ada": 0.6}, "loss": {"name": name}}, "--augment.ada: .* a decision at logit 0") for name in sorted(RELATIVISTIC)),
         (
             {"update": {"name": "loss_balanced"}, "optimizer": {"schedule": "cosine"}},
-            "--optimizer.schedule cosine: .* take --optimizer.schedule constant",
+            "--optimizer.schedule cosine: .* use --optimizer.schedule constant",
         ),
         ({"update": {"name": "unrolled"}, "optimizer": {"adaptive_clip": 0.1}}, "--optimizer.adaptive-clip"),
         ({"replay": {"size": 64}, "penalty": {"latent_consistency": 1.0}}, "--replay.size: --penalty.latent-consistency"),
@@ -101,19 +101,19 @@ def test_every_switch_makes_a_step(groups):
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused(groups, message):
+def test_incompatible_fields_are_refused(groups, message):
     with pytest.raises(ConfigError, match=message):
         one_step(with_groups(POINTS, **groups))
 
 
-def of_images(name, **groups):
+def image_config(name, **groups):
     model = {"name": name, "latent_dim": 4, "width": 4, "options": {"blocks": 1} if name == "stacked" else {}}
     return with_groups(Config(batch_size=4), model=model, **groups)
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "inpaint", "stacked"])
-def test_what_would_part_an_image_from_its_pair_is_refused(name):
-    """D sees a map, a mask or a small image of each image: what moves the one alone tells D nothing of how they fit."""
+def test_moving_an_image_without_its_pair_is_refused(name):
+    """D sees a map, a mask or a small image beside each image. Moving only the image breaks the pair."""
     for groups, message in [
         ({"augment": {"pack": 2}}, f"--augment.pack: packed samples of {name}"),
         ({"replay": {"size": 64}}, f"--replay.size: a past fake of {name}"),
@@ -123,17 +123,17 @@ def test_what_would_part_an_image_from_its_pair_is_refused(name):
         ({"penalty": {"balanced_consistency": 10.0}}, "--penalty.balanced-consistency 10.0: moves the images"),
     ]:
         with pytest.raises(ConfigError, match=message):
-            build_spec(of_images(name, **groups), (16, 16, 1), 0)
+            build_spec(image_config(name, **groups), (16, 16, 1), 0)
     for policy in ("color", "color,cutout"):
-        build_spec(of_images(name, augment={"diff_augment": policy}), (16, 16, 1), 0)
+        build_spec(image_config(name, augment={"diff_augment": policy}), (16, 16, 1), 0)
 
 
 @pytest.mark.parametrize(
     "groups", [*({"loss": {"name": name}} for name in sorted(RELATIVISTIC)), {"penalty": {"balanced_consistency": 10.0}}], ids=str
 )
 def test_two_fakes_for_each_real_are_compared_with_it(groups):
-    """A VAE-GAN's: what it drew, and what it reconstructed."""
-    _, _, metrics = one_step(of_images("vaegan", **groups), (8, 8, 1))
+    """A VAE-GAN has two fakes for each real: a sample and a reconstruction."""
+    _, _, metrics = one_step(image_config("vaegan", **groups), (8, 8, 1))
     assert metrics["generator_loss"].shape == ()
 
 
@@ -149,7 +149,7 @@ def unrolled_with(rule):
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-def test_every_rule_has_a_derivative_where_the_gradient_is_zero(rule):
+def test_every_optimizer_has_a_derivative_at_zero_gradient(rule):
     optimizer, params = build_optimizer(unrolled_with(rule)), Players({"w": jnp.ones(2)}, {"w": jnp.ones(2)})
 
     def moved(gradient):
@@ -167,7 +167,7 @@ def test_unrolling_stays_finite_where_a_unit_is_dead():
     config = with_groups(unrolled_with("adamw"), model={"options": options})
     gan = build(check(config), (2,), 0).gan
     params, state = gan.init(jax.random.key(0))
-    # A bias so low that no point reaches the first unit of D.
+    # With this bias no point activates the first unit of D.
     params = jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf.at[0].set(-1e3) if leaf.shape == (4,) and "discriminator" in jax.tree_util.keystr(path) else leaf, params
     )
@@ -182,7 +182,7 @@ def test_schedules_span_the_run_whatever_the_number_of_updates():
     rates = build_learning_rates(config)
     np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/discriminator"], 0.5)
     np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/generator"], 1.0)
-    # And the optimiser agrees: after 250 updates of D, half of a plain step is left.
+    # The optimiser agrees: after 250 updates of D the step has half its size.
     optimizer = build_optimizer(with_groups(config, optimizer={"discriminator": "sgd", "ema_decay": 0.0}))
     params = Players({"w": jnp.zeros(())}, {"w": jnp.zeros(())})
     state = optimizer.init(params)
