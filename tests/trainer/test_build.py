@@ -82,20 +82,23 @@ def test_every_switch_makes_a_step(groups):
         ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "hinge has no labels"),
         ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "use --loss.name least_squares or minimax or non_saturating"),
         ({"loss": {"name": "hinge", "generator_target": 0.5}}, "--loss.generator-target"),
-        ({"loss": {"name": "minimax", "generator_target": 0.5}}, "--loss.generator-target: minimax gives G no label"),
+        ({"loss": {"name": "minimax", "generator_target": 0.5}}, "--loss.generator-target 0.5: minimax gives G no label"),
         ({"loss": {"kl": 1.0}}, None),
         ({"model": {"conditional": True}}, "has no labels"),
         ({"model": {"width": 8}}, "--model.width: the model points has no such option"),
         ({"model": {"options": {"depth": 3}}}, "--model.options depth"),
         ({"optimizer": {"generator": "best"}}, "--optimizer.generator best: must be one of"),
         ({"augment": {"ada": 0.6}, "loss": {"name": "wasserstein"}}, "--augment.ada"),
-        *(({"augment": {"ada": 0.6}, "loss": {"name": name}}, "--augment.ada: .* a decision at logit 0") for name in sorted(RELATIVISTIC)),
+        *(
+            ({"augment": {"ada": 0.6}, "loss": {"name": name}}, "--augment.ada 0.6: .* a decision at logit 0")
+            for name in sorted(RELATIVISTIC)
+        ),
         (
             {"update": {"name": "loss_balanced"}, "optimizer": {"schedule": "cosine"}},
             "--optimizer.schedule cosine: .* use --optimizer.schedule constant",
         ),
         ({"update": {"name": "unrolled"}, "optimizer": {"adaptive_clip": 0.1}}, "--optimizer.adaptive-clip"),
-        ({"replay": {"size": 64}, "penalty": {"latent_consistency": 1.0}}, "--replay.size: --penalty.latent-consistency"),
+        ({"replay": {"size": 64}, "penalty": {"latent_consistency": 1.0}}, "--replay.size 64: --penalty.latent-consistency"),
         ({"update": {"name": "simultaneous", "pool_size": 2}}, "--update.pool-size"),
         ({"update": {"name": "simultaneous", "generator_steps": 2}}, "--update.generator-steps"),
     ],
@@ -115,8 +118,8 @@ def image_config(name, **groups):
 def test_moving_an_image_without_its_pair_is_refused(name):
     """D sees a map, a mask or a small image beside each image. Moving only the image breaks the pair."""
     for groups, message in [
-        ({"augment": {"pack": 2}}, f"--augment.pack: packed samples of {name}"),
-        ({"replay": {"size": 64}}, f"--replay.size: a past fake of {name}"),
+        ({"augment": {"pack": 2}}, f"--augment.pack 2: packed samples of {name}"),
+        ({"replay": {"size": 64}}, f"--replay.size 64: a past fake of {name}"),
         ({"augment": {"ada": 0.6}}, "--augment.ada 0.6: moves the images"),
         ({"augment": {"diff_augment": "color,translation"}}, "--augment.diff-augment color,translation: moves the images"),
         ({"penalty": {"consistency": 10.0}}, "--penalty.consistency 10.0: moves the images"),

@@ -102,115 +102,83 @@ def _words(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def _refuse(config: Config, when: Any, path: str, reason: str, *others: str, advice: str = "") -> None:
+    """Raises ConfigError if `when` is true. The field at `path`, or one of `others`, must change."""
+    if when:
+        raise ConfigError(f"{flag(path)} {_words(_value(config, path))}: {reason}", fields=(path, *others), advice=advice)
+
+
 def _check_labels(config: Config, num_classes: int) -> None:
     model = config.model
     if model.codes:
         sees = "condition" in MODELS[model.name].options and model.condition != "none"
-        if model.conditional or not model.auxiliary or sees:
-            raise ConfigError(
-                "--model.codes: D has to predict the codes without seeing them",
-                fields=("model.codes", "model.conditional", "model.condition"),
-                advice="set --model.auxiliary True --model.condition none",
-            )
-    elif (model.conditional or model.auxiliary) and not num_classes:
-        raise ConfigError(f"--model.conditional: the source {config.data.source} has no labels", fields=_LABELS)
+        reason, advice = "D has to predict the codes without seeing them", "set --model.auxiliary True --model.condition none"
+        wrong = model.conditional or not model.auxiliary or sees
+        return _refuse(config, wrong, "model.codes", reason, "model.conditional", "model.condition", advice=advice)
+    reason = f"the source {config.data.source} has no labels"
+    _refuse(config, model.conditional and not num_classes, "model.conditional", reason)
+    _refuse(config, model.auxiliary and not num_classes, "model.auxiliary", reason)
 
 
 def _check_data(config: Config, image_shape: tuple[int, ...], num_classes: int) -> None:
-    fields = flatten(config)
-    if len(image_shape) == 1:
-        for path in _IMAGES_ONLY:
-            if fields[path]:
-                raise ConfigError(f"{flag(path)}: for images only, and {config.data.source} has points", fields=(path,))
-    if config.replay.size and num_classes:
-        raise ConfigError("--replay.size: past fakes have no labels", fields=("replay.size", *_LABELS), advice="drop --model.conditional")
-    if config.augment.pack > 1 and num_classes:
-        raise ConfigError(
-            "--augment.pack: packed samples have no single label", fields=("augment.pack", *_LABELS), advice="drop --model.conditional"
-        )
+    fields, advice = flatten(config), "drop --model.conditional"
+    for path in _IMAGES_ONLY if len(image_shape) == 1 else ():
+        _refuse(config, fields[path], path, f"for images only, and {config.data.source} has points")
+    _refuse(config, config.replay.size and num_classes, "replay.size", "past fakes have no labels", *_LABELS, advice=advice)
+    packed = config.augment.pack > 1 and num_classes
+    _refuse(config, packed, "augment.pack", "packed samples have no single label", *_LABELS, advice=advice)
 
 
 def _check_loss(config: Config) -> None:
-    loss = config.loss
+    loss, advice = config.loss, "use --loss.name {}".format
     for name in ("real_target", "fake_target", "flip_probability"):
-        value, path = getattr(loss, name), f"loss.{name}"
-        if value and loss.name not in TAKES_TARGETS:
-            raise ConfigError(
-                f"{flag(path)} {_words(value)}: {loss.name} has no labels",
-                fields=(path,),
-                advice=f"use --loss.name {' or '.join(sorted(TAKES_TARGETS))}",
-            )
-    if loss.generator_target is not None and loss.name not in _HAS_GENERATOR_TARGET:
-        raise ConfigError(
-            f"--loss.generator-target: {loss.name} gives G no label",
-            fields=("loss.generator_target",),
-            advice=f"use --loss.name {' or '.join(_HAS_GENERATOR_TARGET)}",
-        )
-    if config.augment.ada and loss.name in _NO_THRESHOLD:
-        raise ConfigError(
-            f"--augment.ada: its measure needs a decision at logit 0, which {loss.name} does not have", fields=("augment.ada",)
-        )
+        wrong = getattr(loss, name) and loss.name not in TAKES_TARGETS
+        _refuse(config, wrong, f"loss.{name}", f"{loss.name} has no labels", advice=advice(" or ".join(sorted(TAKES_TARGETS))))
+    wrong = loss.generator_target is not None and loss.name not in _HAS_GENERATOR_TARGET
+    _refuse(config, wrong, "loss.generator_target", f"{loss.name} gives G no label", advice=advice(" or ".join(_HAS_GENERATOR_TARGET)))
+    reason = f"its measure needs a decision at logit 0, which {loss.name} does not have"
+    _refuse(config, config.augment.ada and loss.name in _NO_THRESHOLD, "augment.ada", reason)
 
 
 def _check_pairs(config: Config) -> None:
     """Values that are compared image by image, or contexts that D sees beside an image, must stay with their image."""
     fields, model = flatten(config), config.model.name
     for path in ("penalty.consistency", "penalty.balanced_consistency", "penalty.latent_consistency"):
-        if fields[path] and config.augment.pack > 1:
-            raise ConfigError(
-                f"{flag(path)}: compares D's outputs image by image, and packed samples share one output",
-                fields=(path, "augment.pack"),
-                advice="drop --augment.pack",
-            )
-    if config.penalty.latent_consistency and config.replay.size:
-        raise ConfigError(
-            "--replay.size: --penalty.latent-consistency compares new fakes of similar latents, not past fakes",
-            fields=("replay.size", "penalty.latent_consistency"),
-            advice="drop one of them",
-        )
+        reason = "compares D's outputs image by image, and packed samples share one output"
+        _refuse(config, fields[path] and config.augment.pack > 1, path, reason, "augment.pack", advice="drop --augment.pack")
+    reason, other = "--penalty.latent-consistency compares new fakes of similar latents, not past fakes", "penalty.latent_consistency"
+    _refuse(config, fields[other] and config.replay.size, "replay.size", reason, other, advice="drop one of them")
     if MODELS[model].context not in _SEEN_CONTEXTS:
         return
-    if config.augment.pack > 1:
-        raise ConfigError(f"--augment.pack: packed samples of {model} have no single paired image", fields=("augment.pack",))
-    if config.replay.size:
-        raise ConfigError(f"--replay.size: a past fake of {model} was made for another paired image", fields=("replay.size",))
+    _refuse(config, config.augment.pack > 1, "augment.pack", f"packed samples of {model} have no single paired image")
+    _refuse(config, config.replay.size, "replay.size", f"a past fake of {model} was made for another paired image")
     for path in _MOVING:
         # The colours and holes of DiffAugment leave everything in its place.
-        if fields[path] and (path != "augment.diff_augment" or "translation" in fields[path]):
-            raise ConfigError(f"{flag(path)} {fields[path]}: moves the images but not the paired images of {model}", fields=(path,))
+        moves = fields[path] and (path != "augment.diff_augment" or "translation" in fields[path])
+        _refuse(config, moves, path, f"moves the images but not the paired images of {model}")
 
 
 def _check_update(config: Config) -> None:
     update, optimizer = config.update, config.optimizer
     for name in (*UPDATE_OPTIONS["alternating"], "pool_size"):
         known = name in UPDATE_OPTIONS[update.name] or (name == "pool_size" and update.name == "alternating")
-        if not known and getattr(update, name) != getattr(Config().update, name):
-            path = f"update.{name}"
-            raise ConfigError(f"{flag(path)}: the update rule {update.name} has no such option", fields=(path,))
-    if update.fakes == "shared" and (update.micro_batches > 1 or update.pool_size):
-        raise ConfigError(
-            "--update.fakes shared: excludes --update.micro-batches and --update.pool-size",
-            fields=("update.fakes", "update.micro_batches", "update.pool_size"),
-        )
-    if update.name == "loss_balanced" and optimizer.schedule != "constant":
-        raise ConfigError(
-            f"--optimizer.schedule {optimizer.schedule}: --update.name loss_balanced does not know in advance how often it updates D",
-            fields=("optimizer.schedule",),
-            advice="use --optimizer.schedule constant",
-        )
-    if update.name == "unrolled" and optimizer.adaptive_clip:
-        raise ConfigError(
-            "--optimizer.adaptive-clip: the gradient norm of a dead unit has no derivative, which --update.name unrolled needs",
-            fields=("optimizer.adaptive_clip",),
-            advice="use --optimizer.clip-gradients",
-        )
+        wrong = not known and getattr(update, name) != getattr(Config().update, name)
+        _refuse(config, wrong, f"update.{name}", f"the update rule {update.name} has no such option")
+    wrong, others = (
+        update.fakes == "shared" and (update.micro_batches > 1 or update.pool_size),
+        ("update.micro_batches", "update.pool_size"),
+    )
+    _refuse(config, wrong, "update.fakes", "excludes --update.micro-batches and --update.pool-size", *others)
+    wrong, advice = update.name == "loss_balanced" and optimizer.schedule != "constant", "use --optimizer.schedule constant"
+    reason = "--update.name loss_balanced does not know in advance how often it updates D"
+    _refuse(config, wrong, "optimizer.schedule", reason, advice=advice)
+    wrong, advice = update.name == "unrolled" and optimizer.adaptive_clip, "use --optimizer.clip-gradients"
+    reason = "the gradient norm of a dead unit has no derivative, which --update.name unrolled needs"
+    _refuse(config, wrong, "optimizer.adaptive_clip", reason, advice=advice)
 
 
 def _check_model(config: Config) -> None:
     fields, model = flatten(config), config.model.name
-    if config.loss.kl and MODELS[model].context != "real":
-        raise ConfigError(f"--loss.kl: the model {model} has no encoder", fields=("loss.kl",))
-    if model == "progressive":
-        for path in ("loss.feature_matching", "loss.feature_reconstruction"):
-            if fields[path]:
-                raise ConfigError(f"{flag(path)}: the discriminator of progressive has no features", fields=(path,))
+    _refuse(config, config.loss.kl and MODELS[model].context != "real", "loss.kl", f"the model {model} has no encoder")
+    for path in ("loss.feature_matching", "loss.feature_reconstruction"):
+        _refuse(config, fields[path] and model == "progressive", path, "the discriminator of progressive has no features")

@@ -42,19 +42,17 @@ def model_options(config: Config, image_shape: tuple[int, ...], num_classes: int
         of_data |= {"dim": image_shape[0]}
     missing = [name for name in of_data if name not in known and of_data[name]]
     if "num_classes" in missing:
-        raise ConfigError(
-            f"--model.conditional: the model {model.name} has no conditional form", fields=("model.conditional", "model.auxiliary")
-        )
+        reason = f"--model.conditional: the model {model.name} has no conditional form"
+        raise ConfigError(reason, fields=("model.conditional", "model.auxiliary"))
     if missing:
         raise ConfigError(f"--model.name {model.name}: does not make data of shape {image_shape}")
     chosen = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.name not in _NOT_OPTIONS}
     chosen = {name: value for name, value in chosen.items() if value is not None and (value != "float32" or name in known)}
     for name in chosen | model.options:
         if name not in known:
-            path = f"model.{name}" if name in chosen else f"model.options.{name}"
-            raise ConfigError(
-                f"{flag(path) if name in chosen else f'--model.options {name}'}: the model {model.name} has no such option",
-                fields=(path,),
-                advice=f"it has {', '.join(known)}",
+            path, word = (
+                (f"model.{name}", flag(f"model.{name}")) if name in chosen else (f"model.options.{name}", f"--model.options {name}")
             )
+            reason = f"{word}: the model {model.name} has no such option"
+            raise ConfigError(reason, fields=(path,), advice=f"it has {', '.join(known)}")
     return {name: value for name, value in of_data.items() if name in known} | chosen | model.options

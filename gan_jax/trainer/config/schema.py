@@ -11,32 +11,13 @@ from gan_jax.trainer.config.ranges import Count, Decay, Interval, Probability, R
 
 # The choices are written out, so that type checkers and the help know them. A test compares each with the keys of its table.
 LossName: TypeAlias = Literal[
-    "minimax",
-    "non_saturating",
-    "least_squares",
-    "wasserstein",
-    "hinge",
-    "relativistic",
-    "relativistic_average",
-    "relativistic_average_least_squares",
-    "relativistic_average_hinge",
-]
+    "minimax", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic",
+    "relativistic_average", "relativistic_average_least_squares", "relativistic_average_hinge",
+]  # fmt: skip
 ModelName: TypeAlias = Literal[
-    "mlp",
-    "points",
-    "dcgan",
-    "sngan",
-    "sagan",
-    "biggan",
-    "r3gan",
-    "progressive",
-    "multiscale",
-    "pix2pix",
-    "inpaint",
-    "stacked",
-    "vaegan",
-    "klgan",
-]
+    "mlp", "points", "dcgan", "sngan", "sagan", "biggan", "r3gan", "progressive",
+    "multiscale", "pix2pix", "inpaint", "stacked", "vaegan", "klgan",
+]  # fmt: skip
 OptimizerName: TypeAlias = Literal[
     "adam", "adamw", "amsgrad", "adabelief", "lion", "optimistic_adam", "optimistic_gradient", "rmsprop", "sgd", "momentum"
 ]

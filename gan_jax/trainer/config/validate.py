@@ -44,10 +44,8 @@ def check(config: Config) -> Config:
             raise ConfigError(f"{flag(f'loss.{name}')} {bounds[0]} {bounds[1]}: the first must not be above the second")
     parts = config.update.micro_batches * config.augment.pack
     if config.batch_size % parts:
-        raise ConfigError(
-            f"--batch-size {config.batch_size}: must be a multiple of {parts} (--update.micro-batches times --augment.pack)",
-            fields=("update.micro_batches", "augment.pack"),
-        )
+        reason = f"--batch-size {config.batch_size}: must be a multiple of {parts} (--update.micro-batches times --augment.pack)"
+        raise ConfigError(reason, fields=("update.micro_batches", "augment.pack"))
     if config.update.pool_size and config.update.pool_duration >= config.update.pool_interval:
         raise ConfigError(f"--update.pool-duration {config.update.pool_duration}: must be below --update.pool-interval")
     if config.optimizer.target_discriminator and not config.optimizer.target_decay:
@@ -62,32 +60,22 @@ def _check_evaluation(config: Config) -> None:
     if samples == 1:
         raise ConfigError("--evaluation.samples 1: must be at least 2, or 0 for no evaluation")
     if samples == 0 and every:
-        raise ConfigError(
-            f"--evaluation.samples 0: must be at least 2 with --evaluation.every {every}", fields=("evaluation.every", "evaluation.samples")
-        )
+        reason = f"--evaluation.samples 0: must be at least 2 with --evaluation.every {every}"
+        raise ConfigError(reason, fields=("evaluation.every", "evaluation.samples"))
 
 
 def _check_placement(config: Config) -> None:
     parallel, distributed = config.parallel, config.distributed
-    placement = parallel.placement
+    placement, advice = parallel.placement, "use --parallel.placement jit"
     if placement == "jit" and parallel.statistics == "local":
-        raise ConfigError(
-            "--parallel.statistics local: jit computes statistics over the whole batch",
-            fields=("parallel.statistics",),
-            advice="use --parallel.placement shard_map or pmap",
-        )
+        reason = "--parallel.statistics local: jit computes statistics over the whole batch"
+        raise ConfigError(reason, fields=("parallel.statistics",), advice="use --parallel.placement shard_map or pmap")
     if placement != "jit" and parallel.shard_parameters:
-        raise ConfigError(
-            f"--parallel.shard-parameters: {placement} replicates the parameters on every device",
-            fields=("parallel.shard_parameters", "parallel.placement"),
-            advice="use --parallel.placement jit",
-        )
+        reason = f"--parallel.shard-parameters: {placement} replicates the parameters on every device"
+        raise ConfigError(reason, fields=("parallel.shard_parameters", "parallel.placement"), advice=advice)
     if placement != "jit" and config.update.joint_batches:
-        raise ConfigError(
-            f"--update.joint-batches: {placement} orders the examples of a joint batch differently",
-            fields=("update.joint_batches", "parallel.placement"),
-            advice="use --parallel.placement jit",
-        )
+        reason = f"--update.joint-batches: {placement} orders the examples of a joint batch differently"
+        raise ConfigError(reason, fields=("update.joint_batches", "parallel.placement"), advice=advice)
     if not distributed.coordinator and (distributed.num_processes or distributed.process_id is not None):
         raise ConfigError("--distributed.num-processes, --distributed.process-id: need --distributed.coordinator HOST:PORT")
     if distributed.coordinator and distributed.coordinator != "auto":
