@@ -64,7 +64,11 @@ def test_terms_are_distances_of_features_and_of_their_gram_matrices(path):
 def test_their_gradient_reaches_the_made_image_and_not_the_target(path):
     (perceptual,) = build_terms(with_vgg(path, perceptual=1.0), 0)
     real, made = jax.random.uniform(jax.random.key(0), (2, 2, 8, 8, 1), minval=-1)
-    target_grads, generated_grads = jax.grad(lambda *images: perceptual.function(context_of(*images), ())[0].sum(), argnums=(0, 1))(real, made)
+
+    def total(real, made):
+        return perceptual.function(context_of(real, made), ())[0].sum()
+
+    target_grads, generated_grads = jax.grad(total, argnums=(0, 1))(real, made)
     assert not np.any(target_grads)
     assert np.any(generated_grads)
 
