@@ -1,7 +1,7 @@
 """Writes the report of a run, or a comparison of several runs, as one HTML file that needs no network.
 
 gan-jax report RUN                      writes RUN/report.html
-gan-jax report RUN RUN ... --out FILE   compares runs; FILE is comparison.html by default
+gan-jax report RUN RUN ... --out FILE   compares runs, in comparison.html by default
 gan-jax report RUN --pictures           first draws the figures again, from the newest checkpoint
 """
 

@@ -2,7 +2,7 @@
 
     gan-jax sample RUN --count 64
     gan-jax sample RUN --interpolate 10            rows of great-circle interpolations
-    gan-jax sample RUN --diagram j                 White's J-diagram; --diagram mine for a MINE grid
+    gan-jax sample RUN --diagram j                 White's J-diagram, or a MINE grid with --diagram mine
     gan-jax sample RUN --pairs --count 8           for image-to-image models: the input, the output and the target
     gan-jax sample RUN --count 5000 --format npz   the images as an array
 

@@ -177,9 +177,9 @@ class PenaltyConfig:
     spectral: Weight = 0.0
     """Spectral norm regularisation of D's weights."""
     consistency: Weight = 0.0
-    """Consistency of D on augmented reals (CR; 10 in the paper)."""
+    """Consistency of D on augmented reals (CR, 10 in the paper)."""
     balanced_consistency: Weight = 0.0
-    """Consistency of D on augmented reals and fakes (bCR; 10 in the paper)."""
+    """Consistency of D on augmented reals and fakes (bCR, 10 in the paper)."""
     latent_consistency: Weight = 0.0
     """Consistency of D, and diversity of G, under small changes of the latents (zCR)."""
     lecam: Weight = 0.0
