@@ -170,31 +170,6 @@ def average_gradients(axis_name: str | tuple[str, ...]) -> optax.GradientTransfo
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
-def polyak_target(target: PyTree, params: PyTree, *, decay: float) -> PyTree:
-    """Updates a target network: decay * target + (1 - decay) * params.
-
-    The optax transformation `track_ema` computes the same average.
-
-    Args:
-        target: Parameters of the target network.
-        params: Parameters of the network that the target follows, same tree.
-        decay: Decay of the average, in [0, 1).
-
-    Returns:
-        New target parameters, with the same tree, shapes and dtypes.
-
-    Raises:
-        ValueError: `decay` is outside [0, 1).
-
-    References:
-        Lillicrap et al., "Continuous control with deep reinforcement learning", 2016, with tau = 1 - decay.
-        Pfau and Vinyals, "Connecting Generative Adversarial Networks and Actor-Critic Methods", 2016, list target networks as
-        an actor-critic method for stabilising GANs.
-    """
-    _check_decay(decay=decay)
-    return jax.tree.map(lambda old, new: _blend(old, new, decay), target, params)
-
-
 def clip_weights(bound: float) -> optax.GradientTransformation:
     """Keeps every parameter in [-bound, bound] after the update. Put it last in the critic's chain, before `track_ema`.
 

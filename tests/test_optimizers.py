@@ -15,7 +15,6 @@ from gan_jax.optimizers import (
     ema_params,
     historical_averaging,
     per_player,
-    polyak_target,
     track_ema,
     ttur,
 )
@@ -154,11 +153,6 @@ def test_ema_params_finds_the_right_one_or_says_why_not():
         ema_params(nested, player="critic")
 
 
-def test_polyak_target():
-    new = polyak_target({"w": jnp.asarray([1.0, 2.0])}, {"w": jnp.asarray([3.0, 0.0])}, decay=0.75)
-    np.testing.assert_allclose(new["w"], [1.5, 1.5])
-
-
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_clipped_weights_never_leave_the_bound(dtype):
     keys = jax.random.split(jax.random.key(0))
@@ -237,8 +231,6 @@ def test_errors():
     for decay in (1.0, -0.1):
         with pytest.raises(ValueError, match=rf"decay must be in \[0, 1\); got {decay}"):
             track_ema(decay)
-        with pytest.raises(ValueError, match=r"decay must be in \[0, 1\)"):
-            polyak_target(1, 1, decay=decay)
     with pytest.raises(ValueError, match=r"start_step must not be negative; got -1"):
         track_ema(start_step=-1)
     with pytest.raises(ValueError, match=r"generator_lr must not be negative; got -0\.1"):

@@ -17,12 +17,12 @@ def draw_pictures(runs: list[Path]) -> None:
     """Draws the figures of runs again."""
     with errors_as_lines():
         from gan_jax.cli.compilation_cache import use_compilation_cache
-        from gan_jax.trainer.figures import write_pictures
+        from gan_jax.trainer.figures import write_figures
         from gan_jax.trainer.restore import load_run
 
         use_compilation_cache()
         for run in runs:
-            for path in write_pictures(run, load_run(run), lambda line: print(line, file=sys.stderr)):
+            for path in write_figures(run, load_run(run), lambda line: print(line, file=sys.stderr)):
                 print(path)
 
 

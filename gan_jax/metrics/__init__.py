@@ -6,7 +6,7 @@ extracts their features, computes the metrics and records the protocol with ever
 
 from gan_jax.metrics import classifier, inception
 from gan_jax.metrics.accuracy import ClassificationAccuracy, classification_accuracy_score, fit_convolutional, fit_linear
-from gan_jax.metrics.diversity import duplicate_share, mean_pairwise_distance, memorized_share, vendi_score
+from gan_jax.metrics.diversity import memorized_share, vendi_score
 from gan_jax.metrics.features import FEATURE_EXTRACTORS, Extracted, FeatureExtractor, feature_extractor
 from gan_jax.metrics.frechet import (
     IntraClassDistance,
@@ -60,7 +60,6 @@ __all__ = [
     "classification_accuracy_score",
     "classifier",
     "density_coverage",
-    "duplicate_share",
     "feature_extractor",
     "feature_moments",
     "fit_convolutional",
@@ -75,7 +74,6 @@ __all__ = [
     "laplacian_pyramid",
     "load_torch_weights",
     "manifold_metrics",
-    "mean_pairwise_distance",
     "measure",
     "memorized_share",
     "merge_moments",

@@ -9,26 +9,6 @@ from gan_jax.metrics.arrays import as_features
 from gan_jax.metrics.distances import nearest, prepare
 
 
-def mean_pairwise_distance(features) -> float:
-    """Root mean square Euclidean distance between two different samples: sqrt(2 tr S), where S is the unbiased covariance.
-
-    It falls to 0 if the generator collapses to a point. It does not measure the number of modes. Divide it by the value of the reals
-    to get a ratio.
-
-    Args:
-        features: float [samples, dim], at least 2 rows.
-
-    Returns:
-        The distance, exact over all pairs.
-
-    Raises:
-        ValueError: If the features are not a finite matrix of at least 2 rows.
-    """
-    (features,) = as_features(features=features)
-    variances = features.var(axis=0, dtype=np.float64, ddof=1)
-    return float(np.sqrt(2 * variances.sum()))
-
-
 def vendi_score(features) -> float:
     """Vendi score: the effective number of different samples, exp(-sum_i l_i log l_i), where l_i are the eigenvalues of K / n.
 
@@ -57,30 +37,6 @@ def vendi_score(features) -> float:
     values = np.linalg.eigvalsh(gram / len(features))
     values = values[values > len(values) * np.finfo(np.float64).eps]
     return float(np.exp(-(values * np.log(values)).sum()))
-
-
-def duplicate_share(features, *, threshold: float) -> float:
-    """Share of samples that have a near copy in the same set. This is the birthday paradox test of a generator's support.
-
-    Args:
-        features: float [samples, dim], at least 2 rows.
-        threshold: Largest Euclidean distance at which two samples count as copies. 0 means exact copies.
-
-    Returns:
-        A share in [0, 1]. If a set of s samples holds copies, the support of the generator is likely not much larger than s^2 / 2.
-
-    Raises:
-        ValueError: If the features are not a finite matrix of at least 2 rows, or if the threshold is negative.
-
-    References:
-        Arora and Zhang, "Do GANs actually learn the distribution? An empirical study", 2018.
-    """
-    (features,) = as_features(features=features)
-    if not threshold >= 0:
-        raise ValueError(f"threshold must be at least 0; got {threshold}")
-    _, (points,) = prepare(features)
-    squared, _ = nearest(points, points, 2)
-    return float((squared[:, 1] <= threshold**2).mean())
 
 
 def memorized_share(fake, train) -> float:

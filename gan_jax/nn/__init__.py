@@ -39,7 +39,7 @@ _FILES = {
     ),
     "self_attention": ("SelfAttention",),
     "shared_axis": ("gather_batch", "own_batch", "sharing_batch"),
-    "shuffle": ("pixel_shuffle", "pixel_unshuffle"),
+    "shuffle": ("pixel_shuffle",),
     "statistics": ("moments",),
     "stddev": ("minibatch_stddev",),
     "switchable_norm": ("SwitchableNorm",),

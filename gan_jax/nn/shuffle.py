@@ -1,4 +1,4 @@
-"""Pixel shuffle (channels to pixels) and its inverse."""
+"""Pixel shuffle: channels become pixels."""
 
 from gan_jax._checks import check_rank
 from gan_jax.typing import Array
@@ -30,24 +30,3 @@ def pixel_shuffle(x: Array, factor: int) -> Array:
         raise ValueError(f"the channels must be a multiple of factor^2 = {factor**2}; got x {x.shape}")
     x = x.reshape(batch, height, width, channels // factor**2, factor, factor).transpose(0, 1, 4, 2, 5, 3)
     return x.reshape(batch, height * factor, width * factor, channels // factor**2)
-
-
-def pixel_unshuffle(x: Array, factor: int) -> Array:
-    """Rearranges pixels into channels: [batch, h * r, w * r, c] -> [batch, h, w, c * r^2]. Inverse of `pixel_shuffle`.
-
-    Args:
-        x: Any dtype, [batch, height, width, channels].
-        factor: Factor r by which each side shrinks.
-
-    Returns:
-        [batch, height / r, width / r, channels * r^2].
-
-    Raises:
-        ValueError: If x is not of rank 4, or if r does not divide its height and width.
-    """
-    check_rank(4, x=x)
-    batch, height, width, channels = x.shape
-    if factor < 1 or height % factor or width % factor:
-        raise ValueError(f"height and width must be multiples of factor = {factor}; got x {x.shape}")
-    x = x.reshape(batch, height // factor, factor, width // factor, factor, channels).transpose(0, 1, 3, 5, 2, 4)
-    return x.reshape(batch, height // factor, width // factor, channels * factor**2)

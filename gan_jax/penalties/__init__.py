@@ -37,20 +37,15 @@ from gan_jax.penalties.gradient import (
 from gan_jax.penalties.registry import COUPLES_EXAMPLES, PENALTIES
 from gan_jax.penalties.top_k import top_k_count, top_k_weights
 from gan_jax.penalties.weights import (
-    HistoricalAverage,
     SpectralPenaltyState,
-    historical_averaging_penalty,
-    init_historical_average,
     init_spectral_norm_penalty,
     orthogonal_penalty,
     spectral_norm_penalty,
-    weight_decay_penalty,
 )
 
 __all__ = [
     "COUPLES_EXAMPLES",
     "PENALTIES",
-    "HistoricalAverage",
     "LecamState",
     "SpectralPenaltyState",
     "balanced_consistency_penalty",
@@ -58,8 +53,6 @@ __all__ = [
     "dragan_penalty",
     "gradient_penalty",
     "guarded_norm",
-    "historical_averaging_penalty",
-    "init_historical_average",
     "init_lecam",
     "init_spectral_norm_penalty",
     "latent_consistency_penalty",
@@ -77,6 +70,5 @@ __all__ = [
     "top_k_weights",
     "update_lecam",
     "value_and_input_gradient",
-    "weight_decay_penalty",
     "zero_centered_gradient_penalty",
 ]

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from gan_jax._kernels import LeafPredicate, as_matrix, exact_norm, is_kernel, power_iteration, random_unit_vectors, select
@@ -113,78 +112,3 @@ def spectral_norm_penalty(
             vectors[path] = new_vector.astype(vector.dtype)
         total = total + jnp.square(sigma)
     return total, None if state is None else SpectralPenaltyState(vectors)
-
-
-class HistoricalAverage(NamedTuple):
-    """Mean of the parameters over all steps so far.
-
-    Attributes:
-        average: Mean parameters, with the same tree, shapes and dtypes as the parameters.
-        count: Number of parameter trees in the mean, int32 [].
-    """
-
-    average: PyTree
-    count: Array
-
-
-def init_historical_average(params: PyTree) -> HistoricalAverage:
-    """Initialises the state of `historical_averaging_penalty` with an empty average.
-
-    Args:
-        params: Pytree of arrays.
-
-    Returns:
-        The initial state. Its `average` is a copy of `params`, which the first update replaces.
-    """
-    return HistoricalAverage(jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), params), jnp.zeros((), jnp.int32))
-
-
-def historical_averaging_penalty(params: PyTree, state: HistoricalAverage) -> tuple[Array, HistoricalAverage]:
-    """Historical averaging: |params - average|^2, the squared distance of the parameters from their mean over all steps so far.
-
-    The current parameters are first added to the average, (1/t) sum over i = 1..t of params[i]. The first value is therefore
-    0. The average is held constant in the gradient. `gan_jax.optimizers.historical_averaging` is the same penalty as an optax
-    transformation.
-
-    Args:
-        params: Parameters of this step, a pytree of float arrays.
-        state: State from `init_historical_average` or from the previous call.
-
-    Returns:
-        `(penalty, state)`: float [] in at least float32, and the average that includes these parameters.
-
-    References:
-        Salimans et al., "Improved Techniques for Training GANs", 2016, section 3.3.
-    """
-    share = 1 / (state.count + 1)
-
-    def include(average: Array, param: Array) -> Array:
-        return (average + (param - average) * share).astype(param.dtype)
-
-    average = jax.lax.stop_gradient(jax.tree.map(include, state.average, params))
-    total = jnp.zeros(())
-    for param, mean in zip(jax.tree.leaves(params), jax.tree.leaves(average), strict=True):
-        total = total + jnp.sum(jnp.square(param - mean).astype(jnp.promote_types(param.dtype, jnp.float32)))
-    return total, HistoricalAverage(average, state.count + 1)
-
-
-def weight_decay_penalty(params: PyTree, *, predicate: LeafPredicate = is_kernel) -> Array:
-    """L2 regularisation: the sum of squares of the selected weights, without a factor 1/2.
-
-    With Adam this differs from decoupled weight decay. Use `optax.adamw` for that.
-
-    Args:
-        params: Pytree of arrays.
-        predicate: Function `(path, leaf) -> bool` that selects the leaves. The default selects leaves named "kernel" with at
-            least two dimensions.
-
-    Returns:
-        float [], in at least float32.
-
-    Raises:
-        ValueError: No leaf is selected, or a selected leaf has fewer than two dimensions.
-
-    References:
-        Krogh and Hertz, "A Simple Weight Decay Can Improve Generalization", 1991.
-    """
-    return sum((jnp.sum(jnp.square(as_matrix(kernel))) for kernel in select(params, predicate).values()), start=jnp.zeros(()))

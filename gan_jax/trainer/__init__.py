@@ -1,1 +1,1 @@
-"""One run, from flags to files: configuration, build, loop, checkpoints, evaluation, report."""
+"""One run, from flags to files: configuration, build, training loop, checkpoints, evaluation and report."""

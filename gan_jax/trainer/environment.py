@@ -1,4 +1,4 @@
-"""The environment of a run: versions, processor, devices, commit."""
+"""The environment of a run for run.json: versions, processor, devices, git commit."""
 
 import os
 import platform
@@ -14,7 +14,12 @@ import gan_jax
 
 
 def describe(command: str, config_seed: int) -> dict[str, Any]:
-    """What a reader of a run wants to know of its circumstances: command, versions, device."""
+    """The first contents of run.json: command, seed, versions, processor, devices and commit.
+
+    Args:
+        command: The command line of the run.
+        config_seed: Random seed of the run.
+    """
     versions = {"gan_jax": gan_jax.__version__, "python": platform.python_version()}
     for package in ("jax", "jaxlib", "flax", "optax", "numpy"):
         try:
@@ -42,8 +47,8 @@ def describe(command: str, config_seed: int) -> dict[str, Any]:
     }
 
 
-# JAX's own options that change what a program computes, or in which order.
-DECIDING = (
+# Options of JAX that change which operations a program computes or their order.
+JAX_OPTIONS = (
     "jax_default_matmul_precision",
     "jax_default_prng_impl",
     "jax_disable_most_optimizations",
@@ -55,35 +60,35 @@ DECIDING = (
 
 
 def jax_options() -> dict[str, Any]:
-    """The options of JAX that decide the bytes of a run."""
-    return {name: jax.config.values[name] for name in DECIDING if name in jax.config.values}
+    """The options of JAX that can change the bytes of a run, with their values."""
+    return {name: jax.config.values[name] for name in JAX_OPTIONS if name in jax.config.values}
 
 
 def cpus_allowed() -> int:
-    """How many CPU cores this process may use; all of the machine's where the system does not say (macOS)."""
+    """The number of CPU cores that this process may use. On systems without CPU affinity (macOS) it is the number of all cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cpu_model() -> str:
     """The model of the processor, e.g. "AMD EPYC (family 25, model 17, stepping 1)".
 
-    Other models may have other vector units, and so other last bits; the numbers tell apart what the system calls by one name.
+    Another model can have other vector units and so compute other last bits. The numbers distinguish models that share one name.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     pairs = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)]
-    found = dict(reversed(pairs))  # of each name the first
-    name = found.get("model name") or found.get("hardware") or platform.machine()
-    keys = ("cpu family", "model", "stepping") if "cpu family" in found else ()  # elsewhere "model" is the board's
-    numbers = [f"{key.removeprefix('cpu ')} {found[key]}" for key in keys if key in found]
+    facts = dict(reversed(pairs))  # Of entries with equal names the first is kept.
+    name = facts.get("model name") or facts.get("hardware") or platform.machine()
+    keys = ("cpu family", "model", "stepping") if "cpu family" in facts else ()  # On other processors "model" is the board.
+    numbers = [f"{key.removeprefix('cpu ')} {facts[key]}" for key in keys if key in facts]
     return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
 def commit() -> str:
-    """The git commit of this code, with "+" where files differ from it; "" where it does not lie in a repository of its own."""
-    root = Path(gan_jax.__file__).resolve().parents[2]
+    """The git commit of the package's repository, followed by "+" if tracked files differ from it. "" if the package has no repository."""
+    root = Path(gan_jax.__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return ""
     try:

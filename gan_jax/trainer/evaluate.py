@@ -1,4 +1,4 @@
-"""How good a run's generator is: samples of it, measured beside real held-out images under one protocol."""
+"""Evaluates the generator of a run: its samples and real held-out images are measured with the same protocol."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -18,16 +18,40 @@ from gan_jax.metrics.cache import cache_folder
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
+from gan_jax.trainer.features import choose_extractor
+from gan_jax.trainer.mode_counts import mode_records
 from gan_jax.typing import Players
 
 SAMPLE_BATCH = 256
 REFERENCE_LIMIT = 50_000
 DEFAULT_METRICS = ("frechet_distance", "kernel_distance", "inception_score", "precision_recall", "density_coverage")
-PIXEL_METRICS = ("sliced_wasserstein", "ms_ssim", "spectrum_distance")  # where there is no feature network
-UNSEEN = frozenset({"classification_accuracy_score"})  # to be tested on images that the generator was not trained on
+PIXEL_METRICS = ("sliced_wasserstein", "ms_ssim", "spectrum_distance")  # The default metrics without a feature network.
+UNSEEN = frozenset({"classification_accuracy_score"})  # Metrics that are tested on images that G was not trained on.
 BY_CLASS = frozenset({"intra_class_frechet_distance"}) | UNSEEN
-# What the Fréchet distance is called in features that are not those of the FID literature.
+# Names of the Fréchet distance by feature network. Only Inception features give the FID of the literature.
 DISTANCE_NAMES = {"digit_classifier": "classifier_fd", "inception_v3": "fid"}
+# Whether lower or higher values of a metric are better, for the best checkpoint.
+BETTER: dict[str, Literal["min", "max"]] = {
+    "auto": "min",
+    **dict.fromkeys((*DISTANCE_NAMES.values(), "frechet_distance", "kernel_distance", "intra_class_frechet_distance"), "min"),
+    **dict.fromkeys(("sliced_wasserstein", "spectrum_distance", "ms_ssim", "reverse_kl", "memorized_share"), "min"),
+    **dict.fromkeys(("inception_score", "precision", "recall", "density", "coverage", "vendi_score"), "max"),
+    **dict.fromkeys(("classification_accuracy_score", "modes", "high_quality"), "max"),
+    **dict.fromkeys(("classes_covered", "rarest_class_share", "confident_share"), "max"),
+}
+
+
+def context_shape(built: BuiltGAN) -> tuple[int, ...] | None:
+    """Shape of the context of one example, on which the generator is conditioned. None if it is not conditioned on images."""
+    spec = built.spec
+    real = jax.ShapeDtypeStruct((2, *spec.image_shape), jnp.float32)
+    context = jax.eval_shape(functools.partial(spec.context, jax.random.key(0)), real)
+    return None if context is None else context.shape[1:]
+
+
+def needs_context(built: BuiltGAN) -> bool:
+    """Whether the generator is conditioned on a context that is made from images."""
+    return context_shape(built) is not None
 
 
 def sample_images(
@@ -42,20 +66,22 @@ def sample_images(
     truncation: float | None = None,
     labels: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Draws samples in batches.
+    """Samples from the generator in batches.
 
     Args:
-        experiment: the game.
-        params, opt_state: its state.
-        count: number of samples.
-        seed: of latents and labels.
-        source: where the contexts of a conditioned generator come from.
-        ema: from the averaged weights.
-        truncation: see `GAN.sample`.
-        labels: int [count] of a conditional model; by default the classes in turn.
+        built: The GAN.
+        params: Parameters of G and D.
+        opt_state: The rest of the state.
+        count: Number of samples.
+        seed: Random seed of the latents and contexts.
+        source: The images from which contexts are made, for a generator that is conditioned on images.
+        ema: Whether to sample with the moving average of the parameters.
+        truncation: See `GAN.sample`.
+        labels: int [count], the classes for a conditional model. By default each class in turn.
 
     Returns:
-        uint8 [count, height, width, channels] (points: float), and the labels of a conditional model.
+        images: uint8 [count, height, width, channels]. Points are float [count, dim].
+        labels: int [count] for a conditional model, otherwise None.
     """
     spec = built.spec
     if spec.num_classes and labels is None:
@@ -64,103 +90,45 @@ def sample_images(
     size = min(SAMPLE_BATCH, count)
 
     @jax.jit
-    def draw(params: Players, opt_state: Any, rng: Any, labels: Any, real: Any) -> Any:
+    def sample(params: Players, opt_state: Any, rng: Any, labels: Any, real: Any) -> Any:
         context = None if real is None else spec.context(jax.random.fold_in(rng, 1), real)
         return built.gan.sample(params, opt_state, rng, size, labels, context, ema=ema, truncation=truncation)
 
-    found = []
+    batches = []
     for start in range(0, count, size):
-        chosen = np.arange(start, start + size)
-        of_labels = None if labels is None else jnp.asarray(labels[chosen % len(labels)], jnp.int32)
+        indices = np.arange(start, start + size)
+        batch_labels = None if labels is None else jnp.asarray(labels[indices % len(labels)], jnp.int32)
         real = None
         if source is not None and needs_context(built):
-            real = jnp.asarray(np.stack([source.images[index % len(source)] for index in chosen])) / 127.5 - 1.0
-        found.append(np.asarray(draw(params, opt_state, jax.random.fold_in(rng, start), of_labels, real)))
-    samples = np.concatenate(found)[:count]
+            real = jnp.asarray(np.stack([source.images[index % len(source)] for index in indices])) / 127.5 - 1.0
+        batches.append(np.asarray(sample(params, opt_state, jax.random.fold_in(rng, start), batch_labels, real)))
+    samples = np.concatenate(batches)[:count]
     return (image_grid.to_uint8(samples) if samples.ndim == 4 else samples), (None if labels is None else labels[:count])
 
 
-def context_shape(built: BuiltGAN) -> tuple[int, ...] | None:
-    """Shape of what one example of the generator is conditioned on, or None where that is nothing."""
-    spec = built.spec
-    real = jax.ShapeDtypeStruct((2, *spec.image_shape), jnp.float32)
-    context = jax.eval_shape(functools.partial(spec.context, jax.random.key(0)), real)
-    return None if context is None else context.shape[1:]
-
-
-def needs_context(built: BuiltGAN) -> bool:
-    """Whether the generator is conditioned on something made from images."""
-    return context_shape(built) is not None
-
-
-EXTRACTORS = ("auto", "pixels", "vgg16", *metrics.FEATURE_EXTRACTORS)
-DIGIT_SHAPES = ((28, 28, 1), (32, 32, 1))  # that the shipped classifier takes
-VGG_SIDE = 16  # the last activations of VGG16 stand 16 pixels apart
-
-
-def extractor_of(config: Config, source: Source) -> str | metrics.FeatureExtractor | None:
-    """The feature network: as asked for, or the shipped classifier where the images are digits; None for none.
-
-    Raises:
-        ConfigError: there is no such network, it needs a weight file, or it does not take images of this shape.
-    """
-    chosen, weights = config.evaluation.extractor, config.evaluation.weights
-    if chosen not in EXTRACTORS:
-        raise ConfigError(f"--evaluation.extractor {chosen}: must be one of {', '.join(EXTRACTORS)}")
-    if chosen == "auto":
-        return None if extractor_is_not_digits(source) else "digit_classifier"
-    takes = None
-    if chosen == "digit_classifier" and source.shape not in DIGIT_SHAPES:
-        takes = " or ".join(written(shape) for shape in DIGIT_SHAPES) + " images"
-    if chosen == "vgg16" and min(source.shape[:2]) < VGG_SIDE:
-        takes = f"images of at least {VGG_SIDE} pixels a side"
-    if takes is not None:
-        raise ConfigError(f"--evaluation.extractor {chosen}: takes {takes}; the data are {written(source.shape)}")
-    if chosen in ("vgg16", "inception_v3") and weights is None:
-        script = {"vgg16": "convert_vgg.py", "inception_v3": "convert_inception.py"}[chosen]
-        raise ConfigError(f"--evaluation.weights: {chosen} needs its weight file; experiments/{script} --help says where it comes from")
-    return vgg_extractor(weights) if chosen == "vgg16" else None if chosen == "pixels" else chosen
-
-
-def written(shape: tuple[int, ...]) -> str:
-    """A shape as people write it: 28x28x1."""
-    return "x".join(map(str, shape))
-
-
-def vgg_extractor(weights: Path | None) -> metrics.FeatureExtractor:
-    """VGG16's last activations, averaged over the pixels: 512 features; grey images as three equal channels."""
-    from gan_jax.models import vgg
-
-    def apply(params: Any, images: Any) -> tuple[Any, None]:
-        colour = jnp.broadcast_to(images, (*images.shape[:3], 3)).astype(jnp.float32) / 127.5 - 1.0
-        return vgg.vgg16_features(params, colour, layers=("relu5_3",))["relu5_3"].mean(axis=(1, 2)), None
-
-    return metrics.FeatureExtractor("vgg16", vgg.load_vgg16(weights), apply, resize="none")
-
-
-class Part(NamedTuple):
-    """Images, and what a metric by class and a record have to know of them.
+class ImageSet(NamedTuple):
+    """A set of images to measure.
 
     Attributes:
         images: uint8 [n, height, width, channels].
-        labels: int [n], or None where no metric asks for them.
-        name: of the data set and its split.
+        labels: int [n]. None if no metric needs them.
+        name: Name of the data set and its split, for the record.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     name: str
 
-    def first(self, count: int) -> "Part":
-        """The first `count` of them."""
-        return Part(self.images[:count], None if self.labels is None else self.labels[:count], self.name)
+    def first(self, count: int) -> "ImageSet":
+        """The first `count` images."""
+        return ImageSet(self.images[:count], None if self.labels is None else self.labels[:count], self.name)
 
 
-def random_part(source: Source, count: int, *, with_labels: bool) -> Part:
-    """At most `count` of the examples; at random, as files often come sorted by class, but always the same."""
+def random_images(source: Source, count: int, *, with_labels: bool) -> ImageSet:
+    """At most `count` images of a data set in a random order that is always the same. Files are often sorted by class."""
     order = np.random.default_rng(0).permutation(len(source))[:count]
     labels = source.labels[order] if with_labels and source.labels is not None else None
-    return Part(np.asarray(source.images[order]), labels, f"{source.name}/{source.split}")
+    return ImageSet(np.asarray(source.images[order]), labels, f"{source.name}/{source.split}")
 
 
 def evaluate(
@@ -176,33 +144,45 @@ def evaluate(
     ema: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measures samples against the training images, and real held-out images against the same reference.
+    """Measures samples against the training images. Real held-out images are measured against the same reference.
 
-    The classification accuracy score turns this round: it tests on the held-out images, as the generator was not trained on them, and
-    beside the samples stand equally many training images. Its record comes after the others.
+    The classification accuracy score is the exception. It is tested on the held-out images, which G was not trained on, and the real
+    images beside the samples are then training images. Its record is the last one.
+
+    Args:
+        config: The configuration of the run.
+        built: The GAN.
+        source: The data set.
+        params: Parameters of G and D.
+        opt_state: The rest of the state.
+        names: Names of the metrics. By default those that suit the data.
+        samples: Number of samples. By default `config.evaluation.samples`.
+        seed: Random seed of the samples. By default the seed of the run.
+        ema: Whether to sample with the moving average of the parameters.
+        progress: Receives the number of images whose features are extracted.
 
     Returns:
-        One record a number: `metric`, `value`, `real` (the same figure of reals in the place of the fakes, or None), and the protocol.
-        Distances of fakes and of held-out images are taken over equally many of both, so that they have the same bias.
+        One record for each value: `metric`, `value`, `real` (the value of real images, or None), and the protocol. Samples and held-out
+        images are equally many, so that their distances have the same bias.
 
     Raises:
-        ConfigError: a metric cannot be taken of this generator or these data, or the features do not fit them.
+        ConfigError: A metric does not suit this generator or these data, or the features do not suit the images.
     """
     count = samples or config.evaluation.samples
     seed = config.seed if seed is None else seed
-    extractor = extractor_of(config, source) if source.is_images else None
-    chosen = metrics_of(names, extractor, source) if source.is_images else []
+    extractor = choose_extractor(config, source) if source.is_images else None
+    chosen = choose_metrics(names, extractor, source) if source.is_images else []
     fake, labels = sample_images(built, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
     if not source.is_images:
         return mode_records(fake, source, config, seed, ema)
-    # A code that was drawn for G (InfoGAN) is no class of the data.
-    of_classes = labels is not None and built.spec.sample_labels is None
-    with_labels = of_classes and not BY_CLASS.isdisjoint(chosen)
-    real = random_part(source, REFERENCE_LIMIT, with_labels=with_labels)
-    held = None if source.held_out is None else random_part(source.held_out, count, with_labels=with_labels)
-    shown = Part(fake, labels if with_labels else None, "samples").first(count if held is None else len(held.images))
+    # Labels that G draws itself (InfoGAN) are no classes of the data.
+    has_classes = labels is not None and built.spec.sample_labels is None
+    with_labels = has_classes and not BY_CLASS.isdisjoint(chosen)
+    real = random_images(source, REFERENCE_LIMIT, with_labels=with_labels)
+    held_out = None if source.held_out is None else random_images(source.held_out, count, with_labels=with_labels)
+    fakes = ImageSet(fake, labels if with_labels else None, "samples").first(count if held_out is None else len(held_out.images))
     measure = functools.partial(
-        measure_part,
+        measure_images,
         extractor=extractor,
         weights=None if isinstance(extractor, metrics.FeatureExtractor) else config.evaluation.weights,
         seed=seed,
@@ -210,39 +190,68 @@ def evaluate(
     )
     seen = [name for name in chosen if name not in UNSEEN]
     unseen = [name for name in chosen if name in UNSEEN]
-    records = measure(shown, held, real, names=seen, ema=ema) if seen else []
+    records = measure(fakes, held_out, real, names=seen, ema=ema) if seen else []
     if unseen:
-        equally_many = min(len(shown.images), len(real.images))
-        records += measure(shown.first(equally_many), real.first(equally_many), held, names=unseen, ema=ema)
+        equally_many = min(len(fakes.images), len(real.images))
+        records += measure(fakes.first(equally_many), real.first(equally_many), held_out, names=unseen, ema=ema)
     for record in records:
         if record["metric"] == "frechet_distance":
             record["metric"] = DISTANCE_NAMES.get(record["extractor"], "frechet_distance")
     return records + mode_records(fake, source, config, seed, ema)
 
 
-def metrics_of(names: Sequence[str] | None, extractor: Any, source: Source) -> list[str]:
-    """The metrics asked for, or those that suit the data; raises ConfigError where one needs what there is not."""
+def choose_metrics(names: Sequence[str] | None, extractor: Any, source: Source) -> list[str]:
+    """The requested metrics, by default those that suit the data.
+
+    Raises:
+        ConfigError: A metric needs a feature network or held-out images, and there are none.
+    """
     chosen = list(names or (DEFAULT_METRICS if extractor else PIXEL_METRICS))
     for name in chosen:
         if extractor is None and name not in metrics.protocol.ON_PIXELS:
             raise ConfigError(f"--metrics {name}: needs a feature network; set --evaluation.extractor")
         if source.held_out is None and name in UNSEEN:
             raise ConfigError(
-                f"--metrics {name}: needs held-out images, which the generator has not seen; {source.name}/{source.split} leaves none"
+                f"--metrics {name}: needs held-out images, which G was not trained on; {source.name}/{source.split} leaves none"
             )
     return chosen
 
 
-def measure_part(
-    shown: Part, beside: Part | None, reference: Part, *, names: Sequence[str], extractor: Any, weights: Any, ema: bool, **options: Any
+def measure_images(
+    fakes: ImageSet,
+    reals: ImageSet | None,
+    reference: ImageSet,
+    *,
+    names: Sequence[str],
+    extractor: Any,
+    weights: Any,
+    ema: bool,
+    **options: Any,
 ) -> list[dict[str, Any]]:
-    """Records of fakes against a reference, each with the same figure of reals: those `beside` them, if there are any."""
+    """Measures samples, and real images beside them, against a reference.
+
+    Args:
+        fakes: The samples.
+        reals: The real images beside the samples, or None.
+        reference: The images that both are compared with.
+        names: Names of the metrics.
+        extractor: The feature network, see `choose_extractor`.
+        weights: Weight file of the feature network.
+        ema: Whether the samples come from the averaged weights, for the records.
+        options: Further arguments of `metrics.measure`.
+
+    Returns:
+        One record for each value. The value of the real images is `real`, or None without them.
+
+    Raises:
+        ConfigError: A metric cannot be measured.
+    """
     folder = cache_folder()
 
-    def rows(part: Part, ema: bool | None) -> list[metrics.Measurement]:
-        of_class = {} if shown.labels is None else {"fake_labels": part.labels, "real_labels": reference.labels}
+    def rows(images: ImageSet, ema: bool | None) -> list[metrics.Measurement]:
+        labels = {} if fakes.labels is None else {"fake_labels": images.labels, "real_labels": reference.labels}
         return metrics.measure(
-            part.images,
+            images.images,
             reference.images,
             extractor,
             metrics=names,
@@ -250,40 +259,37 @@ def measure_part(
             reference=reference.name,
             ema=ema,
             cache=None if folder is None else folder / "statistics",
-            **of_class,
+            **labels,
             **options,
         )
 
-    whose = ""
+    subject = ""
     try:
-        of_fake = rows(shown, ema)
-        whose = "of the real images beside the samples: "
-        of_real = {} if beside is None else {row.metric: row.value for row in rows(beside, None)}
+        fake_rows = rows(fakes, ema)
+        subject = "of the real images beside the samples: "
+        real_values = {} if reals is None else {row.metric: row.value for row in rows(reals, None)}
     except ValueError as error:
-        raise ConfigError(f"--metrics {' '.join(names)}: {whose}{error}") from error
-    return [row._asdict() | {"real": of_real.get(row.metric)} for row in of_fake]
-
-
-# Of which figure less is better, of which more: for the best checkpoint.
-BETTER: dict[str, Literal["min", "max"]] = {
-    "auto": "min",
-    **dict.fromkeys((*DISTANCE_NAMES.values(), "frechet_distance", "kernel_distance", "intra_class_frechet_distance"), "min"),
-    **dict.fromkeys(("sliced_wasserstein", "spectrum_distance", "ms_ssim", "reverse_kl", "memorized_share"), "min"),
-    **dict.fromkeys(("inception_score", "precision", "recall", "density", "coverage", "vendi_score"), "max"),
-    **dict.fromkeys(("classification_accuracy_score", "modes", "high_quality"), "max"),
-    **dict.fromkeys(("classes_covered", "rarest_class_share", "confident_share"), "max"),
-}
+        raise ConfigError(f"--metrics {' '.join(names)}: {subject}{error}") from error
+    return [row._asdict() | {"real": real_values.get(row.metric)} for row in fake_rows]
 
 
 def best_mode(metric: str) -> Literal["min", "max"]:
-    """Whether less or more of a metric is better; ConfigError where there is no such metric."""
+    """Whether the lowest or the highest value of a metric is the best.
+
+    Raises:
+        ConfigError: There is no such metric.
+    """
     if metric not in BETTER:
         raise ConfigError(f"--evaluation.best {metric}: must be one of {', '.join(BETTER)}")
     return BETTER[metric]
 
 
 def metric_values(records: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Metric -> value; a Fréchet distance also under its plain name, whatever features it was taken in; under `auto` what decides."""
+    """Metric -> value.
+
+    A Fréchet distance is also listed as `frechet_distance`, whatever its features. The metric that decides about the best checkpoint
+    by default is also listed as `auto`.
+    """
     values = {record["metric"]: record["value"] for record in records}
     distances = [values[name] for name in DISTANCE_NAMES.values() if name in values]
     values |= {"frechet_distance": distances[0]} if distances else {}
@@ -291,76 +297,27 @@ def metric_values(records: Sequence[dict[str, Any]]) -> dict[str, float]:
     return values | ({"auto": deciding[0]} if deciding else {})
 
 
-def count_modes(samples: np.ndarray, source: Source, weights: Any) -> dict[str, tuple[float, dict[str, Any]]]:
-    """What can be counted where the modes are known: name -> (value, details); nothing where they are not.
-
-    Points: the modes of the mixture. Stacked digits: the 1,000 modes that the digit classifier sees. Digits: the classes it sees, the
-    rarest one's share, and how sure it is.
-    """
-    if source.centers is not None and source.std is not None:
-        found = metrics.mode_coverage(samples, source.centers, source.std)
-        of = {"of": len(source.centers), "within": "3 standard deviations"}
-        return {"modes": (float(found.modes), of), "high_quality": (found.high_quality, {}), "reverse_kl": (found.reverse_kl, {})}
-    if source.name == "stacked_mnist":
-        found = metrics.stacked_digit_coverage(samples)
-        return {"modes": (float(found.modes), {"of": 1000}), "reverse_kl": (found.reverse_kl, {})}
-    if source.num_classes != 10 or extractor_is_not_digits(source):
-        return {}
-    probabilities = metrics.feature_extractor("digit_classifier", weights).extract(samples).probabilities
-    counts = np.bincount(probabilities.argmax(axis=1), minlength=10)
-    shares = counts / counts.sum()
-    return {
-        "classes_covered": (float((counts > 0).sum()), {"of": 10}),
-        "rarest_class_share": (float(shares.min()), {"shares": [round(float(share), 4) for share in shares]}),
-        "confident_share": (float((probabilities.max(axis=1) > 0.9).mean()), {"threshold": 0.9}),
-    }
-
-
-def extractor_is_not_digits(source: Source) -> bool:
-    """Whether the shipped digit classifier has nothing to say about the images."""
-    return source.name not in ("mnist5k", "mnist") or source.shape not in DIGIT_SHAPES
-
-
-def mode_records(fake: np.ndarray, source: Source, config: Config, seed: int, ema: bool) -> list[dict[str, Any]]:
-    """Records of `count_modes`, each beside the same count of equally many reals."""
-    shown = source.held_out or source
-    order = np.random.default_rng(0).permutation(len(shown))[: len(fake)]
-    weights = config.evaluation.weights if config.evaluation.extractor == "digit_classifier" else None
-    of_fake = count_modes(fake, source, weights)
-    of_real = count_modes(np.asarray(shown.images[order]), source, weights) if of_fake else {}
-    return [
-        {
-            "metric": name,
-            "value": value,
-            "real": of_real[name][0],
-            "extractor": "none" if source.centers is not None else "digit_classifier",
-            "samples": len(fake),
-            "reference": f"{shown.name}/{shown.split}",
-            "reference_samples": len(order),
-            "resize": "none",
-            "seed": seed,
-            "ema": ema,
-            "details": details,
-        }
-        for name, (value, details) in of_fake.items()
-    ]
-
-
 def evaluate_run(
-    directory: Path,
-    config: Config,
-    built: BuiltGAN,
-    source: Source,
-    params: Players,
-    opt_state: Any,
-    *,
-    console: Console,
-    **options: Any,
+    directory: Path, config: Config, built: BuiltGAN, source: Source, params: Players, opt_state: Any, *, console: Console, **options: Any
 ) -> list[dict[str, Any]]:
-    """Evaluates, writes `metrics.json` into the run's directory, and prints a table."""
+    """Evaluates a run, writes `metrics.json` into its directory, and prints a table.
+
+    Args:
+        directory: Directory of the run.
+        config: The configuration of the run.
+        built: The GAN.
+        source: The data set.
+        params: Parameters of G and D.
+        opt_state: The rest of the state.
+        console: Where to print.
+        options: Further arguments of `evaluate`.
+
+    Returns:
+        The records, see `evaluate`.
+    """
     count = options.get("samples") or config.evaluation.samples
-    held = 0 if source.held_out is None else min(count, len(source.held_out))
-    total = 2 * min(count, held or count) + 2 * min(len(source), REFERENCE_LIMIT)
+    held_out = 0 if source.held_out is None else min(count, len(source.held_out))
+    total = 2 * min(count, held_out or count) + 2 * min(len(source), REFERENCE_LIMIT)
     with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
         task, before = bar.add_task("measuring", total=total), 0
 
@@ -376,11 +333,11 @@ def evaluate_run(
 
 
 def table(records: Sequence[dict[str, Any]]) -> Table:
-    """The numbers, each beside the same figure for real held-out images."""
-    shown = Table(title="How good")
+    """The records as a table for the terminal."""
+    result = Table(title="Evaluation")
     for name, side in (("metric", "left"), ("samples", "right"), ("real held-out", "right"), ("count", "right"), ("features", "left")):
-        shown.add_column(name, justify=side)  # type: ignore[arg-type]
+        result.add_column(name, justify=side)  # type: ignore[arg-type]
     for record in records:
         real = "" if record["real"] is None else f"{record['real']:.4g}"
-        shown.add_row(record["metric"], f"{record['value']:.4g}", real, str(record["samples"]), record["extractor"])
-    return shown
+        result.add_row(record["metric"], f"{record['value']:.4g}", real, str(record["samples"]), record["extractor"])
+    return result

@@ -1,4 +1,4 @@
-"""What the monitor is told about a run, what it finds, and what a failure leads to."""
+"""Connects a run to the monitor: describes the run, reports findings, and decides which of them ends the run."""
 
 import json
 import shlex
@@ -22,11 +22,19 @@ from gan_jax.trainer.run_directory import FINDINGS, METRICS
 from gan_jax.trainer.writers.jsonl import JsonLines
 from gan_jax.typing import Players
 
-REPLAYED = 5000  # records that a resumed run goes through again
+REPLAYED = 5000  # A resumed run with at most this many rows in metrics.jsonl passes all of them to the monitor again.
 
 
 def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: TrainState, steps: int) -> RunInfo:
-    """What the monitor has to know of a game."""
+    """The description of a run that the monitor needs.
+
+    Args:
+        config: The configuration of the run.
+        built: The GAN of the run.
+        params: Parameters of G and D, or their shapes.
+        opt_state: The rest of the state, or its shapes.
+        steps: Number of steps of the run.
+    """
     chance = monitor.CHANCE.get(config.loss.name)
     if config.loss.name == "least_squares":
         real, fake = np.mean(config.loss.real_target or 1.0), np.mean(config.loss.fake_target or 0.0)
@@ -59,9 +67,15 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
 
 
 def accepts_flags(config: Config, image_shape: tuple[int, ...], num_classes: int, line: str) -> bool:
-    """Whether a configuration makes a game with a line of flags added, e.g. "--penalty.r1 1"; True where tyro is not there to read it.
+    """Whether a configuration stays valid if flags are added to it. The monitor gives no advice with flags that would fail.
 
-    What only the data or the devices would refuse is not asked.
+    Errors that depend on the data or the devices are not detected. Without tyro, which reads the flags, the result is True.
+
+    Args:
+        config: The configuration.
+        image_shape: Shape of one image or point of the data.
+        num_classes: Number of classes of the data.
+        line: The flags, e.g. "--penalty.r1 1".
     """
     try:
         import tyro
@@ -75,95 +89,105 @@ def accepts_flags(config: Config, image_shape: tuple[int, ...], num_classes: int
 
 
 def _normalised(config: Config, player: str) -> bool:
-    """Whether a transformation takes the size out of a player's weights."""
+    """Whether the weights of a player are normalised, so that their scale has no effect."""
     return any(chosen in (player, "both") for chosen in (config.transform.spectral_norm, config.transform.weight_norm))
 
 
 class FailurePolicy:
-    """Follows the records of a run, writes and says what the monitor finds, and keeps the failure that ends it.
+    """Passes the rows of metrics.jsonl to the monitor, writes and prints its findings, and keeps the one that ends the run.
+
+    Findings are a function of the rows, so a resumed run finds them again, without printing them. If metrics.jsonl has more than
+    `REPLAYED` rows, only the rows that the detectors still need are read again, and earlier findings are taken from findings.jsonl.
 
     Args:
-        config: of the run.
-        setting: see `describe_run`.
-        directory: of the run; its metrics.jsonl, cut to the step where the run continues, is gone through first.
+        config: The configuration of the run.
+        info: The description of the run, see `describe_run`.
+        directory: Directory of the run. Its metrics.jsonl ends at the step where the run continues.
 
     Attributes:
-        failure: the first finding that is sure, where `--monitor.on-failure` is not "warn".
+        failure: The first finding with a confidence of at least `FAILURE_CONFIDENCE`. Always None with `--monitor.on-failure warn`.
     """
 
-    def __init__(self, config: Config, setting: RunInfo, directory: Path):
+    def __init__(self, config: Config, info: RunInfo, directory: Path):
         self.failure: Finding | None = None
         self._enabled, self._ends = config.monitor.enabled, config.monitor.on_failure != "warn"
-        self._monitor = Monitor(setting)
+        self._monitor = Monitor(info)
         lines = (directory / METRICS).read_text(errors="replace").splitlines() if (directory / METRICS).exists() else []
         known = recorded_findings(directory, int(json.loads(lines[-1])["step"])) if len(lines) > REPLAYED else []
         self._file = JsonLines(directory / FINDINGS, after_step=-1)
         if not self._enabled:
             return
-        # Findings are a function of the records: those of a resumed run are found again, without a word. Of very many records, only
-        # those that the detectors still look back on are read again, and what was found before is taken from the run's own file.
         for finding in known:
             self._monitor.found[finding.id] = finding
             self._file.write(finding._asdict())
         if len(lines) > REPLAYED:
-            for record in replay_window(lines):
-                self._monitor.history.add(record)
+            for row in replay_window(lines):
+                self._monitor.history.add(row)
             return
         for line in lines:
             for finding in self._monitor.observe(json.loads(line)):
                 self._file.write(finding._asdict())
 
-    def observe(self, record: dict[str, Any], say: Callable[[str], None]) -> None:
-        """Takes in a record that was written to metrics.jsonl."""
+    def observe(self, row: dict[str, Any], print_line: Callable[[str], None]) -> None:
+        """Passes a row of metrics.jsonl to the monitor.
+
+        Args:
+            row: The row.
+            print_line: Prints new findings.
+        """
         if not self._enabled:
             return
-        for finding in self._monitor.observe(record):
+        for finding in self._monitor.observe(row):
             self._file.write(finding._asdict())
-            say(describe(finding))
+            print_line(describe(finding))
             if self._ends and finding.confidence >= FAILURE_CONFIDENCE and self.failure is None:
                 self.failure = finding
 
 
 def recorded_findings(directory: Path, until: int) -> list[Finding]:
-    """The findings of findings.jsonl up to a step; lines that are none are passed over."""
-    found = []
+    """The findings in findings.jsonl up to a step. Lines that cannot be read are skipped."""
+    findings = []
     path = directory / FINDINGS
     for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
         try:
             finding = Finding(**json.loads(line))
             if finding.step <= until:
-                found.append(finding)
+                findings.append(finding)
         except (ValueError, TypeError, RecursionError):
             continue
-    return found
+    return findings
 
 
 def replay_window(lines: list[str]) -> list[dict[str, Any]]:
-    """Of all the lines of metrics.jsonl, the records that a `History` of all of them would still hold, in their order."""
+    """The rows, in their order, that a `History` of all rows would still hold.
+
+    Args:
+        lines: All lines of metrics.jsonl.
+    """
     held, logs, samples = list[dict[str, Any]](), 0, 0
     for line in reversed(lines):
         if logs >= KEPT and (samples >= KEPT or '"samples/' not in line):
             continue
-        record = json.loads(line)
-        is_log, is_sample = "discriminator_loss" in record, any(name.startswith("samples/") for name in record)
+        row = json.loads(line)
+        is_log, is_sample = "discriminator_loss" in row, any(name.startswith("samples/") for name in row)
         if (is_log and logs < KEPT) or (is_sample and samples < KEPT):
-            held.append(record)
+            held.append(row)
         logs, samples = logs + is_log, samples + is_sample
     return held[::-1]
 
 
 def describe(finding: Finding) -> str:
-    """A finding for the terminal: what, since when, on what evidence, and what to try."""
+    """A finding as text for the terminal: the failure, its first step, the evidence, and flags to try."""
     evidence = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in finding.evidence.items()
     )
     lines = [f"step {finding.step}: {finding.what} (since step {finding.since_step}, confidence {finding.confidence:.2g})"]
-    lines += [f"    seen: {evidence}"] if evidence else []
-    lines += [f"    try:  {flags}" for flags in finding.advice[:3]]
+    lines += [f"    evidence: {evidence}"] if evidence else []
+    lines += [f"    try: {flags}" for flags in finding.advice[:3]]
     return "\n".join(lines)
 
 
-def drop_unset(figures: dict[str, float]) -> dict[str, float]:
-    """The metrics of a step without those of the monitor that say that nothing happened yet."""
-    known_by_minus_one = ("_layer", "_ratio", "nonfinite_step", "nonfinite_place")
-    return {name: value for name, value in figures.items() if not (value == -1 and name.endswith(known_by_minus_one))}
+def drop_unset(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics of a step without those of the monitor that are -1, which means that nothing has happened yet."""
+    unset_by_minus_one = ("_layer", "_ratio", "nonfinite_step", "nonfinite_place")
+    return {name: value for name, value in metrics.items() if not (value == -1 and name.endswith(unset_by_minus_one))}

@@ -1,6 +1,6 @@
-"""Pictures of what a generator learned, for the report: one function a picture, one table; drawn when a run ends, or later.
+"""The figures of a report: what a trained generator has learned. One function a figure, and one table of them.
 
-What they show is decided by the state of the game and the seed alone: drawn again, they are the same files.
+A figure is a function of the run's state and seed, so drawing it again gives the same file.
 """
 
 from collections.abc import Callable
@@ -18,26 +18,27 @@ from gan_jax.latents import great_circle_strip
 from gan_jax.models import MODELS
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import model_options
-from gan_jax.trainer.evaluate import extractor_of, needs_context
+from gan_jax.trainer.evaluate import needs_context
+from gan_jax.trainer.features import choose_extractor
 from gan_jax.trainer.restore import LoadedRun
 
-ROWS, COLUMNS = 8, 8  # of interpolations; every picture's samples come from one program of ROWS * COLUMNS latents
+ROWS, COLUMNS = 8, 8  # The grid of interpolations. All figures sample with one compiled program of ROWS * COLUMNS latents.
 NEIGHBOURS = 5
-SEARCHED, SEARCHED_ON_DISK = 10_000, 2_000  # training images; those on the disk are read one by one
-THUMBNAIL = 32  # pixels; larger images are compared at this size
-ATTENDING = 6  # samples
-# Where the pixels that attend are, as shares of height and width.
+SEARCHED, SEARCHED_ON_DISK = 10_000, 2_000  # Number of training images to search. Images on the disk are read one by one.
+THUMBNAIL = 32  # Larger images are compared at this side, in pixels.
+ATTENDING = 6  # Number of samples in the figure of attention.
+# The pixels whose attention is drawn, as shares of height and width.
 QUERIES = {"centre": (0.5, 0.5), "upper left": (0.3, 0.3), "upper right": (0.3, 0.7), "lower middle": (0.75, 0.5)}
-STREAM = 4  # of the run's key; the loop takes 0 to 3
+STREAM = 4  # Folded into the key of the run. Training and evaluation use 0 to 3.
 
 
-class Picture(NamedTuple):
-    """A picture for the report.
+class Figure(NamedTuple):
+    """A figure of the report.
 
     Attributes:
         image: uint8 [height, width, 1 or 3].
-        caption: what a reader sees under it.
-        alt: what is read aloud instead of it.
+        caption: The text under the image.
+        alt: The alternative text for screen readers.
     """
 
     image: np.ndarray
@@ -46,16 +47,17 @@ class Picture(NamedTuple):
 
 
 class SampleRenderer:
-    """A run's generator as the pictures use it: fixed latents, labels and contexts, and one compiled program.
+    """Samples from a run's generator with one compiled program and fixed labels and contexts.
 
     Args:
-        run: whose state is drawn from.
+        run: The run.
 
     Attributes:
-        run: as given.
-        labels: int32 [ROWS * COLUMNS], one class a row, or None.
-        real: float [ROWS * COLUMNS, ...] in [-1, 1], one image a row, where the generator is conditioned on images; otherwise None.
-        context: what is made of them.
+        run: The run.
+        rng: Typed key of all draws.
+        labels: int32 [ROWS * COLUMNS], one class in each row. None for an unconditional model.
+        real: float [ROWS * COLUMNS, ...] in [-1, 1], one image in each row. None if G is not conditioned on images.
+        context: The contexts made from `real`, or None.
     """
 
     def __init__(self, run: LoadedRun):
@@ -65,128 +67,133 @@ class SampleRenderer:
         self.labels = jnp.repeat(jnp.arange(ROWS) % spec.num_classes, COLUMNS) if spec.num_classes else None
         self.real = self.context = None
         if needs_context(run.built):
-            shown = run.source.held_out or run.source
-            chosen = np.random.default_rng(0).permutation(len(shown))[np.arange(ROWS) % len(shown)]
-            rows = np.stack([shown.images[int(index)] for index in chosen])
+            held_out = run.source.held_out or run.source
+            chosen = np.random.default_rng(0).permutation(len(held_out))[np.arange(ROWS) % len(held_out)]
+            rows = np.stack([held_out.images[int(index)] for index in chosen])
             self.real = jnp.repeat(jnp.asarray(rows, jnp.float32) / 127.5 - 1.0, COLUMNS, axis=0)
-            of_rows = spec.context(jax.random.fold_in(self.rng, 1), self.real[::COLUMNS])
-            self.context = jnp.repeat(of_rows, COLUMNS, axis=0)
-        self._program = jax.jit(self._draw)
+            contexts = spec.context(jax.random.fold_in(self.rng, 1), self.real[::COLUMNS])
+            self.context = jnp.repeat(contexts, COLUMNS, axis=0)
+        self._compiled = jax.jit(self._sample)
 
-    def _draw(self, params: Any, opt_state: Any, latents: Any, labels: Any, context: Any) -> Any:
+    def _sample(self, params: Any, opt_state: Any, latents: Any, labels: Any, context: Any) -> Any:
         return self.run.built.gan.sample(params, opt_state, self.rng, len(latents), labels, context, latents=latents)
 
     def latents(self, count: int, stream: int) -> Any:
-        """Latents of the game, float [count, dim]."""
+        """Latents of the run's distribution, float [count, dim]. Another `stream` gives other latents."""
         spec = self.run.built.spec
         return spec.sample_latents(jax.random.fold_in(self.rng, stream), (count, spec.latent_dim))
 
-    def draw(self, latents: Any) -> np.ndarray | None:
-        """The samples of ROWS * COLUMNS latents, float in [-1, 1]; None where one of them is not finite."""
-        samples = np.asarray(self._program(self.run.params, self.run.opt_state, latents, self.labels, self.context))
+    def sample(self, latents: Any) -> np.ndarray | None:
+        """The samples of ROWS * COLUMNS latents, float in [-1, 1]. None if one of them is not finite."""
+        samples = np.asarray(self._compiled(self.run.params, self.run.opt_state, latents, self.labels, self.context))
         return samples if np.isfinite(samples).all() else None
 
 
-def interpolations(drawing: SampleRenderer) -> Picture | None:
-    """Great circles between latents, one a row; the class and the context of a row stay. None where no latents matter."""
-    spec = drawing.run.built.spec
+def interpolations(renderer: SampleRenderer) -> Figure | None:
+    """Samples along great circles between latents, one in each row with one class and one context. None if latents have no effect."""
+    spec = renderer.run.built.spec
     if spec.latent_dim < 2:
         return None
-    ends = drawing.latents(2 * ROWS, 2)
+    ends = renderer.latents(2 * ROWS, 2)
     latents = great_circle_strip(ends[:ROWS], ends[ROWS:], steps=COLUMNS).reshape(ROWS * COLUMNS, -1)
-    samples = drawing.draw(latents)
+    samples = renderer.sample(latents)
     if samples is None:
         return None
-    if drawing.context is not None and np.array_equal(samples, drawing.draw(latents[::-1])):
-        return None  # a generator that looks at its context alone
-    kept = (["class"] if spec.num_classes else []) + (["input"] if drawing.context is not None else [])
+    if renderer.context is not None and np.array_equal(samples, renderer.sample(latents[::-1])):
+        return None  # The samples depend on the context alone.
+    kept = (["class"] if spec.num_classes else []) + (["input"] if renderer.context is not None else [])
     fixed = f" The {' and the '.join(kept)} of a row {'stay' if len(kept) > 1 else 'stays'} the same." if kept else ""
     caption = (
         f"Interpolations: each row follows a great circle from one latent (left) to another (right).{fixed} "
-        "Images that change smoothly and stay plausible speak for a generator that learned more than a list."
+        "Images that change smoothly and stay plausible suggest that the generator has not only memorised the training images."
     )
     alt = f"{ROWS} rows of {COLUMNS} generated images, each row an interpolation between two latents"
-    return Picture(image_grid.image_grid(samples, ROWS, COLUMNS), caption, alt)
+    return Figure(image_grid.image_grid(samples, ROWS, COLUMNS), caption, alt)
 
 
-def nearest_neighbours(drawing: SampleRenderer) -> Picture | None:
-    """The samples that come closest to training images, beside these."""
-    run = drawing.run
-    samples = drawing.draw(drawing.latents(ROWS * COLUMNS, 3))
+def nearest_neighbours(renderer: SampleRenderer) -> Figure | None:
+    """The samples that are closest to training images, with these images. None if a sample is not finite."""
+    run = renderer.run
+    samples = renderer.sample(renderer.latents(ROWS * COLUMNS, 3))
     if samples is None:
         return None
-    # Of a row with one input there is one sample to show.
-    samples = image_grid.to_uint8(samples if drawing.context is None else samples[::COLUMNS])
-    features, name = comparison(run)
-    indices = searched(run.source)
+    # All samples of a row have the same context, so one of them is enough.
+    samples = image_grid.to_uint8(samples if renderer.context is None else samples[::COLUMNS])
+    features, name = comparison_features(run)
+    indices = searched_indices(run.source)
     known = np.concatenate([features(run.source.images[part]) for part in np.array_split(indices, -(-len(indices) // 256))])
     count = min(NEIGHBOURS, len(known))
-    found = metrics.nearest_neighbors(features(samples), known, k=count)
-    order = np.argsort(found.distances[:, 0], kind="stable")[:ROWS]
-    near = np.stack([run.source.images[int(index)] for index in indices[found.indices[order]].reshape(-1)])
+    nearest = metrics.nearest_neighbors(features(samples), known, k=count)
+    order = np.argsort(nearest.distances[:, 0], kind="stable")[:ROWS]
+    near = np.stack([run.source.images[int(index)] for index in indices[nearest.indices[order]].reshape(-1)])
     left = image_grid.image_grid(samples[order], ROWS, 1)
     right = image_grid.image_grid(near, ROWS, count)
     gap = np.full((len(left), 6, left.shape[2]), 128, np.uint8)
     usual = usual_distance(known)
-    share = f"{found.distances[order[0], 0] / usual:.2f}" if usual else ""
-    scale = f" The first one's distance is {share} of what is usual between a training image and the nearest other one." if usual else ""
+    ratio = f"{nearest.distances[order[0], 0] / usual:.2f}" if usual else ""
+    scale = (
+        f" The distance of the first sample is {ratio} times the median distance of a training image to its nearest neighbour."
+        if usual
+        else ""
+    )
     caption = (
-        f"Nearest neighbours: left of the bar the {len(order)} of {len(samples)} samples that come closest to a training image, "
-        f"the closest first; right of it the {count} nearest of {len(known):,} training images, by distance in {name}.{scale} "
-        "A sample that repeats its neighbour is a copy."
+        f"Nearest neighbours: left of the bar are the {len(order)} of {len(samples)} samples that are closest to a training image, "
+        f"the closest first. Right of it are the {count} nearest of {len(known):,} training images, by distance in {name}.{scale} "
+        "A sample that equals its neighbour is a copy."
     )
     alt = f"{len(order)} generated images, each followed by the {count} training images nearest to it"
-    return Picture(np.concatenate([left, gap, right], axis=1), caption, alt)
+    return Figure(np.concatenate([left, gap, right], axis=1), caption, alt)
 
 
-def attention(drawing: SampleRenderer) -> Picture | None:
-    """Where pixels of samples look, for generators with self-attention; None for others."""
-    maps, gammas, samples = attention_maps(drawing, drawing.latents(ATTENDING, 3))
+def attention(renderer: SampleRenderer) -> Figure | None:
+    """The self-attention of some pixels of samples. None for a generator without self-attention, or if a sample is not finite."""
+    maps, gammas, samples = attention_maps(renderer, renderer.latents(ATTENDING, 3))
     if not maps or not np.isfinite(samples).all():
         return None
     layer = max(maps, key=lambda name: maps[name].shape[1])
     grids = [image_grid.image_grid(_rgb(samples), len(samples), 1)]
     for row, column in QUERIES.values():
         grids.append(image_grid.image_grid(_attended(samples, maps[layer], row, column), len(samples), 1))
-    weight = f" Its weight gamma is {gammas[layer]:.3g}; at 0 it changes nothing." if layer in gammas else ""
+    weight = f" Its weight gamma is {gammas[layer]:.3g}. At 0 the attention has no effect." if layer in gammas else ""
     side = maps[layer].shape[1]
     caption = (
-        f"Attention of the generator's layer {layer}, at {side} x {side}: a sample, then what the pixel with the cross takes from where, "
-        f"the brighter the more; crosses from left to right: {', '.join(QUERIES)}.{weight}"
+        f"Attention of the generator's layer {layer}, at {side} x {side}: a sample, then the attention of the pixels with a cross. "
+        f"Brighter places receive more attention. Crosses from left to right: {', '.join(QUERIES)}.{weight}"
     )
     alt = f"{len(samples)} generated images, each followed by {len(QUERIES)} maps of the attention of one of its pixels"
-    return Picture(np.concatenate(grids, axis=1), caption, alt)
+    return Figure(np.concatenate(grids, axis=1), caption, alt)
 
 
-def translations(drawing: SampleRenderer) -> Picture | None:
-    """Input, output and target of a generator that is conditioned on images; None for others."""
-    if drawing.context is None or drawing.real is None:
+def translations(renderer: SampleRenderer) -> Figure | None:
+    """Input, output and target of a generator that is conditioned on images. None for others, or if an output is not finite."""
+    if renderer.context is None or renderer.real is None:
         return None
-    run, spec = drawing.run, drawing.run.built.spec
-    real, context = drawing.real[::COLUMNS], drawing.context[::COLUMNS]
-    labels = None if drawing.labels is None else drawing.labels[::COLUMNS]
+    run, spec = renderer.run, renderer.run.built.spec
+    real, context = renderer.real[::COLUMNS], renderer.context[::COLUMNS]
+    labels = None if renderer.labels is None else renderer.labels[::COLUMNS]
 
     @jax.jit
     def apply(params: Any, opt_state: Any, latents: Any) -> Any:
         effective, _ = spec.effective_params("generator", sampling_params(params, opt_state), opt_state)
         state = opt_state.networks.generator
-        return spec.generator.apply(effective, state, latents, labels, context, rng=jax.random.fold_in(drawing.rng, 5), train=False)[0]
+        return spec.generator.apply(effective, state, latents, labels, context, rng=jax.random.fold_in(renderer.rng, 5), train=False)[0]
 
-    output = apply(run.params, run.opt_state, drawing.latents(ROWS, 4))
-    rebuilt = output.extras.get("reconstruction")
-    made = np.asarray(output.images if rebuilt is None else rebuilt)
-    if not np.isfinite(made).all():
+    output = apply(run.params, run.opt_state, renderer.latents(ROWS, 4))
+    reconstruction = output.extras.get("reconstruction")
+    images = np.asarray(output.images if reconstruction is None else reconstruction)
+    if not np.isfinite(images).all():
         return None
-    rows = [made, np.asarray(real)] if rebuilt is not None else [as_image(np.asarray(context), made.shape), made, np.asarray(real)]
-    names = ("reconstruction", "image") if rebuilt is not None else ("input", "output", "target")
-    return Picture(
+    rows, names = [images, np.asarray(real)], ("reconstruction", "image")
+    if reconstruction is None:
+        rows, names = [as_image(np.asarray(context), images.shape), *rows], ("input", "output", "target")
+    return Figure(
         np.concatenate([image_grid.image_grid(_rgb(row), 1, ROWS) for row in rows]),
-        f"From top to bottom: {', '.join(names)}; {(run.source.held_out or run.source).split} images, each in a column of its own.",
+        f"From top to bottom: {', '.join(names)}. Each column is one image of the split {(run.source.held_out or run.source).split}.",
         f"{ROWS} columns, each with {', '.join(names)} below each other",
     )
 
 
-PICTURES: dict[str, Callable[[SampleRenderer], Picture | None]] = {
+FIGURES: dict[str, Callable[[SampleRenderer], Figure | None]] = {
     "interpolations": interpolations,
     "nearest_neighbours": nearest_neighbours,
     "translations": translations,
@@ -194,53 +201,56 @@ PICTURES: dict[str, Callable[[SampleRenderer], Picture | None]] = {
 }
 
 
-def write_pictures(directory: Path, run: LoadedRun, say: Callable[[str], Any] = print) -> list[Path]:
-    """Draws the pictures of a run into `pictures/` of its directory, each with a JSON file of its caption and alternative text.
+def write_figures(directory: Path, run: LoadedRun, print_line: Callable[[str], Any] = print) -> list[Path]:
+    """Writes the figures of a run into `pictures/` of its directory, each with a JSON file of its caption and alternative text.
 
-    A picture that cannot be drawn is a line, and the others are drawn; one that makes no sense any more is deleted.
+    If a figure cannot be drawn, a line is printed and the others are drawn. An old figure that does not apply any more is deleted.
 
     Args:
-        directory: of the run.
-        run: its configuration, data, game and state.
-        say: takes lines for a person.
+        directory: Directory of the run.
+        run: The run.
+        print_line: Prints the errors.
 
     Returns:
-        The pictures written; none for points.
+        The image files written. Empty if the data are points.
     """
     if not run.source.is_images:
         return []
-    folder, written, drawing = directory / "pictures", [], None
-    for name, draw in PICTURES.items():
+    folder, written, renderer = directory / "pictures", [], None
+    for name, draw in FIGURES.items():
         path = folder / f"{name}.png"
         try:
-            drawing = drawing or SampleRenderer(run)
-            picture = draw(drawing)
-            if picture is None:
+            renderer = renderer or SampleRenderer(run)
+            figure = draw(renderer)
+            if figure is None:
                 path.unlink(missing_ok=True)
                 path.with_suffix(".json").unlink(missing_ok=True)
                 continue
-            image_grid.save_png(path, picture.image, scale=2 if run.source.shape[0] <= 32 else 1)
-            run_directory.write_json(path.with_suffix(".json"), {"caption": picture.caption, "alt": picture.alt})
+            image_grid.save_png(path, figure.image, scale=2 if run.source.shape[0] <= 32 else 1)
+            run_directory.write_json(path.with_suffix(".json"), {"caption": figure.caption, "alt": figure.alt})
             written.append(path)
-        # Whatever goes wrong here, memory that runs out among it, a run that was trained must not be lost for a picture of it.
-        except Exception as error:
-            say(f"{path.name} could not be drawn ({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})")
+        except Exception as error:  # A trained run must not fail because of a figure, e.g. if the memory runs out.
+            message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            print_line(f"{path.name} could not be drawn ({message})")
     return written
 
 
-def searched(source: Source) -> np.ndarray:
-    """The numbers of the training images that neighbours are looked for among, ascending."""
+def searched_indices(source: Source) -> np.ndarray:
+    """The indices of the training images among which neighbours are searched, ascending."""
     limit = SEARCHED if isinstance(source.images, np.ndarray) else SEARCHED_ON_DISK
     return np.sort(np.random.default_rng(0).permutation(len(source))[:limit])
 
 
-def comparison(run: LoadedRun) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
-    """What images are compared in, uint8 [n, height, width, channels] -> float32 [n, dim], and its name.
+def comparison_features(run: LoadedRun) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
+    """The features in which neighbours are searched, and their name.
 
-    The features of the shipped classifier where the images are digits, otherwise pixels: the large feature networks would take
-    longer than some runs.
+    They are those of the digit classifier for digits and otherwise pixels. The large feature networks would take longer than some runs.
+
+    Returns:
+        features: uint8 [n, height, width, channels] -> float32 [n, dim].
+        name: Name for the caption.
     """
-    if extractor_of(run.config, run.source) == "digit_classifier":
+    if choose_extractor(run.config, run.source) == "digit_classifier":
         return metrics.feature_extractor("digit_classifier", run.config.evaluation.weights), "the features of digit_classifier"
     side = run.source.shape[0]
     small = side > THUMBNAIL and side % THUMBNAIL == 0
@@ -248,7 +258,7 @@ def comparison(run: LoadedRun) -> tuple[Callable[[np.ndarray], np.ndarray], str]
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Images averaged down to 32 x 32, where their side is a multiple of that, as rows; float32 [n, dim]."""
+    """Images as rows, float32 [n, dim]. Larger images are averaged down to 32 x 32 if their sides are multiples of it."""
     images = np.asarray(images, np.float32)
     count, height, width, channels = images.shape
     if height > THUMBNAIL and height % THUMBNAIL == 0 and width % THUMBNAIL == 0:
@@ -258,32 +268,34 @@ def thumbnails(images: np.ndarray) -> np.ndarray:
 
 
 def usual_distance(features: np.ndarray) -> float:
-    """Median distance of 256 of the rows to the nearest other row; 0 where there is no other."""
+    """Median distance of the first 256 rows to their nearest other row. 0 if there is only one row."""
     if len(features) < 2:
         return 0.0
     return float(np.median(metrics.nearest_neighbors(features[:256], features, k=2).distances[:, 1]))
 
 
-def attention_maps(drawing: SampleRenderer, latents: Any) -> tuple[dict[str, np.ndarray], dict[str, float], np.ndarray]:
-    """What the generator's self-attention layers sow.
+def attention_maps(renderer: SampleRenderer, latents: Any) -> tuple[dict[str, np.ndarray], dict[str, float], np.ndarray]:
+    """The attention maps of the generator's self-attention layers.
 
     Args:
-        drawing: of the run.
+        renderer: Has the run, and labels and contexts.
         latents: float [count, dim].
 
     Returns:
-        Layer -> its map, float32 [count, height, width, height/2, width/2]; layer -> its weight gamma; the samples themselves.
+        maps: Layer -> its map, float32 [count, height, width, height/2, width/2].
+        gammas: Layer -> its weight gamma.
+        samples: The samples, float [count, height, width, channels].
     """
-    run, spec = drawing.run, drawing.run.built.spec
+    run, spec = renderer.run, renderer.run.built.spec
     options = model_options(run.config, spec.image_shape, spec.num_classes)
     module = MODELS[run.config.model.name](**options).generator
-    extra = {"labels": drawing.labels, "context": drawing.context}
+    extra = {"labels": renderer.labels, "context": renderer.context}
     extra = {name: value[::COLUMNS][: len(latents)] for name, value in extra.items() if value is not None}
 
     def apply(params: Any, opt_state: Any, latents: Any) -> Any:
         effective, _ = spec.effective_params("generator", sampling_params(params, opt_state), opt_state)
         variables = {"params": effective, **opt_state.networks.generator}
-        rngs = dict(zip(("noise", "dropout"), jax.random.split(drawing.rng)))
+        rngs = dict(zip(("noise", "dropout"), jax.random.split(renderer.rng)))
         output, sown = module.apply(variables, latents, **extra, train=False, rngs=rngs, mutable=["intermediates"])
         flat, _ = jax.tree_util.tree_flatten_with_path(sown.get("intermediates", {}))
         maps = {_layer(path): value for path, value in flat if "attention_map" in str(path)}
@@ -299,14 +311,14 @@ def attention_maps(drawing: SampleRenderer, latents: Any) -> tuple[dict[str, np.
 
 
 def as_image(context: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A context as pictures: without the channel that is a mask, enlarged by whole pixels to the side of images of `shape`."""
+    """A context as images: without its mask channel, and enlarged by whole pixels to the side of images of `shape`."""
     context = context[..., : shape[3]]
     factor = max(1, shape[1] // context.shape[1])
     return context.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def _layer(path: tuple[Any, ...]) -> str:
-    """Name of the layer that a leaf belongs to, e.g. "attention_16"."""
+    """Name of the layer of a leaf, e.g. "attention_16"."""
     names = [str(entry.key) for entry in path if hasattr(entry, "key")]
     return "/".join(names[:-1])
 
@@ -317,18 +329,18 @@ def _rgb(images: np.ndarray) -> np.ndarray:
 
 
 def _attended(samples: np.ndarray, maps: np.ndarray, row: float, column: float) -> np.ndarray:
-    """Dimmed samples, lit where the pixel at (row, column) looks, with a cross on that pixel; uint8 [count, height, width, 3]."""
+    """Dimmed samples, lit by the attention of the pixel at (row, column), which has a cross. uint8 [count, height, width, 3]."""
     height, width = samples.shape[1:3]
-    looked = maps[:, int(row * maps.shape[1]), int(column * maps.shape[2])]
-    lit = looked / np.maximum(looked.max(axis=(1, 2), keepdims=True), 1e-12)
+    attended = maps[:, int(row * maps.shape[1]), int(column * maps.shape[2])]
+    lit = attended / np.maximum(attended.max(axis=(1, 2), keepdims=True), 1e-12)
     rows = np.arange(height) * lit.shape[1] // height
     columns = np.arange(width) * lit.shape[2] // width
     lit = lit[:, rows][:, :, columns][..., None]
     grey = _rgb(samples).mean(axis=-1, keepdims=True)
-    shown = np.rint(0.35 * grey * (1 - lit) + lit * np.array([255.0, 190.0, 40.0])).astype(np.uint8)
+    result = np.rint(0.35 * grey * (1 - lit) + lit * np.array([255.0, 190.0, 40.0])).astype(np.uint8)
     top, left = int(row * height), int(column * width)
     arm = max(1, height // 16)
     cross = np.array([90, 200, 255], np.uint8)
-    shown[:, top, max(left - arm, 0) : left + arm + 1] = cross
-    shown[:, max(top - arm, 0) : top + arm + 1, left] = cross
-    return shown
+    result[:, top, max(left - arm, 0) : left + arm + 1] = cross
+    result[:, max(top - arm, 0) : top + arm + 1, left] = cross
+    return result

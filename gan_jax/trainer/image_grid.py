@@ -1,4 +1,4 @@
-"""Images as grids, grids as PNG files, grids over time as an animated GIF; plain numpy and Pillow."""
+"""Grids of images, PNG files and animated GIFs, with numpy and Pillow only."""
 
 import math
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ MAX_GIF_FRAMES = 120
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Images as bytes: round(127.5 (x + 1)) of float images in [-1, 1], clipped; uint8 images as they are.
+    """Converts images to bytes: round(127.5 (x + 1)), clipped to [0, 255]. uint8 images are returned unchanged.
 
-    Values that are not finite become black (-Inf, NaN) or white (+Inf): a picture of a failed run is still a picture.
+    Values that are not finite become black (-Inf, NaN) or white (+Inf), so that the images of a failed run can be drawn.
 
     Args:
         images: float in [-1, 1] or uint8, any shape.
@@ -24,7 +24,7 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
         uint8, same shape.
 
     Raises:
-        TypeError: the dtype is neither.
+        TypeError: The dtype is neither uint8 nor floating.
     """
     images = np.asarray(images)
     if images.dtype == np.uint8:
@@ -38,21 +38,21 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
 def image_grid(
     images: np.ndarray, rows: int | None = None, cols: int | None = None, *, padding: int = 2, background: int = 255
 ) -> np.ndarray:
-    """Lays images out in rows, left to right and top to bottom, with a margin around each.
+    """Arranges images in a grid, left to right and top to bottom, with a margin around each.
 
     Args:
         images: [count, height, width, channels] with 1 or 3 channels, or [count, height, width]; uint8, or float in [-1, 1].
-        rows: of the grid; by default as many as `cols` needs, or the nearest to a square.
-        cols: of the grid; by default as many as `rows` needs. Cells without an image are background; images without a cell are left out.
-        padding: pixels between the images and around them.
-        background: grey level of the margin, 0 to 255.
+        rows: Number of rows. By default as many as `cols` needs, or as a nearly square grid needs.
+        cols: Number of columns. By default as many as `rows` needs. Images without a cell are left out.
+        padding: Width of the margin in pixels.
+        background: Grey level of the margin and of cells without an image, 0 to 255.
 
     Returns:
         uint8 [rows * (height + padding) + padding, cols * (width + padding) + padding, channels].
 
     Raises:
-        ValueError: the shape is none of these, or rows, cols, padding or background is out of range.
-        TypeError: the dtype is neither uint8 nor floating.
+        ValueError: The shape is none of these, or rows, cols, padding or background is out of range.
+        TypeError: The dtype is neither uint8 nor floating.
     """
     images = np.asarray(images)
     if images.ndim == 3:
@@ -77,20 +77,19 @@ def image_grid(
 
 
 def save_png(path: Path | str, image: np.ndarray, *, scale: int = 1) -> None:
-    """Writes one image, enlarged by whole pixels; the file is there complete or not at all.
+    """Writes an image as a PNG file, atomically.
 
     Args:
-        path: ends in .png; its directory is made.
+        path: The file. Its directory is made.
         image: [height, width, 1 or 3] or [height, width]; uint8, or float in [-1, 1].
-        scale: how many pixels of the file one pixel of the image takes, at least 1.
+        scale: Each pixel of the image becomes scale x scale pixels of the file, at least 1.
 
     Raises:
-        ValueError: the shape is neither, or the scale is below 1.
-        OSError: the file cannot be written.
+        ValueError: The shape is neither, or the scale is below 1.
+        OSError: The file cannot be written.
     """
-    path = Path(path)
-    picture = _picture(image, scale)
-    _write(path, lambda target: picture.save(target, format="PNG", optimize=True))
+    converted = _to_pillow(image, scale)
+    _write(Path(path), lambda target: converted.save(target, format="PNG", optimize=True))
 
 
 def save_gif(
@@ -103,23 +102,23 @@ def save_gif(
     max_frames: int = MAX_GIF_FRAMES,
     scale: int = 1,
 ) -> int:
-    """Writes an animation that repeats for ever; of too many frames, evenly spaced ones with the first and the last among them.
+    """Writes an animated GIF that repeats, atomically.
 
     Args:
-        path: ends in .gif; its directory is made.
-        frames: images of one shape, as for `save_png`.
-        labels: a line under each frame, e.g. "step 400".
-        seconds_per_frame: how long a frame stands; GIF counts in hundredths of a second.
-        last_frame_seconds: how long the last one stands.
-        max_frames: bound on the frames of the file, at least 2.
-        scale: as for `save_png`.
+        path: The file. Its directory is made.
+        frames: Images of one shape, as for `save_png`.
+        labels: A line under each frame, e.g. "step 400".
+        seconds_per_frame: Duration of a frame. GIF files store hundredths of a second.
+        last_frame_seconds: Duration of the last frame.
+        max_frames: Maximum number of frames, at least 2. Of more frames, evenly spaced ones are written, see `spread`.
+        scale: As for `save_png`.
 
     Returns:
-        The number of frames in the file. Equal neighbours are stored as one that stands longer.
+        The number of frames in the file. Successive equal frames are stored as one longer frame.
 
     Raises:
-        ValueError: no frames, frames of several shapes, or labels of another number than frames.
-        OSError: the file cannot be written.
+        ValueError: There are no frames, their shapes differ, or there are not as many labels as frames.
+        OSError: The file cannot be written.
     """
     if not frames:
         raise ValueError("an animation needs at least one frame; got none")
@@ -129,9 +128,8 @@ def save_gif(
     if len(shapes) > 1:
         raise ValueError(f"frames must have one shape; got {sorted(shapes)}")
     chosen = spread(len(frames), max_frames)
-    pictures = [_picture(frames[index], scale, None if labels is None else labels[index]) for index in chosen]
-    durations = [round(1000 * seconds_per_frame)] * (len(pictures) - 1) + [round(1000 * last_frame_seconds)]
-    first, rest = pictures[0], pictures[1:]
+    first, *rest = [_to_pillow(frames[index], scale, None if labels is None else labels[index]) for index in chosen]
+    durations = [round(1000 * seconds_per_frame)] * len(rest) + [round(1000 * last_frame_seconds)]
     options = {"format": "GIF", "save_all": True, "append_images": rest, "duration": durations, "loop": 0}
     _write(Path(path), lambda target: first.save(target, **options))
     with Image.open(path) as written:
@@ -139,31 +137,31 @@ def save_gif(
 
 
 def load_png(path: Path | str) -> np.ndarray:
-    """Reads a picture back as uint8 [height, width, 1 or 3]."""
-    with Image.open(path) as picture:
-        array = np.asarray(picture)
+    """Reads an image file as uint8 [height, width, 1 or 3]."""
+    with Image.open(path) as file:
+        array = np.asarray(file)
     return array[..., None] if array.ndim == 2 else array[..., :3]
 
 
 def png_shape(path: Path | str) -> tuple[int, int, int]:
-    """The shape that `load_png` returns, from the first bytes of the file alone."""
-    with Image.open(path) as picture:
-        return picture.height, picture.width, min(len(picture.getbands()), 3)
+    """The shape that `load_png` returns. Only the header of the file is read."""
+    with Image.open(path) as file:
+        return file.height, file.width, min(len(file.getbands()), 3)
 
 
 def scatter(points: np.ndarray, *, size: int = 256, bounds: float | None = None) -> np.ndarray:
-    """Draws points of the plane as dots on white.
+    """Draws points as black dots on white.
 
     Args:
-        points: float [count, dim]; the first two coordinates are drawn.
-        size: side of the picture in pixels.
-        bounds: the picture shows [-bounds, bounds] in both directions; by default a little more than the 99th percentile.
+        points: float [count, dim]. The first two coordinates are drawn.
+        size: Side of the image in pixels.
+        bounds: The image shows [-bounds, bounds] in both directions. By default 1.25 times the 99th percentile of the coordinates.
 
     Returns:
         uint8 [size, size, 1].
 
     Raises:
-        ValueError: the points have fewer than two coordinates.
+        ValueError: The points have fewer than two coordinates.
     """
     points = np.nan_to_num(np.asarray(points, np.float64))
     if points.ndim != 2 or points.shape[1] < 2:
@@ -171,18 +169,18 @@ def scatter(points: np.ndarray, *, size: int = 256, bounds: float | None = None)
     limit = bounds or 1.25 * float(np.percentile(np.abs(points), 99)) or 1.0
     places = np.rint((points[:, :2] / limit + 1) / 2 * (size - 1)).astype(int)
     places = places[((places >= 1) & (places < size - 1)).all(axis=1)]
-    picture = np.full((size, size, 1), 255, np.uint8)
+    image = np.full((size, size, 1), 255, np.uint8)
     for down in (-1, 0, 1):
         for across in (-1, 0, 1):
-            picture[size - 1 - (places[:, 1] + down), places[:, 0] + across] = 0
-    return picture
+            image[size - 1 - (places[:, 1] + down), places[:, 0] + across] = 0
+    return image
 
 
 def spread(count: int, limit: int) -> list[int]:
-    """At most `limit` evenly spaced indices out of `count`, first and last among them.
+    """At most `limit` evenly spaced indices below `count`, including the first and the last.
 
     Raises:
-        ValueError: the limit is below 2.
+        ValueError: The limit is below 2.
     """
     if limit < 2:
         raise ValueError(f"limit must be at least 2; got {limit}")
@@ -191,19 +189,19 @@ def spread(count: int, limit: int) -> list[int]:
     return [round(index * (count - 1) / (limit - 1)) for index in range(limit)]
 
 
-def _picture(image: np.ndarray, scale: int, label: str | None = None) -> Image.Image:
+def _to_pillow(image: np.ndarray, scale: int, label: str | None = None) -> Image.Image:
     image = to_uint8(image)
     if image.ndim == 3 and image.shape[-1] == 1:
         image = image[..., 0]
     if scale < 1 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[-1] != 3):
         raise ValueError(f"image must be [height, width, 1 or 3] and scale at least 1; got {image.shape} and {scale}")
-    picture = Image.fromarray(image)
-    picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+    scaled = Image.fromarray(image)
+    scaled = scaled.resize((scaled.width * scale, scaled.height * scale), Image.Resampling.NEAREST)
     if label is None:
-        return picture
-    labelled = Image.new(picture.mode, (picture.width, picture.height + 14), "white")
-    labelled.paste(picture, (0, 0))
-    ImageDraw.Draw(labelled).text((3, picture.height + 1), label, fill="black")
+        return scaled
+    labelled = Image.new(scaled.mode, (scaled.width, scaled.height + 14), "white")
+    labelled.paste(scaled, (0, 0))
+    ImageDraw.Draw(labelled).text((3, scaled.height + 1), label, fill="black")
     return labelled
 
 

@@ -1,10 +1,10 @@
-"""The loop: the only place where training meets the disk. Read it top to bottom."""
+"""Training: set up the run, restore it, then step, log, sample, evaluate and checkpoint until it ends. It reads top to bottom."""
 
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,27 +16,27 @@ from gan_jax.monitor import Finding
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.trainer.evaluate import evaluate, evaluate_run, metric_values
-from gan_jax.trainer.figures import write_pictures
+from gan_jax.trainer.figures import write_figures
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import write_report
 from gan_jax.trainer.restore import LoadedRun
-from gan_jax.trainer.rollback import roll_back
+from gan_jax.trainer.rollback import Rollback, can_roll_back, roll_back
 from gan_jax.trainer.run_directory import RunError
-from gan_jax.trainer.setup import TrainingRun, init_or_restore, setup_run
-from gan_jax.trainer.writers.metric_writer import MetricWriter, warn_on_oserror
+from gan_jax.trainer.setup import TrainingRun, Writers, init_or_restore, setup_run
+from gan_jax.trainer.writers.errors import warn_on_oserror
 from gan_jax.trainer.writers.samples import write_animation
 from gan_jax.typing import Array, Players
 
 
 class TrainResult(NamedTuple):
-    """What a run leaves behind.
+    """The result of `train`.
 
     Attributes:
-        directory: of the run.
-        params: `Players`.
-        opt_state: the rest of the state.
-        step: the last step played; below the configured number where it was interrupted.
-        failure: the finding that ended it, with `--monitor.on-failure` stop or after too many rollbacks; otherwise None.
+        directory: Directory of the run.
+        params: Parameters of G and D.
+        opt_state: The rest of the state.
+        step: The last train step. It is below the configured number if the run was interrupted or failed.
+        failure: The finding that ended the run, with `--monitor.on-failure stop` or after too many rollbacks. Otherwise None.
     """
 
     directory: Path
@@ -46,8 +46,164 @@ class TrainResult(NamedTuple):
     failure: Finding | None = None
 
 
+class LoopResult(NamedTuple):
+    """The result of `loop`.
+
+    Attributes:
+        state: (params, opt_state).
+        step: The last train step.
+        saved: The step of the last checkpoint.
+        interrupted: Whether a stop was requested.
+        failed: Whether a finding ended the loop.
+    """
+
+    state: tuple[Players, Any]
+    step: int
+    saved: int
+    interrupted: bool
+    failed: bool
+
+
+def train(
+    config: Config, *, resume: Path | None = None, command: str = "", console: Console | None = None, until: int | None = None
+) -> TrainResult:
+    """Trains a GAN, with its files in a directory of its own, and writes the report.
+
+    Call it in every process of a run. Only process 0 writes files and prints.
+
+    Args:
+        config: The checked configuration.
+        resume: Directory of a run to continue. Its configuration must agree with `config`.
+        command: The command line for run.json.
+        console: Where to print. By default standard error.
+        until: Stop after this step as after an interrupt. Schedules keep the configured length of the run.
+
+    Raises:
+        RunError, DataError, ConfigError and the errors of `gan_jax.checkpoint`: The run cannot start or continue.
+        gan_jax.distributed.PeerLost: Another process of this run is lost.
+    """
+    console = (console or Console(stderr=True)) if is_main_process() else Console(quiet=True)
+    with raising_peer_lost():
+        result = train_once(config, resume, command, console, until)
+        while isinstance(result, Rollback):
+            result = train_once(result.config, result.directory, command, console, until)
+        return result
+
+
+def train_once(config: Config, resume: Path | None, command: str, console: Console, until: int | None) -> TrainResult | Rollback:
+    """Trains until the last step, an interrupt or a failure, and returns a `Rollback` if training shall continue from before the failure.
+
+    All arrays of a run are locals of this function, so those of a failed run are freed before the run continues.
+    """
+    with setup_run(config, resume, command, console) as run:
+        with run.recording_errors():
+            state, step, writers = init_or_restore(run)
+            result = loop(run, writers, state, step, until)
+        stored = save_last(run, result)
+        run.feed.close()
+        local = to_local(run.placement, result.state)
+        if writers is None:
+            return TrainResult(run.directory, *result.state, result.step)
+        writers.metrics.close()
+        failure = writers.metrics.failure
+        if failure is not None and can_roll_back(run) and not result.interrupted:
+            return roll_back(run, failure)
+        finish(run, local, result.step, stored, failure, writers.metrics.started)
+        return TrainResult(run.directory, *result.state, result.step, failure)
+
+
+def loop(run: TrainingRun, writers: Writers | None, state: tuple[Players, Any], step: int, until: int | None) -> LoopResult:
+    """The training loop: trains, logs, samples, evaluates and checkpoints until the last step, an interrupt, or a detected failure."""
+    config, steps, end = run.config, run.config.steps, run.config.steps if until is None else min(until, run.config.steps)
+    compiled = compile_steps(run, state)
+    rng = jax.random.fold_in(jax.random.key(config.seed), 1)
+    pending, saved = None, step
+
+    with stop_on_interrupt() as stop_requested, ProgressBar(steps, step, run.console) as bar:
+
+        def failed() -> bool:
+            return writers is not None and writers.metrics.failure is not None
+
+        if step == 0 and config.sample_every:
+            sample(run, writers, 0, state, bar)
+        stop = any_across_processes(stop_requested() or failed())
+        while step < end and not stop:
+            count = min(config.scan_steps, steps - step)
+            *state, metrics = compiled(count)(*state, run.feed.chunk(step, count), rng)
+            before, step = step, step + count
+            flush(writers, pending, bar)  # The metrics of the step before, while the device computes this one.
+            to_log = crosses(before, step, config.log_every) or step == steps
+            pending = (step, metrics) if to_log else None
+            bar.advance(step)
+            to_sample = bool(config.sample_every) and (crosses(before, step, config.sample_every) or step == steps)
+            to_evaluate = bool(config.evaluation.every) and crosses(before, step, config.evaluation.every)
+            to_save = to_evaluate or (config.checkpoint_every and crosses(before, step, config.checkpoint_every)) or step == steps
+            if to_sample or to_save:
+                # Sampling and saving wait for the step anyway. Rows stay in order, and a checkpoint has all rows up to its step.
+                flush(writers, pending, bar)
+                pending = None
+            if to_sample:
+                sample(run, writers, step, state, bar)
+            values = measure(run, writers, step, state, bar) if to_evaluate else None
+            if to_save and not any_across_processes(failed()):
+                run.save(step, tuple(state), values)
+                saved = step
+            # Asking the other processes costs a message, so several processes ask only at steps at which they wait anyway.
+            if process_count() == 1 or to_log or to_sample or to_save:
+                stop = any_across_processes(stop_requested() or failed())
+        flush(writers, pending, bar)
+        has_failed = any_across_processes(failed())
+        return LoopResult(tuple(state), step, saved, any_across_processes(stop_requested()), has_failed)
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Yields a function that tells whether a stop was requested.
+
+    The first SIGINT or SIGTERM requests a clean stop. A second one exits immediately.
+    """
+    received: list[int] = []
+
+    def request_stop(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    try:
+        before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # Only the main thread receives signals.
+        before = {}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def crosses(before: int, after: int, interval: int) -> bool:
+    """Whether (before, after] contains a multiple of the interval."""
+    return after // interval > before // interval
+
+
+def compile_steps(run: TrainingRun, state: tuple[Players, Any]) -> Callable[[int], Callable[..., Any]]:
+    """A function: number of steps -> jitted (params, opt_state, chunk of the feed, rng) -> (params, opt_state, metrics)."""
+    options: dict[str, Any] = {}
+    if run.placement is not None:
+        options["out_shardings"] = (*jax.tree.map(lambda leaf: leaf.sharding, state), run.placement.replicated)
+        options["compiler_options"] = run.placement.compiler_options
+
+    @cache
+    def compiled(count: int) -> Callable[..., Any]:
+        return jax.jit(run.feed.gathering(chunk_step(run.built, count)), donate_argnums=(0, 1), **options)
+
+    return compiled
+
+
 def chunk_step(built: BuiltGAN, scan_steps: int) -> Callable[..., Any]:
-    """`scan_steps` steps as one jitted, donating program: (params, opt_state, batches, rng) -> (params, opt_state, metrics of the last)."""
+    """A function for `jax.jit` that makes `scan_steps` train steps: (params, opt_state, batches, rng) -> (params, opt_state, metrics).
+
+    The arrays of `batches` are [scan_steps, batch, ...]. The metrics are those of the last step.
+    """
 
     def chunk(params: Players, opt_state: Any, batches: dict[str, Array], rng: Array) -> Any:
         if scan_steps == 1:
@@ -63,239 +219,100 @@ def chunk_step(built: BuiltGAN, scan_steps: int) -> Callable[..., Any]:
     return chunk
 
 
-@contextmanager
-def stop_on_interrupt() -> Iterator[list[int]]:
-    """Turns the first Ctrl-C (or SIGTERM) into a wish to stop; a second one ends the program at once."""
-    wishes: list[int] = []
-
-    def wish(number: int, frame: Any) -> None:
-        if wishes:
-            raise KeyboardInterrupt
-        wishes.append(number)
-
-    try:
-        before = {number: signal.signal(number, wish) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: there are no signals to catch
-        before = {}
-    try:
-        yield wishes
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def train(
-    config: Config, *, resume: Path | None = None, command: str = "", console: Console | None = None, until: int | None = None
-) -> TrainResult:
-    """Trains as configured, in a directory of its own, and writes the report.
-
-    Every process of a run calls it alike; one of them writes and speaks.
-
-    Args:
-        config: checked.
-        resume: the directory of a run to continue; its configuration must agree.
-        command: the command line, for the record.
-        console: where to print; standard error by default.
-        until: stop at this step as if interrupted there; schedules still span the run as configured.
-
-    Raises:
-        RunError, DataError, ConfigError, and those of `gan_jax.checkpoint`: one line each, for a person.
-        gan_jax.distributed.PeerLost: another process of this run is gone.
-    """
-    if not is_main_process():
-        console = Console(quiet=True)
-    with raising_peer_lost():
-        run = setup_run(config, resume, command, console or Console(stderr=True))
-        try:
-            return finish(run, *play(run, until), command)
-        finally:
-            run.release()
-
-
-def play(run: TrainingRun, until: int | None) -> tuple[MetricWriter | None, "LoopResult"]:
-    """Trains; an error that ends the training is in the record of the run."""
-    try:
-        state, step, records = init_or_restore(run)
-        return records, loop(run, records, state, step, until)
-    except Exception as error:
-        if process_count() == 1:
-            # What is being saved is saved, and no thread outlives the run; where a peer is gone there is nothing to wait for.
-            run.manager.close()
-            run.feed.close()
-        if is_main_process():
-            ended = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-            warn_on_oserror("run.json", partial(run.write, ended), run.say)
-        raise
-
-
-class LoopResult(NamedTuple):
-    """Where the loop ended.
-
-    Attributes:
-        state: (params, opt_state).
-        step: the last one played.
-        saved: the last one saved.
-        wished: whether somebody asked for the end.
-        failed: whether a finding asked for it.
-    """
-
-    state: tuple[Players, Any]
-    step: int
-    saved: int
-    wished: bool
-    failed: bool
-
-
-def loop(run: TrainingRun, records: MetricWriter | None, state: tuple[Players, Any], step: int, until: int | None) -> LoopResult:
-    """Plays, records, shows, measures and saves, up to the last step or until somebody or something asks for the end."""
-    config, steps, end = run.config, run.steps, run.steps if until is None else min(until, run.steps)
-    program = compiler(run, state)
-    rng = jax.random.fold_in(jax.random.key(config.seed), 1)
-    pending, saved = None, step
-
-    with stop_on_interrupt() as wishes, ProgressBar(steps, step, run.console) as bar:
-
-        def asked_to_end() -> bool:
-            return any_across_processes(bool(wishes) or (records is not None and records.failure is not None))
-
-        if records is not None:
-            records.beside(bar)
-        if step == 0 and config.sample_every:
-            show(run, records, 0, state)
-        ending = asked_to_end()
-        while step < end and not ending:
-            count = min(config.scan_steps, steps - step)
-            *state, metrics = program(count)(*state, run.feed.chunk(step, count), rng)
-            before, step = step, step + count
-            flush(records, pending, bar)
-            logs = crosses(before, step, config.log_every) or step == steps
-            pending = (step, metrics) if logs else None
-            bar.advance(step)
-            to_sample = bool(config.sample_every) and (crosses(before, step, config.sample_every) or step == steps)
-            to_evaluate = bool(config.evaluation.every) and crosses(before, step, config.evaluation.every)
-            to_save = to_evaluate or (config.checkpoint_every and crosses(before, step, config.checkpoint_every)) or step == steps
-            if to_sample or to_save:
-                # These wait for the step anyway; the records stay in order, and none is missing beside a checkpoint.
-                flush(records, pending, bar)
-                pending = None
-            if to_sample:
-                show(run, records, step, state)
-            measured = measure(run, records, step, state, bar) if to_evaluate else None
-            if to_save and not any_across_processes(records is not None and records.failure is not None):
-                run.save(step, tuple(state), measured)
-                saved = step
-            # Several processes ask each other, which costs a message: only where they stop for the records anyway.
-            if process_count() == 1 or logs or to_sample or to_save:
-                ending = asked_to_end()
-        flush(records, pending, bar)
-        failed = any_across_processes(records is not None and records.failure is not None)
-        return LoopResult(tuple(state), step, saved, any_across_processes(bool(wishes)), failed)
-
-
-def compiler(run: TrainingRun, state: tuple[Players, Any]) -> Callable[[int], Callable[..., Any]]:
-    """Count of steps -> their program: (params, opt_state, chunk of the feed, rng) -> (params, opt_state, metrics)."""
-    places: dict[str, Any] = {}
-    if run.placement is not None:
-        places["out_shardings"] = (*jax.tree.map(lambda leaf: leaf.sharding, state), run.placement.replicated)
-        places["compiler_options"] = run.placement.compiler_options
-
-    @cache
-    def program(count: int) -> Callable[..., Any]:
-        return jax.jit(run.feed.gathering(chunk_step(run.built, count)), donate_argnums=(0, 1), **places)
-
-    return program
-
-
-def flush(records: MetricWriter | None, pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
-    """Writes what is pending, where this process writes; in any, waits for it."""
-    if records is not None:
-        records.flush(pending, bar)
+def flush(writers: Writers | None, pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
+    """Waits for pending metrics in every process. Process 0 writes them."""
+    if writers is not None:
+        writers.metrics.flush(pending, bar)
     elif pending is not None:
         jax.block_until_ready(pending)
 
 
-def show(run: TrainingRun, records: MetricWriter | None, step: int, state: tuple[Players, Any]) -> None:
-    """A grid of samples, drawn by the process that writes."""
-    whole = to_local(run.placement, state)
-    if records is not None:
-        records.show(step, whole)
+def sample(run: TrainingRun, writers: Writers | None, step: int, state: tuple[Players, Any], bar: ProgressBar) -> None:
+    """Writes a grid of samples in process 0. Call it in every process, because the state may be sharded."""
+    local = to_local(run.placement, state)
+    if writers is not None:
+        writers.samples.write(step, local, bar)
 
 
-def measure(
-    run: TrainingRun, records: MetricWriter | None, step: int, state: tuple[Players, Any], bar: ProgressBar
-) -> dict[str, float] | None:
-    """The metrics of a state, measured by the process that writes."""
-    whole = to_local(run.placement, state)
-    if records is None:
+def measure(run: TrainingRun, writers: Writers | None, step: int, state: tuple[Players, Any], bar: ProgressBar) -> dict[str, float] | None:
+    """Evaluates the generator and logs the values in process 0. Call it in every process, because the state may be sharded.
+
+    Returns:
+        Metric -> value. None in the other processes, or if the metrics cannot be measured.
+    """
+    local = to_local(run.placement, state)
+    if writers is None:
         return None
     try:
-        rows = evaluate(run.config, run.built, run.source, *whole)
+        records = evaluate(run.config, run.built, run.source, *local)
     except ConfigError as error:
-        bar.say(f"step {step}: not measured: {error}")
+        bar.print_above(f"step {step}: not measured: {error}")
         return None
-    figures = {f"evaluation/{row['metric']}": row["value"] for row in rows}
-    bar.say(f"step {step}: " + "  ".join(f"{name} {value:.3f}" for name, value in figures.items()))
-    records.write(step, figures)
-    values = metric_values(rows)
-    if run.config.evaluation.best not in values:
-        bar.say(f"--evaluation.best {run.config.evaluation.best}: is not measured here; measured: {', '.join(values)}")
+    row = {f"evaluation/{record['metric']}": record["value"] for record in records}
+    bar.print_above(f"step {step}: " + "  ".join(f"{name} {value:.3f}" for name, value in row.items()))
+    writers.metrics.write(step, row, bar)
+    values, best = metric_values(records), run.config.evaluation.best
+    if best not in values:
+        bar.print_above(f"--evaluation.best {best}: is not measured here; measured: {', '.join(values)}")
     return values
 
 
-def finish(run: TrainingRun, records: MetricWriter | None, reached: LoopResult, command: str) -> TrainResult:
-    """What was reached is kept, measured and shown."""
-    config, manager, step = run.config, run.manager, reached.step
-    # A save that the disk refused is made again: this is the last one.
-    refused = any_across_processes(not manager.wait())
-    unsaved = (refused or step != reached.saved) and not reached.failed
+def save_last(run: TrainingRun, result: LoopResult) -> bool:
+    """Saves the last state unless a checkpoint of it exists or the run failed. A failed run is saved if it has no checkpoint at all.
+
+    Returns:
+        Whether every save in progress has succeeded.
+    """
+    manager = run.manager
+    last_save_failed = any_across_processes(not manager.wait())  # This save is made again.
+    unsaved = (last_save_failed or result.step != result.saved) and not result.failed
     if unsaved or decide_on_process_zero(lambda: str(manager.latest()), RunError) == "None":
-        run.save(step, reached.state)
-    stored = not any_across_processes(not manager.close())
-    run.feed.close()
-    state = to_local(run.placement, reached.state)
-    if records is None:
-        return TrainResult(run.directory, *reached.state, step)
-    records.close()
-    failure = records.failure
-    can_go_back = config.monitor.on_failure == "rollback" and len(run.rolled_back) < config.monitor.rollbacks
-    if failure is not None and can_go_back and not reached.wished:
-        changed, happened = roll_back(config, run.directory, manager, failure)
-        run.write({"rollbacks": [*run.rolled_back, happened]})
-        run.say(f"rolling back to step {happened['to_step']} with {happened['changed']}")
-        run.release()
-        return train(changed, resume=run.directory, command=command, console=run.console)
-    warn_on_oserror("the animation", lambda: write_animation(run.directory), run.say)
-    status = "stopped" if failure is not None else "interrupted" if step < run.steps else "finished"
-    seconds = round(time.monotonic() - records.started, 1)
+        run.save(result.step, result.state)
+    return not any_across_processes(not manager.close())
+
+
+def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool, failure: Finding | None, started: float) -> None:
+    """Writes the animation, run.json, the final metrics, the figures and the report, and prints how the run ended.
+
+    Args:
+        run: The run.
+        state: (params, opt_state) on one device.
+        step: The last train step.
+        stored: Whether the last checkpoint was written.
+        failure: The finding that ended the run, or None.
+        started: The time at which training started, of `time.monotonic`.
+    """
+    config, directory = run.config, run.directory
+    warn_on_oserror("the animation", lambda: write_animation(directory), run.print)
+    status = "stopped" if failure is not None else "interrupted" if step < config.steps else "finished"
+    seconds, processor_seconds = round(time.monotonic() - started, 1), round(time.process_time(), 1)
+    row = {"status": status, "step": step, "seconds": seconds, "processor_seconds": processor_seconds, "saved": stored}
     data = run.record["data"] | {"passed_over": run.source.passed_over()}
-    took = {"seconds": seconds, "processor_seconds": round(time.process_time(), 1), "saved": stored}
-    warn_on_oserror("run.json", lambda: run.write({"status": status, "step": step, **took, "data": data}), run.say)
-    if failure is not None:
-        advice = f"try {failure.advice[0]}, or " if failure.advice else ""
-        run.say(
-            f"stopped at step {step}: {failure.what}; the checkpoint of step {manager.latest()} is kept; "
-            f"{advice}continue with: python experiments/train.py --resume {run.directory} --on-failure warn"
-        )
-    elif step < run.steps:
-        where = f"saved at step {step}" if stored else "the last step could not be saved"
-        again = f"python experiments/train.py {config.recipe} --resume {run.directory}"
-        run.say(f"interrupted; {where}; continue with: {again}")
-    elif not stored:
-        run.say(f"the weights of step {step} could not be saved; the newest that were: {manager.latest()}")
+    warn_on_oserror("run.json", lambda: run.write(row | {"data": data}), run.print)
+    print_status(run, status, step, stored, failure)
     if status == "finished" and config.evaluation.samples:
         try:
-            evaluate_run(run.directory, config, run.built, run.source, *state, console=run.console)
+            evaluate_run(directory, config, run.built, run.source, *state, console=run.console)
         except ConfigError as error:
-            run.say(f"not measured: {error}")
+            run.print(f"not measured: {error}")
     if config.sample_every and status != "interrupted":
-        shown = LoadedRun(config, run.source, run.built, *state, step)
-        warn_on_oserror("the pictures", lambda: write_pictures(run.directory, shown, run.say), run.say)
-    report = warn_on_oserror("the report", lambda: write_report(run.directory), run.say)
+        loaded = LoadedRun(config, run.source, run.built, *state, step)
+        warn_on_oserror("the figures", lambda: write_figures(directory, loaded, run.print), run.print)
+    report = warn_on_oserror("the report", lambda: write_report(directory), run.print)
     if report is not None:
-        run.say(f"report: {report}")
-    return TrainResult(run.directory, *reached.state, step, failure)
+        run.print(f"report: {report}")
 
 
-def crosses(before: int, after: int, interval: int) -> bool:
-    """Whether a multiple of the interval lies in (before, after]."""
-    return after // interval > before // interval
+def print_status(run: TrainingRun, status: str, step: int, stored: bool, failure: Finding | None) -> None:
+    """Prints why a run ended before its last step, and the command that continues it."""
+    if failure is not None:
+        advice = f"try {failure.advice[0]}, or " if failure.advice else ""
+        run.print(
+            f"stopped at step {step}: {failure.what}; the checkpoint of step {run.manager.latest()} is kept; "
+            f"{advice}continue with: gan-jax train --resume {run.directory} --on-failure warn"
+        )
+    elif status == "interrupted":
+        saved = f"saved at step {step}" if stored else "the last step could not be saved"
+        run.print(f"interrupted; {saved}; continue with: gan-jax train {run.config.recipe} --resume {run.directory}")
+    elif not stored:
+        run.print(f"the weights of step {step} could not be saved; the newest checkpoint is of step {run.manager.latest()}")

@@ -1,4 +1,4 @@
-"""What a person sees while a run trains: a bar with rate, time left and losses; plain lines where there is no terminal."""
+"""The progress of a run on the terminal: a bar with rate, time left and losses. Without a terminal it is plain lines."""
 
 import time
 from collections.abc import Mapping
@@ -6,33 +6,35 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+LINE_INTERVAL = 10.0  # Seconds between lines if the console is no terminal.
+
 
 def summary(metrics: Mapping[str, float]) -> str:
-    """The figures that one glances at."""
-    shown = {
-        "D": metrics.get("discriminator_loss"),
-        "G": metrics.get("generator_loss"),
-        "D(real)": metrics.get("real_accuracy"),
-        "D(fake)": metrics.get("fake_accuracy"),
-    }
-    return "  ".join(f"{name} {_figure(name, value)}" for name, value in shown.items() if value is not None)
+    """The losses and accuracies of D and G as one short line."""
+    labels = {"D": "discriminator_loss", "G": "generator_loss", "D(real)": "real_accuracy", "D(fake)": "fake_accuracy"}
+    values = {label: metrics[name] for label, name in labels.items() if name in metrics}
+    return "  ".join(
+        f"{label} {100 * value:3.0f}%" if label.startswith("D(") else f"{label} {value:7.3f}" for label, value in values.items()
+    )
 
 
-def say(console: Console, text: str) -> None:
-    """Prints text as it is: what stands in brackets is a shape or the name of a folder, not markup, and `:x:` is no emoji."""
+def print_text(console: Console, text: str) -> None:
+    """Prints text unchanged. Brackets (shapes, folder names) are not read as markup and `:x:` is not read as an emoji."""
     console.print(text, markup=False, emoji=False, highlight=False)
 
 
-def _figure(name: str, value: float) -> str:
-    return f"{100 * value:3.0f}%" if name.startswith("D(") else f"{value:7.3f}"
-
-
 class ProgressBar:
-    """A bar over the steps of a run; a context manager."""
+    """A progress bar over the steps of a run, as a context manager.
+
+    Args:
+        total: Number of steps of the run.
+        done: Number of steps that are already done.
+        console: Where to draw the bar.
+    """
 
     def __init__(self, total: int, done: int, console: Console):
         self._console, self._total, self._done = console, total, done
-        self._started, self._first, self._lines = time.monotonic(), done, 0.0
+        self._started, self._first, self._last_line = time.monotonic(), done, 0.0
         columns = (
             TextColumn("step"),
             MofNCompleteColumn(),
@@ -59,14 +61,14 @@ class ProgressBar:
         self._bar.update(self._task, completed=step, rate=f"{rate:5.1f} steps/s")
 
     def show(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Shows the newest metrics; without a terminal as a line, at most one every ten seconds."""
+        """Shows the newest metrics. Without a terminal it prints them as a line, at most one every ten seconds."""
         self._bar.update(self._task, summary=summary(metrics))
         now = time.monotonic()
-        if not self._console.is_terminal and (now - self._lines > 10 or step == self._total):
-            self._lines = now
+        if not self._console.is_terminal and (now - self._last_line > LINE_INTERVAL or step == self._total):
+            self._last_line = now
             rate = (self._done - self._first) / max(now - self._started, 1e-9)
-            say(self._console, f"step {step}/{self._total}  {rate:.1f} steps/s  {summary(metrics)}")
+            print_text(self._console, f"step {step}/{self._total}  {rate:.1f} steps/s  {summary(metrics)}")
 
-    def say(self, text: str) -> None:
+    def print_above(self, text: str) -> None:
         """Prints a line above the bar."""
-        say(self._bar.console, text)
+        print_text(self._bar.console, text)

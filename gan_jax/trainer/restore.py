@@ -1,4 +1,4 @@
-"""A run that was stored: its configuration, its data, its game, and its state, read back from its directory."""
+"""Reads a finished or running run back from its directory: configuration, data, GAN and state."""
 
 import functools
 from pathlib import Path
@@ -17,14 +17,15 @@ from gan_jax.typing import Players
 
 
 class LoadedRun(NamedTuple):
-    """What a run's directory holds.
+    """A run that was read from its directory.
 
     Attributes:
-        config: as it was trained.
-        source: its data.
-        experiment: its game.
-        params, opt_state: of the checkpoint.
-        step: of the checkpoint.
+        config: The configuration of the run.
+        source: Its data set.
+        built: Its GAN.
+        params: The parameters in the checkpoint.
+        opt_state: The rest of the state in the checkpoint.
+        step: The step of the checkpoint.
     """
 
     config: Config
@@ -35,7 +36,13 @@ class LoadedRun(NamedTuple):
     step: int
 
     def with_standing_statistics(self, batches: int, *, seed: int = 0, ema: bool = True) -> "LoadedRun":
-        """The run with the averages of G's batch norm made anew over `batches` batches."""
+        """The run with new averages of the generator's batch norm, see `gan_jax.gan.standing_statistics`.
+
+        Args:
+            batches: Number of batches that the averages are computed from.
+            seed: Random seed of the latents and labels.
+            ema: Whether the averages are those of the moving average of the parameters.
+        """
         size, real = self.config.batch_size, None
         if needs_context(self.built):
             real = jax.numpy.asarray(self.source.images[:size]) / 127.5 - 1.0
@@ -44,15 +51,17 @@ class LoadedRun(NamedTuple):
 
 
 def load_run(directory: Path | str, *, step: int | None = None, best: bool = False) -> LoadedRun:
-    """Reads a run back, by default at its newest checkpoint.
+    """Loads a run, by default at its newest checkpoint.
 
     Args:
-        directory: of the run.
-        step: of the checkpoint.
-        best: take the checkpoint that was the best by the run's metric.
+        directory: Directory of the run.
+        step: Step of the checkpoint.
+        best: Whether to load the checkpoint with the best value of the run's metric (`--evaluation.best`).
 
     Raises:
-        RunError: the directory is no run, or it has no such checkpoint.
+        RunError: The directory holds no run, or no checkpoint has a measured metric.
+        gan_jax.checkpoint.CheckpointNotFound: The run has no such checkpoint.
+        gan_jax.checkpoint.DamagedCheckpoint: The checkpoint of this step is damaged.
     """
     directory = Path(directory)
     if not (directory / "config.yaml").is_file():

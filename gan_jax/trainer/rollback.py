@@ -1,35 +1,56 @@
-"""Rollback: after a failure, training continues from an earlier checkpoint with smaller learning rates."""
+"""Rollback: after a failure, training continues from an earlier checkpoint with half the learning rates."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from gan_jax.checkpoint import Checkpointer
 from gan_jax.monitor import Finding
-from gan_jax.trainer import run_directory
 from gan_jax.trainer.config import Config, save_config
+from gan_jax.trainer.setup import TrainingRun
 
 
-def roll_back(config: Config, directory: Path, manager: Checkpointer, failure: Finding) -> tuple[Config, dict[str, Any]]:
-    """Goes back to the newest checkpoint from before a failure, or to the beginning, with half the learning rates.
+class Rollback(NamedTuple):
+    """A failed run that continues from an earlier checkpoint.
+
+    Attributes:
+        config: The changed configuration.
+        directory: Directory of the run to resume.
+    """
+
+    config: Config
+    directory: Path
+
+
+def can_roll_back(run: TrainingRun) -> bool:
+    """Whether the configuration allows another rollback of this run."""
+    monitor = run.config.monitor
+    return monitor.on_failure == "rollback" and len(run.rolled_back) < monitor.rollbacks
+
+
+def roll_back(run: TrainingRun, failure: Finding) -> Rollback:
+    """Prepares the directory of a run for a restart from the newest checkpoint before a failure, or from step 0 if there is none.
+
+    Later checkpoints are deleted. config.yaml receives half the learning rates. run.json receives a row that describes the rollback.
+
+    Args:
+        run: The failed run.
+        failure: The finding that ended it.
 
     Returns:
-        The changed configuration, already the run's own, and what happened, for run.json.
+        The configuration and the directory to continue with.
+
+    Raises:
+        OSError: A file cannot be written or deleted.
     """
+    config, manager = run.config, run.manager
     manager.wait()
     healthy = max((step for step in manager.steps() if step < failure.since_step), default=None)
     manager.discard_after(-1 if healthy is None else healthy)
     rates = {name: getattr(config.optimizer, name) / 2 for name in ("generator_lr", "discriminator_lr")}
-    changed = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **rates))
-    save_config(dataclasses.replace(changed, out=None), directory / "config.yaml")
-    settings = {f"optimizer.{name}": value for name, value in rates.items()}
-    return changed, {"finding": failure.id, "at_step": failure.step, "to_step": healthy or 0, "changed": settings}
-
-
-def rollbacks(directory: Path) -> list[dict[str, Any]]:
-    """The rollbacks that a run's record tells of."""
-    path = directory / "run.json"
-    told = run_directory.read_record(directory).get("rollbacks", []) if path.exists() else []
-    if not isinstance(told, list) or not all(isinstance(row, dict) and isinstance(row.get("to_step"), int) for row in told):
-        raise run_directory.RunError(f"{path}: what it says of rollbacks cannot be read")
-    return told
+    config = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, **rates))
+    save_config(dataclasses.replace(config, out=None), run.directory / "config.yaml")
+    changed = {f"optimizer.{name}": value for name, value in rates.items()}
+    row = {"finding": failure.id, "at_step": failure.step, "to_step": healthy or 0, "changed": changed}
+    run.write({"rollbacks": [*run.rolled_back, row]})
+    run.print(f"rolling back to step {row['to_step']} with {changed}")
+    return Rollback(config, run.directory)

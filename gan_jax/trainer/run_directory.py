@@ -1,4 +1,4 @@
-"""The directory of a run: claimed without overwriting another's, and the files that grow in it."""
+"""The directory of a run: creating and locking it, and its JSON files."""
 
 import json
 import math
@@ -13,7 +13,7 @@ LOCK = ".lock"
 
 
 class RunError(ValueError):
-    """A run that cannot start or go on: one line that names the flag or the file and says what to do."""
+    """A run cannot start or continue. The message is one line that names the flag or the file and says what to do."""
 
 
 def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
@@ -26,36 +26,45 @@ def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
 
 
 def claim(path: Path) -> IO[str]:
-    """Makes a new directory for a run, and holds it; raises RunError if there is one already, or if it cannot be made or written.
+    """Makes the directory of a new run and locks it.
 
-    One that a run made and was killed before it wrote anything into it is as good as none.
+    A directory that a killed run made, but in which it saved nothing, is used again.
+
+    Args:
+        path: The directory. Its parents are made.
+
+    Returns:
+        The open lock file, see `lock`.
+
+    Raises:
+        RunError: The directory exists already, another process has locked it, or it cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not is_bare(path):
+        if not is_unused(path):
             path.mkdir()
-        lock = hold(path)
-        if not is_bare(path):  # another process had begun a run here, and is gone again
-            lock.close()
+        file = lock(path)
+        if not is_unused(path):  # Another process made a run here between the check and the lock, and has ended.
+            file.close()
             raise FileExistsError
         (path / "samples").mkdir(exist_ok=True)
     except FileExistsError:
         raise RunError(f"--out {path}: exists already; choose another directory, or continue that run with --resume {path}") from None
     except OSError as error:
         raise RunError(f"--out {path}: cannot be written: {error.strerror}; choose another directory") from error
-    return lock
+    return file
 
 
-def is_bare(path: Path) -> bool:
-    """Whether a directory is there and holds nothing of a run yet."""
+def is_unused(path: Path) -> bool:
+    """Whether a directory exists and holds no file of a run yet."""
     return path.is_dir() and all(entry.name in ("samples", LOCK) or entry.match(".config.yaml.*.partial") for entry in path.rglob("*"))
 
 
-def hold(path: Path) -> IO[str]:
-    """Keeps other processes out of a run's directory until the file that it returns is closed, or this process ends, however it does.
+def lock(path: Path) -> IO[str]:
+    """Locks the directory of a run. The lock is released when the returned file is closed or when this process ends.
 
     Raises:
-        RunError: another process trains there.
+        RunError: Another process trains in this directory.
     """
     file = (path / LOCK).open("w")
     try:
@@ -66,17 +75,21 @@ def hold(path: Path) -> IO[str]:
         file.close()
         raise RunError(f"--resume {path}: another process is training there") from None
     except (ImportError, OSError):
-        pass  # a system or a disk without locks
+        pass  # The operating system or the file system has no locks.
     return file
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes JSON so that the file is there complete or not at all; numbers that are not finite become null."""
+    """Replaces a JSON file atomically. Numbers that are not finite become null."""
     write_text(path, json.dumps(_finite(value), indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Reads JSON; raises RunError naming the file."""
+    """Reads a JSON file.
+
+    Raises:
+        RunError: The file cannot be read or is no JSON. The message names the file.
+    """
     try:
         return json.loads(path.read_text())
     except OSError as error:
@@ -86,20 +99,41 @@ def read_json(path: Path) -> Any:
 
 
 def read_record(directory: Path) -> dict[str, Any]:
-    """Reads run.json of a run; raises RunError naming the file unless it holds an object."""
+    """Reads run.json of a run.
+
+    Raises:
+        RunError: The file cannot be read or holds no JSON object. The message names the file.
+    """
     path = directory / "run.json"
     record = read_json(path)
     if not isinstance(record, dict):
-        raise RunError(f"{path}: holds {type(record).__name__}, where the record of a run was expected")
+        raise RunError(f"{path}: expected a JSON object; got {type(record).__name__}")
     return record
 
 
 def recorded_data(directory: Path) -> dict[str, Any]:
-    """What run.json says of the data that the run began with; raises RunError naming the file where it says nothing."""
+    """The description of the data set in run.json, written when the run started.
+
+    Raises:
+        RunError: run.json has no such description. The message names the file.
+    """
     data = read_record(directory).get("data")
     if not isinstance(data, dict) or not isinstance(data.get("examples"), int):
-        raise RunError(f"{directory / 'run.json'}: holds no record of the data that the run began with")
+        raise RunError(f"{directory / 'run.json'}: has no description of the data set")
     return data
+
+
+def recorded_rollbacks(directory: Path) -> list[dict[str, Any]]:
+    """The rollbacks in run.json, oldest first. A run without run.json has none.
+
+    Raises:
+        RunError: The rollbacks in run.json cannot be read. The message names the file.
+    """
+    path = directory / "run.json"
+    rows = read_record(directory).get("rollbacks", []) if path.exists() else []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("to_step"), int) for row in rows):
+        raise RunError(f"{path}: its rollbacks cannot be read")
+    return rows
 
 
 def _finite(value: Any) -> Any:

@@ -1,6 +1,9 @@
-"""How a run starts: its data, its game, its devices, a directory of its own, and the state it begins or goes on with."""
+"""Sets up a run: data, GAN, devices, directory, and the state with which it starts or continues."""
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -24,19 +27,22 @@ from gan_jax.distributed import (
 from gan_jax.trainer import environment, run_directory
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, Config, ConfigError, DistributedConfig, flatten, save_config
-from gan_jax.trainer.evaluate import best_mode, extractor_of
-from gan_jax.trainer.progress import say
-from gan_jax.trainer.rollback import rollbacks
+from gan_jax.trainer.evaluate import best_mode
+from gan_jax.trainer.failure_policy import describe_run
+from gan_jax.trainer.features import choose_extractor
+from gan_jax.trainer.progress import print_text
 from gan_jax.trainer.run_directory import RunError
+from gan_jax.trainer.writers.errors import warn_on_oserror
 from gan_jax.trainer.writers.metric_writer import MetricWriter
+from gan_jax.trainer.writers.samples import SampleWriter
 from gan_jax.typing import Players
 
-# For programs that run once, and quickly: compiling them would take longer than running them unoptimised.
+# Compiler options for programs that run once and quickly. Compiling them with optimisation takes longer than running them without.
 RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def config_fingerprint(config: Config) -> dict[str, Any]:
-    """The part of a configuration that decides the bytes of the weights; a resumed run must agree in it."""
+    """The fields of a configuration that decide the bytes of the weights. A resumed run must have the same fingerprint."""
     values = flatten(config)
     depends_on_steps = (
         config.optimizer.schedule != "constant"
@@ -44,11 +50,10 @@ def config_fingerprint(config: Config) -> dict[str, Any]:
         or (config.model.name == "progressive" and not config.model.phase_steps)
     )
     dropped = [name for name in CHANGEABLE_ON_RESUME if not (name == "steps" and depends_on_steps)]
-    local = config.parallel.statistics == "local"
-    if local:  # then the batch that is normalised is a device's
+    if config.parallel.statistics == "local":  # The statistics of a batch then depend on the number of devices that share it.
         values["parallel.shares"] = devices_of(config) * process_count()
     else:
-        dropped.append("parallel")  # so that a run from before there was such a choice goes on
+        dropped.append("parallel")
     kept = {path: value for path, value in values.items() if not any(path == name or path.startswith(f"{name}.") for name in dropped)}
     return {
         path: list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value for path, value in kept.items()
@@ -56,25 +61,29 @@ def config_fingerprint(config: Config) -> dict[str, Any]:
 
 
 def with_steps(config: Config, examples: int) -> int:
-    """The number of steps: as configured, or as many as `epochs` passes over the data take."""
+    """The number of train steps: `config.steps`, or the steps of `config.epochs` passes over a number of examples."""
     if not config.epochs:
         return config.steps
     return config.epochs * max(1, examples // (config.batch_size * config.update.discriminator_steps))
 
 
-class TrainingRun(NamedTuple):
-    """What does not change while a run trains.
+@dataclasses.dataclass(frozen=True)
+class TrainingRun:
+    """The parts of a run that stay the same while it trains. As a context manager it releases the lock on the directory at the end.
 
     Attributes:
-        config, console: as given.
-        source, experiment, placement, feed: the data, the game, its devices (None for one), and how the one comes to the other.
-        steps: to take.
-        directory: of the run.
-        resumed: whether it was there before.
-        rolled_back: what its record tells of rollbacks.
-        record: for run.json.
-        keeper: of the checkpoints.
-        locks: that keep other processes out of the directory.
+        config: The configuration. `config.steps` is the length of the run and `config.epochs` is 0.
+        console: Where the run prints.
+        source: The data set.
+        built: The GAN.
+        placement: How several devices share the train step. None for one device.
+        feed: Brings minibatches to the devices.
+        directory: Directory of the run.
+        resumed: Whether the run existed before.
+        rolled_back: The rollbacks in run.json before this start.
+        record: The contents of run.json.
+        manager: Saves and restores checkpoints.
+        locks: The open lock file of the directory. Empty in processes other than process 0.
     """
 
     config: Config
@@ -83,7 +92,6 @@ class TrainingRun(NamedTuple):
     built: BuiltGAN
     placement: Placement | None
     feed: Feed
-    steps: int
     directory: Path
     resumed: bool
     rolled_back: list[dict[str, Any]]
@@ -91,32 +99,71 @@ class TrainingRun(NamedTuple):
     manager: Checkpointer
     locks: list[IO[str]]
 
-    def release(self) -> None:
-        """Lets other processes into the directory again."""
+    def __enter__(self) -> "TrainingRun":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for lock in self.locks:
             lock.close()
 
+    @contextlib.contextmanager
+    def recording_errors(self) -> Iterator[None]:
+        """Writes an error that ends the training into run.json and raises it again."""
+        try:
+            yield
+        except Exception as error:
+            if process_count() == 1:
+                # Finishes the save in progress and the threads. With several processes, a lost one would never finish its part.
+                self.manager.close()
+                self.feed.close()
+            if is_main_process():
+                row = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+                warn_on_oserror("run.json", partial(self.write, row), self.print)
+            raise
+
     def save(self, step: int, state: tuple[Players, Any], metrics: dict[str, float] | None = None) -> None:
-        """Saves a checkpoint."""
+        """Saves a checkpoint.
+
+        Args:
+            step: The step of the state.
+            state: (params, opt_state).
+            metrics: Values of the metrics at this step. The best checkpoint is selected by them.
+        """
         details = {"step": step, "seed": self.config.seed, "data_position": step, "metrics": metrics or {}}
         self.manager.save(step, state, details)
 
-    def say(self, text: str) -> None:
-        """Prints a line for a person, as it is."""
-        say(self.console, text)
+    def print(self, text: str) -> None:
+        """Prints a line, see `print_text`."""
+        print_text(self.console, text)
 
     def write(self, more: dict[str, Any]) -> None:
-        """Writes run.json."""
+        """Writes run.json: `record`, with the fields of `more` added or replaced."""
         run_directory.write_json(self.directory / "run.json", self.record | more)
 
 
+class Writers(NamedTuple):
+    """The writers of a run. They exist in process 0 only.
+
+    Attributes:
+        metrics: Writes metrics.jsonl, timing.jsonl and TensorBoard files, and decides about failures.
+        samples: Writes grids of samples.
+    """
+
+    metrics: MetricWriter
+    samples: SampleWriter
+
+
 def devices_of(config: Config) -> int:
-    """The devices of each process: as asked for, all accelerators, or one CPU device."""
+    """The number of devices of each process: `config.parallel.devices`, or by default all accelerators or one CPU device."""
     return config.parallel.devices or (1 if jax.default_backend() == "cpu" else jax.local_device_count())
 
 
 def placement_of(config: Config) -> Placement | None:
-    """How the devices of a run share its step; None for one device in one process."""
+    """How the devices of a run share its train step. None for one device in one process.
+
+    Raises:
+        ConfigError: The devices do not exist, or the configuration cannot run on several of them.
+    """
     parallel, devices = config.parallel, devices_of(config)
     if devices * process_count() == 1:
         return None
@@ -131,14 +178,25 @@ def placement_of(config: Config) -> Placement | None:
 
 
 def setup_run(config: Config, resume: Path | None, command: str, console: Console) -> TrainingRun:
-    """The data, the game, and a directory of its own, or that of the run to continue."""
+    """Loads the data, builds the GAN, and makes or locks the directory of the run.
+
+    Args:
+        config: The checked configuration.
+        resume: Directory of the run to continue. None starts a new run.
+        command: The command line for run.json.
+        console: Where the run prints.
+
+    Raises:
+        RunError: The directory cannot be used.
+        ConfigError: The configuration does not suit the data or the devices.
+        DataError: The data cannot be loaded, are not those of the resumed run, or differ between processes.
+    """
     best_mode(config.evaluation.best)
     source = load(config)
     if source.is_images and (config.evaluation.samples or config.evaluation.every):
-        extractor_of(config, source)  # refuses now what would be refused after the training
-    steps = with_steps(config, len(source))
-    # Schedules, fading noise and growing networks span the run: from here on its length is a number of steps.
-    config = dataclasses.replace(config, steps=steps, epochs=0)
+        choose_extractor(config, source)  # An error of the evaluation is raised now, not after the training.
+    # Schedules, instance noise and growing networks depend on the length of the run, so it becomes a number of steps.
+    config = dataclasses.replace(config, steps=with_steps(config, len(source)), epochs=0)
     placement = placement_of(config)
     built = build(config, source.shape, source.num_classes, placement)
     feed = Feed(
@@ -153,26 +211,25 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
         process_index=jax.process_index(),
         process_count=process_count(),
     )
+    locks: list[IO[str]] = []
 
-    held: list[IO[str]] = []  # by the process that writes
-
-    def own_directory() -> str:
+    def claim_directory() -> str:
         directory = resume or config.out or run_directory.free_directory(config.recipe)
         if resume is None:
-            held.append(run_directory.claim(directory))
+            locks.append(run_directory.claim(directory))
             save_config(dataclasses.replace(config, distributed=DistributedConfig()), directory / "config.yaml")
             return str(directory)
-        held.append(run_directory.hold(directory))
+        locks.append(run_directory.lock(directory))
         if (directory / "run.json").exists():
             check_unchanged(run_directory.recorded_data(directory), source)
         return str(directory)
 
-    directory = Path(decide_on_process_zero(own_directory, RunError))
+    directory = Path(decide_on_process_zero(claim_directory, RunError))
     check_alike(config, source)
-    rolled_back = rollbacks(directory)
+    rolled_back = run_directory.recorded_rollbacks(directory)
     record = environment.describe(command, config.seed) | {
         "recipe": config.recipe,
-        "steps": steps,
+        "steps": config.steps,
         "data": source.describe(),
         "rollbacks": rolled_back,
         "processes": process_count(),
@@ -185,28 +242,36 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
         best_metric=config.evaluation.best,
         best_mode=best_mode(config.evaluation.best),
     )
-    return TrainingRun(
-        config, console, source, built, placement, feed, steps, directory, resume is not None, rolled_back, record, manager, held
-    )
+    return TrainingRun(config, console, source, built, placement, feed, directory, resume is not None, rolled_back, record, manager, locks)
 
 
 def check_alike(config: Config, source: Source) -> None:
-    """Raises DataError in every process unless all of them have the same data and the same flags."""
+    """Raises DataError in every process unless all processes have the same data and the same configuration."""
     if process_count() == 1:
         return
-    mine = f"{source.fingerprint()} {config_hash(config_fingerprint(config))}"
-    same = broadcast_text(mine) == mine
+    text = f"{source.fingerprint()} {config_hash(config_fingerprint(config))}"
+    same = broadcast_text(text) == text
     if any_across_processes(not same):
         whose = "the data or flags of another process" if same else f"process {jax.process_index()}: its data or flags"
         raise DataError(f"{whose} are not those of process 0; every process must be given the same")
 
 
-def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, MetricWriter | None]:
-    """The state, drawn or restored to the byte, its step, and the records that go on there; None where another process writes."""
+def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers | None]:
+    """Initialises the state of a new run, or restores the newest checkpoint of a resumed one.
+
+    Returns:
+        state: (params, opt_state).
+        step: The step of the state.
+        writers: The writers, which continue at this step. None in processes other than process 0.
+
+    Raises:
+        The errors of `gan_jax.checkpoint`: The checkpoint cannot be restored. In the other processes it is a RunError.
+        OSError: run.json cannot be written.
+    """
     config, manager, init = run.config, run.manager, run.built.gan.init
     rng = jax.random.fold_in(jax.random.key(config.seed), 0)
-    places = {} if run.placement is None else {"out_shardings": state_shardings(run.placement, jax.eval_shape(init, rng))}
-    state, step = jax.jit(init, compiler_options=RUN_ONCE, **places)(rng), 0
+    shardings = {} if run.placement is None else {"out_shardings": state_shardings(run.placement, jax.eval_shape(init, rng))}
+    state, step = jax.jit(init, compiler_options=RUN_ONCE, **shardings)(rng), 0
     start = None
     if config.monitor.enabled and config.optimizer.ema_decay:
         start = jax.tree.map(jnp.copy, to_local(run.placement, state[0].generator))
@@ -223,11 +288,13 @@ def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, MetricW
         if not is_main_process():
             restore(step)
         state = restored[0]
-        run.say(f"resuming {run.directory} at step {step}")
+        run.print(f"resuming {run.directory} at step {step}")
     run.record["parameters"] = {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(state[0], p))) for p in Players._fields}
-    whole = to_local(run.placement, state)
+    local = to_local(run.placement, state)
     if not is_main_process():
         return state, step, None
     run.write({})
-    settings = {"steps": run.steps, "step": step, "state": whole, "start": start}
-    return state, step, MetricWriter(config, run.built, run.source, run.directory, **settings)
+    info = describe_run(config, run.built, *local, config.steps)
+    images_per_step = config.batch_size * run.built.rule.batches_per_step
+    metrics = MetricWriter(config, info, run.directory, images_per_step=images_per_step, step=step)
+    return state, step, Writers(metrics, SampleWriter(config, run.built, run.source, run.directory, metrics, step=step, start=start))

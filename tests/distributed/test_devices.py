@@ -423,4 +423,4 @@ def test_several_cpu_devices_have_one_thread_each():
 def test_the_page_has_the_table_of_the_committed_rows():
     docs = Path(__file__).parents[2] / "docs"
     rows = [json.loads(line) for line in (docs / "data" / "parallel.jsonl").read_text().splitlines()]
-    assert table(rows) in (docs / "parallel.md").read_text()
+    assert table(rows) in (docs / "distributed.md").read_text()

@@ -1,4 +1,4 @@
-"""The README's and the pages' Python runs; their links lead somewhere; the files, scripts, recipes and flags they name exist."""
+"""The Python of the README and the pages runs, their links exist, and so do the files, commands, recipes and flags that they name."""
 
 import ast
 import dataclasses
@@ -17,10 +17,11 @@ from gan_jax.trainer.config import Config, flag, flatten
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "CONTRIBUTING.md"]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-# Pages whose blocks have tests of their own, with what they should come to.
-RUN_ELSEWHERE = {"docs/use_anywhere.md": "test_docs_use_anywhere.py"}
+# Pages whose blocks have their own tests, which also check the results.
+RUN_ELSEWHERE = {"docs/use_anywhere.md": "test_use_anywhere.py"}
 RUN_ELSEWHERE |= {name: "test_tutorials.py" for name in NAMES if name.startswith("docs/tutorials/")}
-OF_TRAIN = ("resume", "config", "compilation-cache", "recipes", "models", "lr", "b1", "b2", "latent-dim", "image-size", "on-failure")
+# Flags of `gan-jax train` that are not fields of the configuration.
+OF_TRAIN = ("resume", "config", "compilation-cache", "lr", "b1", "b2", "latent-dim", "image-size", "on-failure")
 
 
 def blocks_of(name):
@@ -82,7 +83,7 @@ def of_penalties():
     }
 
 
-def of_parallel():
+def of_distributed():
     from gan_jax.gan.spec import GANSpec
     from gan_jax.gan.update_rules import alternating
     from gan_jax.latents import normal
@@ -111,7 +112,7 @@ def of_losses():
     return {"real_logits": jnp.ones(4), "fake_logits": jnp.zeros(4)}
 
 
-# What the blocks of a page may take for granted: what the text around them says is there.
+# The names that the blocks of a page may use, because the text around them introduces them.
 GIVEN = {
     "docs/api.md": of_api,
     "docs/checkpoints.md": of_checkpoints,
@@ -119,7 +120,7 @@ GIVEN = {
     "docs/losses.md": of_losses,
     "docs/metrics.md": of_metrics,
     "docs/monitor.md": of_monitor,
-    "docs/parallel.md": of_parallel,
+    "docs/distributed.md": of_distributed,
     "docs/penalties.md": of_penalties,
 }
 
@@ -153,49 +154,59 @@ def test_python_blocks_run(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_blocks_are_python_or_commands_or_output(name):
-    """Job scripts of a cluster (bash, yaml) are looked through for their commands, below, and not run."""
+    """Job scripts of a cluster (bash, yaml) are not run. The tests below check the commands in them."""
     assert {language for language, _ in blocks_of(name)} <= {"python", "sh", "", "bash", "yaml"}
     for language, block in blocks_of(name):
         if language == "sh":
-            assert all(line.startswith("python experiments/") for line in block.strip().splitlines()), block
+            assert all(re.match(r"gan-jax |python -m ", line) for line in block.strip().splitlines()), block
 
 
 def commands_of(name):
-    """(script, words) of every command of a page, in blocks, in indented lines and in the text."""
+    """(program, words) of every command of a page, in blocks, in indented lines and in the text.
+
+    A program is a subcommand of `gan-jax`, or a module that `python -m` runs.
+    """
     text = (ROOT / name).read_text()
-    found = re.findall(r"(?:^|`|\s)python experiments/(\w+)\.py([^`#\n]*)", text)
-    commands = [(script, rest.split()) for script, rest in found]
-    # What stands behind -- is for the program that is launched.
+    assert not re.search(r"python (?:experiments|gan_jax)/", text), "programs run as `gan-jax COMMAND` or `python -m MODULE`"
+    found = re.findall(r"(?:^|`|\s)(?:gan-jax ([a-z]\w*)|python -m ((?:experiments|docs|support|gan_jax)[\w.]*))([^`#\n]*)", text)
+    commands = [(command or module, rest.split()) for command, module, rest in found]
+    # The words behind -- are for the program that is launched.
     launched = [("train", words[words.index("--") + 1 :]) for _, words in commands if "--" in words]
-    return [(script, words[: words.index("--")] if "--" in words else words) for script, words in commands] + launched
+    return [(program, words[: words.index("--")] if "--" in words else words) for program, words in commands] + launched
+
+
+def sources_of(program):
+    """The files that define the flags of a program."""
+    if "." not in program:
+        return [ROOT / "gan_jax" / "cli" / f"{program}.py", *sorted((ROOT / "gan_jax" / "cli").glob(f"{program}_*.py"))]
+    folder = "tests" if program.startswith("support.") else ""
+    return [ROOT / folder / f"{program.replace('.', '/')}.py"]
 
 
 @cache
-def known_flags(script):
-    """The flags that a script takes: those of argparse, fields of its dataclasses, and the configuration's where it reads one."""
-    source = (ROOT / "experiments" / f"{script}.py").read_text()
-    found = {"--help"}
-    for node in ast.walk(ast.parse(source)):
+def known_flags(program):
+    """The flags that a program takes: those of argparse, the fields of its dataclasses, and those of a configuration if it reads one."""
+    known = {"--help"}
+    for node in (node for path in sources_of(program) for node in ast.walk(ast.parse(path.read_text()))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
-            found |= {word.value for word in node.args if isinstance(word, ast.Constant) and str(word.value).startswith("--")}
+            known |= {word.value for word in node.args if isinstance(word, ast.Constant) and str(word.value).startswith("--")}
         if isinstance(node, ast.ClassDef):
             fields = [line.target.id for line in node.body if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)]
-            found |= {flag(name) for name in fields}
-    if script in ("train", "mixtures"):
-        found |= {flag(path) for path in flatten(Config())} | ({f"--{word}" for word in OF_TRAIN} if script == "train" else set())
-    return found
+            known |= {flag(name) for name in fields}
+    if program in ("train", "experiments.studies.mixtures"):
+        known |= {flag(path) for path in flatten(Config())} | ({f"--{word}" for word in OF_TRAIN} if program == "train" else set())
+    return known
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_commands_can_be_typed(name):
-
     known_recipes = recipes()
-    for script, words in commands_of(name):
-        assert (ROOT / "experiments" / f"{script}.py").is_file(), script
+    for program, words in commands_of(name):
+        assert sources_of(program)[0].is_file(), program
         for word in (word for word in words if re.match(r"--[a-z]", word)):
             plain = re.sub(r"(--|\.)no-", r"\1", word.split("=")[0])
-            assert {word.split("=")[0], plain} & known_flags(script), f"{script}.py has no {word}"
-        if script == "train" and words and re.fullmatch(r"[a-z]\w*", words[0]):
+            assert {word.split("=")[0], plain} & known_flags(program), f"{program} has no {word}"
+        if program == "train" and words and re.fullmatch(r"[a-z]\w*", words[0]):
             assert words[0] in known_recipes, words[0]
 
 
@@ -203,15 +214,15 @@ TRAIN = sorted(
     {
         " ".join(words)
         for name in NAMES
-        for script, words in commands_of(name)
-        if script == "train" and words and re.fullmatch(r"[a-z]\w*", words[0]) and not {"--help", "..."} & set(words)
+        for program, words in commands_of(name)
+        if program == "train" and words and re.fullmatch(r"[a-z]\w*", words[0]) and not {"--help", "..."} & set(words)
     }
 )
 
 
 @pytest.mark.parametrize("words", TRAIN)
-def test_train_commands_make_a_game(words, monkeypatch):
-    """Flags that exist one by one may still not go together. The data themselves are not loaded."""
+def test_train_commands_build_a_gan(words):
+    """Flags that exist one by one may still be incompatible. The data are not loaded."""
     from gan_jax.trainer.build.gan import build
     from support.scripts import load_script
 
@@ -240,23 +251,28 @@ def test_files_that_are_named_exist(name):
         assert list(ROOT.glob(path.rstrip("/"))), path
 
 
-def test_the_index_of_modules_is_whole_and_true():
+def test_the_index_of_modules_is_complete_and_true():
     import gan_jax
 
     text = (ROOT / "docs" / "api.md").read_text()
-    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `gan_jax.")]
-    named = set()
+    rows = [line.split(" | ") for line in text.splitlines() if re.match(r"\| `(gan_jax|experiments)\.", line)]
+    indexed = set()
     for modules, _, names, *_ in rows:
-        found = [importlib.import_module(module) for module in re.findall(r"`(gan_jax\.\w+)`", modules)]
-        named |= {module.__name__.split(".")[1] for module in found}
+        found = [importlib.import_module(module) for module in re.findall(r"`((?:gan_jax|experiments)(?:\.\w+)+)`", modules)]
+        assert found, modules
+        indexed |= {module.__name__.split(".")[1] for module in found if module.__name__.startswith("gan_jax.")}
         for name in re.findall(r"`(\w+)`", names):
             assert any(hasattr(module, name) for module in found), name
-    assert named == set(gan_jax._SUBMODULES)
+    assert indexed == set(gan_jax._SUBMODULES)
 
 
 def test_the_checks_see_what_they_should():
     assert ("train", ["dcgan_mnist", "--seed", "0"]) in commands_of("README.md")
+    assert ("verify", ["runs/dcgan_mnist"]) in commands_of("README.md")
+    assert ("experiments.studies.dirac", ["--method", "r1", "--json"]) in commands_of("docs/dirac.md")
+    assert ("train", ["dcgan_mnist", "--seed", "0"]) in commands_of("docs/distributed.md")  # behind the -- of `gan-jax launch`
     assert {"--loss.name", "--resume", "--help"} <= known_flags("train")
     assert {"--samples", "--raw-weights"} <= known_flags("evaluate")
-    assert "--workloads" in known_flags("benchmark")
+    assert {"--every-checkpoint", "--out"} <= known_flags("experiments.studies.stacked_mnist")
     assert "--no-such-flag" not in known_flags("train")
+    assert not sources_of("no_such_command")[0].is_file()

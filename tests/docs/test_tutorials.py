@@ -1,4 +1,4 @@
-"""The tutorials do what they say: their commands and their Python run in order, with small networks, in an empty directory."""
+"""The commands and the Python of each tutorial run in order, with small networks, in an empty directory."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from support.scripts import load_script
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 NAMES = ("own_images", "one_penalty", "a_trick_in_one_file", "reproduce", "why_it_fails")
-# What makes a command of a tutorial quick; a later flag counts.
+# Flags that make a command of a tutorial quick. A later flag takes precedence over an earlier one.
 SMALL = {
     "dcgan_mnist": "--steps 2 --batch-size 8 --model.width 4 --model.latent-dim 8 --model.norm none "
     "--evaluation.samples 0 --no-tensorboard --sample-every 0",
@@ -24,18 +24,17 @@ SMALL = {
 
 @pytest.fixture
 def follow(monkeypatch, tmp_path, capsys):
-    """Follows a tutorial from top to bottom: (the names that its Python left behind, what its commands and its Python printed)."""
+    """Runs a tutorial from top to bottom. Returns the names that its Python defined, and what its commands and its Python printed."""
     monkeypatch.chdir(tmp_path)
 
     def command(line):
         words = shlex.split(line)
-        assert words[0] == "python"
-        assert re.fullmatch(r"experiments/\w+\.py", words[1]), line
-        script, arguments = Path(words[1]).stem, words[2:]
-        small = next((SMALL[word] for word in (script, *arguments) if word in SMALL), "")
-        monkeypatch.setattr(sys, "argv", [words[1], *arguments, *small.split()])
+        assert words[0] == "gan-jax", line
+        subcommand, arguments = words[1], words[2:]
+        small = next((SMALL[word] for word in (subcommand, *arguments) if word in SMALL), "")
+        monkeypatch.setattr(sys, "argv", [f"gan-jax {subcommand}", *arguments, *small.split()])
         try:
-            status = load_script(script).main()
+            status = load_script(subcommand).main()
         except SystemExit as end:
             status = end.code
         assert not status, (line, capsys.readouterr().err)

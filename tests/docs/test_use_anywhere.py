@@ -1,4 +1,4 @@
-"""The code blocks of docs/use_anywhere.md run, train, and need no more than they import."""
+"""The code blocks of docs/use_anywhere.md run and train, and need only the modules that they import."""
 
 import pathlib
 import re
@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 def execute(block):
     names = {"__name__": "documented"}
-    sys.modules.setdefault("documented", type(sys)("documented"))  # dataclasses look their module up
+    sys.modules.setdefault("documented", type(sys)("documented"))  # dataclasses look up their module
     exec(compile(block, "docs/use_anywhere.md", "exec"), names)
     return names
 

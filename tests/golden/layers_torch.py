@@ -101,7 +101,6 @@ case(
 )
 
 case("pixel_shuffle", images(12, 3), lambda x: F.pixel_shuffle(x, 2))
-case("pixel_unshuffle", images(3, 6), lambda x: F.pixel_unshuffle(x, 2))
 case("average_pool", images(), lambda x: F.avg_pool2d(x, 2))
 case("max_pool", images(), lambda x: F.max_pool2d(x, 2))
 case("resize_nearest", images(), lambda x: F.interpolate(x, scale_factor=3, mode="nearest"))

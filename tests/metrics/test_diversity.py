@@ -19,23 +19,6 @@ def test_vendi_score_counts_directions():
         metrics.vendi_score(np.zeros((2, 2)))
 
 
-def test_pairwise_distance_equals_all_pairs():
-    features = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
-    squared = np.square(features[:, None].astype(np.float64) - features[None]).sum(axis=2)
-    assert metrics.mean_pairwise_distance(features) == pytest.approx(np.sqrt(squared.sum() / (30 * 29)), rel=1e-6)
-    assert metrics.mean_pairwise_distance(np.ones((4, 2))) == 0
-
-
-# By hand: 0 and 1 are copies at 0.5, 5 is alone.
-def test_duplicates_are_shared_out():
-    features = np.array([[0.0], [0.5], [5]])
-    assert metrics.duplicate_share(features, threshold=0.5) == pytest.approx(2 / 3)
-    assert metrics.duplicate_share(features, threshold=0.49) == 0
-    assert metrics.duplicate_share(np.repeat(features, 2, axis=0), threshold=0) == 1
-    with pytest.raises(ValueError, match="threshold"):
-        metrics.duplicate_share(features, threshold=-1)
-
-
 def test_a_memorising_generator_is_caught_and_a_fresh_one_is_not():
     generator = np.random.default_rng(1)
     train, fresh = generator.standard_normal((400, 6)), generator.standard_normal((400, 6))

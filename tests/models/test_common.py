@@ -1,7 +1,9 @@
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from gan_jax.models.common import PLAIN_NORMS
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, PLAIN_NORMS
 from support.model_checks import build_small
 
 
@@ -39,3 +41,20 @@ def _has_bias(tree, path):
     for key in path:
         tree = tree[key.key]
     return "bias" in tree
+
+
+# At -1, 0 and 2, worked by hand: exp(-1) - 1 = -0.632121, sigmoid(-1) = 0.268941, 2 sigmoid(2) = 1.761594, tanh(1) = 0.761594.
+@pytest.mark.parametrize(
+    ("table", "name", "expected"),
+    [
+        (ACTIVATIONS, "leaky_relu", (-0.2, 0, 2)),
+        (ACTIVATIONS, "relu", (0, 0, 2)),
+        (ACTIVATIONS, "elu", (-0.632121, 0, 2)),
+        (ACTIVATIONS, "swish", (-0.268941, 0, 1.761594)),
+        (ACTIVATIONS, "tanh", (-0.761594, 0, 0.964028)),
+        (OUTPUT_ACTIVATIONS, "tanh", (-0.761594, 0, 0.964028)),
+        (OUTPUT_ACTIVATIONS, "linear", (-1, 0, 2)),
+    ],
+)
+def test_activations_by_hand(table, name, expected):
+    np.testing.assert_allclose(table[name](jnp.array([-1.0, 0.0, 2.0])), expected, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from gan_jax.nn.fast_conv import forms
-from gan_jax.nn.fast_conv.bilinear import Plan, convolve, transpose_convolve, weight_correlate
+from gan_jax.nn.fast_conv.bilinear import Plan, _weight, convolve, transpose_convolve
 from gan_jax.nn.fast_conv.conv import conv_geometry, conv_transpose_geometry
 
 # (image, kernel, strides, padding, channels, features): even and odd sizes, kernels smaller than the stride, uneven and negative
@@ -73,7 +73,7 @@ def test_bfloat16_equals_float32_to_its_rounding(form):
     wide = [a.astype(jnp.float32) for a in (x, w, y)]
     f, t, dw = reference(*wide, (2, 2), "SAME")
     plan = Plan(geometry, form)
-    for got, expected in ((convolve(x, w, plan), f), (transpose_convolve(y, w, plan), t), (weight_correlate(x, y, plan), dw)):
+    for got, expected in ((convolve(x, w, plan), f), (transpose_convolve(y, w, plan), t), (_weight(x, y, plan), dw)):
         assert got.dtype == jnp.bfloat16
         np.testing.assert_allclose(got.astype(jnp.float32), expected, rtol=0.02, atol=0.01 * float(jnp.abs(expected).max()))
 
@@ -85,7 +85,7 @@ def test_maps_are_adjoint():
     plan = Plan(geometry, "matrix")
     expected = jnp.vdot(g, convolve(x, w, plan))
     np.testing.assert_allclose(jnp.vdot(transpose_convolve(g, w, plan), x), expected, rtol=1e-4)
-    np.testing.assert_allclose(jnp.vdot(weight_correlate(x, g, plan), w), expected, rtol=1e-4)
+    np.testing.assert_allclose(jnp.vdot(_weight(x, g, plan), w), expected, rtol=1e-4)
 
 
 # Which operands of each map are mapped: one, the other, both. None may reach XLA as a grouped convolution.
@@ -94,7 +94,7 @@ def test_maps_are_adjoint():
 def test_vmap_equals_loop_without_grouped_convolutions(mapped, form):
     geometry = conv_geometry((6, 5), (4, 3), (2, 1), "SAME")
     x, w, y = normals((3, 2, 6, 5, 2), (3, 4, 3, 2, 4), (3, 2, *geometry.output_size, 4))
-    for function, pair in ((convolve, (x, w)), (transpose_convolve, (y, w)), (weight_correlate, (x, y))):
+    for function, pair in ((convolve, (x, w)), (transpose_convolve, (y, w)), (_weight, (x, y))):
         pair = [a if axis == 0 else a[0] for a, axis in zip(pair, mapped)]
 
         def call(a, b, function=function):

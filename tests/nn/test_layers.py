@@ -22,13 +22,6 @@ def test_every_name_can_be_had_and_no_file_hides_one():
         nn.Batchnorm  # noqa: B018
 
 
-@pytest.mark.parametrize("factor", [1, 2, 4])
-def test_pixel_shuffle_and_its_inverse_undo_each_other(factor):
-    np.testing.assert_array_equal(nn.pixel_shuffle(nn.pixel_unshuffle(X, factor), factor), X)
-    wide = jnp.tile(X, (1, 1, 1, 16))
-    np.testing.assert_array_equal(nn.pixel_unshuffle(nn.pixel_shuffle(wide, factor), factor), wide)
-
-
 def test_filtered_resampling_is_adjoint_up_to_a_factor_of_four():
     # <up(x), y> = 4 <x, down(y)> for all x and y.
     y = jnp.asarray(np.random.default_rng(1).normal(size=(4, 16, 16, 3)), jnp.float32)
@@ -107,7 +100,6 @@ def test_equalized_weights_have_unit_variance_and_keep_the_scale_of_activations(
     ("call", "words"),
     [
         (lambda: nn.pixel_shuffle(X, 2), "multiple of factor.2 = 4"),
-        (lambda: nn.pixel_unshuffle(X, 3), "multiples of factor = 3"),
         (lambda: nn.average_pool(X, 3), "multiples of factor = 3"),
         (lambda: nn.filtered_downsample(X[:, :7]), "multiples of factor = 2"),
         (lambda: nn.resize_nearest(X[0]), "4 dimensions"),

@@ -39,7 +39,6 @@ MODULES = {
 FUNCTIONS = {
     "pixel_norm": nn.pixel_norm,
     "pixel_shuffle": lambda x: nn.pixel_shuffle(x, 2),
-    "pixel_unshuffle": lambda x: nn.pixel_unshuffle(x, 2),
     "average_pool": nn.average_pool,
     "max_pool": nn.max_pool,
     "resize_nearest": lambda x: nn.resize_nearest(x, 3),

@@ -50,31 +50,7 @@ def test_spectral_penalty_by_power_iteration_reaches_the_exact_one_with_its_grad
     np.testing.assert_allclose(gradient, 2 * s[0] * np.outer(u[:, 0], vt[0]), atol=1e-3)
 
 
-def test_historical_averaging_by_hand():
-    state = penalties.init_historical_average({"w": jnp.asarray([1.0, 1.0])})
-    values = []
-    for w in ([1.0, 1.0], [3.0, 1.0], [2.0, 4.0]):
-        value, state = penalties.historical_averaging_penalty({"w": jnp.asarray(w)}, state)
-        values.append(float(value))
-    # Means (1, 1), (2, 1), (2, 2): squared distances 0, 1, 0 + 4.
-    np.testing.assert_allclose(values, [0.0, 1.0, 4.0], rtol=1e-6)
-    np.testing.assert_allclose(state.average["w"], [2.0, 2.0], rtol=1e-6)
-    assert state.count == 3
-
-
-def test_historical_averaging_gradient_holds_the_average_constant():
-    _, state = penalties.historical_averaging_penalty({"w": jnp.zeros(1)}, penalties.init_historical_average({"w": jnp.zeros(1)}))
-    gradient = jax.grad(lambda p: penalties.historical_averaging_penalty(p, state)[0])({"w": jnp.full(1, 4.0)})
-    # The average becomes 2; 2 (4 - 2) = 4, not the 2 of a differentiated average.
-    np.testing.assert_allclose(gradient["w"], 4.0)
-
-
-def test_weight_decay_counts_kernels_only():
-    params = {"kernel": jnp.asarray([[1.0, 2.0], [3.0, 0.0]]), "bias": jnp.full(2, 100.0)}
-    assert penalties.weight_decay_penalty(params) == 14.0
-
-
 def test_nothing_to_penalise_is_an_error():
-    for penalty in (penalties.orthogonal_penalty, penalties.spectral_norm_penalty, penalties.weight_decay_penalty):
+    for penalty in (penalties.orthogonal_penalty, penalties.spectral_norm_penalty):
         with pytest.raises(ValueError, match="at least one leaf"):
             penalty({"bias": jnp.ones((2, 2))})

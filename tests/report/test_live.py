@@ -70,7 +70,7 @@ def test_a_run_writes_its_page_while_it_trains(tmp_path, monkeypatch):
         seen.append((step, path.exists() and 'data-refresh="30"' in path.read_text()))
 
     monkeypatch.setattr("gan_jax.trainer.writers.samples.write_samples", look)
-    monkeypatch.setattr("gan_jax.trainer.writers.metric_writer.LivePage", lambda directory: LivePage(directory, share=1e9))
+    monkeypatch.setattr("gan_jax.trainer.writers.samples.LivePage", lambda directory: LivePage(directory, share=1e9))
     train(dataclasses.replace(SMALL, steps=12, out=tmp_path / "run"), console=Console(quiet=True))
     assert seen == [(0, False), (6, True), (12, True)]
     assert "data-refresh=" not in (tmp_path / "run" / "report.html").read_text()

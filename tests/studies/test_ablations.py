@@ -181,7 +181,7 @@ def test_written_page_and_cells(file, tmp_path):
     (docs / "tricks.md").write_text(
         "| id | trick | function | flag | test | evidence |\n"
         "| loss-5 | hinge | `f` | `--loss.name` | `t` | open |\n"
-        "| layer-11 | minibatch | `f` | `--f` | `t` | [mixtures](strategies.md) |\n"
+        "| layer-11 | minibatch | `f` | `--f` | `t` | [mixtures](update_rules.md) |\n"
         "| loss-3 | least squares | `f` | `--loss.name` | `t` | open |\n"
         "| loss-9 | KL | `f` | `--f` | `t` | open |\n"
         "| in-5 | slerp | `f` | `--f` | `t` | rule |\n"

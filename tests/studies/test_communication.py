@@ -46,6 +46,6 @@ def test_the_page_has_the_tables_of_what_is_moved():
     docs = Path(__file__).parents[2] / "docs"
     rows = communication.read_rows(docs / "data" / "communication.jsonl")
     assert {(row.recipe, row.devices) for row in rows} == {("dcgan_mnist", 2), ("dcgan_mnist", 4), ("dcgan_mnist", 8), ("sngan", 8)}
-    page = (docs / "parallel.md").read_text()
+    page = (docs / "distributed.md").read_text()
     assert communication.moved_table(rows) in page
     assert communication.time_table(rows, communication.LINKS) in page

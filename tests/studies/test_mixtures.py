@@ -106,7 +106,7 @@ def test_table_of_rows():
 
 
 def test_the_page_has_the_table_of_costs():
-    page = (EXPERIMENTS.parent / "docs" / "strategies.md").read_text()
+    page = (EXPERIMENTS.parent / "docs" / "update_rules.md").read_text()
     assert strategy_costs.table(json.loads(strategy_costs.OUT.read_text())) in page
 
 
@@ -138,7 +138,7 @@ def test_the_page_has_the_trials_of_the_committed_rows():
 
 
 def test_the_page_has_the_table_of_what_the_strategies_reach():
-    page = (EXPERIMENTS.parent / "docs" / "strategies.md").read_text()
+    page = (EXPERIMENTS.parent / "docs" / "update_rules.md").read_text()
     rows = mixtures.read_rows(EXPERIMENTS.parent / "docs" / "data" / "strategies.jsonl")
     assert load_script("update_rule_mixtures").table(rows) in page
 

@@ -255,10 +255,9 @@ def prepare_record(place: Path) -> list[Path]:
 
 def read_record(place: Path) -> Any:
     """What resuming reads of run.json."""
-    from gan_jax.trainer.rollback import rollbacks
-    from gan_jax.trainer.run_directory import recorded_data
+    from gan_jax.trainer.run_directory import recorded_data, recorded_rollbacks
 
-    for happened in rollbacks(place):
+    for happened in recorded_rollbacks(place):
         int(happened["to_step"])
     return recorded_data(place)["examples"]
 

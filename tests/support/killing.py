@@ -1,10 +1,10 @@
-"""Lives of a training program, cheap to begin: what it imports is imported once, and each life is a fork of this process.
+"""Starts a training program many times at little cost. This process imports its modules once, and each start is a fork of it.
 
     python tests/support/killing.py DIRECTORY
 
-For each line of standard input, a JSON list of arguments, `experiments/train.py` is run with them in a child, in DIRECTORY, its output
-going to the file `said`; the child's process id is printed, and, when it has ended, its exit status (that of a killed one is negative).
-No device is touched before the fork.
+Each line of standard input is a JSON list of arguments. A child process runs `gan-jax train` with them in DIRECTORY and appends its
+output to the file `output`. The process id of the child is printed, and after its end its exit status, which is negative if the child
+was killed. JAX uses no device before the fork.
 """
 
 import json
@@ -16,14 +16,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def live(arguments: list[str]) -> int:
-    """Runs the script as a child does; returns its exit status."""
+def run_child(arguments: list[str]) -> int:
+    """Runs the training command in a child process and returns its exit status."""
     from gan_jax.cli import (
         common,  # noqa: F401 - found beside the script
         train,
     )
 
-    output = os.open("said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.argv = ["train.py", *arguments]
@@ -38,18 +38,18 @@ def live(arguments: list[str]) -> int:
 
 
 def main() -> None:
-    """Serves lives until standard input ends."""
+    """Starts a child for each line until standard input ends."""
     sys.path[:0] = [str(ROOT / "experiments"), str(ROOT)]
     os.chdir(sys.argv[1])
     import tensorboardX  # noqa: F401
     import tyro  # noqa: F401
 
-    import gan_jax.trainer.loop  # noqa: F401 - the slow part of a start
+    import gan_jax.trainer.loop  # noqa: F401 - This import is the slow part of a start.
 
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            status = live(json.loads(line))
+            status = run_child(json.loads(line))
             sys.stdout.flush()
             os._exit(status)
         print(child, flush=True)

@@ -175,7 +175,7 @@ def compared(name, devices):
 
 
 def table(rows):
-    """The table of docs/parallel.md: the worst figures over the numbers of devices, without what draws numbers of its own."""
+    """The table of docs/distributed.md: the worst figures over the numbers of devices, without what draws numbers of its own."""
 
     def worst(name, dtype, figure, *kinds):
         found = [row[figure] for row in rows if row["name"] == name and row["dtype"] == dtype and row["compared"] in kinds]

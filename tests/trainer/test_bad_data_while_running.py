@@ -1,4 +1,4 @@
-"""Image files that are damaged or vanish, between the lives of a run and in the middle of one: named in a line and in the record."""
+"""Image files that are damaged or deleted before a resume or during training. A line and run.json name them."""
 
 import json
 
@@ -33,7 +33,7 @@ FLAGS = [
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder of forty pictures, of which every tenth is held out."""
+    """A folder of forty images. Every tenth is held out."""
     place = tmp_path / "pictures"
     place.mkdir()
     draws = np.random.default_rng(0)
@@ -50,7 +50,7 @@ def one_line(text):
     return " ".join(text.split())
 
 
-def test_a_damaged_picture_is_skipped_counted_and_named_in_the_record(script, pictures, tmp_path):
+def test_a_damaged_image_is_skipped_and_recorded(script, pictures, tmp_path):
     (pictures / "03.png").write_bytes(b"no picture")
     status, _, error = script("train", *FLAGS, "--steps", "2")
     assert status == 0, error
@@ -63,13 +63,13 @@ def test_a_damaged_picture_is_skipped_counted_and_named_in_the_record(script, pi
     assert not (tmp_path / "other").exists()
 
 
-def test_a_folder_that_lost_files_between_two_lives_of_a_run_is_noticed(script, pictures):
+def test_resuming_with_a_changed_folder_fails(script, pictures):
     assert script("train", *FLAGS, "--steps", "2")[0] == 0
     whole = {name: (pictures / name).read_bytes() for name in ("05.png", "06.png")}
     for name in whole:
         (pictures / name).unlink()
     assert_one_line(script("train", "--resume", "run", "--steps", "4"), "the data set shrank from 36 to 35 examples")
-    # As many files, but not the same ones.
+    # The number of files is the same, but two of them have changed.
     for name in whole:
         Image.new("L", (8, 8)).save(pictures / name)
     assert_one_line(script("train", "--resume", "run", "--steps", "4"), "not the one that the run began with")
@@ -78,7 +78,7 @@ def test_a_folder_that_lost_files_between_two_lives_of_a_run_is_noticed(script, 
     assert script("train", "--resume", "run", "--steps", "4")[0] == 0
 
 
-def test_a_run_recorded_with_the_fingerprint_of_before_goes_on_and_is_recorded_anew(script, pictures, tmp_path):
+def test_a_run_with_a_sampled_fingerprint_resumes_and_records_the_full_one(script, pictures, tmp_path):
     assert script("train", *FLAGS, "--steps", "2")[0] == 0
     path = tmp_path / "run" / "run.json"
     record = json.loads(path.read_text())
@@ -93,7 +93,7 @@ def test_a_run_recorded_with_the_fingerprint_of_before_goes_on_and_is_recorded_a
 
 @pytest.fixture
 def vanishing(monkeypatch, pictures):
-    """Streams the folder from the disk, as one larger than the memory is, and deletes files when a step is reached."""
+    """Streams the folder from the disk, like a folder that is larger than the memory, and deletes files at a step."""
     monkeypatch.setattr(folder, "MEMORY_SIZE", 0)
 
     def at(step, names, with_text=None):
@@ -112,7 +112,7 @@ def vanishing(monkeypatch, pictures):
 STREAM = [*FLAGS, "--data.pipeline", "stream", "--data.workers", "1", "--steps", "24"]
 
 
-def test_a_picture_that_vanishes_while_running_is_named_and_the_next_takes_its_place(script, vanishing, tmp_path):
+def test_an_image_deleted_during_training_is_named_and_replaced_by_the_next(script, vanishing, tmp_path):
     vanishing(2, ["07.png"])
     status, _, error = script("train", *STREAM)
     assert status == 0, error
@@ -121,7 +121,7 @@ def test_a_picture_that_vanishes_while_running_is_named_and_the_next_takes_its_p
     assert json.loads((tmp_path / "run" / "run.json").read_text())["step"] == 24
 
 
-def test_a_picture_damaged_while_running_ends_the_run_where_that_is_asked_for(script, vanishing, tmp_path):
+def test_an_image_damaged_during_training_ends_the_run_with_on_corrupt_stop(script, vanishing, tmp_path):
     vanishing(2, ["07.png"], with_text="no picture any more")
     status, _, error = script("train", *STREAM, "--data.on-corrupt", "stop")
     assert status == 2
@@ -132,11 +132,11 @@ def test_a_picture_damaged_while_running_ends_the_run_where_that_is_asked_for(sc
     read = read_run(tmp_path / "run")
     assert judge(read).headline == "The run ended with an error: no failure of the training was found"
     assert "07.png" in dict(facts(read))["Ended by"]
-    # What was saved before is whole, and goes on once the file is back.
+    # The checkpoint from before is intact.
     assert list((tmp_path / "run" / "checkpoints").glob("step_*"))
 
 
-def test_a_data_set_that_vanishes_while_running_ends_the_run(script, vanishing, pictures):
+def test_a_data_set_deleted_during_training_ends_the_run(script, vanishing, pictures):
     vanishing(2, [f"{number:02d}.png" for number in range(10, 19)])
     status, _, error = script("train", *STREAM)
     assert status == 2

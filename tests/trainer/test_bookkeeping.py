@@ -1,4 +1,4 @@
-"""The loop's own bookkeeping over many steps: memory does not grow, logs are read in time, and what is kept stays bounded."""
+"""The loop over many steps: memory does not grow, long logs are read quickly, and the files stay bounded."""
 
 import dataclasses
 import gc
@@ -24,12 +24,12 @@ from support.fake_run import FINDING, log_line
 
 
 def resident() -> float:
-    """The memory of this process now, in MiB."""
+    """The resident memory of this process, in MiB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def bookkeeping(monkeypatch, tmp_path, steps, **fields):
-    """The real loop with a game whose steps compute nothing; returns the memory by step, and the directory of the run."""
+    """Runs the real loop with train steps that compute no networks. Returns step -> memory, and the directory of the run."""
     build, memory = setup.build, {}
 
     def idle(*arguments):
@@ -67,7 +67,7 @@ def bookkeeping(monkeypatch, tmp_path, steps, **fields):
 
 
 def growth(memory):
-    """By how much the memory grew from the first fifth of the steps to the end, in MiB."""
+    """Growth of the memory from the first fifth of the steps to the end, in MiB."""
     marks = sorted(memory)
     return memory[marks[-1]] - memory[marks[len(marks) // 5]]
 
@@ -76,7 +76,7 @@ def assert_whole(directory, steps, log_every):
     rows = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     logged = [row["step"] for row in rows if "discriminator_loss" in row]
     assert logged == list(range(log_every, steps + 1, log_every))
-    assert json.loads((directory / "loop.json").read_text())["status"] == "finished"
+    assert json.loads((directory / "run.json").read_text())["status"] == "finished"
     assert (directory / "report.html").stat().st_size < 20 * 2**20
     assert len(list((directory / "checkpoints").iterdir())) == 2
     findings = directory / "findings.jsonl"
@@ -84,7 +84,7 @@ def assert_whole(directory, steps, log_every):
 
 
 def test_memory_does_not_grow_over_thousands_of_steps(monkeypatch, tmp_path):
-    # A log line at every step: the monitor's memory of 400 records is full after a fifth of them.
+    # Each step is logged, so the monitor's history of 400 rows is full after a fifth of the steps.
     fields = {"log_every": 1, "sample_every": 1000, "sample_grid": 2, "checkpoint_every": 200, "tensorboard": False}
     memory, directory = bookkeeping(monkeypatch, tmp_path, 2000, **fields)
     print(f"memory by step: { {step: round(size, 1) for step, size in memory.items()} }")
@@ -94,7 +94,7 @@ def test_memory_does_not_grow_over_thousands_of_steps(monkeypatch, tmp_path):
 
 @pytest.mark.long
 def test_memory_does_not_grow_over_a_million_steps(monkeypatch, tmp_path):
-    # Ten steps a program: 100,000 turns of the loop, 20,000 lines of the log, 1,000 grids of samples, 500 checkpoints.
+    # Ten steps a program give 100,000 iterations of the loop, 20,000 rows, 1,000 grids of samples and 500 checkpoints.
     started, intervals = time.monotonic(), {"scan_steps": 10, "log_every": 50, "sample_every": 1000, "checkpoint_every": 2000}
     memory, directory = bookkeeping(monkeypatch, tmp_path, 1_000_000, sample_grid=2, **intervals)
     print(f"{time.monotonic() - started:.0f} s; memory by step: { {step: round(size) for step, size in memory.items()} }")
@@ -105,7 +105,7 @@ def test_memory_does_not_grow_over_a_million_steps(monkeypatch, tmp_path):
 
 
 def long_log(directory, rows):
-    """A run directory with a log of so many lines, each of a step, and a line of samples for every hundredth."""
+    """A run directory whose log has one row for each of `rows` steps, and a row of samples every hundred steps."""
     directory.mkdir()
     (directory / "config.yaml").write_text("seed: 0\n")
     kinds = [log_line(step, np.random.default_rng(step), layers=0) for step in range(200)]
@@ -118,7 +118,7 @@ def long_log(directory, rows):
 
 
 def seconds_of(work):
-    """Processor time of the faster of two goes."""
+    """Processor time of the faster of two calls."""
     times = []
     for _ in range(2):
         started = time.process_time()
@@ -136,13 +136,13 @@ def test_a_log_of_a_hundred_thousand_rows_is_reported_and_resumed_in_two_seconds
 
     reported, resumed = seconds_of(lambda: write_report(directory)), seconds_of(resume)
     print(f"report {reported:.2f} s, resume {resumed:.2f} s of processor time")
-    # Twice what is asked of an idle machine: processor time, too, grows where its cores are shared.
+    # The limits are twice those for an idle machine, because processor time also grows on shared cores.
     assert reported < 4
     assert resumed < 4
     assert read_run(directory).steps == 99_990
 
 
-def test_a_resumed_monitor_of_a_long_run_is_the_one_that_saw_everything(tmp_path):
+def test_a_resumed_monitor_of_a_long_run_equals_one_that_received_all_rows(tmp_path):
     directory = long_log(tmp_path / "run", REPLAYED + 900)
     lines = (directory / "metrics.jsonl").read_text().splitlines()
     everything = Monitor(RunInfo())
@@ -153,15 +153,15 @@ def test_a_resumed_monitor_of_a_long_run_is_the_one_that_saw_everything(tmp_path
         + json.dumps(FINDING | {"step": REPLAYED + 901})
         + "\n{half a line"
     )
-    watch = FailurePolicy(Config(), RunInfo(), directory)
-    assert watch._monitor.history.logs == everything.history.logs
-    assert watch._monitor.history.samples == everything.history.samples
-    assert watch._monitor.found == everything.found
+    policy = FailurePolicy(Config(), RunInfo(), directory)
+    assert policy._monitor.history.logs == everything.history.logs
+    assert policy._monitor.history.samples == everything.history.samples
+    assert policy._monitor.found == everything.found
     assert len((directory / "findings.jsonl").read_text().splitlines()) == len(everything.found)
     assert len(replay_window(lines)) < 1000
 
 
-def test_an_animation_of_a_long_run_reads_few_of_its_pictures(monkeypatch, tmp_path):
+def test_an_animation_of_a_long_run_reads_few_grids(monkeypatch, tmp_path):
     (tmp_path / "samples").mkdir()
     image_grid.save_png(tmp_path / "samples" / "step_00000000.png", np.zeros((8, 8, 1), np.uint8))
     for step in range(1, 1000):

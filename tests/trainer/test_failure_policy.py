@@ -1,6 +1,7 @@
-"""The monitor beside a run: findings that a resumed run finds again, runs that end or go back where they fail."""
+"""The monitor in a run: findings of resumed runs, and runs that stop or roll back after a failure."""
 
 import dataclasses
+import gc
 import json
 
 import jax
@@ -25,7 +26,7 @@ from gan_jax.trainer.loop import train
 from gan_jax.trainer.probes import Probes, critic_slope, ema_progress
 from support.small_runs import SMALL
 
-# Steps as large as the weights.
+# The updates are as large as the weights.
 WILD = dataclasses.replace(SMALL, optimizer=OptimizerConfig(generator_lr=0.5, discriminator_lr=0.5))
 
 
@@ -45,7 +46,7 @@ def run(tmp_path):
     return run
 
 
-def test_a_resumed_run_finds_what_an_uninterrupted_one_does(run, tmp_path):
+def test_a_resumed_run_has_the_findings_of_an_uninterrupted_one(run, tmp_path):
     run(WILD, "whole")
     run(dataclasses.replace(WILD, steps=12), "parts")
     run(WILD, "parts", resume=tmp_path / "parts")
@@ -57,7 +58,7 @@ def test_a_resumed_run_finds_what_an_uninterrupted_one_does(run, tmp_path):
     assert [record for record in read(tmp_path / "whole" / "metrics.jsonl") if "samples/pairwise_distance" in record]
 
 
-def test_the_monitor_leaves_the_weights_alone(run, tmp_path):
+def test_the_monitor_does_not_change_the_weights(run, tmp_path):
     run(SMALL, "watched")
     run(dataclasses.replace(SMALL, monitor=MonitorConfig(enabled=False)), "alone")
     for player in sorted((tmp_path / "watched" / "checkpoints" / "step_00000024").glob("*.safetensors")):
@@ -65,7 +66,7 @@ def test_the_monitor_leaves_the_weights_alone(run, tmp_path):
     assert not (tmp_path / "alone" / "findings.jsonl").exists() or not read(tmp_path / "alone" / "findings.jsonl")
 
 
-def test_stop_ends_the_run_and_keeps_the_checkpoint_from_before(run, tmp_path):
+def test_stop_ends_the_run_and_keeps_an_earlier_checkpoint(run, tmp_path):
     trained = run(dataclasses.replace(WILD, monitor=MonitorConfig(on_failure="stop"), checkpoint_every=2), "run")
     assert trained.failure.id == "updates_too_large"
     assert trained.step < 24
@@ -75,14 +76,14 @@ def test_stop_ends_the_run_and_keeps_the_checkpoint_from_before(run, tmp_path):
     assert (tmp_path / "run" / "report.html").exists()
 
 
-def test_rollback_halves_the_learning_rates_and_says_so(run, tmp_path):
+def test_rollback_halves_the_learning_rates_and_records_it(run, tmp_path):
     config = dataclasses.replace(WILD, monitor=MonitorConfig(on_failure="rollback", rollbacks=2))
     trained = run(config, "run")
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert [entry["changed"]["optimizer.generator_lr"] for entry in record["rollbacks"]] == [0.25, 0.125]
     assert all(entry["finding"] == "updates_too_large" for entry in record["rollbacks"])
     assert load_config(tmp_path / "run" / "config.yaml").optimizer.discriminator_lr == 0.125
-    # Two were allowed; the third failure ends the run.
+    # Two rollbacks are allowed, so the third failure ends the run.
     assert trained.failure is not None
     assert record["status"] == "stopped"
     steps = [entry["step"] for entry in read(tmp_path / "run" / "metrics.jsonl")]
@@ -90,22 +91,39 @@ def test_rollback_halves_the_learning_rates_and_says_so(run, tmp_path):
     assert steps.count(0) == 1
 
 
-def test_rollback_goes_to_the_newest_checkpoint_before_the_failure(run, tmp_path, monkeypatch):
-    """The failure begins at step 11: the checkpoint of step 6 is the last one from before."""
+@pytest.mark.parametrize(("until", "reached", "status"), [(None, 24, "finished"), (18, 18, "interrupted")])
+def test_rollback_goes_to_the_newest_checkpoint_before_the_failure(run, tmp_path, monkeypatch, until, reached, status):
+    """The failure begins at step 11, so the checkpoint of step 6 is the last one before it. `until` also ends the resumed run."""
     from gan_jax import monitor
 
-    def late(history, setting):
-        return monitor.Seen(11, 0.9, {}) if history.step >= 16 and not (tmp_path / "healed").exists() else None
+    def late(history, info):
+        return monitor.Detection(11, 0.9, {}) if history.step >= 16 and not (tmp_path / "healed").exists() else None
 
     monkeypatch.setitem(monitor.DETECTORS, "updates_too_large", late)
     monkeypatch.setattr("gan_jax.trainer.loop.roll_back", lambda *args: ((tmp_path / "healed").touch(), roll_back(*args))[1])
     from gan_jax.trainer.rollback import roll_back
 
-    trained = run(dataclasses.replace(SMALL, monitor=MonitorConfig(on_failure="rollback"), keep_checkpoints=3), "run")
-    assert (trained.step, trained.failure) == (24, None)
+    config = dataclasses.replace(SMALL, monitor=MonitorConfig(on_failure="rollback"), keep_checkpoints=3)
+    trained = run(config, "run", until=until)
+    assert (trained.step, trained.failure) == (reached, None)
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert [(entry["at_step"], entry["to_step"]) for entry in record["rollbacks"]] == [(16, 6)]
-    assert record["status"] == "finished"
+    assert record["status"] == status
+
+
+def test_a_rollback_frees_the_arrays_of_the_failed_run(run, monkeypatch):
+    """After three rollbacks as many arrays are on the device as in a run without one."""
+    counts = []
+    monkeypatch.setattr("gan_jax.trainer.loop.write_report", lambda directory: counts.append(len(jax.live_arrays())))
+    for name, monitor in (
+        ("warm", MonitorConfig(on_failure="stop")),
+        ("without", MonitorConfig(on_failure="stop")),
+        ("with", MonitorConfig(on_failure="rollback", rollbacks=3)),
+    ):
+        gc.collect()
+        assert run(dataclasses.replace(WILD, monitor=monitor), name).failure is not None
+    _, without, after_three = counts
+    assert after_three == without
 
 
 def test_slope_of_a_linear_critic_is_its_weights_norm():
@@ -120,18 +138,18 @@ def test_slope_of_a_linear_critic_is_its_weights_norm():
     spec = dataclasses.replace(built.spec, discriminator=linear)
     value = critic_slope(built._replace(spec=spec))(params, opt_state, jnp.ones((5, 2)), jnp.zeros((5, 2)))
     np.testing.assert_allclose(value, 5.0, rtol=1e-6)
-    setting = describe_run(config, built, params, opt_state, 24)
-    assert (setting.lipschitz, setting.slope, setting.chance, setting.is_images) == ("penalty", 1.0, None, False)
+    info = describe_run(config, built, params, opt_state, 24)
+    assert (info.lipschitz, info.slope, info.chance, info.is_images) == ("penalty", 1.0, None, False)
     figures = Probes(config, built, source, params.generator)(np.random.default_rng(0).normal(size=(9, 2)), params, opt_state)
     assert figures["samples/critic_slope"] > 0
-    assert "samples/ema_progress" not in figures  # nothing has moved yet
+    assert "samples/ema_progress" not in figures  # The parameters have not changed yet.
 
 
-def test_advice_that_would_be_refused_is_not_accepted():
+def test_invalid_flags_are_not_accepted_as_advice():
     pytest.importorskip("tyro")
     config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="least_squares"))
     built = build(config, (2,))
-    setting = describe_run(config, built, *jax.eval_shape(built.gan.init, jax.random.key(0)), 24)
+    info = describe_run(config, built, *jax.eval_shape(built.gan.init, jax.random.key(0)), 24)
     lines = (
         "--penalty.r1 1",
         "--augment.ada 0.6",
@@ -140,17 +158,17 @@ def test_advice_that_would_be_refused_is_not_accepted():
         "--augment.diff-augment color",
         "--data.missing 1",
     )
-    assert [line for line in lines if setting.accepts(line)] == ["--penalty.r1 1", "--optimizer.b1 0"]
+    assert [line for line in lines if info.accepts(line)] == ["--penalty.r1 1", "--optimizer.b1 0"]
 
 
 def test_progress_of_an_average():
-    # The average has gone 1 of 4 steps of the way.
+    # The average has changed by 1 and the parameters by 4.
     assert float(ema_progress({"a": jnp.array([1.0, 1.0])}, {"a": jnp.array([1.0, 4.0])}, {"a": jnp.array([1.0, 0.0])})) == 0.25
 
 
 @pytest.mark.parametrize(("targets", "chance"), [({}, 0.25), ({"real_target": (1.0, 1.0), "fake_target": (-1.0, -1.0)}, 1.0)])
 def test_chance_of_least_squares_lies_between_its_targets(targets, chance):
-    # In the middle between a and b each half of the loss is ((a - b) / 2)^2 / 2.
+    # For a logit in the middle between the targets a and b, each half of the loss is ((a - b) / 2)^2 / 2.
     config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="least_squares", **targets))
     built = build(config, (2,))
     state = jax.eval_shape(built.gan.init, jax.random.key(0))
@@ -158,7 +176,7 @@ def test_chance_of_least_squares_lies_between_its_targets(targets, chance):
 
 
 def test_the_classes_of_the_probes_are_those_of_the_grid():
-    """A generator whose class 7 is one image, drawn by the run's own sampler."""
+    """The generator gives one image for class 7. The run's own sampler draws the grid."""
     from gan_jax.trainer.writers.samples import sampler
 
     config = check(Config(sample_grid=8, model=ModelConfig(name="mlp", conditional=True, options={"generator_hidden": "8"})))

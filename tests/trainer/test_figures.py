@@ -1,4 +1,4 @@
-"""The pictures of a run: what is in which cell, what is left out, and that nothing about them can end a run."""
+"""The figures of a run: the contents of their cells, when they are left out, and that their errors do not end a run."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ from gan_jax.optimizers import ttur
 from gan_jax.trainer import figures
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
-from gan_jax.trainer.figures import COLUMNS, ROWS, SampleRenderer, as_image, attention_maps, thumbnails, usual_distance, write_pictures
+from gan_jax.trainer.figures import COLUMNS, ROWS, SampleRenderer, as_image, attention_maps, thumbnails, usual_distance, write_figures
 from gan_jax.trainer.image_grid import to_uint8
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import LoadedRun
@@ -34,8 +34,8 @@ SIDE = 8
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE, 1), np.uint8)
 
 
-def game_run(apply, *, latent_dim=4, num_classes=0, context="nothing", images=IMAGES):
-    """A stored run whose generator is a function (latents, labels, context) -> images."""
+def run_of(apply, *, latent_dim=4, num_classes=0, context="nothing", images=IMAGES):
+    """A loaded run whose generator is a function (latents, labels, context) -> images."""
 
     def generate(params, state, latents, labels=None, context=None, *, rng=None, train=True):
         output = apply(latents, labels, context)
@@ -43,13 +43,13 @@ def game_run(apply, *, latent_dim=4, num_classes=0, context="nothing", images=IM
 
     generator = Network(lambda rng, inputs, labels=None, context=None: ({"unused": jnp.zeros(1)}, {}), generate)
     critic = perceptron((1,), discriminator=True)
-    judge = Network(
+    discriminator = Network(
         lambda rng, inputs, *extra: critic.init(rng, inputs.reshape(len(inputs), -1)),
         lambda params, state, inputs, *extra, **named: critic.apply(params, state, inputs.reshape(len(inputs), -1)),
     )
     spec = GANSpec(
         generator,
-        judge,
+        discriminator,
         ADVERSARIAL["hinge"],
         ttur(1e-3, 1e-3),
         image_shape=images.shape[1:],
@@ -65,57 +65,57 @@ def game_run(apply, *, latent_dim=4, num_classes=0, context="nothing", images=IM
     return LoadedRun(Config(evaluation=EvaluationConfig(samples=0)), source, built, params, opt_state, 0)
 
 
-def cells(picture, *columns, bar=0):
-    """The cells [rows, columns, side, side, channels] of grids of so many columns, laid out beside each other with a bar between."""
-    image, left, found = picture.image, 0, []
+def cells(figure, *columns, bar=0):
+    """The cells [rows, columns, side, side, channels] of grids with these numbers of columns, side by side with a bar between them."""
+    image, left, columns_found = figure.image, 0, []
     tops = range(2, image.shape[0] - 2, SIDE + 2)
     for count in columns:
         starts = [left + 2 + column * (SIDE + 2) for column in range(count)]
-        found += [np.stack([image[top : top + SIDE, start : start + SIDE] for top in tops]) for start in starts]
+        columns_found += [np.stack([image[top : top + SIDE, start : start + SIDE] for top in tops]) for start in starts]
         left += 2 + count * (SIDE + 2) + bar
     assert left - bar == image.shape[1]
-    return np.stack(found, axis=1)
+    return np.stack(columns_found, axis=1)
 
 
-def columns_of(picture, count):
-    """The cells [columns, count, side, side, channels] of a picture of rows below each other, each a grid of its own."""
-    rows = np.split(picture.image, count)
-    return np.concatenate([cells(picture._replace(image=row), ROWS) for row in rows]).swapaxes(0, 1)
+def columns_of(figure, count):
+    """The cells [columns, count, side, side, channels] of a figure of `count` grids below each other, each of one row."""
+    rows = np.split(figure.image, count)
+    return np.concatenate([cells(figure._replace(image=row), ROWS) for row in rows]).swapaxes(0, 1)
 
 
 def flat(latents, labels=None, context=None):
-    """Images of one grey level each, the first latent; in the last column of pixels the label."""
+    """Images whose grey level is the first latent. The last column of pixels is the label."""
     images = jnp.broadcast_to(latents[:, :1, None, None] / 8, (len(latents), SIDE, SIDE, 1))
     return images if labels is None else images.at[:, :, -1].set(labels[:, None, None] / 10.0)
 
 
 def test_interpolations_go_along_great_circles_with_one_class_a_row():
-    drawing = SampleRenderer(game_run(flat, num_classes=3))
-    picture = figures.interpolations(drawing)
-    grid = cells(picture, COLUMNS)
+    renderer = SampleRenderer(run_of(flat, num_classes=3))
+    figure = figures.interpolations(renderer)
+    grid = cells(figure, COLUMNS)
     assert grid.shape[:2] == (ROWS, COLUMNS)
-    ends = np.asarray(drawing.latents(2 * ROWS, 2))
+    ends = np.asarray(renderer.latents(2 * ROWS, 2))
     np.testing.assert_array_equal(grid[:, 0, 0, 0, 0], to_uint8(ends[:ROWS, 0] / 8))
     np.testing.assert_array_equal(grid[:, -1, 0, 0, 0], to_uint8(ends[ROWS:, 0] / 8))
-    # Halfway along seven equal steps the circle is sin(4w/7) b + sin(3w/7) a over sin(w).
+    # After four of seven equal steps the point on the circle is (sin(4w/7) b + sin(3w/7) a) / sin(w).
     a, b = ends[0].astype(float), ends[ROWS].astype(float)
     angle = np.arccos(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
     between = (np.sin(3 * angle / 7) * a + np.sin(4 * angle / 7) * b) / np.sin(angle)
     assert abs(int(grid[0, 4, 0, 0, 0]) - int(to_uint8(between[:1] / 8)[0])) <= 1
     labels = to_uint8(np.arange(ROWS) % 3 / np.float32(10))
     np.testing.assert_array_equal(grid[:, :, 0, -1, 0], np.repeat(labels[:, None], COLUMNS, axis=1))
-    assert "class of a row stays the same" in picture.caption
+    assert "class of a row stays the same" in figure.caption
 
 
-def test_interpolations_are_left_out_where_latents_do_nothing():
-    assert figures.interpolations(SampleRenderer(game_run(flat, latent_dim=1))) is None
-    assert figures.interpolations(SampleRenderer(game_run(lambda z, labels, context: context, context="real"))) is None
-    moved = figures.interpolations(SampleRenderer(game_run(lambda z, labels, context: jnp.tanh(context + flat(z)), context="real")))
+def test_interpolations_are_left_out_if_latents_have_no_effect():
+    assert figures.interpolations(SampleRenderer(run_of(flat, latent_dim=1))) is None
+    assert figures.interpolations(SampleRenderer(run_of(lambda z, labels, context: context, context="real"))) is None
+    moved = figures.interpolations(SampleRenderer(run_of(lambda z, labels, context: jnp.tanh(context + flat(z)), context="real")))
     assert "The input of a row stays the same" in moved.caption
 
 
 def test_nearest_neighbours_show_copies_first():
-    """One latent in four makes a copy of a training image, the others noise that no training image is like."""
+    """One latent in four gives a copy of a training image. The others give noise that is unlike any training image."""
     real = jnp.asarray(IMAGES, jnp.float32) / 127.5 - 1
 
     def generate(latents, labels, context):
@@ -123,8 +123,8 @@ def test_nearest_neighbours_show_copies_first():
         noise = jnp.sign(jnp.sin(1e3 * latents[:, 1, None, None, None] * jnp.arange(1, SIDE**2 + 1).reshape(1, SIDE, SIDE, 1)))
         return jnp.where((latents[:, 2] > 0.6)[:, None, None, None], real[index], noise)
 
-    picture = figures.nearest_neighbours(SampleRenderer(game_run(generate)))
-    grid = cells(picture, 1, figures.NEIGHBOURS, bar=6)
+    figure = figures.nearest_neighbours(SampleRenderer(run_of(generate)))
+    grid = cells(figure, 1, figures.NEIGHBOURS, bar=6)
     assert grid.shape[:2] == (ROWS, 1 + figures.NEIGHBOURS)
     np.testing.assert_array_equal(grid[:, 0], grid[:, 1])
     pixels = IMAGES.reshape(len(IMAGES), -1).astype(float)
@@ -132,15 +132,15 @@ def test_nearest_neighbours_show_copies_first():
         distances = np.linalg.norm(pixels - sample.reshape(1, -1), axis=1)
         expected = IMAGES[np.argsort(distances)[: figures.NEIGHBOURS]]
         np.testing.assert_array_equal(np.stack(neighbours), expected)
-    assert "first one's distance is 0.00 of what is usual" in picture.caption
-    assert "40 training images, by distance in pixels" in picture.caption
+    assert "distance of the first sample is 0.00 times the median distance" in figure.caption
+    assert "40 training images, by distance in pixels" in figure.caption
 
 
-def test_nearest_neighbours_of_a_conditioned_game_show_each_input_once():
-    picture = figures.nearest_neighbours(SampleRenderer(game_run(lambda z, labels, context: context, context="real")))
-    first = cells(picture, 1, figures.NEIGHBOURS, bar=6)[:, 0]
+def test_nearest_neighbours_of_a_conditioned_generator_show_each_input_once():
+    figure = figures.nearest_neighbours(SampleRenderer(run_of(lambda z, labels, context: context, context="real")))
+    first = cells(figure, 1, figures.NEIGHBOURS, bar=6)[:, 0]
     assert len({image.tobytes() for image in first}) == ROWS
-    assert f"the {ROWS} of {ROWS} samples" in picture.caption
+    assert f"the {ROWS} of {ROWS} samples" in figure.caption
 
 
 @pytest.mark.parametrize("context", ["image", "masked", "small"])
@@ -148,10 +148,10 @@ def test_translations_show_input_output_and_target(context):
     def halved(latents, labels, given):
         return jnp.broadcast_to(given.mean(axis=(1, 2, 3), keepdims=True) / 2, (len(given), SIDE, SIDE, 1))
 
-    drawing = SampleRenderer(game_run(halved, context=context))
-    grid = columns_of(figures.translations(drawing), 3)
+    renderer = SampleRenderer(run_of(halved, context=context))
+    grid = columns_of(figures.translations(renderer), 3)
     assert grid.shape[:2] == (ROWS, 3)
-    inputs, targets = np.asarray(drawing.context[::COLUMNS]), np.asarray(drawing.real[::COLUMNS])
+    inputs, targets = np.asarray(renderer.context[::COLUMNS]), np.asarray(renderer.real[::COLUMNS])
     np.testing.assert_array_equal(grid[:, 2, ..., :1], to_uint8(targets))
     np.testing.assert_array_equal(grid[:, 1, 0, 0, 0], to_uint8(inputs.mean(axis=(1, 2, 3)) / 2))
     np.testing.assert_array_equal(grid[:, 0, ..., :1], to_uint8(as_image(inputs, targets.shape)))
@@ -160,16 +160,16 @@ def test_translations_show_input_output_and_target(context):
 
 
 def test_translations_of_an_encoder_are_reconstructions():
-    drawing = SampleRenderer(game_run(lambda z, labels, x: GeneratorOutput(0 * x, {"reconstruction": x / 2}), context="real"))
-    picture = figures.translations(drawing)
-    grid = columns_of(picture, 2)
+    renderer = SampleRenderer(run_of(lambda z, labels, x: GeneratorOutput(0 * x, {"reconstruction": x / 2}), context="real"))
+    figure = figures.translations(renderer)
+    grid = columns_of(figure, 2)
     assert grid.shape[:2] == (ROWS, 2)
-    np.testing.assert_array_equal(grid[:, 0, ..., :1], to_uint8(np.asarray(drawing.real[::COLUMNS]) / 2))
-    assert picture.caption.startswith("From top to bottom: reconstruction, image;")
-    assert figures.translations(SampleRenderer(game_run(flat))) is None
+    np.testing.assert_array_equal(grid[:, 0, ..., :1], to_uint8(np.asarray(renderer.real[::COLUMNS]) / 2))
+    assert figure.caption.startswith("From top to bottom: reconstruction, image.")
+    assert figures.translations(SampleRenderer(run_of(flat))) is None
 
 
-def test_contexts_as_pictures():
+def test_contexts_as_images():
     masked = np.stack([np.full((4, 4), 0.5), np.ones((4, 4))], axis=-1)[None]
     np.testing.assert_array_equal(as_image(masked, (1, 4, 4, 1)), masked[..., :1])
     small = np.arange(4.0).reshape(1, 2, 2, 1)
@@ -188,28 +188,28 @@ def test_thumbnails_are_means_and_small_images_stay():
 
 
 def test_usual_distance_by_hand():
-    # Nearest other points of 0, 1, 3, 7: at distances 1, 1, 2, 4; their median is 1.5.
+    # The nearest other points of 0, 1, 3, 7 are at distances 1, 1, 2, 4, and the median of these is 1.5.
     assert usual_distance(np.array([[0.0], [1.0], [3.0], [7.0]])) == 1.5
     assert usual_distance(np.zeros((1, 2))) == 0
 
 
-def test_attended_pixels_are_lit_and_the_pixel_that_looks_is_crossed():
+def test_attended_pixels_are_lit_and_the_attending_pixel_has_a_cross():
     maps = np.zeros((1, 16, 16, 8, 8), np.float32)
-    maps[0, 12, 8, 1, 6] = 0.5  # looks at the upper right
-    maps[0, 8, 12, 7, 0] = 1.0  # another pixel's attention
-    shown = figures._attended(-np.ones((1, 32, 32, 1)), maps, 0.75, 0.5)[0]
-    assert shown.shape == (32, 32, 3)
-    assert (shown[4:8, 24:28] == [255, 190, 40]).all()
-    cross = (shown == [90, 200, 255]).all(axis=-1)
+    maps[0, 12, 8, 1, 6] = 0.5  # Attends to the upper right.
+    maps[0, 8, 12, 7, 0] = 1.0  # The attention of another pixel.
+    image = figures._attended(-np.ones((1, 32, 32, 1)), maps, 0.75, 0.5)[0]
+    assert image.shape == (32, 32, 3)
+    assert (image[4:8, 24:28] == [255, 190, 40]).all()
+    cross = (image == [90, 200, 255]).all(axis=-1)
     assert cross[24, 14:19].all()
     assert cross[22:27, 16].all()
     assert cross.sum() == 9
-    lit = shown.any(axis=-1) & ~cross
+    lit = image.any(axis=-1) & ~cross
     assert lit.sum() == 16
 
 
 def stored(config):
-    """A recipe's run before its first step."""
+    """A recipe's run before the first step."""
     source = load(config)
     built = build(config, source.shape, source.num_classes)
     params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
@@ -227,14 +227,14 @@ def test_attention_maps_are_those_of_the_samples(monkeypatch):
         config, model=dataclasses.replace(config.model, width=8, options={**config.model.options, "attention": 16})
     )
     run = stored(config)
-    # Attention begins as the identity; here it shall matter.
+    # gamma starts at 0. With 0.7 the attention has an effect.
     params = jax.tree_util.tree_map_with_path(
         lambda path, leaf: jnp.full_like(leaf, 0.7) if str(path[-1].key) == "gamma" and leaf.ndim == 0 else leaf, run.params.generator
     )
     run = run._replace(params=run.params._replace(generator=params), opt_state=replace_ema(run.opt_state, run.params.generator, params))
-    drawing = SampleRenderer(run)
-    latents = drawing.latents(figures.ATTENDING, 3)
-    maps, gammas, samples = attention_maps(drawing, latents)
+    renderer = SampleRenderer(run)
+    latents = renderer.latents(figures.ATTENDING, 3)
+    maps, gammas, samples = attention_maps(renderer, latents)
     assert list(maps) == ["attention_16"]
     assert maps["attention_16"].shape == (figures.ATTENDING, 16, 16, 8, 8)
     np.testing.assert_allclose(maps["attention_16"].sum(axis=(3, 4)), 1, rtol=1e-4)
@@ -244,16 +244,16 @@ def test_attention_maps_are_those_of_the_samples(monkeypatch):
     expected = sample(run.params, run.opt_state)
     np.testing.assert_allclose(samples, expected, atol=2e-5)
     monkeypatch.setattr(figures, "attention_maps", lambda *arguments: (maps, gammas, samples))
-    picture = figures.attention(drawing)
-    assert picture.image.shape == (ROWS_OF_ATTENTION, (1 + len(figures.QUERIES)) * 36, 3)
-    assert "Its weight gamma is 0.7" in picture.caption
+    figure = figures.attention(renderer)
+    assert figure.image.shape == (ROWS_OF_ATTENTION, (1 + len(figures.QUERIES)) * 36, 3)
+    assert "Its weight gamma is 0.7" in figure.caption
 
 
 ROWS_OF_ATTENTION = 2 + figures.ATTENDING * 34
 
 
 def replace_ema(opt_state, old, new):
-    """The state with the average of G's parameters, where there is one, replaced."""
+    """The state with another moving average of G's parameters, if it has one."""
     structure, leaves = jax.tree.structure(old), [leaf.shape for leaf in jax.tree.leaves(old)]
 
     def is_average(node):
@@ -262,49 +262,46 @@ def replace_ema(opt_state, old, new):
     return jax.tree.map(lambda node: new if is_average(node) else node, opt_state, is_leaf=is_average)
 
 
-def test_models_without_attention_have_no_picture_of_it():
+def test_models_without_attention_have_no_figure_of_it():
     assert figures.attention(SampleRenderer(stored(small("dcgan_mnist")))) is None
 
 
-# -- the files -------------------------------------------------------------------------------------------------
-
-
-def test_pictures_are_drawn_again_to_the_byte_and_go_where_they_make_no_sense(tmp_path, monkeypatch):
-    monkeypatch.delitem(figures.PICTURES, "attention")  # these generators are functions, not modules
-    run = game_run(flat)
-    written = write_pictures(tmp_path, run)
+def test_figures_are_reproducible_and_deleted_if_they_do_not_apply(tmp_path, monkeypatch):
+    monkeypatch.delitem(figures.FIGURES, "attention")  # These generators are functions, not modules.
+    run = run_of(flat)
+    written = write_figures(tmp_path, run)
     assert [path.name for path in written] == ["interpolations.png", "nearest_neighbours.png"]
     before = {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
     assert sorted(before) == ["interpolations.json", "interpolations.png", "nearest_neighbours.json", "nearest_neighbours.png"]
-    write_pictures(tmp_path, game_run(flat))
+    write_figures(tmp_path, run_of(flat))
     assert {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()} == before
     sidecar = json.loads(before["interpolations.json"])
     assert sidecar["caption"].startswith("Interpolations")
     assert "8 rows of 8" in sidecar["alt"]
-    # A generator that diverged has no pictures, not even those from before.
-    assert write_pictures(tmp_path, game_run(lambda z, labels, context: flat(z) * jnp.nan)) == []
+    # The figures of a generator that diverged are deleted.
+    assert write_figures(tmp_path, run_of(lambda z, labels, context: flat(z) * jnp.nan)) == []
     assert list((tmp_path / "pictures").iterdir()) == []
 
 
-def test_what_goes_wrong_is_a_line_and_the_rest_is_drawn(tmp_path, monkeypatch):
-    def fails(drawing):
+def test_a_figure_that_fails_is_printed_and_the_others_are_drawn(tmp_path, monkeypatch):
+    def fails(renderer):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nand a long story")
 
-    monkeypatch.setattr(figures, "PICTURES", {"interpolations": fails, "nearest_neighbours": figures.nearest_neighbours})
-    said = []
-    written = write_pictures(tmp_path, game_run(flat), said.append)
+    monkeypatch.setattr(figures, "FIGURES", {"interpolations": fails, "nearest_neighbours": figures.nearest_neighbours})
+    printed = []
+    written = write_figures(tmp_path, run_of(flat), printed.append)
     assert [path.name for path in written] == ["nearest_neighbours.png"]
-    assert said == ["interpolations.png could not be drawn (RESOURCE_EXHAUSTED: Out of memory)"]
+    assert printed == ["interpolations.png could not be drawn (RESOURCE_EXHAUSTED: Out of memory)"]
 
 
-def test_points_have_no_pictures(tmp_path):
+def test_points_have_no_figures(tmp_path):
     config = Config(data=DataConfig(source="ring"), model=ModelConfig(name="points", latent_dim=2))
     run = LoadedRun(config, load(config), None, None, None, 0)
-    assert write_pictures(tmp_path, run) == []
+    assert write_figures(tmp_path, run) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_ends_with_its_pictures_in_the_report_and_they_can_be_drawn_later(tmp_path, monkeypatch, capsys):
+def test_a_report_has_the_figures_and_they_can_be_drawn_again(tmp_path, monkeypatch, capsys):
     config = dataclasses.replace(small("dcgan_mnist"), steps=2, sample_every=2, evaluation=EvaluationConfig(samples=0), tensorboard=False)
     train(dataclasses.replace(config, out=tmp_path / "run"), console=Console(quiet=True))
     folder = tmp_path / "run" / "pictures"
@@ -315,8 +312,8 @@ def test_a_run_ends_with_its_pictures_in_the_report_and_they_can_be_drawn_later(
         sidecar = json.loads(before[f"{name}.json"])
         assert f"{sidecar['caption'].replace(chr(39), '&#x27;')}</figcaption>" in page
         assert f'alt="{sidecar["alt"]}"' in page
-    with Image.open(folder / "interpolations.png") as picture:
-        assert picture.size == (2 * (2 + COLUMNS * 10), 2 * (2 + ROWS * 10))
+    with Image.open(folder / "interpolations.png") as figure:
+        assert figure.size == (2 * (2 + COLUMNS * 10), 2 * (2 + ROWS * 10))
     for path in folder.iterdir():
         path.unlink()
     assert load_script("report").main([str(tmp_path / "run"), "--pictures"]) == 0
@@ -334,8 +331,8 @@ EXPECTED |= {name: {*EXPECTED[name], "translations"} for name in ("stacked", "va
 
 @pytest.mark.long
 @pytest.mark.parametrize("model", sorted(EXPECTED))
-def test_every_model_has_the_pictures_that_make_sense(tmp_path, model):
-    said = []
-    written = write_pictures(tmp_path, stored(small(one_recipe_per_model()[model])), said.append)
-    assert said == []
+def test_every_model_has_the_figures_that_apply(tmp_path, model):
+    printed = []
+    written = write_figures(tmp_path, stored(small(one_recipe_per_model()[model])), printed.append)
+    assert printed == []
     assert {path.stem for path in written} == EXPECTED[model]

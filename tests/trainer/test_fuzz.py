@@ -1,4 +1,4 @@
-"""Damaged files of every kind that is read, by the thousand, in a process of its own; of images: tests/data/test_fuzz_files.py."""
+"""Reads many damaged files of every kind in another process. Damaged image files are in tests/data/test_fuzz_files.py."""
 
 import json
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent / "fuzzing.py"
-# Kind -> the share of damaged files that must at least be refused. Weights and pictures carry no checksum of their own, and a report
-# leaves out what it cannot read.
+SCRIPT = Path(__file__).parents[1] / "support" / "fuzzing.py"
+# Kind -> the least share of damaged files whose reading must fail. Weights and images have no checksum, and a report leaves out the
+# files that it cannot read.
 KINDS = {
     "generator": 0.5,
     "classifier": 0.5,
@@ -31,26 +31,26 @@ MANY = {kind: 300 for kind in KINDS} | {"config": 1000, "checkpoint": 1000, "che
 
 
 def damage(tmp_path, kind, count, seed):
-    """Reads so many damaged files in another process; a crash, a hang or a surprise there is a failure here."""
+    """Reads `count` damaged files in another process. The test fails if that process crashes, hangs or raises an unexpected error."""
     command = [sys.executable, str(SCRIPT), kind, str(count), str(seed), str(tmp_path)]
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert done.returncode == 0, f"{kind}: ended with {done.returncode}: {done.stderr[-3000:]}"
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(f"{kind}: {count} files, {found}")
-    assert not found["failures"], "\n".join(found["failures"])
-    assert found["read"] + found["refused"] == count
-    assert found["refused"] >= KINDS[kind] * count
-    assert found["grown_mib"] < 1024
-    assert found["slowest"] < 10
+    result = json.loads(done.stdout.splitlines()[-1])
+    print(f"{kind}: {count} files, {result}")
+    assert not result["failures"], "\n".join(result["failures"])
+    assert result["read"] + result["refused"] == count
+    assert result["refused"] >= KINDS[kind] * count
+    assert result["grown_mib"] < 1024
+    assert result["slowest"] < 10
 
 
 @pytest.mark.parametrize("kind", list(SAMPLE))
-def test_damaged_files_are_refused_by_name(tmp_path, kind):
+def test_damaged_files_fail_by_name(tmp_path, kind):
     damage(tmp_path, kind, SAMPLE[kind], seed=0)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_thousands_of_damaged_files_are_refused_by_name(tmp_path, kind):
+def test_thousands_of_damaged_files_fail_by_name(tmp_path, kind):
     damage(tmp_path, kind, MANY[kind], seed=1)

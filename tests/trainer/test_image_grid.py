@@ -18,7 +18,7 @@ def test_values_become_bytes():
 def test_grid_places_each_image_where_a_reader_expects_it():
     images = np.arange(1, 7, dtype=np.uint8)[:, None, None, None] * np.ones((6, 2, 3, 1), np.uint8)
     grid = image_grid(images, rows=2, cols=3, padding=1)
-    # Two rows of height 2 and three columns of width 3, a margin of 1: worked by hand.
+    # Worked by hand for two rows of height 2, three columns of width 3 and a margin of 1.
     expected = np.full((7, 13), 255)
     for index, (top, left) in enumerate([(1, 1), (1, 5), (1, 9), (4, 1), (4, 5), (4, 9)]):
         expected[top : top + 2, left : left + 3] = index + 1
@@ -31,7 +31,7 @@ def test_grid_shape_follows_from_what_is_given():
     assert image_grid(images, rows=5, padding=0).shape == (20, 4, 3)
     assert image_grid(images, cols=5, padding=0).shape == (4, 20, 3)
     assert image_grid(images, rows=1, cols=2, padding=0).shape == (4, 8, 3)
-    assert image_grid(images, padding=0)[4:, 8:].min() == 255  # the cell without an image
+    assert image_grid(images, padding=0)[4:, 8:].min() == 255  # The cell without an image.
     assert image_grid(images[..., 0], padding=0).shape == (8, 12, 1)
 
 
@@ -46,7 +46,7 @@ def test_grid_shape_follows_from_what_is_given():
         ((2, 4, 4, 1), {"background": 256}, "background"),
     ],
 )
-def test_bad_grids_are_refused(shape, options, message):
+def test_invalid_grids_fail(shape, options, message):
     with pytest.raises(ValueError, match=message):
         image_grid(np.zeros(shape), **options)
 
@@ -100,7 +100,7 @@ def test_labels_are_drawn_under_the_frames(tmp_path):
     assert picture[20:].min() < 60 < 200 < picture[20:].max()
 
 
-def test_bad_animations_are_refused(tmp_path):
+def test_invalid_animations_fail(tmp_path):
     with pytest.raises(ValueError, match="none"):
         save_gif(tmp_path / "a.gif", [])
     with pytest.raises(ValueError, match="one shape"):
@@ -121,7 +121,7 @@ def test_the_shape_of_a_file_is_that_of_its_pixels(tmp_path, channels):
 
 
 def test_points_lie_where_the_bounds_put_them():
-    # Of 101 pixels the middle is 50; at bounds 2 the point (1, -1) lies half way to the right and half way down.
+    # Pixel 50 of 101 is the middle. With bounds 2 the point (1, -1) is half way to the right edge and half way to the lower edge.
     picture = scatter(np.array([[0.0, 0.0], [1.0, -1.0], [3.0, 0.0]]), size=101, bounds=2.0)[..., 0]
     expected = np.full((101, 101), 255)
     for row, column in ((50, 50), (75, 75)):

@@ -1,4 +1,4 @@
-"""The loop's edges: a last save that is refused, measurements that cannot be made, lengths given in epochs, processes that disagree."""
+"""Special cases of the loop: a failed last save, failed evaluations, lengths in epochs, different processes, and locks."""
 
 import dataclasses
 import io
@@ -41,9 +41,9 @@ SMALL = Config(
 @pytest.fixture
 def run(tmp_path):
     def run(config, **keywords):
-        said = io.StringIO()
-        train(dataclasses.replace(config, out=tmp_path / "run"), console=Console(file=said, width=200), **keywords)
-        return json.loads((tmp_path / "run" / "run.json").read_text()), said.getvalue()
+        printed = io.StringIO()
+        train(dataclasses.replace(config, out=tmp_path / "run"), console=Console(file=printed, width=200), **keywords)
+        return json.loads((tmp_path / "run" / "run.json").read_text()), printed.getvalue()
 
     return run
 
@@ -52,8 +52,8 @@ def metrics_of(tmp_path):
     return [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
 
 
-def refuse(monkeypatch, times, step=4):
-    """A disk without room for a step's first attempts."""
+def fill_disk(monkeypatch, times, step=4):
+    """Lets the first `times` saves of a step fail as on a full disk."""
     write, left = files.write_step, [times]
 
     def full(*arguments, **keywords):
@@ -65,36 +65,36 @@ def refuse(monkeypatch, times, step=4):
     monkeypatch.setattr(files, "write_step", full)
 
 
-def test_the_last_save_is_made_again_where_the_disk_refused_it(run, tmp_path, monkeypatch):
-    refuse(monkeypatch, 1)
+def test_a_failed_last_save_is_repeated(run, tmp_path, monkeypatch):
+    fill_disk(monkeypatch, 1)
     with pytest.warns(CheckpointWarning, match="No space left"):
         record, _ = run(SMALL)
     assert (record["status"], record["saved"]) == ("finished", True)
     assert Checkpointer(tmp_path / "run" / "checkpoints", owner=False).steps() == [2, 4]
 
 
-def test_a_run_whose_last_weights_are_lost_says_so(run, monkeypatch):
-    refuse(monkeypatch, 2)
+def test_a_run_whose_last_save_fails_twice_prints_it(run, monkeypatch):
+    fill_disk(monkeypatch, 2)
     with pytest.warns(CheckpointWarning, match="No space left"):
-        record, said = run(SMALL)
+        record, printed = run(SMALL)
     assert (record["status"], record["saved"]) == ("finished", False)
-    assert "the weights of step 4 could not be saved; the newest that were: 2" in said
+    assert "the weights of step 4 could not be saved; the newest checkpoint is of step 2" in printed
 
 
-def test_a_measurement_that_cannot_be_made_does_not_end_the_training(run, tmp_path, monkeypatch):
+def test_a_failed_evaluation_does_not_end_the_training(run, tmp_path, monkeypatch):
     def fail(*_, **__):
         raise ConfigError("--evaluation.k 3: more than there are samples")
 
     monkeypatch.setattr("gan_jax.trainer.loop.evaluate", fail)
-    record, said = run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=0, every=2)))
+    record, printed = run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=0, every=2)))
     assert (record["status"], record["step"]) == ("finished", 4)
-    assert "step 2: not measured: --evaluation.k 3: more than there are samples" in said
+    assert "step 2: not measured: --evaluation.k 3: more than there are samples" in printed
     assert not [row for row in metrics_of(tmp_path) if any(name.startswith("evaluation/") for name in row)]
 
 
 @pytest.mark.parametrize(("best", "kept"), [("modes", 3), ("reverse_kl", 2), ("auto", 2)])
-def test_the_best_checkpoint_is_the_best(run, tmp_path, monkeypatch, best, kept):
-    """Of modes more is better, of the divergence less."""
+def test_the_best_checkpoint_is_kept(run, tmp_path, monkeypatch, best, kept):
+    """The best number of modes is the highest, the best divergence the lowest."""
     values = iter([(3, 0.9), (2, 0.1), (8, 0.2), (1, 0.8), (2, 0.5), (2, 0.5)])
 
     def measured(*_, **__):
@@ -106,26 +106,26 @@ def test_the_best_checkpoint_is_the_best(run, tmp_path, monkeypatch, best, kept)
     assert load_run(tmp_path / "run", best=True).step == kept
 
 
-def test_a_metric_that_is_not_there_cannot_be_the_best(run, monkeypatch):
+def test_a_metric_that_is_not_measured_cannot_select_the_best(run, monkeypatch):
     with pytest.raises(ConfigError, match=r"--evaluation.best fd: must be one of auto, "):
         run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=0, best="fd")))
     monkeypatch.setattr("gan_jax.trainer.loop.evaluate", lambda *_, **__: [{"metric": "modes", "value": 3}])
-    _, said = run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=2, every=2, best="fid")))
-    assert "--evaluation.best fid: is not measured here; measured: modes" in said
+    _, printed = run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=2, every=2, best="fid")))
+    assert "--evaluation.best fid: is not measured here; measured: modes" in printed
 
 
-def test_schedules_span_the_run_that_epochs_make(run, tmp_path):
+def test_schedules_span_a_run_given_in_epochs(run, tmp_path):
     examples = len(load(SMALL))
     config = dataclasses.replace(SMALL, batch_size=examples // 8, epochs=1, steps=1000, optimizer=OptimizerConfig(schedule="linear"))
     record, _ = run(config)
     rates = [row["learning_rate/generator"] for row in metrics_of(tmp_path)]
-    # The n-th of 8 steps is made at 1 - (n - 1) / 8 of the rate.
+    # The learning rate of step n of 8 is 1 - (n - 1) / 8 of the first one.
     np.testing.assert_allclose(rates, config.optimizer.generator_lr * (1 - np.arange(8) / 8), rtol=1e-5)
     kept = load_config(tmp_path / "run" / "config.yaml")
     assert (record["step"], kept.steps, kept.epochs) == (8, 8, 0)
 
 
-def test_local_statistics_on_other_devices_are_another_run():
+def test_local_statistics_on_other_devices_have_another_fingerprint():
     def of(devices, statistics):
         return setup.config_fingerprint(dataclasses.replace(SMALL, parallel=ParallelConfig(devices=devices, statistics=statistics)))
 
@@ -134,10 +134,10 @@ def test_local_statistics_on_other_devices_are_another_run():
 
 
 @pytest.mark.parametrize(("same", "words"), [(False, "process 0: its data or flags"), (True, "the data or flags of another process")])
-def test_processes_that_were_given_different_data_are_refused(monkeypatch, same, words):
+def test_processes_with_different_data_fail(monkeypatch, same, words):
     source = load(SMALL)
     monkeypatch.setattr(setup, "process_count", lambda: 2)
-    monkeypatch.setattr(setup, "agree", lambda text: text if same else "of process 0")
+    monkeypatch.setattr(setup, "broadcast_text", lambda text: text if same else "of process 0")
     monkeypatch.setattr(setup, "any_across_processes", lambda flag: True)
     with pytest.raises(DataError, match=words):
         setup.check_alike(SMALL, source)
@@ -146,25 +146,25 @@ def test_processes_that_were_given_different_data_are_refused(monkeypatch, same,
         setup.check_alike(SMALL, source)
 
 
-def test_one_directory_is_one_process_s(tmp_path):
-    """Locks are of open files, not of processes: one process can try both sides."""
+def test_only_one_process_trains_in_a_directory(tmp_path):
+    """A lock belongs to an open file, so one process can hold it and fail to take it again."""
     place = tmp_path / "run"
     first = run_directory.claim(place)
     with pytest.raises(RunError, match=r"run: another process is training there"):
-        run_directory.claim(place)  # nothing is in it yet
+        run_directory.claim(place)  # The directory is still empty.
     with pytest.raises(RunError, match=r"--resume .*run: another process is training there"):
-        run_directory.hold(place)
+        run_directory.lock(place)
     (place / "config.yaml").write_text("seed: 0")
     first.close()
     with pytest.raises(RunError, match=r"--out .*run: exists already"):
         run_directory.claim(place)
-    run_directory.hold(place).close()
+    run_directory.lock(place).close()
 
 
-def test_a_run_lets_go_of_its_directory(run, tmp_path, monkeypatch):
+def test_a_run_releases_its_lock(run, tmp_path, monkeypatch):
     def fail(*_, **__):
         with pytest.raises(RunError):
-            run_directory.hold(tmp_path / "run")
+            run_directory.lock(tmp_path / "run")
         raise OSError("broken")
 
     monkeypatch.setattr("gan_jax.trainer.loop.loop", fail)
@@ -173,4 +173,4 @@ def test_a_run_lets_go_of_its_directory(run, tmp_path, monkeypatch):
     monkeypatch.undo()
     record, _ = run(SMALL, resume=tmp_path / "run")
     assert record["status"] == "finished"
-    run_directory.hold(tmp_path / "run").close()
+    run_directory.lock(tmp_path / "run").close()

@@ -1,4 +1,4 @@
-"""What a run writes while it trains, when it goes on from before its end, and what it says to a person."""
+"""The files that a run writes while it trains or after a resume, and the lines that it prints."""
 
 import dataclasses
 import io
@@ -16,7 +16,6 @@ from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelCo
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import read_run
-from gan_jax.trainer.writers import metric_writer
 from gan_jax.trainer.writers.samples import bounds_of, forget_samples, write_animation, write_samples
 from support.data_files import write_idx_set
 from support.small_runs import SMALL
@@ -29,49 +28,44 @@ def steps_of(directory):
 
 
 def animated(directory):
-    """The number of frames of the animation, and their size."""
+    """The number of frames of the animation and their size."""
     with Image.open(directory / "samples" / "animation.gif") as animation:
         return animation.n_frames, animation.size
 
 
-# -- what is said ----------------------------------------------------------------------------------------------
-
-# Each is markup to rich, or an emoji.
+# rich would read each of them as markup or as an emoji.
 BRACKETED = ("images must be [batch, height, width, 3]; got [2, 8, 8, 1]", "runs/[a]/report.html", "an end [/b] of nothing", "runs/:car:/x")
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
 @pytest.mark.parametrize("text", BRACKETED)
-def test_what_is_said_beside_the_bar_keeps_its_brackets(text, is_terminal):
-    said = io.StringIO()
-    with ProgressBar(10, 0, Console(file=said, width=200, force_terminal=is_terminal, no_color=True)) as bar:
-        bar.say(text)
+def test_lines_above_the_bar_keep_their_brackets(text, is_terminal):
+    printed = io.StringIO()
+    with ProgressBar(10, 0, Console(file=printed, width=200, force_terminal=is_terminal, no_color=True)) as bar:
+        bar.print_above(text)
         bar.show(10, {"discriminator_loss": 1.0})
-    assert text in said.getvalue()
+    assert text in printed.getvalue()
 
 
-def test_a_run_says_the_names_of_its_folders_and_what_went_wrong(tmp_path, monkeypatch):
+def test_a_run_prints_folder_names_and_errors_unchanged(tmp_path, monkeypatch):
     directory = tmp_path / "[a]" / "[b]"
-    monkeypatch.setattr("gan_jax.trainer.loop.write_pictures", lambda directory, run, say: [say(text) for text in BRACKETED])
+    monkeypatch.setattr("gan_jax.trainer.loop.write_figures", lambda directory, run, print_line: [print_line(text) for text in BRACKETED])
 
-    def said_by(**options):
-        said = io.StringIO()
-        train(dataclasses.replace(SMALL, out=directory), console=Console(file=said, width=1000), **options)
-        return said.getvalue()
+    def printed_by(**options):
+        printed = io.StringIO()
+        train(dataclasses.replace(SMALL, out=directory), console=Console(file=printed, width=1000), **options)
+        return printed.getvalue()
 
-    said = said_by(until=6)
-    assert f"continue with: python experiments/train.py {SMALL.recipe} --resume {directory}" in said
-    said = said_by(resume=directory)
-    assert f"resuming {directory} at step 6" in said
-    assert f"report: {directory}/report.html" in said
+    printed = printed_by(until=6)
+    assert f"continue with: gan-jax train {SMALL.recipe} --resume {directory}" in printed
+    printed = printed_by(resume=directory)
+    assert f"resuming {directory} at step 6" in printed
+    assert f"report: {directory}/report.html" in printed
     for text in BRACKETED:
-        assert text in said
+        assert text in printed
 
 
-# -- what an abandoned branch left -----------------------------------------------------------------------------
-
-
-def test_grids_of_later_steps_are_forgotten(tmp_path):
+def test_grids_of_later_steps_are_deleted(tmp_path):
     for step in (0, 6, 12, 18):
         image_grid.save_png(tmp_path / "samples" / f"step_{step:08d}.png", np.zeros((8, 8, 1), np.uint8))
     (tmp_path / "samples" / "step_of_mine.png").touch()
@@ -87,7 +81,7 @@ def test_grids_of_later_steps_are_forgotten(tmp_path):
     forget_samples(tmp_path / "nowhere", after_step=0)
 
 
-def test_a_run_that_goes_on_from_an_earlier_checkpoint_shows_its_own_grids(tmp_path):
+def test_a_run_resumed_from_an_earlier_checkpoint_deletes_later_grids(tmp_path):
     config = dataclasses.replace(SMALL, out=tmp_path / "run", keep_checkpoints=9)
     train(config, **QUIET)
     assert steps_of(tmp_path / "run") == [0, 6, 12, 18, 24]
@@ -98,19 +92,16 @@ def test_a_run_that_goes_on_from_an_earlier_checkpoint_shows_its_own_grids(tmp_p
     assert [step for step, _ in read_run(tmp_path / "run").samples] == [0, 6, 12]
 
 
-# -- grids of another size -------------------------------------------------------------------------------------
-
-
-def test_an_animation_has_the_frames_of_the_last_grids_shape(tmp_path):
+def test_an_animation_has_the_frames_with_the_shape_of_the_last_grid(tmp_path):
     for step in range(6):
         side = 8 if step < 4 else 12
         image_grid.save_png(tmp_path / "samples" / f"step_{step:08d}.png", np.full((side, side, 1), 40 * step, np.uint8))
     write_animation(tmp_path)
-    assert animated(tmp_path) == (2, (12, 12 + 14))  # and a line of 14 pixels for the label
+    assert animated(tmp_path) == (2, (12, 12 + 14))  # The label takes 14 pixels.
 
 
-def test_a_run_resumed_with_another_grid_ends_well(tmp_path, monkeypatch):
-    monkeypatch.setattr("gan_jax.trainer.loop.write_pictures", lambda *arguments: None)  # seconds of compiling, and no part of this
+def test_a_run_resumed_with_another_grid_writes_its_animation(tmp_path, monkeypatch):
+    monkeypatch.setattr("gan_jax.trainer.loop.write_figures", lambda *arguments: None)  # Compiling them takes seconds.
     write_idx_set(tmp_path / "data")
     config = Config(
         steps=2,
@@ -132,27 +123,24 @@ def test_a_run_resumed_with_another_grid_ends_well(tmp_path, monkeypatch):
     assert animated(tmp_path / "run") == (1, (side, side + 14))
 
 
-# -- points ----------------------------------------------------------------------------------------------------
-
-
 def test_points_are_drawn_at_the_scale_of_the_training_points(tmp_path, monkeypatch):
     source = load(SMALL)
     # Eight Gaussians of standard deviation 0.01 on the unit circle.
     assert bounds_of(source) == 1.25 * np.abs(source.images).max()
     assert 1.25 < bounds_of(source) < 1.25 * 1.06
     used, draw = [], image_grid.scatter
-    monkeypatch.setattr(metric_writer.pictures, "scatter", lambda points, **options: used.append(options) or draw(points, **options))
+    monkeypatch.setattr(image_grid, "scatter", lambda points, **options: used.append(options) or draw(points, **options))
     train(dataclasses.replace(SMALL, steps=12, out=tmp_path / "run"), **QUIET)
     assert used == [{"bounds": bounds_of(source)}] * 3
 
 
-def test_pictures_of_points_show_how_they_come_together(tmp_path):
+def test_scatter_images_share_one_scale(tmp_path):
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     widths = []
     for step, radius in enumerate((1.0, 0.5)):
         write_samples(tmp_path, step, radius * circle, 1.25)
         columns = np.flatnonzero((image_grid.load_png(tmp_path / "samples" / f"step_{step:08d}.png")[..., 0] == 0).any(axis=0))
-        widths.append(columns[-1] - columns[0] - 2)  # a dot has 3 pixels
-    # Of 255 pixels from -1.25 to 1.25 the circle of radius 1 takes 204; each end is rounded to a pixel.
+        widths.append(columns[-1] - columns[0] - 2)  # A dot has 3 pixels.
+    # The circle of radius 1 takes 204 of the 255 pixels from -1.25 to 1.25. Each end is rounded to a pixel.
     np.testing.assert_allclose(widths, [204, 102], atol=1)

@@ -32,7 +32,7 @@ python -m experiments.studies.ablations.ablate --write
 
 A short budget shows what a trick does early, in these small games, at the strength given; not what it would do in a long run, on other
 data, or at another strength. Nothing was tuned for any trick. The mixtures' baseline lowers its learning rate by a cosine, which does much
-of the work of a moving average of G: without it the average helps much ([strategies.md](strategies.md), and the pair in *Ten tricks
+of the work of a moving average of G: without it the average helps much ([update_rules.md](update_rules.md), and the pair in *Ten tricks
 together*). The grid's game is far from its end in this budget, as its baseline below shows: there modes and quality are traded for each
 other, and the columns beside the outcome tell them apart.
 

@@ -1,7 +1,7 @@
 """What every way of playing costs on DCGAN: floating-point operations of the compiled step, and its time against the plain step.
 
     python -m experiments.studies.update_rules.costs --compile-only      fills the compilation cache, prints the operations
-    python -m experiments.studies.update_rules.costs                     measures, prints the table of docs/strategies.md
+    python -m experiments.studies.update_rules.costs                     measures, prints the table of docs/update_rules.md
 
 DCGAN of width 16, 32x32x1, batch 64, float32. Operations are those that XLA counts in the compiled program; it counts the body of a loop
 once, so that of `4 micro-batches` and `loss balanced` they are not given. Time: each sample is a plain step and a step of the row in

@@ -1,4 +1,4 @@
-"""Every way of playing on the ring and the grid of Gaussians, in the short protocol: the table of docs/strategies.md.
+"""Every way of playing on the ring and the grid of Gaussians, in the short protocol: the table of docs/update_rules.md.
 
     python -m experiments.studies.update_rules.mixtures                 plays what is missing in docs/data/strategies.jsonl, prints the table
     python -m experiments.studies.update_rules.mixtures --table         the table of what is there
@@ -57,7 +57,7 @@ def play_missing(flags: Flags) -> None:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The table of docs/strategies.md, in the order of `ROWS`."""
+    """The table of docs/update_rules.md, in the order of `ROWS`."""
     order = list(ROWS)
     known = [row for row in rows if row["name"] in order]
     return mixtures.table(sorted(known, key=lambda row: (mixtures.DATA.index(row["data"]), order.index(row["name"]))), times=False)

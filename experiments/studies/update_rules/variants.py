@@ -1,4 +1,4 @@
-"""The ways of playing that docs/strategies.md compares: what each changes in a configuration that alternates plainly."""
+"""The ways of playing that docs/update_rules.md compares: what each changes in a configuration that alternates plainly."""
 
 from typing import Any
 

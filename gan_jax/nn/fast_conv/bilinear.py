@@ -151,17 +151,3 @@ def transpose_convolve(y: Array, w: Array, plan: Plan) -> Array:
         [batch, *input_size, channels], same dtype as y.
     """
     return _transpose(*same_variation(y, w), plan)
-
-
-def weight_correlate(x: Array, y: Array, plan: Plan) -> Array:
-    """Correlation DW of inputs and outputs, the adjoint of `convolve` in w: <DW(x, y), w> = <y, F(x, w)>.
-
-    Args:
-        x: float [batch, *input_size, channels].
-        y: [batch, *output_size, features], same dtype as x.
-        plan: Geometry of F, and form.
-
-    Returns:
-        [*kernel_size, channels, features], same dtype as x.
-    """
-    return _weight(*same_variation(x, y), plan)

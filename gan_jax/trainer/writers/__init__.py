@@ -1,1 +1,1 @@
-"""What a run writes while it trains: metrics, samples, TensorBoard files."""
+"""The files that a run writes while it trains: metrics, timing, samples and TensorBoard events."""

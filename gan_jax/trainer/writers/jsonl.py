@@ -1,4 +1,4 @@
-"""Append-only files of JSON lines."""
+"""Append-only files with one JSON object a line."""
 
 import json
 import sys
@@ -10,9 +10,13 @@ from gan_jax._files import write_text
 
 
 class JsonLines:
-    """A file of one JSON object a line. Opened at a step, it forgets what a run that died wrote after it.
+    """A file with one JSON object a line.
 
-    A disk that refuses a line is reported once on standard error; training goes on.
+    If a line cannot be written, one warning is printed on standard error and training continues.
+
+    Args:
+        path: The file.
+        after_step: Rows after this step and lines that are no rows are removed from an existing file. None keeps the file.
     """
 
     def __init__(self, path: Path, after_step: int | None = None):
@@ -29,11 +33,11 @@ class JsonLines:
             write_text(path, "".join(line + "\n" for line in kept))
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Appends one object; NaN and infinities are written as JSON's common extensions `NaN` and `Infinity`."""
+        """Appends one object. NaN and infinities are written as `NaN` and `Infinity`, a common extension of JSON."""
         try:
             with self._path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             if not self._warned:
-                print(f"{self._path}: {error.strerror}; training goes on without these lines", file=sys.stderr)
+                print(f"{self._path}: {error.strerror}; training continues without these lines", file=sys.stderr)
             self._warned = True

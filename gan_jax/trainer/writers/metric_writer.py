@@ -1,115 +1,68 @@
-"""What a run writes while it trains: metrics, times, findings, samples. Only the process that writes makes `MetricWriter`."""
+"""The logs of a run: metrics.jsonl, timing.jsonl and TensorBoard. Only process 0 makes a `MetricWriter`."""
 
-import functools
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 
-from gan_jax.monitor import Finding
-from gan_jax.trainer.build.gan import BuiltGAN
+from gan_jax.monitor import Finding, RunInfo
 from gan_jax.trainer.config import Config
-from gan_jax.trainer.failure_policy import FailurePolicy, describe_run, drop_unset
-from gan_jax.trainer.probes import Probes
+from gan_jax.trainer.failure_policy import FailurePolicy, drop_unset
 from gan_jax.trainer.progress import ProgressBar
-from gan_jax.trainer.report import LivePage, ReportError
 from gan_jax.trainer.run_directory import METRICS, TIMING
 from gan_jax.trainer.writers.jsonl import JsonLines
-from gan_jax.trainer.writers.samples import bounds_of, forget_samples, sampler, write_samples
-from gan_jax.trainer.writers.tensorboard import tensorboard_writer
-from gan_jax.typing import Array, Players, PyTree
+from gan_jax.trainer.writers.tensorboard import TensorBoardWriter
+from gan_jax.typing import Array
 
 
 class MetricWriter:
-    """The growing files of a run, its monitor and its samples.
+    """Writes the metrics of a run and passes each row to the failure policy.
 
     Args:
-        config, experiment, source, directory: of the run.
-        steps: that it is to take.
-        step: where it begins or goes on; later lines and grids of samples are forgotten.
-        state: (params, opt_state), on one device.
-        start: the generator's parameters at step 0, where an average of them is tracked; None otherwise.
+        config: The configuration of the run.
+        info: The description of the run for the monitor.
+        directory: Directory of the run.
+        images_per_step: Number of real images that a train step receives.
+        step: The step at which the run starts or continues. Later rows in existing files are removed.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        built: BuiltGAN,
-        source: Any,
-        directory: Path,
-        *,
-        steps: int,
-        step: int,
-        state: tuple[Players, Any],
-        start: PyTree | None,
-    ):
-        self._directory, self._first_step, self.started = directory, step, time.monotonic()
-        self._images_per_step = config.batch_size * built.rule.batches_per_step
+    def __init__(self, config: Config, info: RunInfo, directory: Path, *, images_per_step: int, step: int):
+        self.started = time.monotonic()
+        self._images_per_step, self._first_step = images_per_step, step
         self._metrics_file, self._timing_file = (JsonLines(directory / name, after_step=step or -1) for name in (METRICS, TIMING))
-        forget_samples(directory, after_step=step)
-        self._watch = FailurePolicy(config, describe_run(config, built, *state, steps), directory)
-        self._probes = Probes(config, built, source, start) if config.monitor.enabled and config.sample_every else None
-        self._tensorboard = config.tensorboard
-        self._draw_samples = sampler(config, built, source)
-        self._bounds = None if source.is_images else bounds_of(source)
-        self._live_page = LivePage(directory)
-        self._say: Callable[[str], Any] = print
-
-    @functools.cached_property
-    def _board(self) -> Any:
-        """The TensorBoard writer. Made with the first line: importing it is slow, which the device's first steps hide."""
-        return tensorboard_writer(self._directory, self._first_step) if self._tensorboard else None
-
-    def beside(self, bar: ProgressBar) -> None:
-        """Says from now on what there is to say above this bar."""
-        self._say = bar.say
+        self._policy = FailurePolicy(config, info, directory)  # Reads the rows that are left in metrics.jsonl.
+        self._tensorboard = TensorBoardWriter(directory, step) if config.tensorboard else None
 
     @property
     def failure(self) -> Finding | None:
-        """The finding that ends the run."""
-        return self._watch.failure
+        """The finding that ends the run, see `FailurePolicy`."""
+        return self._policy.failure
 
-    def write(self, at: int, figures: dict[str, float]) -> None:
-        """One line of metrics; the monitor looks at it."""
-        self._metrics_file.write({"step": at} | figures)
-        self._watch.observe({"step": at} | figures, self._say)
+    def write(self, step: int, row: dict[str, float], bar: ProgressBar) -> None:
+        """Writes one row of metrics.jsonl. Findings of the monitor are printed above the bar."""
+        self._metrics_file.write({"step": step} | row)
+        self._policy.observe({"step": step} | row, bar.print_above)
 
     def flush(self, pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
-        """Waits for the metrics of a step, and writes them."""
+        """Waits for the metrics of a train step and writes them, with their time.
+
+        Args:
+            pending: The step and its metrics on the device. None writes nothing.
+            bar: Shows the metrics.
+        """
         if pending is None:
             return
-        at, values = pending
-        figures = drop_unset({name: float(value) for name, value in jax.device_get(values).items()})
-        self.write(at, figures)
+        step, values = pending
+        row = drop_unset({name: float(value) for name, value in jax.device_get(values).items()})
+        self.write(step, row, bar)
         elapsed = time.monotonic() - self.started
-        self._timing_file.write(
-            {"step": at, "time": elapsed, "images_per_second": (at - self._first_step) * self._images_per_step / elapsed}
-        )
-        if self._board is not None:
-            for name, value in figures.items():
-                self._board.add_scalar(name, value, at)
-        bar.show(at, figures)
-
-    def show(self, at: int, state: tuple[Players, Any]) -> None:
-        """Draws, writes and probes a grid of samples."""
-        samples = self._draw_samples(*state)
-        warn_on_oserror("the samples", lambda: write_samples(self._directory, at, samples, self._bounds), self._say)
-        if self._probes is not None:
-            self.write(at, self._probes(samples, *state))
-        warn_on_oserror("the report", self._live_page, self._say)
+        images_per_second = (step - self._first_step) * self._images_per_step / elapsed
+        self._timing_file.write({"step": step, "time": elapsed, "images_per_second": images_per_second})
+        if self._tensorboard is not None:
+            self._tensorboard.write(step, row)
+        bar.show(step, row)
 
     def close(self) -> None:
-        """Closes what is open."""
-        if self.__dict__.get("_board") is not None:
-            self._board.close()
-
-
-def warn_on_oserror(what: str, write: Callable[[], Any], say: Callable[[str], Any]) -> Any:
-    """Writes something that a run can do without; a disk that refuses it is a line, not the end of the training."""
-    try:
-        return write()
-    except (OSError, ReportError) as error:
-        say(f"{what} could not be written ({getattr(error, 'strerror', None) or error}); going on without")
-        return None
+        """Closes the TensorBoard files."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()

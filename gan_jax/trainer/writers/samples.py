@@ -1,4 +1,4 @@
-"""Grids of samples and their animation."""
+"""Grids of samples during training, and their animation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,36 +12,81 @@ from gan_jax.trainer import image_grid
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config
 from gan_jax.trainer.evaluate import needs_context
-from gan_jax.trainer.probes import grid_labels
+from gan_jax.trainer.probes import Probes, grid_labels
+from gan_jax.trainer.progress import ProgressBar
+from gan_jax.trainer.report import LivePage
 from gan_jax.trainer.report.reading import sample_grids
-from gan_jax.typing import Players
+from gan_jax.trainer.writers.errors import warn_on_oserror
+from gan_jax.trainer.writers.metric_writer import MetricWriter
+from gan_jax.typing import Players, PyTree
+
+
+class SampleWriter:
+    """Writes grids of samples, measures them for the monitor and updates the live report.
+
+    Args:
+        config: The configuration of the run.
+        built: The GAN of the run.
+        source: The data set of the run.
+        directory: Directory of the run.
+        metrics: Receives the measurements of the samples.
+        step: The step at which the run starts or continues. Later grids are deleted.
+        start: Parameters of G at step 0 if their moving average is tracked. Otherwise None.
+    """
+
+    def __init__(
+        self, config: Config, built: BuiltGAN, source: Any, directory: Path, metrics: MetricWriter, *, step: int, start: PyTree | None
+    ):
+        self._directory, self._metrics = directory, metrics
+        forget_samples(directory, after_step=step)
+        self._probes = Probes(config, built, source, start) if config.monitor.enabled and config.sample_every else None
+        self._sample = sampler(config, built, source)
+        self._bounds = None if source.is_images else bounds_of(source)
+        self._live_page = LivePage(directory)
+
+    def write(self, step: int, state: tuple[Players, Any], bar: ProgressBar) -> None:
+        """Samples, writes and measures the grid of a step.
+
+        Args:
+            step: The step.
+            state: (params, opt_state) on one device.
+            bar: Warnings and findings are printed above it.
+        """
+        samples = self._sample(*state)
+        warn_on_oserror("the samples", lambda: write_samples(self._directory, step, samples, self._bounds), bar.print_above)
+        if self._probes is not None:
+            self._metrics.write(step, self._probes(samples, *state), bar)
+        warn_on_oserror("the report", self._live_page, bar.print_above)
 
 
 def sampler(config: Config, built: BuiltGAN, source: Any) -> Callable[[Players, Any], np.ndarray]:
-    """The grid of samples from fixed latents (and labels, one a column; and contexts, of held-out images)."""
+    """A function (params, opt_state) -> samples of the grid, float [sample_grid^2, ...], from latents that stay the same.
+
+    A conditional model draws one class in each column. A generator that is conditioned on images receives held-out images.
+    """
     count = config.sample_grid**2
     rng = jax.random.fold_in(jax.random.key(config.seed), 2)
     spec = built.spec
     labels = jnp.asarray(grid_labels(count, spec.num_classes)) if spec.num_classes else None
     context = None
     if needs_context(built):
-        shown = source.held_out if source.held_out is not None else source
-        real = jnp.asarray(np.stack([shown.images[index % len(shown)] for index in range(count)]))
+        held_out = source.held_out if source.held_out is not None else source
+        real = jnp.asarray(np.stack([held_out.images[index % len(held_out)] for index in range(count)]))
         context = spec.prepare_minibatch({"image": real, "label": jnp.zeros(count, jnp.int32)}, rng).context
-    draw = jax.jit(lambda params, opt_state: built.gan.sample(params, opt_state, rng, count, labels, context))
-    return lambda params, opt_state: np.asarray(draw(params, opt_state))
+    sample = jax.jit(lambda params, opt_state: built.gan.sample(params, opt_state, rng, count, labels, context))
+    return lambda params, opt_state: np.asarray(sample(params, opt_state))
 
 
 def bounds_of(source: Any) -> float:
-    """How far from the origin the pictures of points reach: a quarter beyond the outermost coordinate of a training point.
+    """Half the side of the scatter images of points: 1.25 times the largest coordinate of the training points.
 
-    One figure for the whole run: pictures that each had a scale of their own would hide how the points spread and come together.
+    All scatter images of a run have this scale, so that they show how the samples spread and contract.
     """
     return 1.25 * float(np.abs(source.images[:, :2]).max())
 
 
 def forget_samples(directory: Path, after_step: int) -> None:
-    """Deletes the grids of samples of later steps, which a branch of the run left that was given up, and the animation of them."""
+    """Deletes the grids of samples after a step. If there were any, it also deletes their animation."""
     later = [path for step, path in sample_grids(directory / "samples") if step > after_step]
     for path in later:
         path.unlink(missing_ok=True)
@@ -50,21 +95,30 @@ def forget_samples(directory: Path, after_step: int) -> None:
 
 
 def write_samples(directory: Path, step: int, samples: np.ndarray, bounds: float | None = None) -> None:
-    """Writes a grid of samples; points become a scatter picture of [-bounds, bounds] in both directions."""
-    picture = image_grid.image_grid(samples) if samples.ndim == 4 else image_grid.scatter(samples, bounds=bounds)
-    image_grid.save_png(
-        directory / "samples" / f"step_{step:08d}.png", picture, scale=2 if samples.ndim == 4 and samples.shape[1] <= 32 else 1
-    )
+    """Writes the grid of samples of a step.
+
+    Args:
+        directory: Directory of the run.
+        step: The step.
+        samples: Images [count, height, width, channels], or points [count, dim], which become a scatter image.
+        bounds: The scatter image shows [-bounds, bounds] in both directions.
+    """
+    grid = image_grid.image_grid(samples) if samples.ndim == 4 else image_grid.scatter(samples, bounds=bounds)
+    scale = 2 if samples.ndim == 4 and samples.shape[1] <= 32 else 1
+    image_grid.save_png(directory / "samples" / f"step_{step:08d}.png", grid, scale=scale)
 
 
 def write_animation(directory: Path) -> None:
-    """Gathers the grids of samples into an animation; without those from before a resume with another `--sample-grid`."""
+    """Writes the grids of samples as an animation.
+
+    The frames of an animation have one shape. Grids with another shape than the last one, e.g. from before a resume with another
+    `--sample-grid`, are left out.
+    """
     grids = sample_grids(directory / "samples")
     if grids:
-        # An animation has frames of one shape: that of the grid that the run drew last.
         shapes = [image_grid.png_shape(file) for _, file in grids]
         alike = [grid for grid, shape in zip(grids, shapes) if shape == shapes[-1]]
-        # Chosen before they are read: the grids of a long run would fill the memory.
+        # Frames are selected before they are read, because all grids of a long run would not fit into memory.
         chosen = [alike[index] for index in image_grid.spread(len(alike), image_grid.MAX_GIF_FRAMES)]
         frames = [image_grid.load_png(file) for _, file in chosen]
         image_grid.save_gif(directory / "samples" / "animation.gif", frames, labels=[f"step {step}" for step, _ in chosen])
