@@ -203,7 +203,7 @@ def test_interrupt_saves_and_says_how_to_resume(tmp_path):
     _, error = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "interrupted" in error
-    assert "--resume run" in error
+    assert "--resume run" in " ".join(error.split())
     assert "Traceback" not in error
     assert list((tmp_path / "run" / "checkpoints").glob("step_*"))
     assert (tmp_path / "run" / "report.html").exists()

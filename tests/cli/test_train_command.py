@@ -19,7 +19,7 @@ from gan_jax.optimizers import OPTIMIZERS, SCHEDULES
 from gan_jax.recipes import recipes
 from gan_jax.trainer.build.compatibility import UPDATE_OPTIONS, resolve
 from gan_jax.trainer.config import Config, ConfigError, check, flag, flatten, replace_field, save_config, schema_fields
-from gan_jax.trainer.evaluate import EXTRACTORS
+from gan_jax.trainer.features import EXTRACTORS
 from support.scripts import assert_one_line
 
 RECIPES = {name: config for name, (_, config) in recipes().items()}
