@@ -72,17 +72,52 @@ def apply_updates(params: Players, updates: Players) -> Players:
     return Players(*(half if update is None else optax.apply_updates(half, update) for half, update in zip(params, updates, strict=True)))
 
 
-def track_ema(decay: float = 0.999, *, start_step: int = 0, warmup: bool = False) -> optax.GradientTransformation:
+def half_life_decay(half_life: float, images_per_step: int, *, rampup: float | None = None) -> Callable[[Array], Array]:
+    """Decay of a moving average whose half-life is given in images, so that it does not depend on the batch size.
+
+        d = 0.5 ** (images_per_step / h),  h = min(half_life, rampup * images so far)
+
+    Args:
+        half_life: Number of images after which a set of parameters has half of its weight. StyleGAN2: 10,000, and 20,000 to 500,000 in
+            the configurations of StyleGAN2-ADA.
+        images_per_step: Number of real images in one update of G's parameters.
+        rampup: Largest half-life as a share of the images so far, 0.05 in StyleGAN2. None disables the ramp-up.
+
+    Returns:
+        `step -> decay`, for `track_ema`.
+
+    Raises:
+        ValueError: `half_life`, `images_per_step` or `rampup` is not positive.
+
+    References:
+        Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, and the training loop of StyleGAN2-ADA.
+    """
+    if not (half_life > 0 and images_per_step > 0 and (rampup is None or rampup > 0)):
+        raise ValueError(f"half_life, images_per_step and rampup must be positive; got {half_life}, {images_per_step}, {rampup}")
+
+    def decay(step: Array) -> Array:
+        life = jnp.float32(half_life)
+        if rampup is not None:
+            life = jnp.minimum(life, rampup * images_per_step * step.astype(jnp.float32))
+        return 0.5 ** (images_per_step / jnp.maximum(life, 1e-8))
+
+    return decay
+
+
+def track_ema(
+    decay: float | Callable[[Array], Array] = 0.999, *, start_step: int = 0, warmup: bool = False
+) -> optax.GradientTransformation:
     """Tracks an exponential moving average (EMA) of the parameters. Put it last in the chain.
 
     ema <- d ema + (1 - d) (params + updates), with d = decay. The updates are returned unchanged. The average is initialised
     with a copy of the parameters, so no bias correction is needed. It must be a copy, because a buffer cannot be donated twice.
 
     Args:
-        decay: Decay d, in [0, 1). Half of the weight lies on the last ln 2 / (1 - decay) steps, which is 693 for 0.999.
+        decay: Decay d, in [0, 1). Half of the weight lies on the last ln 2 / (1 - decay) steps, which is 693 for 0.999. A function of the
+            number of averaged steps is a schedule, see `half_life_decay`.
         start_step: For this many updates the average equals the newest parameters.
         warmup: If True, use d = min(decay, (1 + n) / (10 + n)) after n averaged steps, so that early averages forget the
-            initialisation.
+            initialisation. A larger decay than (1 + n) / (10 + n) has no effect in a run of n steps.
 
     Returns:
         Gradient transformation with an `EmaState`. Its `update` needs `params`. Read the average with `ema_params`.
@@ -95,7 +130,8 @@ def track_ema(decay: float = 0.999, *, start_step: int = 0, warmup: bool = False
         The warm-up is that of TensorFlow's `ExponentialMovingAverage(num_updates)`. Averages of half-precision parameters are
         computed in float32 and stored in the dtype of the parameters.
     """
-    _check_decay(decay=decay)
+    if not callable(decay):
+        _check_decay(decay=decay)
     if start_step < 0:
         raise ValueError(f"start_step must not be negative; got {start_step}")
 
@@ -105,7 +141,8 @@ def track_ema(decay: float = 0.999, *, start_step: int = 0, warmup: bool = False
     def update(updates: PyTree, state: EmaState, params: PyTree | None = None) -> tuple[PyTree, EmaState]:
         new_params = optax.apply_updates(_required(params, "track_ema"), updates)
         averaged = jnp.maximum(state.step - start_step, 0).astype(jnp.float32)
-        rate = jnp.minimum(decay, (1 + averaged) / (10 + averaged)) if warmup else jnp.asarray(decay, jnp.float32)
+        largest = decay(averaged) if callable(decay) else jnp.asarray(decay, jnp.float32)
+        rate = jnp.minimum(largest, (1 + averaged) / (10 + averaged)) if warmup else largest
         rate = jnp.where(state.step < start_step, 0.0, rate)
         average = jax.tree.map(lambda old, new: _blend(old, new, rate), state.params, new_params)
         return updates, EmaState(params=average, step=state.step + 1)
@@ -272,7 +309,7 @@ def ttur(
     adaptive_clip: float | None = None,
     historical_weight: float = 0.0,
     discriminator_bound: float | None = None,
-    ema_decay: float | None = None,
+    ema_decay: float | Callable[[Array], Array] | None = None,
     ema_start_step: int = 0,
     ema_warmup: bool = False,
     discriminator_ema_decay: float | None = None,

@@ -13,6 +13,7 @@ from gan_jax.optimizers import (
     apply_updates,
     clip_weights,
     ema_params,
+    half_life_decay,
     historical_averaging,
     per_player,
     track_ema,
@@ -250,3 +251,33 @@ def test_errors():
     for link in (track_ema(), clip_weights(1.0), historical_averaging(1.0)):
         with pytest.raises(ValueError, match=r"needs the parameters: call update\(updates, state, params\)"):
             link.update(PARAMS, link.init(PARAMS))
+
+
+# -- the half-life of the moving average -------------------------------------------------------------------------------
+
+
+# StyleGAN2-ADA's training loop: ema_nimg = min(ema_kimg * 1000, cur_nimg * ema_rampup); ema_beta = 0.5 ** (batch_size / ema_nimg).
+@pytest.mark.parametrize(
+    ("step", "rampup", "expected"), [(10, 0.05, 0.5**2), (1000, 0.05, 0.5 ** (64 / 1000)), (0, None, 0.5 ** (64 / 1000))]
+)
+def test_a_half_life_in_images_gives_the_decay_of_stylegan2(step, rampup, expected):
+    decay = half_life_decay(1000.0, 64, rampup=rampup)
+    np.testing.assert_allclose(decay(jnp.int32(step)), expected, rtol=1e-6)
+
+
+def test_a_half_life_does_not_change_with_the_batch_size():
+    """After as many images, from 0 to constant parameters of 1, both averages are the same."""
+    averages = []
+    for batch, steps in ((10, 64), (40, 16)):
+        link = track_ema(half_life_decay(320.0, batch))
+        state = link.init(jnp.float32(0.0))
+        for _ in range(steps):
+            _, state = link.update(jnp.float32(0.0), state, jnp.float32(1.0))
+        averages.append(float(state.params))
+    np.testing.assert_allclose(averages, 1 - 0.5 ** (640 / 320), rtol=1e-5)
+
+
+@pytest.mark.parametrize("arguments", [(0.0, 64, None), (10.0, 0, None), (10.0, 64, 0.0)])
+def test_half_lives_are_positive(arguments):
+    with pytest.raises(ValueError, match="must be positive"):
+        half_life_decay(*arguments[:2], rampup=arguments[2])

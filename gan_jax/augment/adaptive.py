@@ -80,6 +80,7 @@ def control(
     interval: int,
     images_to_full: float,
     max_probability: float,
+    images_per_logit: int = 1,
     axis_name: str | tuple[str, ...] | None = None,
 ) -> AdaptiveState:
     """Accumulates the signs of D's real logits, and adjusts p by one step towards the target every `interval` updates.
@@ -89,7 +90,7 @@ def control(
     """
     check_not_empty(real_logits=real_logits)
     mean_sign = jnp.mean(jnp.sign(real_logits).astype(jnp.float32))
-    seen = jnp.float32(real_logits.shape[0])
+    seen = jnp.float32(real_logits.shape[0] * images_per_logit)
     if axis_name is not None:
         mean_sign, seen = jax.lax.pmean(mean_sign, axis_name), jax.lax.psum(seen, axis_name)
     sign_sum, image_count, updates = state.sign_sum + mean_sign, state.image_count + seen, state.updates + 1
@@ -124,6 +125,7 @@ def adaptive_augment(
     images_to_full: float = 500_000,
     initial_probability: float = 0.0,
     max_probability: float = 1.0,
+    images_per_logit: int = 1,
     axis_name: str | tuple[str, ...] | None = None,
 ) -> Augmentation:
     """Augments D's inputs with a probability p that follows D's overfitting: p += sign(r_t - target) images / images_to_full.
@@ -149,10 +151,11 @@ def adaptive_augment(
         target: Target of r_t, 0.6 in the paper.
         operations: Names of `OPERATIONS` joined by commas. They are always applied in the order of `OPERATIONS`.
         interval: Number of updates between adjustments of p, 4 in the paper.
-        images_to_full: Number of reals over which p can rise from 0 to 1, 500,000 in the paper. The reals are counted by the
-            batch size of the real logits.
+        images_to_full: Number of reals over which p can rise from 0 to 1, 500,000 in the paper. With infinity p stays at its initial
+            value.
         initial_probability: Initial value of p.
         max_probability: Upper bound of p, at most 1. The paper uses 1.
+        images_per_logit: Number of reals behind each real logit, the number of samples in a pack (PacGAN).
         axis_name: Mapped axes over which r_t is averaged and images are counted, inside `shard_map` or `pmap`.
 
     Returns:
@@ -178,7 +181,7 @@ def adaptive_augment(
         raise ValueError(f"interval must be at least 1 and images_to_full positive; got {interval} and {images_to_full}")
 
     bounds = {"images_to_full": images_to_full, "max_probability": max_probability}
-    move = partial(control, target=target, interval=interval, axis_name=axis_name, **bounds)
+    move = partial(control, target=target, interval=interval, images_per_logit=images_per_logit, axis_name=axis_name, **bounds)
 
     def apply(images: Array, state: AdaptiveState, rng: Array, step: Array) -> Array:
         del step

@@ -255,7 +255,8 @@ def measure(
 
     Raises:
         KeyError: If a metric or the extractor is unknown.
-        ValueError: If the images differ in shape, hold NaN, or are outside of `value_range`, if labels or an extractor are missing, or if a metric is not defined for the inputs.
+        ValueError: If the images differ in shape, hold NaN, or are outside of `value_range`, if labels or an extractor are missing, or if
+            a metric is not defined for the inputs.
         TypeError: If the images are neither uint8 nor floating point.
     """
     unknown = [name for name in metrics if name not in METRICS]

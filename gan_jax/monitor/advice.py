@@ -60,17 +60,17 @@ SUPPRESSES: dict[str, tuple[str, ...]] = {
 }
 
 ADVICE: dict[str, Advice] = {
-    "labels_out_of_range": Advice(
-        "Labels of the data are outside of 0, ..., classes - 1",
-        ("the labels count from 1", "the data have more classes than the GAN was given"),
-        (),
-        "model-10",
-    ),
     "non_finite": Advice(
         "A value is not finite: the run cannot recover from this",
         ("a learning rate that is too high", "a logit or a penalty that overflows, often in a type of low precision", "a broken image"),
         ("optimizer.clip_gradients 10", "optimizer.generator_lr 1e-4 optimizer.discriminator_lr 1e-4", "model.dtype float32"),
         "watch-2",
+    ),
+    "labels_out_of_range": Advice(
+        "Labels of the data are outside of 0, ..., classes - 1",
+        ("the labels count from 1", "the data have more classes than the GAN was given"),
+        ("model.conditional False",),
+        "model-10",
     ),
     "images_not_normalised": Advice(
         "The real images are not in [-1, 1], but the fakes are: the discriminator separates them by their range",

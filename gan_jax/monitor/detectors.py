@@ -10,8 +10,8 @@ from gan_jax.monitor.history import Detector
 
 # In the order of `gan_jax.monitor.advice.ADVICE`.
 DETECTORS: dict[str, Detector] = {
-    "labels_out_of_range": training.labels_out_of_range,
     "non_finite": training.non_finite,
+    "labels_out_of_range": training.labels_out_of_range,
     "images_not_normalised": training.images_not_normalised,
     "mixed_batches": training.mixed_batches,
     "repeated_batch": training.repeated_batch,

@@ -39,11 +39,12 @@ def images_not_normalised(history: History, info: RunInfo) -> Detection | None:
 
 def labels_out_of_range(history: History, info: RunInfo) -> Detection | None:
     """Labels are below 0, or not below the number of classes. Their embeddings are NaN, or those of another class."""
-    row = history.logs[-1] if history.logs else {}
-    low, high = number(row, "monitor/label_low"), number(row, "monitor/label_high")
-    if info.num_classes and (low < 0 or high >= info.num_classes):
-        return Detection(int(history.logs[0]["step"]), 0.97, {"lowest": low, "highest": high, "classes": float(info.num_classes)})
-    return None
+    classes = info.num_classes
+    rows = streak(history.logs, lambda row: number(row, "monitor/label_low") < 0 or number(row, "monitor/label_high") >= classes)
+    if not classes or not rows:
+        return None
+    evidence = figures(rows[-1], "monitor/label_low", "monitor/label_high") | {"classes": float(classes)}
+    return Detection(int(rows[0]["step"]), 0.97, evidence)
 
 
 def mixed_batches(history: History, info: RunInfo) -> Detection | None:

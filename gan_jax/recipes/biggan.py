@@ -29,7 +29,7 @@ CONFIG = Config(
     data=DataConfig(source="fashion_mnist"),
     model=ModelConfig(name="biggan", width=32, latent_dim=120, conditional=True),
     loss=LossConfig(name="hinge"),
-    penalty=PenaltyConfig(orthogonal=1e-4),
+    penalty=PenaltyConfig(orthogonal_generator=1e-4),
     transform=TransformConfig(spectral_norm="both"),
     optimizer=OptimizerConfig(generator_lr=1e-4, discriminator_lr=4e-4, b1=0.0, b2=0.999),
     update=UpdateConfig(discriminator_steps=2),

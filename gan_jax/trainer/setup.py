@@ -66,7 +66,9 @@ def with_steps(config: Config, examples: int) -> int:
     """The number of train steps: `config.steps`, or the steps of `config.epochs` passes over a number of examples."""
     if not config.epochs:
         return config.steps
-    return config.epochs * max(1, examples // (config.batch_size * config.update.discriminator_steps))
+    update = config.update
+    parts = update.discriminator_steps + (update.generator_steps if update.generator_reals == "fresh" else 0)
+    return config.epochs * max(1, examples // (config.batch_size * parts))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,7 +266,7 @@ def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers
     shardings = {} if run.placement is None else {"out_shardings": state_shardings(run.placement, jax.eval_shape(init, rng))}
     state, step = jax.jit(init, compiler_options=RUN_ONCE, **shardings)(rng), 0
     start = None
-    if config.monitor.enabled and config.optimizer.ema_decay:
+    if config.monitor.enabled and (config.optimizer.ema_decay or config.optimizer.ema_images):
         start = jax.tree.map(jnp.copy, to_local(run.placement, state[0].generator))
     latest = decide_on_process_zero(lambda: str(manager.latest()), RunError) if run.resumed else "None"
     if latest != "None":

@@ -309,6 +309,7 @@ def test_a_healthy_run_has_no_findings(loss):
 BEATEN = {"real_logits": 0.1, "fake_logits": 1.5}
 WAVE = {"monitor/discriminator_mean": lambda step: 1 + 0.9 * np.sin(2 * np.pi * step / 100)}
 BROKEN = {
+    "labels_out_of_range": ({"monitor/label_high": 10.0}, {}, {"num_classes": 10}),
     "images_not_normalised": ({"monitor/real_high": 255.0}, {}, {}),
     "repeated_batch": ({"monitor/repeated_batches": lambda step: step - 300.0}, {}, {}),
     "labels_swapped": ({"real_logits": -2.0, "fake_logits": 2.0, "discriminator_adversarial_loss": 0.3}, {}, {}),
@@ -362,6 +363,7 @@ def test_each_failure_is_named_and_no_other(id):
 
 # As `BROKEN`, just on the healthy side of what each detector asks for; losses are held against 2 log 2 = 1.386.
 NEARLY = {
+    "labels_out_of_range": ({"monitor/label_high": 9.0, "monitor/label_low": 0.0}, {}, {"num_classes": 10}),
     "images_not_normalised": ({"monitor/real_high": 1.4, "monitor/real_low": -1.4}, {}, {}),
     "repeated_batch": ({"monitor/repeated_batches": 4.0}, {}, {}),
     "labels_swapped": ({"real_logits": -2.0, "fake_logits": 2.0, "discriminator_adversarial_loss": 1.33}, {}, {}),

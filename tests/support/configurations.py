@@ -70,7 +70,10 @@ VALUES = {
     "loss.top_k_decay": [0.5, 1.0],
     "loss.top_k_interval": [1],
     **{f"penalty.{name}": [1.0] for name in ("wgan_gp", "r1", "r2", "zero_centered", "dragan", "consistency", "balanced_consistency")},
-    **{f"penalty.{name}": [0.01] for name in ("orthogonal", "spectral", "latent_consistency", "lecam")},
+    **{
+        f"penalty.{name}": [0.01]
+        for name in ("orthogonal_generator", "orthogonal_discriminator", "spectral", "latent_consistency", "latent_diversity", "lecam")
+    },
     "penalty.target": [0.0, 2.0],
     "penalty.one_sided": [True],
     "penalty.interval": [2],

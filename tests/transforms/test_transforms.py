@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gan_jax._kernels import as_matrix, is_kernel
-from gan_jax.transforms import SpectralNormState, is_kernel, spectral_norm, weight_norm
+from gan_jax.transforms import SpectralNormState, spectral_norm, weight_norm
 
 # PyTorch 2.13.0, see the script of the same name.
 GOLDEN = json.loads((pathlib.Path(__file__).parents[1] / "golden" / "penalties_torch.json").read_text())

@@ -214,7 +214,7 @@ BEYOND: tuple[Trick, ...] = (
     Trick("beyond-4", "consistency on reals and fakes (bCR)", IMAGES, {"penalty.balanced_consistency": 10.0}),
     Trick("beyond-4", "consistency under small changes of the latents (zCR)", BOTH, {"penalty.latent_consistency": 5.0}),
     Trick("beyond-5", "LeCam", BOTH, {"penalty.lecam": 0.3}),
-    Trick("beyond-6", "orthogonal regularisation", BOTH, {"penalty.orthogonal": 1e-4}),
+    Trick("beyond-6", "orthogonal regularisation", BOTH, {"penalty.orthogonal_generator": 1e-4, "penalty.orthogonal_discriminator": 1e-4}),
     Trick("beyond-7", "top-k training of G, down to a half", MIXTURE, {"loss.top_k": 0.5, "loss.top_k_interval": 20}),
     Trick("beyond-7", "top-k training of G, down to a half", IMAGES, {"loss.top_k": 0.5, "loss.top_k_interval": 5}),
     Trick("beyond-8", "extragradient", BOTH, {"update.name": "extragradient"}),

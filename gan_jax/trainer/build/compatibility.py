@@ -22,7 +22,7 @@ _IMAGES_ONLY = (
 _LABELS = ("model.codes", "model.conditional", "model.auxiliary")
 # Options of each row of `UPDATE_RULES` that the configuration sets.
 UPDATE_OPTIONS: dict[str, tuple[str, ...]] = {
-    "alternating": ("discriminator_steps", "generator_steps", "order", "fakes", "micro_batches"),
+    "alternating": ("discriminator_steps", "generator_steps", "order", "fakes", "micro_batches", "generator_reals"),
     "simultaneous": ("micro_batches",),
     "unrolled": ("unroll_steps", "discriminator_steps"),
     "extragradient": (),
@@ -62,7 +62,7 @@ def resolve(config: Config, typed: Collection[str]) -> tuple[Config, list[str]]:
         typed: Paths of the fields that the user typed.
 
     Returns:
-        The configuration, and one line for each field that was reset.
+        The configuration, and one line for each field that was reset, and for each of `cautions`.
 
     Raises:
         ConfigError: A value is not allowed, or the user typed incompatible fields.
@@ -76,7 +76,7 @@ def resolve(config: Config, typed: Collection[str]) -> tuple[Config, list[str]]:
             points = config.data.source in ("ring", "grid")
             side = config.data.image_size
             check_compatibility(check(config), (2,) if points else (side, side, config.data.channels or 1), 0 if points else 10)
-            return config, notices
+            return config, notices + cautions(config, typed)
         except ConfigError as error:
             path = next((path for path in error.fields if path not in typed and _value(config, path) != _value(Config(), path)), None)
             if path is None:
@@ -84,6 +84,22 @@ def resolve(config: Config, typed: Collection[str]) -> tuple[Config, list[str]]:
             value, default = _value(config, path), _value(Config(), path)
             config = _reset(config, path)
             notices.append(f"{error.reason}; the recipe's {flag(path)} {_words(value)} is reset to {_words(default)}")
+
+
+def cautions(config: Config, typed: Collection[str]) -> list[str]:
+    """One line for each valid choice that probably does not do what the user expects."""
+    lines, optimizer = [], config.optimizer
+    norm = config.model.options.get("discriminator_norm", config.model.discriminator_norm)
+    norm = norm or MODELS[config.model.name].options.get("discriminator_norm")
+    for name in ("wgan_gp", "r1", "r2", "zero_centered", "dragan"):
+        if getattr(config.penalty, name) and norm == "batch":
+            line = "with batch norm in D the gradient at an example depends on the others; consider --model.discriminator-norm none"
+            lines.append(f"{flag(f'penalty.{name}')} {getattr(config.penalty, name)}: {line}")
+    largest = (config.steps + 1) / (config.steps + 10)
+    if "optimizer.ema_decay" in typed and optimizer.ema_warmup and optimizer.ema_decay > largest and not optimizer.ema_images:
+        line = f"the warm-up keeps the decay below {largest:.4f} in {config.steps} steps, so a larger one has no effect"
+        lines.append(f"--optimizer.ema-decay {optimizer.ema_decay}: {line}; add --optimizer.no-ema-warmup or use --optimizer.ema-images")
+    return lines
 
 
 def _value(config: Config, path: str) -> Any:
@@ -164,11 +180,9 @@ def _check_update(config: Config) -> None:
         known = name in UPDATE_OPTIONS[update.name] or (name == "pool_size" and update.name == "alternating")
         wrong = not known and getattr(update, name) != getattr(Config().update, name)
         _refuse(config, wrong, f"update.{name}", f"the update rule {update.name} has no such option")
-    wrong, others = (
-        update.fakes == "shared" and (update.micro_batches > 1 or update.pool_size),
-        ("update.micro_batches", "update.pool_size"),
-    )
-    _refuse(config, wrong, "update.fakes", "excludes --update.micro-batches and --update.pool-size", *others)
+    others = ("update.micro_batches", "update.pool_size", "update.generator_reals")
+    wrong = update.fakes == "shared" and (update.micro_batches > 1 or update.pool_size or update.generator_reals == "fresh")
+    _refuse(config, wrong, "update.fakes", f"excludes {', '.join(map(flag, others))}", *others)
     wrong, advice = update.name == "loss_balanced" and optimizer.schedule != "constant", "use --optimizer.schedule constant"
     reason = "--update.name loss_balanced does not know in advance how often it updates D"
     _refuse(config, wrong, "optimizer.schedule", reason, advice=advice)

@@ -1,5 +1,6 @@
 """Builds a GAN from a configuration."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from gan_jax.trainer.build.model_options import model_options, network_classes
 from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer
 from gan_jax.trainer.build.terms import build_terms
 from gan_jax.trainer.config import Config, ConfigError
-from gan_jax.transforms import spectral_norm, weight_norm
+from gan_jax.transforms import is_kernel, is_weight, spectral_norm, weight_norm
 from gan_jax.typing import GAN, Array, Augmentation, ParamTransform, Players
 
 
@@ -156,7 +157,9 @@ def build_transforms(config: Config) -> Players:
     transform = config.transform
 
     def transforms(player: str) -> tuple[ParamTransform, ...]:
-        spectral = (spectral_norm(transform.power_iterations),) if transform.spectral_norm in (player, "both") else ()
+        selected = is_weight if transform.spectral_norm_embeddings in (player, "both") else is_kernel
+        normalise = spectral_norm(transform.power_iterations, predicate=selected)
+        spectral = (normalise,) if transform.spectral_norm in (player, "both") else ()
         return (*spectral, weight_norm()) if transform.weight_norm in (player, "both") else spectral
 
     return Players(*map(transforms, Players._fields))
@@ -170,8 +173,20 @@ def build_augmentations(config: Config) -> tuple[Augmentation, ...]:
             augmentations.append(diff_augment(policy=augment.diff_augment))
         except ValueError as error:
             raise ConfigError(f"--augment.diff-augment: {error}") from error
-    if augment.ada:
-        augmentations.append(adaptive_augment(target=augment.ada))
+    if augment.ada or augment.ada_probability is not None:
+        fixed = augment.ada_probability
+        try:
+            ada = adaptive_augment(
+                augment.ada,
+                operations=augment.ada_policy,
+                interval=augment.ada_interval,
+                images_to_full=math.inf if fixed is not None else 1000 * augment.ada_kimg,
+                initial_probability=fixed or 0.0,
+                images_per_logit=augment.pack,
+            )
+        except ValueError as error:
+            raise ConfigError(f"--augment.ada-policy: {error}") from error
+        augmentations.append(ada)
     if augment.instance_noise:
         steps = augment.instance_noise_steps or max(1, config.steps // 2)
         augmentations.append(instance_noise(augment.instance_noise, steps, schedule=augment.instance_noise_schedule))

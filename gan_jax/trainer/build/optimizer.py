@@ -61,6 +61,9 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
         # Unrolled steps are differentiated, and the root of a second moment of 0 has no finite derivative.
         return partial(_ROOTS[name], eps_root=1e-16) if name in _ROOTS and config.update.name == "unrolled" else name
 
+    images, half_life = config.batch_size, None
+    if optimizer.ema_images:
+        half_life = optimizers.half_life_decay(optimizer.ema_images, images, rampup=optimizer.ema_rampup or None)
     return optimizers.ttur(
         rate("generator"),
         rate("discriminator"),
@@ -72,8 +75,8 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
         adaptive_clip=optimizer.adaptive_clip or None,
         historical_weight=optimizer.historical_averaging,
         discriminator_bound=optimizer.clip_weights or None,
-        ema_decay=optimizer.ema_decay or None,
+        ema_decay=half_life or optimizer.ema_decay or None,
         ema_start_step=optimizer.ema_start,
-        ema_warmup=optimizer.ema_warmup,
+        ema_warmup=optimizer.ema_warmup and not half_life,
         discriminator_ema_decay=optimizer.target_decay if optimizer.target_discriminator else None,
     )

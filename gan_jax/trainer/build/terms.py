@@ -79,15 +79,16 @@ def build_terms(config: Config, num_classes: int) -> tuple[LossTerm, ...]:
 
 def _penalty_terms(config: Config) -> list[LossTerm]:
     penalty, flip = config.penalty, config.data.flip
+    lecam_function = partial(lecam, one_sided=penalty.lecam_one_sided, start_step=penalty.lecam_start)
     generator, discriminator = "generator", "discriminator"
     rows = [
-        LossTerm("orthogonal_generator", generator, stateless(orthogonality), penalty.orthogonal),
-        LossTerm("orthogonal_discriminator", discriminator, stateless(orthogonality), penalty.orthogonal),
+        LossTerm("orthogonal_generator", generator, stateless(orthogonality), penalty.orthogonal_generator),
+        LossTerm("orthogonal_discriminator", discriminator, stateless(orthogonality), penalty.orthogonal_discriminator),
         LossTerm("spectral", discriminator, spectral_regularisation, penalty.spectral, init=penalties.init_spectral_norm_penalty),
         LossTerm("consistency", discriminator, stateless(partial(consistency, flip=flip)), penalty.consistency),
         LossTerm("balanced_consistency", discriminator, stateless(partial(balanced_consistency, flip=flip)), penalty.balanced_consistency),
         LossTerm("latent_consistency", discriminator, stateless(latent_consistency), penalty.latent_consistency),
-        LossTerm("latent_diversity", generator, stateless(latent_diversity), 0.1 * penalty.latent_consistency),
-        LossTerm("lecam", discriminator, lecam, penalty.lecam, init=lambda rng, params: penalties.init_lecam()),
+        LossTerm("latent_diversity", generator, stateless(latent_diversity), penalty.latent_diversity),
+        LossTerm("lecam", discriminator, lecam_function, penalty.lecam, init=lambda rng, params: penalties.init_lecam()),
     ]
     return [row for row in rows if row.weight]

@@ -172,8 +172,10 @@ class PenaltyConfig:
     """--penalty.wgan-gp penalises only norms above the target."""
     interval: Annotated[int, Range(1, 10**6)] = 1
     """Apply gradient penalties every N steps, with N times the weight (lazy regularisation)."""
-    orthogonal: Weight = 0.0
-    """Orthogonal regularisation of the weights of G and D (1e-4 in BigGAN)."""
+    orthogonal_generator: Weight = 0.0
+    """Orthogonal regularisation of G's weights (1e-4 in BigGAN)."""
+    orthogonal_discriminator: Weight = 0.0
+    """Orthogonal regularisation of D's weights."""
     spectral: Weight = 0.0
     """Spectral norm regularisation of D's weights."""
     consistency: Weight = 0.0
@@ -181,9 +183,15 @@ class PenaltyConfig:
     balanced_consistency: Weight = 0.0
     """Consistency of D on augmented reals and fakes (bCR, 10 in the paper)."""
     latent_consistency: Weight = 0.0
-    """Consistency of D, and diversity of G, under small changes of the latents (zCR)."""
+    """Consistency of D under small changes of the latents (zCR, 5 in the paper, 20 for BigGAN)."""
+    latent_diversity: Weight = 0.0
+    """Diversity of G under small changes of the latents (zCR, 0.5 in the paper)."""
     lecam: Weight = 0.0
     """LeCam regularisation."""
+    lecam_one_sided: bool = True
+    """The form of the authors' code. False is the paper's equation."""
+    lecam_start: Count = 0
+    """First step of --penalty.lecam (1000 in the authors' BigGAN code)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +200,8 @@ class TransformConfig:
 
     spectral_norm: PlayerNames = "none"
     """Players with spectral normalisation."""
+    spectral_norm_embeddings: PlayerNames = "discriminator"
+    """Players whose embeddings are normalised, too."""
     power_iterations: Annotated[int, Range(1, 100)] = 1
     """Power iterations in each step."""
     weight_norm: PlayerNames = "none"
@@ -218,6 +228,10 @@ class OptimizerConfig:
     """Learning-rate schedule over the run."""
     ema_decay: Decay = 0.999
     """Decay of the moving average of G's weights, which is used for sampling. 0 disables the average."""
+    ema_images: Annotated[float, Range(0, 1e12)] = 0.0
+    """Half-life of the moving average in images, instead of --optimizer.ema-decay. 0 uses the decay."""
+    ema_rampup: Annotated[float, Range(0, 1)] = 0.05
+    """--optimizer.ema-images is at most this share of the images so far (StyleGAN2). 0 disables it."""
     ema_start: Count = 0
     """First step of the moving average."""
     ema_warmup: bool = True
@@ -250,6 +264,8 @@ class UpdateConfig:
     """Which player is updated first."""
     fakes: Literal["fresh", "shared"] = "fresh"
     """Sample new fakes for each update, or use the same fakes for D and G."""
+    generator_reals: Literal["shared", "fresh"] = "shared"
+    """Reals of G's loss, if it needs any: those of the last update of D, or a minibatch of its own (R3GAN)."""
     micro_batches: Annotated[int, Range(1, 10**5)] = 1
     """Gradient accumulation: split the minibatch of each update into this many parts."""
     unroll_steps: Annotated[int, Range(0, 1000)] = 5
@@ -288,6 +304,14 @@ class AugmentConfig:
     """DiffAugment policy: color, translation and cutout, joined by commas."""
     ada: Probability = 0.0
     """Target of the overfitting measure of adaptive augmentation (0.6 in the paper). 0 disables it."""
+    ada_policy: str = "blit,geometry,color"
+    """Operations of adaptive augmentation, joined by commas: blit, geometry, color, filter, noise, cutout."""
+    ada_interval: Annotated[int, Range(1, 10**6)] = 4
+    """Discriminator updates between two adjustments of the probability."""
+    ada_kimg: Annotated[float, Range(1e-3, 1e9)] = 500.0
+    """Thousands of images over which the probability can rise from 0 to 1."""
+    ada_probability: Annotated[float | None, Range(0, 1)] = None
+    """Fixed probability of the augmentations, instead of an adaptive one."""
     pack: Annotated[int, Range(1, 64)] = 1
     """Number of samples that D sees together (PacGAN)."""
 
