@@ -82,6 +82,9 @@ def sample_images(
     Returns:
         images: uint8 [count, height, width, channels]. Points are float [count, dim].
         labels: int [count] for a conditional model, otherwise None.
+
+    Raises:
+        ConfigError: Images are not finite. They would be measured as black.
     """
     spec = built.spec
     if spec.num_classes and labels is None:
@@ -103,6 +106,9 @@ def sample_images(
             real = jnp.asarray(np.stack([source.images[index % len(source)] for index in indices])) / 127.5 - 1.0
         batches.append(np.asarray(sample(params, opt_state, jax.random.fold_in(rng, start), batch_labels, real)))
     samples = np.concatenate(batches)[:count]
+    broken = int((~np.isfinite(samples).reshape(count, -1).all(axis=1)).sum())
+    if broken and samples.ndim == 4:
+        raise ConfigError(f"{broken} of {count} samples are not finite: they hold NaN or infinity")
     return (image_grid.to_uint8(samples) if samples.ndim == 4 else samples), (None if labels is None else labels[:count])
 
 

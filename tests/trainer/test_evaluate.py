@@ -249,3 +249,10 @@ def test_too_few_samples_fail():
         assert str(error.value) == line
     for config in (Config(sample_grid=2), evaluating(samples=0), evaluating(samples=2, every=5)):
         assert check(config) is config
+
+
+def test_images_that_are_not_finite_are_not_measured_as_black():
+    images = np.linspace(-1, 1, 8 * 4, dtype=np.float32).reshape(8, 2, 2, 1)
+    images[3, 0, 1, 0] = np.nan
+    with pytest.raises(ConfigError, match="1 of 8 samples are not finite"):
+        sample_images(Stub(images).built(), images, None, 8, seed=0)
