@@ -75,7 +75,7 @@ def make(
         image_shape=image_shape,
         latent_dim=latent_dim,
         loss=loss,
-        rule=distribute(update_rule, placement) if placement else update_rule,
+        update_rule=distribute(update_rule, placement) if placement else update_rule,
         optimizer=ttur(2e-4, 2e-4, ema_decay=0.999),
         penalties=(GradientPenalty(penalty[0], PENALTIES[penalty[0]], penalty[1]),) if penalty else (),
         transforms=Players((), (spectral_norm(),)) if spectral else Players((), ()),
