@@ -8,7 +8,7 @@ Counts of modes over seeds come from the first command; the second is a single r
 Takes:    not kept
 Reaches:  25.0 of 25 modes in 10 of 10 trials, high quality 97.0 ± 1.2%, reverse KL 0.012: docs/mixtures.md
 Paper:    PacGAN4 24.8 of 25 modes, high quality 93.6%, reverse KL 0.04 (Lin et al., 2018)
-Differs:  from PacGAN's game: smaller networks, 3.8 million points in place of 40 million
+Differs:  smaller networks than PacGAN's, and 3.8 million points instead of 40 million
 """
 
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig

@@ -8,7 +8,7 @@ Its flags are those of the well-known script: --epochs --batch-size --lr --b1 --
 Takes:    152 s of processor time, one CPU core (200 epochs)
 Reaches:  classifier_fd 165.5 ± 0.8 (real held-out digits: 7.6), recall 0.16; 2 seeds
 Paper:    the script has none; log-likelihood by Parzen windows 225 ± 2 on MNIST (Goodfellow et al., 2014, other perceptrons)
-Differs:  the embedded 4,000 digits at 28x28 in place of MNIST's 60,000
+Differs:  the embedded 4,000 digits at 28x28 instead of MNIST's 60,000
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig

@@ -8,7 +8,7 @@ Counts of modes over seeds come from the first command; the second is a single r
 Takes:    not kept
 Reaches:  8.0 of 8 modes in 10 of 10 trials, high quality 95.5 ± 0.9%, reverse KL 0.003: docs/mixtures.md
 Paper:    PacGAN2 7.9 of 8 modes, high quality 95.6%, reverse KL 0.07 (Lin et al., 2018)
-Differs:  from PacGAN's game: smaller networks, 1.9 million points in place of 40 million
+Differs:  smaller networks than PacGAN's, and 1.9 million points instead of 40 million
 """
 
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig

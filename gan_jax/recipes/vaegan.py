@@ -5,7 +5,7 @@
 Takes:    1,158 s of processor time, one CPU core (a Zen 4)
 Reaches:  classifier_fd 63.0 (real held-out digits: 7.6; dcgan_mnist: 34.0 ± 2.9), precision 0.53, recall 0.89; seed 0
 Paper:    no distance: attributes of faces, read by a network
-Differs:  4x4 convolutions in place of 5x5, digits, gamma 0.01; reconstructions decoded in a batch of their own
+Differs:  4x4 convolutions instead of 5x5, digits, gamma 0.01; reconstructions are decoded in their own batch
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
