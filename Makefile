@@ -1,4 +1,4 @@
-# Two commands do everything on a fresh machine: `make train`, `make test`.
+# `make train` and `make test` install what they need, on a fresh machine too.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,13 +6,17 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(sys.version_info.minor)')
 CONSTRAINTS := constraints/python3.$(if $(filter 11,$(MINOR)),11,12).txt
 FLAGS ?=
 
-.PHONY: train test test-long lint format docs-data clean
+.PHONY: train test test-optimized test-long lint format docs-data package clean
 
 train: $(VENV)/ready
-	$(BIN)/python experiments/train.py dcgan_mnist $(FLAGS)
+	$(BIN)/python -m gan_jax train dcgan_mnist $(FLAGS)
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -m "not long" $(FLAGS)
+
+# The tests compile with few optimisations, to save time. Users run optimised programs, so this part of the tests does, too.
+test-optimized: $(VENV)/ready
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m "not long" tests/gan tests/losses tests/penalties tests/transforms $(FLAGS)
 
 test-long: $(VENV)/ready
 	$(BIN)/python -m pytest -m long -n 0 $(FLAGS)
@@ -40,5 +44,12 @@ $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -r requirements-dev.txt
 	touch $@
 
+# Builds the wheel and the source distribution in dist/.
+package: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build twine
+	rm -rf build dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

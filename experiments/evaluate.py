@@ -1,6 +1,6 @@
-"""Runs `gan-jax evaluate`; see `gan_jax.cli.evaluate`."""
+"""Runs `gan-jax evaluate`, see `gan_jax.cli.evaluate`."""
 
-from gan_jax.cli.evaluate import main
+from gan_jax.cli.main import run_command
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command("evaluate"))

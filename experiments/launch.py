@@ -1,6 +1,6 @@
-"""Runs `gan-jax launch`; see `gan_jax.cli.launch`."""
+"""Runs `gan-jax launch`, see `gan_jax.cli.launch`."""
 
-from gan_jax.cli.launch import main
+from gan_jax.cli.main import run_command
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command("launch"))

@@ -1,6 +1,6 @@
-"""Runs `gan-jax report`; see `gan_jax.cli.report`."""
+"""Runs `gan-jax report`, see `gan_jax.cli.report`."""
 
-from gan_jax.cli.report import main
+from gan_jax.cli.main import run_command
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command("report"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gan_jax.cli import common
+from gan_jax.cli.errors import fail
 
 
 def append_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -24,11 +24,11 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 def existing(flag: str, path: Path) -> Path:
     """Returns the path, or ends the program with one line that names the flag if the file does not exist."""
     if not path.is_file():
-        common.fail(f"{flag} {path}: there is no such file")
+        fail(f"{flag} {path}: there is no such file")
     return path
 
 
 def need_matplotlib(purpose: str) -> None:
     """Ends the program with one line if matplotlib is not installed."""
     if importlib.util.find_spec("matplotlib") is None:
-        common.fail(f"{purpose} needs matplotlib: pip install matplotlib")
+        fail(f"{purpose} needs matplotlib: pip install matplotlib")

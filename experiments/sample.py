@@ -1,6 +1,6 @@
-"""Runs `gan-jax sample`; see `gan_jax.cli.sample`."""
+"""Runs `gan-jax sample`, see `gan_jax.cli.sample`."""
 
-from gan_jax.cli.sample import main
+from gan_jax.cli.main import run_command
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command("sample"))

@@ -1,6 +1,6 @@
-"""Runs `gan-jax stack`; see `gan_jax.cli.stack`."""
+"""Runs `gan-jax stack`, see `gan_jax.cli.stack`."""
 
-from gan_jax.cli.stack import main
+from gan_jax.cli.main import run_command
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command("stack"))

@@ -1,6 +1,6 @@
-"""Runs `gan-jax train`; see `gan_jax.cli.train`."""
+"""Runs `gan-jax train`, see `gan_jax.cli.train`."""
 
-from gan_jax.cli.train import main
+from gan_jax.cli.main import run_command
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_command("train"))

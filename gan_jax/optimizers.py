@@ -269,17 +269,19 @@ def ttur(
     generator: str | Callable[..., optax.GradientTransformation] = "adam",
     discriminator: str | Callable[..., optax.GradientTransformation] = "adam",
     clip_norm: float | None = None,
+    adaptive_clip: float | None = None,
     historical_weight: float = 0.0,
     discriminator_bound: float | None = None,
     ema_decay: float | None = None,
     ema_start_step: int = 0,
     ema_warmup: bool = False,
+    discriminator_ema_decay: float | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Two time-scale update rule (TTUR): one optimiser for both players, each with its own learning rate and algorithm.
 
-    A player's chain is global-norm clipping, historical averaging, the algorithm, weight clipping (D only), and the moving
-    average (G only). Links that are not requested are omitted. With two equal learning rates this is the ordinary optimiser
-    of a GAN.
+    A player's chain is global-norm clipping, adaptive clipping, historical averaging, the algorithm, weight clipping (D
+    only), and the moving average. Links that are not requested are omitted. With two equal learning rates this is the
+    ordinary optimiser of a GAN.
 
     Args:
         generator_lr: Learning rate of G, or an optax schedule over G's own steps.
@@ -289,11 +291,13 @@ def ttur(
         generator: Algorithm of G. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
         discriminator: Algorithm of D. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
         clip_norm: Largest global norm of a player's gradient. None disables clipping.
+        adaptive_clip: Clipping factor of `optax.adaptive_grad_clip` for both players. None disables it.
         historical_weight: Weight of `historical_averaging` for both players. 0 disables it.
         discriminator_bound: Bound of `clip_weights` for D. None disables it.
         ema_decay: Decay of `track_ema` for G. None disables it.
         ema_start_step: Argument `start_step` of `track_ema`.
         ema_warmup: Argument `warmup` of `track_ema`.
+        discriminator_ema_decay: Decay of `track_ema` for D, as for a target network. None disables it.
 
     Returns:
         Gradient transformation over `Players`. See `per_player` and `apply_updates`.
@@ -311,6 +315,8 @@ def ttur(
 
     def before() -> list[optax.GradientTransformation]:
         links = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+        if adaptive_clip is not None:
+            links.append(optax.adaptive_grad_clip(adaptive_clip))
         return [*links, historical_averaging(historical_weight)] if historical_weight else links
 
     generator_chain = [*before(), _rule("generator", generator, generator_lr, b1, b2)]
@@ -319,6 +325,8 @@ def ttur(
     discriminator_chain = [*before(), _rule("discriminator", discriminator, discriminator_lr, b1, b2)]
     if discriminator_bound is not None:
         discriminator_chain.append(clip_weights(discriminator_bound))
+    if discriminator_ema_decay is not None:
+        discriminator_chain.append(track_ema(discriminator_ema_decay))
     return per_player(optax.chain(*generator_chain), optax.chain(*discriminator_chain))
 
 

@@ -21,7 +21,8 @@ from experiments.studies.ablations import page as ablations
 from experiments.studies.ablations.results import Comparison
 from experiments.studies.update_rules import costs
 from experiments.studies.update_rules import mixtures as update_rules
-from gan_jax.cli import common
+from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.parsing import argument_parser
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "docs" / "data"
@@ -155,10 +156,10 @@ def draw() -> None:
 
 
 def main() -> None:
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--pictures", action="store_true", help="draw the pictures, too")
     options = parser.parse_args()
-    with common.errors_as_lines():
+    with errors_as_lines():
         print("\n".join(f"wrote {name}" for name in write()) or "all pages are up to date")
         if options.pictures:
             draw()

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.rows import need_matplotlib
-from gan_jax.cli import common
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.losses import ADVERSARIAL
 
 OUT = Path(__file__).parents[2] / "docs" / "images" / "losses.png"
@@ -33,7 +33,7 @@ def curves(name: str, logits: jax.Array) -> dict[str, tuple[jax.Array, jax.Array
 
 
 def main() -> None:
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument(
         "--out", type=Path, default=OUT, help="file of the picture; its suffix is the format (default: docs/images/losses.png)"
     )

@@ -22,7 +22,8 @@ from docs._generate.tables import mean_and_deviation, table
 from experiments.rows import append_rows
 from experiments.studies import mixtures
 from experiments.studies.ablations.tricks import as_flags
-from gan_jax.cli import common
+from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.parsing import parse_flags
 from gan_jax.recipes import recipes
 from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, ConfigError, load_config
 from gan_jax.trainer.run_directory import read_json, read_record
@@ -160,8 +161,8 @@ def paper_table() -> str:
 
 def main() -> None:
     """Reads the flags and makes the rows."""
-    flags = common.parse(lambda: tyro.cli(Flags, description=__doc__))
-    with common.errors_as_lines():
+    flags = parse_flags(Flags, __doc__)
+    with errors_as_lines():
         rows = [row_of(run) for run in flags.runs]
         for row in rows:
             command = f"python experiments/train.py {row['recipe']} --seed {row['seed']} {as_flags(row['changes'])}"

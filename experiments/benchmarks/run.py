@@ -28,7 +28,8 @@ from experiments.benchmarks.machine import command, in_words, machine
 from experiments.benchmarks.timing import Candidate, Timing, interleave, matmul_peak
 from experiments.benchmarks.variants import NotHere
 from experiments.rows import append_rows
-from gan_jax.cli import common
+from gan_jax.cli.errors import fail
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.trainer.environment import cpus_allowed
 
 MODULE = "experiments.benchmarks.run"
@@ -41,7 +42,7 @@ def measure(name: str, case: Case, options: argparse.Namespace) -> dict[str, Any
     builders = case.builders(options.scan)
     unknown = [only for only in options.only or () if only not in builders]
     if unknown:
-        common.fail(f"--only {unknown[0]!r}: {name} has {', '.join(builders)}")
+        fail(f"--only {unknown[0]!r}: {name} has {', '.join(builders)}")
     for column, build in builders.items():
         if options.only and column not in options.only:
             continue
@@ -96,7 +97,7 @@ def as_text(row: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help="cases to measure instead of a preset")
     parser.add_argument("--list", action="store_true", help="print the names of the cases and exit")
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
@@ -111,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     names = options.cases or PRESETS[options.preset]
     unknown = [name for name in names if name not in CASES]
     if unknown:
-        common.fail(f"{unknown[0]}: no such case; see --list")
+        fail(f"{unknown[0]}: no such case; see --list")
     if any(CASES[name].every_core for name in names) and jax.config.jax_platforms in (None, "cpu"):
         jax.config.update("jax_num_cpu_devices", cpus_allowed())  # before JAX chooses its backend
     print(in_words(machine()), file=sys.stderr)

@@ -33,7 +33,9 @@ from docs._generate.tables import mean_and_deviation, table
 from experiments.benchmarks.machine import command, in_words, machine
 from experiments.rows import existing
 from experiments.studies.ablations.baselines import measure_images, real_row
-from gan_jax.cli import common
+from gan_jax.cli.compilation_cache import use_compilation_cache
+from gan_jax.cli.errors import fail
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.data import Feed, Source
 from gan_jax.distributed import simulate_devices, to_local
 from gan_jax.recipes import recipes
@@ -111,7 +113,7 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
     feed = Feed(source, batch_size=config.batch_size * config.update.discriminator_steps, seed=seed)
     indices_at = lambda step: feed.batches.indices_at(step)[0]  # noqa: E731
     if options.cached:
-        common.compilation_cache(None)
+        use_compilation_cache()
         JaxTraining(config, source)
     ours = JaxTraining(config, source)
     theirs = torch_train.from_config(config, np.asarray(source.images[:]), indices_at, threads=cpus_allowed())
@@ -219,7 +221,7 @@ def write(report: dict[str, Any], directory: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--recipes", nargs="+", choices=("dcgan", "sngan"), default=["dcgan", "sngan"], help="what to train")
     parser.add_argument("--seconds", type=float, default=120.0, help="seconds of training for each side")
     parser.add_argument("--slice", type=float, default=5.0, help="seconds between two evaluations")
@@ -240,11 +242,11 @@ def main(arguments: list[str] | None = None) -> None:
         print(as_markdown(report))
         return
     if not 0 < options.slice <= options.seconds:
-        common.fail(f"--slice {options.slice:g}: must be above 0 and at most --seconds {options.seconds:g}")
+        fail(f"--slice {options.slice:g}: must be above 0 and at most --seconds {options.seconds:g}")
     try:
         import torch  # noqa: F401
     except ImportError:
-        common.fail("PyTorch is needed for the comparison: pip install torch")
+        fail("PyTorch is needed for the comparison: pip install torch")
     simulate_devices(options.devices)
     real = real_row("mnist5k")["classifier_fd"]
     report: dict[str, Any] = {"machine": machine(), "command": command("experiments.studies.compare_torch"), "real": real, "runs": []}

@@ -27,7 +27,8 @@ import numpy as np
 from docs._generate.tables import table
 from experiments.rows import append_rows, need_matplotlib
 from gan_jax import make_gan
-from gan_jax.cli import common
+from gan_jax.cli.errors import errors_as_lines, fail
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.dynamics import Step, trajectory
 from gan_jax.gan.types import GradientPenalty
 from gan_jax.gan.update_rules import UPDATE_RULES
@@ -216,7 +217,7 @@ def draw(paths: dict[str, np.ndarray], out: pathlib.Path) -> None:
 def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     """Reads the flags. A value out of range ends the program with one line that names the flag."""
     defaults = Settings()
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--method", choices=METHODS, help="train with one method (default: all)")
     parser.add_argument("--json", action="store_true", help="print one JSON object (with --method) and draw nothing")
     parser.add_argument(
@@ -242,9 +243,9 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
     parser.add_argument("--updates", choices=UPDATES, default=defaults.updates, help="alternating updates G first")
     flags = parser.parse_args(arguments)
     if flags.json and flags.method is None:
-        common.fail("--json needs --method")
+        fail("--json needs --method")
     if flags.json and flags.rows is not None:
-        common.fail("--json: cannot be combined with --rows")
+        fail("--json: cannot be combined with --rows")
     for name, allowed, expected in [
         ("step_size", flags.step_size > 0, "positive"),
         ("steps", flags.steps >= 1, "at least 1"),
@@ -254,7 +255,7 @@ def parse(arguments: list[str] | None) -> tuple[argparse.Namespace, Settings]:
         ("target", flags.target >= 0, "not negative"),
     ]:
         if not allowed:
-            common.fail(f"--{name.replace('_', '-')} {getattr(flags, name)}: must be {expected}")
+            fail(f"--{name.replace('_', '-')} {getattr(flags, name)}: must be {expected}")
     return flags, Settings(**{name: getattr(flags, name) for name in Settings._fields} | {"start": tuple(flags.start)})
 
 
@@ -272,7 +273,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(summary(paths[flags.method])))
         return
     if flags.rows is not None:
-        with common.errors_as_lines():
+        with errors_as_lines():
             append_rows(flags.rows, ({"method": name, **settings._asdict(), **summary(path)} for name, path in paths.items()))
     for name, path in paths.items():
         end = summary(path)

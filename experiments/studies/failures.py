@@ -25,7 +25,7 @@ import numpy as np
 
 from docs._generate.tables import table
 from experiments.rows import existing
-from gan_jax.cli import common
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.data import Feed, Source
 from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.monitor import FAILURE_CONFIDENCE, Monitor
@@ -289,7 +289,7 @@ def healthy_table(results: Results) -> str:
 
 def main() -> None:
     """Trains the runs that the file lacks, and prints the tables."""
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), help="configurations to train")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/failures.json"), help="file of the results; its runs are not trained again")

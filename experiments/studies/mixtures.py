@@ -35,7 +35,9 @@ from typing import Any, Literal
 
 from docs._generate.tables import mean_and_deviation, table
 from experiments.rows import append_rows, existing, read_rows
-from gan_jax.cli import common
+from gan_jax.cli.compilation_cache import use_compilation_cache
+from gan_jax.cli.errors import errors_as_lines, fail
+from gan_jax.cli.train_command import parse_config, read_command
 from gan_jax.recipes import recipes
 from gan_jax.trainer.config import Config, ConfigError, DataConfig, ModelConfig, OptimizerConfig, UpdateConfig, check, flatten
 
@@ -289,12 +291,12 @@ def read_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--name")
     parser.add_argument("--table", type=Path)
-    parser.error = common.fail  # type: ignore[method-assign]
+    parser.error = fail  # type: ignore[method-assign]
     own, rest = parser.parse_known_args(arguments)
     if own.seeds < 1 or own.devices < 1:
-        common.fail(f"--seeds {own.seeds}, --devices {own.devices}: must be at least 1")
+        fail(f"--seeds {own.seeds}, --devices {own.devices}: must be at least 1")
     if own.every < 0:
-        common.fail(f"--every {own.every}: must be at least 0")
+        fail(f"--every {own.every}: must be at least 0")
     return own, rest
 
 
@@ -305,27 +307,22 @@ def main() -> None:
         return
     own, rest = read_flags(sys.argv[1:])
     if own.table is not None:
-        with common.errors_as_lines():
+        with errors_as_lines():
             try:
                 print(result_table(read_rows(existing("--table", own.table))))
             except (KeyError, ValueError) as error:
                 raise ConfigError(f"--table {own.table}: its rows were not written by this program ({error})") from error
         return
     if own.data is None:
-        common.fail(f"the data is missing: {' or '.join(DATA)}")
-    with common.errors_as_lines():
-        import tyro
-
+        fail(f"the data is missing: {' or '.join(DATA)}")
+    with errors_as_lines():
         from gan_jax.distributed import simulate_devices
 
         simulate_devices(own.devices)
 
         base = protocol_config(own.protocol, own.data)
-        options, words = common.split_options(rest)
-        default = common.with_options(base, options)
-        parsed = common.parse(lambda: tyro.cli(Config, prog="mixtures", description=__doc__, default=default, args=words))
-        config = check(parsed)
-        common.compilation_cache(None)
+        config = check(parse_config(base, read_command([own.data, *rest]), __doc__))
+        use_compilation_cache()
         seeds = range(config.seed, config.seed + own.seeds)
         command = shlex.join(["python", "-m", "experiments.studies.mixtures", *sys.argv[1:]])
         rows: list[dict[str, Any]] = []

@@ -25,7 +25,9 @@ import tyro
 
 from docs._generate.tables import table
 from experiments.rows import append_rows, existing, read_rows
-from gan_jax.cli import common
+from gan_jax.cli.compilation_cache import use_compilation_cache
+from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.parsing import parse_flags
 
 SAMPLES = 26_000
 
@@ -121,8 +123,8 @@ def page_table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Reads the flags, measures, and prints one row for the real images and one per checkpoint."""
-    flags = common.parse(lambda: tyro.cli(Flags, description=__doc__))
-    with common.errors_as_lines():
+    flags = parse_flags(Flags, __doc__)
+    with errors_as_lines():
         from gan_jax.trainer.config import ConfigError
 
         if flags.table is not None:
@@ -130,7 +132,7 @@ def main() -> None:
             return
         if flags.samples < 1:
             raise ConfigError(f"--samples {flags.samples}: must be at least 1")
-        common.compilation_cache(None)
+        use_compilation_cache()
         rows = [measure_real(flags)]
         print(json.dumps(rows[0]), flush=True)
         for run in flags.runs:

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from experiments.benchmarks.timing import Candidate, interleave
-from gan_jax.cli import common
+from gan_jax.cli.errors import fail
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.nn.fast_conv import forms
 from gan_jax.nn.fast_conv.conv import conv_geometry
 
@@ -78,13 +79,13 @@ def decide(times: list[dict[str, float]]) -> str:
 
 
 def main() -> None:
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="rewrite gan_jax/nn/fast_conv/choices.py")
     options = parser.parse_args()
     if jax.default_backend() != "cpu":
-        common.fail("the table is for the CPU: set JAX_PLATFORMS=cpu")
+        fail("the table is for the CPU: set JAX_PLATFORMS=cpu")
     classes: dict[str, dict[str, list[dict[str, float]]]] = {}
     print("| dtype | side, channels, features, kernel, stride | map | milliseconds (GFLOP/s) |\n|---|---|---|---|")
     for dtype in (jnp.float32, jnp.bfloat16):

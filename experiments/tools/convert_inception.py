@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from gan_jax.cli import common
+from gan_jax.cli.errors import fail
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.metrics import inception, load_torch_weights
 
 
@@ -33,14 +34,14 @@ def convert(source: Path, target: Path) -> int:
 
 
 def main() -> None:
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("source", type=Path, help="weight file of PyTorch")
     parser.add_argument("target", type=Path, help="safetensors file to write")
     flags = parser.parse_args()
     try:
         print(f"{flags.target}: {convert(flags.source, flags.target):,} weights")
     except (OSError, ValueError) as error:
-        common.fail(str(error), 1)
+        fail(str(error), 1)
 
 
 if __name__ == "__main__":

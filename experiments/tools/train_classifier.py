@@ -18,7 +18,7 @@ import numpy as np
 import optax
 from safetensors.numpy import save
 
-from gan_jax.cli import common
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.data import Batches, load_source
 from gan_jax.metrics import classifier
 from gan_jax.typing import Array
@@ -89,7 +89,7 @@ def held_out_accuracy(params: dict[str, Array]) -> float:
 
 
 def main() -> int:
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=3e-3)

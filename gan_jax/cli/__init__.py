@@ -1,1 +1,1 @@
-"""The commands of `gan-jax`. One file a command."""
+"""The commands of `gan-jax`, one file for each command."""

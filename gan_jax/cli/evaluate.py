@@ -1,9 +1,9 @@
-"""Measures how good a trained generator is.
+"""Measures the quality of a trained generator.
 
-    python experiments/evaluate.py RUN
-    python experiments/evaluate.py RUN --metrics frechet_distance precision_recall --samples 10000 --seed 1
+    gan-jax evaluate RUN
+    gan-jax evaluate RUN --metrics frechet_distance precision_recall --samples 10000 --seed 1
 
-Writes RUN/metrics.json, where every number carries its protocol, and renews RUN/report.html.
+Writes RUN/metrics.json, which has the protocol of every number, and updates RUN/report.html.
 """
 
 import dataclasses
@@ -12,7 +12,10 @@ from typing import Annotated
 
 import tyro
 
-from gan_jax.cli import common
+from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.parsing import parse_flags
+from gan_jax.trainer.config import ConfigError
+from gan_jax.trainer.config.schema import Extractor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,35 +25,35 @@ class Flags:
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
     metrics: tuple[str, ...] = ()
-    """Rows of gan_jax.metrics.METRICS; by default what suits the data."""
+    """Metrics. By default those that suit the data."""
     samples: int = 5000
     """Number of samples."""
     seed: int = 0
-    """Of the samples."""
-    extractor: str = "auto"
-    """digit_classifier, inception_v3, pixels, or auto."""
+    """Random seed of the samples."""
+    extractor: Extractor = "auto"
+    """Feature network of the distances."""
     weights: Path | None = None
     """Weight file of the feature network."""
     step: int | None = None
-    """Which checkpoint; by default the newest."""
+    """Step of the checkpoint. By default the newest."""
     best: bool = False
-    """The checkpoint that was the best while training."""
+    """Use the checkpoint that was best during training."""
     raw_weights: bool = False
-    """Sample from the weights themselves, not from their moving average."""
+    """Sample with the weights themselves, not with their moving average."""
     standing_statistics: int = 0
-    """Make batch norm's averages anew over so many batches before sampling; 0 to sample with those of the training."""
+    """Recompute the running statistics of batch norm over this many batches. 0 uses those of the training."""
     compilation_cache: str | None = None
-    """Where compiled programs are kept between runs, or none."""
+    """Directory of compiled programs, or none."""
 
 
-def main() -> None:
-    """Reads the flags and measures."""
-    flags = common.parse(lambda: tyro.cli(Flags, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)))
-    with common.errors_as_lines():
+def main(arguments: list[str] | None = None) -> None:
+    """Evaluates a run and writes the results."""
+    flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax evaluate")
+    with errors_as_lines():
         from rich.console import Console
 
+        from gan_jax.cli.compilation_cache import use_compilation_cache
         from gan_jax.metrics import METRICS
-        from gan_jax.trainer.config import ConfigError
         from gan_jax.trainer.evaluate import evaluate_run
         from gan_jax.trainer.report import write_report
         from gan_jax.trainer.restore import load_run
@@ -60,18 +63,18 @@ def main() -> None:
             raise ConfigError(f"--metrics {unknown[0]}: must be among {', '.join(METRICS)}")
         if flags.samples < 2:
             raise ConfigError(f"--samples {flags.samples}: must be at least 2")
-        common.compilation_cache(flags.compilation_cache)
-        stored = load_run(flags.run, step=flags.step, best=flags.best)
+        use_compilation_cache(flags.compilation_cache)
+        run = load_run(flags.run, step=flags.step, best=flags.best)
         if flags.standing_statistics:
-            stored = stored.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
-        evaluation = dataclasses.replace(stored.config.evaluation, extractor=flags.extractor, weights=flags.weights)
+            run = run.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
+        evaluation = dataclasses.replace(run.config.evaluation, extractor=flags.extractor, weights=flags.weights)
         evaluate_run(
             flags.run,
-            dataclasses.replace(stored.config, evaluation=evaluation),
-            stored.built,
-            stored.source,
-            stored.params,
-            stored.opt_state,
+            dataclasses.replace(run.config, evaluation=evaluation),
+            run.built,
+            run.source,
+            run.params,
+            run.opt_state,
             console=Console(),
             names=flags.metrics or None,
             samples=flags.samples,
@@ -79,7 +82,3 @@ def main() -> None:
             ema=not flags.raw_weights,
         )
         print(f"report: {write_report(flags.run)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,10 @@
 """Writes the generator of a run as a file of its own.
 
-    python experiments/export.py RUN                              RUN/generator.safetensors, for gan_jax.load_generator
-    python experiments/export.py RUN --stablehlo                  and RUN/generator.stablehlo, a program that needs only JAX
-    python experiments/export.py RUN --out digits.safetensors     elsewhere
+    gan-jax export RUN                              writes RUN/generator.safetensors, for gan_jax.load_generator
+    gan-jax export RUN --stablehlo                  also writes RUN/generator.stablehlo, a program that needs only JAX
+    gan-jax export RUN --out digits.safetensors     writes to another file
 
-What was written is read by
+Read the file with
 
     generator = gan_jax.load_generator("runs/dcgan_mnist/generator.safetensors")
     images = generator.sample(jax.random.key(0), 16)
@@ -16,7 +16,8 @@ from typing import Annotated
 
 import tyro
 
-from gan_jax.cli import common
+from gan_jax.cli.errors import errors_as_lines, fail
+from gan_jax.cli.parsing import parse_flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,55 +27,51 @@ class Flags:
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
     out: Path | None = None
-    """The file to write; by default RUN/generator.safetensors."""
+    """File to write. By default RUN/generator.safetensors."""
     stablehlo: bool = False
-    """Write a StableHLO program, too, beside it: it samples without gan_jax and Flax (needs the package flatbuffers)."""
+    """Also write a StableHLO program, which samples without gan_jax and Flax. Needs the package flatbuffers."""
     platforms: tuple[str, ...] = ("cpu", "cuda", "tpu")
-    """Where that program will run."""
+    """Platforms of that program."""
     step: int | None = None
-    """Which checkpoint; by default the newest."""
+    """Step of the checkpoint. By default the newest."""
     best: bool = False
-    """The checkpoint that was the best while training."""
+    """Use the checkpoint that was best during training."""
     raw_weights: bool = False
-    """The weights themselves, not their moving average."""
+    """Write the weights themselves, not their moving average."""
 
 
-def main() -> None:
-    """Reads the flags and writes the files; their paths go to standard output."""
-    flags = common.parse(lambda: tyro.cli(Flags, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)))
-    with common.errors_as_lines():
+def main(arguments: list[str] | None = None) -> None:
+    """Writes the files and prints their paths."""
+    flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax export")
+    with errors_as_lines():
         from gan_jax.export.generator import GeneratorConfig, load_generator, save_generator
         from gan_jax.export.stablehlo import export_stablehlo
         from gan_jax.gan.make import sampling_params
-        from gan_jax.trainer.build.gan import model_options
+        from gan_jax.trainer.build.model_options import model_options
         from gan_jax.trainer.config import ConfigError
         from gan_jax.trainer.evaluate import context_shape
         from gan_jax.trainer.restore import load_run
 
-        place = flags.out or flags.run / "generator.safetensors"
+        path = flags.out or flags.run / "generator.safetensors"
         if flags.out and flags.out.exists():
             raise ConfigError(f"--out {flags.out}: exists already")
-        stored = load_run(flags.run, step=flags.step, best=flags.best)
-        spec, config = stored.built.spec, stored.config
-        described = GeneratorConfig(
+        run = load_run(flags.run, step=flags.step, best=flags.best)
+        spec, config = run.built.spec, run.config
+        generator_config = GeneratorConfig(
             config.model.name,
-            model_options(config, stored.source.shape, spec.num_classes),
+            model_options(config, run.source.shape, spec.num_classes),
             config.model.latents,
-            context_shape(stored.built),
+            context_shape(run.built),
         )
-        weights = stored.params.generator if flags.raw_weights else sampling_params(stored.params, stored.opt_state)
-        # What the network computes with: after spectral or weight normalisation.
-        effective, _ = spec.effective_params("generator", weights, stored.opt_state)
-        save_generator(place, described, effective, stored.opt_state.networks.generator)
-        print(place)
+        weights = run.params.generator if flags.raw_weights else sampling_params(run.params, run.opt_state)
+        # The network computes with the weights after spectral and weight normalisation.
+        effective, _ = spec.effective_params("generator", weights, run.opt_state)
+        save_generator(path, generator_config, effective, run.opt_state.networks.generator)
+        print(path)
         if flags.stablehlo:
-            program = place.with_suffix(".stablehlo")
+            program = path.with_suffix(".stablehlo")
             try:
-                arguments = export_stablehlo(program, load_generator(place), platforms=flags.platforms)
+                arguments = export_stablehlo(program, load_generator(path), platforms=flags.platforms)
             except (ImportError, ValueError) as error:
-                common.fail(f"--stablehlo: {error}")
+                fail(f"--stablehlo: {error}")
             print(f"{program}: called with {', '.join(arguments)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,9 @@
-"""Samples of a stacked GAN: every stage is given the images of the stage before.
+"""Samples from a stacked GAN. Each stage receives the images of the stage before it.
 
-    python experiments/stack.py runs/stacked_small runs/stacked
-    python experiments/stack.py runs/stacked_small runs/stacked --count 1000 --format npz
+    gan-jax stack runs/stacked_small runs/stacked
+    gan-jax stack runs/stacked_small runs/stacked --count 1000 --format npz
 
-Writes a grid in which each sample's stages stand side by side, the smallest first, or the images of the last stage.
+Writes a grid with the stages of each sample side by side, the smallest first, or the images of the last stage.
 """
 
 import dataclasses
@@ -13,55 +13,57 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from gan_jax.cli import common
+from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.parsing import parse_flags
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """What to draw."""
+    """What to sample."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN [RUN ...]")]
-    """Directories of the stages' runs, the smallest images first."""
+    """Directories of the runs of the stages, the smallest images first."""
     count: int = 32
     """Number of samples."""
     seed: int = 0
-    """Of the latents of every stage."""
+    """Random seed of the latents of all stages."""
     format: Literal["png", "npz"] = "png"
-    """A grid of all the stages, or an array `images` uint8 [count, height, width, channels] of the last."""
+    """A grid of all stages, or an array `images` uint8 [count, height, width, channels] of the last stage."""
     out: Path | None = None
-    """The file to write; by default LAST_RUN/pictures/stack.FORMAT, numbered where that is taken."""
+    """File to write. By default LAST_RUN/pictures/stack.FORMAT, with a number if that file exists."""
 
 
-def stage(stored: Any, count: int) -> Callable[[Any, Any], Any]:
-    """One run as a stage: `(rng, context) -> images`."""
+def stage(run: Any, count: int) -> Callable[[Any, Any], Any]:
+    """Returns the function `(rng, context) -> images` of one run."""
     import jax
 
-    sample = stored.built.gan.sample
+    sample = run.built.gan.sample
     draw = jax.jit(lambda params, state, rng, context: sample(params, state, rng, count, None, context))
-    return lambda rng, context: draw(stored.params, stored.opt_state, rng, context)
+    return lambda rng, context: draw(run.params, run.opt_state, rng, context)
 
 
 def check_stages(paths: tuple[Path, ...], stages: list[Any]) -> None:
-    """Raises ConfigError unless each stage takes what the one before makes, and the first takes nothing."""
+    """Raises ConfigError unless each stage takes the images of the stage before it, and the first stage takes none."""
     from gan_jax.trainer.config import ConfigError
     from gan_jax.trainer.evaluate import context_shape
 
     made = None
-    for path, stored in zip(paths, stages, strict=True):
-        taken = context_shape(stored.built)
+    for path, run in zip(paths, stages, strict=True):
+        taken = context_shape(run.built)
         if taken != made:
-            wanted, came = taken or "no images", "none come before it" if made is None else f"the stage before makes {made}"
-            raise ConfigError(f"{path}: takes {wanted} to begin with, and {came}")
-        made = tuple(stored.source.shape)
+            before = "it is the first stage" if made is None else f"the stage before it makes {made}"
+            raise ConfigError(f"{path}: takes {taken or 'no images'} as input, and {before}")
+        made = tuple(run.source.shape)
 
 
-def main() -> None:
-    """Reads the flags and draws."""
-    flags = common.parse(lambda: tyro.cli(Flags, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)))
-    with common.errors_as_lines():
+def main(arguments: list[str] | None = None) -> None:
+    """Samples and prints the path of the file."""
+    flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax stack")
+    with errors_as_lines():
         import jax
         import numpy as np
 
+        from gan_jax.cli.compilation_cache import use_compilation_cache
         from gan_jax.cli.sample import free_file
         from gan_jax.models.stacked import sample_stages
         from gan_jax.trainer import image_grid
@@ -71,26 +73,22 @@ def main() -> None:
         if flags.count < 1:
             raise ConfigError(f"--count {flags.count}: must be at least 1")
         if not flags.runs:
-            raise ConfigError("RUN: name the stages' runs, the smallest images first")
+            raise ConfigError("RUN: name the runs of the stages, the smallest images first")
         if flags.out and flags.out.exists():
             raise ConfigError(f"--out {flags.out}: exists already")
         stages = [load_run(path) for path in flags.runs]
         check_stages(flags.runs, stages)
-        common.compilation_cache(None)
-        images = sample_stages([stage(stored, flags.count) for stored in stages], jax.random.key(flags.seed))
-        shown = [image_grid.to_uint8(np.asarray(of_stage)) for of_stage in images]
-        place = flags.out or free_file(flags.runs[-1] / "pictures" / f"stack.{flags.format}")
-        place.parent.mkdir(parents=True, exist_ok=True)
+        use_compilation_cache()
+        images = sample_stages([stage(run, flags.count) for run in stages], jax.random.key(flags.seed))
+        arrays = [image_grid.to_uint8(np.asarray(stage_images)) for stage_images in images]
+        path = flags.out or free_file(flags.runs[-1] / "pictures" / f"stack.{flags.format}")
+        path.parent.mkdir(parents=True, exist_ok=True)
         if flags.format == "npz":
-            np.savez_compressed(place, images=shown[-1])
+            np.savez_compressed(path, images=arrays[-1])
         else:
-            size = shown[-1].shape[1]
-            enlarged = [of_stage.repeat(size // of_stage.shape[1], 1).repeat(size // of_stage.shape[2], 2) for of_stage in shown]
+            size = arrays[-1].shape[1]
+            enlarged = [array.repeat(size // array.shape[1], 1).repeat(size // array.shape[2], 2) for array in arrays]
             side_by_side = np.concatenate(enlarged, axis=2)
             columns = max(1, 8 // len(stages))
-            image_grid.save_png(place, image_grid.image_grid(side_by_side, cols=columns), scale=2)
-        print(place)
-
-
-if __name__ == "__main__":
-    main()
+            image_grid.save_png(path, image_grid.image_grid(side_by_side, cols=columns), scale=2)
+        print(path)

@@ -1,4 +1,4 @@
-"""Recipes: complete configurations, one file each. A file opens with its command, its cost, its result, and how it differs from the paper."""
+"""Recipes: complete configurations, one file each. A file opens with its command, time, result and deviations from the paper."""
 
 import importlib
 import pkgutil
@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def recipes() -> dict[str, tuple[str, "Config"]]:
-    """Returns every recipe: name -> (first line of its docstring, its configuration)."""
+    """Returns all recipes: name -> (first line of the docstring, configuration)."""
     modules = {info.name: importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)}
     return {name: ((module.__doc__ or "").strip().splitlines()[0], module.CONFIG) for name, module in sorted(modules.items())}

@@ -1,11 +1,11 @@
-"""ACGAN on the embedded digits (Odena et al., 2017): D also classifies, and G is rewarded for classes that can be told.
+"""ACGAN on the embedded digits (Odena et al., 2017): D also classifies, and G is rewarded for recognisable classes.
 
-    python experiments/train.py acgan --seed 0
+    gan-jax train acgan --seed 0
 
 Takes:    225 s of processor time, one CPU core
-Reaches:  classifier_fd 14.6 ± 0.6 (real held-out digits: 7.6), precision 0.87, recall 0.66; 2 seeds
+Reaches:  classifier_fd 14.6 ± 0.6 (real held-out digits: 7.6), precision 0.87, recall 0.66, from 2 seeds
 Paper:    Inception score 8.25 ± 0.07 on CIFAR-10
-Differs:  D learns the classes of the reals alone; why: docs/recipes.md
+Differs:  D learns the classes of the reals only (docs/recipes.md says why)
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig

@@ -1,11 +1,11 @@
-"""KL + GAN on the embedded digits: a variational autoencoder's bound in pixels beside the adversarial loss.
+"""KL + GAN on the embedded digits: the bound of a variational autoencoder in pixels beside the adversarial loss.
 
-    python experiments/train.py klgan --seed 0
+    gan-jax train klgan --seed 0
 
 Takes:    356 s of processor time, one CPU core
-Reaches:  classifier_fd 35.0 (real held-out digits: 7.6; dcgan_mnist: 34.0 ± 2.9); seed 0
+Reaches:  classifier_fd 35.0 (real held-out digits: 7.6, dcgan_mnist: 34.0 ± 2.9) from seed 0
 Paper:    no counterpart
-Differs:  no published counterpart: DCGAN's networks, the VAE's bound at weight 1e-3
+Differs:  no published counterpart: DCGAN's networks, and the VAE's bound with weight 1e-3
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig

@@ -1,13 +1,13 @@
-"""The multilayer-perceptron GAN on the embedded digits: latent -> 128 -> 256 -> 512 -> 1024 -> image; 512 -> 256 -> 1.
+"""The multilayer-perceptron GAN on the embedded digits: latent -> 128 -> 256 -> 512 -> 1024 -> image, and 512 -> 256 -> 1.
 
-    python experiments/train.py mlp_mnist --seed 0
+    gan-jax train mlp_mnist --seed 0
 
-Its flags are those of the well-known script: --epochs --batch-size --lr --b1 --b2 --workers --latent-dim --image-size --channels
---sample-interval; a grid of 5x5 samples every 400 batches.
+Its flags are those of the well-known script: --n-epochs --batch-size --lr --b1 --b2 --n-cpu --latent-dim --img-size --channels
+--sample-interval. It writes a grid of 5x5 samples every 400 batches.
 
 Takes:    152 s of processor time, one CPU core (200 epochs)
-Reaches:  classifier_fd 165.5 ± 0.8 (real held-out digits: 7.6), recall 0.16; 2 seeds
-Paper:    the script has none; log-likelihood by Parzen windows 225 ± 2 on MNIST (Goodfellow et al., 2014, other perceptrons)
+Reaches:  classifier_fd 165.5 ± 0.8 (real held-out digits: 7.6), recall 0.16, from 2 seeds
+Paper:    none for the script. Log-likelihood by Parzen windows 225 ± 2 on MNIST (Goodfellow et al., 2014, other perceptrons)
 Differs:  the embedded 4,000 digits at 28x28 instead of MNIST's 60,000
 """
 

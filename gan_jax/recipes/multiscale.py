@@ -1,11 +1,11 @@
-"""Multi-scale discriminators on the embedded digits (Wang et al., 2018): one structure, own parameters, two scales.
+"""Multi-scale discriminators on the embedded digits (Wang et al., 2018): one architecture with separate parameters for two scales.
 
-    python experiments/train.py multiscale --seed 0
+    gan-jax train multiscale --seed 0
 
-Takes:    not run at this length; 500 steps with a narrower D: 435 s of processor time, one CPU core (a Zen 4)
-Reaches:  classifier_fd 163.4 after those (real held-out digits: 7.6): docs/recipes.md
+Takes:    not run at this length. 500 steps with a narrower D take 435 s of processor time, one CPU core (a Zen 4)
+Reaches:  classifier_fd 163.4 after those 500 steps (real held-out digits: 7.6): docs/recipes.md
 Paper:    Cityscapes, read by a segmentation network: 83.8% of the pixels, mean IoU 0.639
-Differs:  two scales, DCGAN's networks and digits instead of pix2pixHD's three and street scenes
+Differs:  two scales, DCGAN's networks and digits instead of pix2pixHD's three scales and street scenes
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig

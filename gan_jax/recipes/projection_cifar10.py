@@ -1,8 +1,9 @@
-"""The projection discriminator on CIFAR-10 (Miyato & Koyama, 2018): SNGAN's ResNets, told the class.
+"""The projection discriminator on CIFAR-10 (Miyato & Koyama, 2018): SNGAN's ResNets with the class as input.
 
-    pip install -e '.[tfds]'             # TFDS downloads the images
-    python experiments/train.py projection_cifar10 --seed 0
-    python experiments/evaluate.py runs/projection_cifar10 --extractor inception_v3 --weights FILE --samples 50000
+    gan-jax train projection_cifar10 --seed 0
+    gan-jax evaluate runs/projection_cifar10 --extractor inception_v3 --weights FILE --samples 50000
+
+TFDS downloads the images: pip install "gan-jax[train,tfds]"
 
 Takes:    not run here: meant for a GPU, and the data could not be downloaded
 Reaches:  not known

@@ -1,11 +1,11 @@
-"""R3GAN on Fashion-MNIST (Huang et al., 2024): the paired relativistic loss with R1 and R2, and no tricks else.
+"""R3GAN on Fashion-MNIST (Huang et al., 2024): the paired relativistic loss with R1 and R2, and no other tricks.
 
-    python experiments/train.py r3gan --seed 0
+    gan-jax train r3gan --seed 0
 
 Takes:    not run at this length, which is meant for a GPU
-Reaches:  at width 16 on digits of 16x16, 2,500 steps (821 s of processor time, one core of a Zen 4), readable digits: docs/recipes.md
+Reaches:  readable digits of 16x16 at width 16 after 2,500 steps (821 s of processor time, one core of a Zen 4): docs/recipes.md
 Paper:    FID 1.96 on CIFAR-10, 2.75 on FFHQ at 256x256
-Differs:  Fashion-MNIST at 32x32, a small network, a constant gamma and learning rate; the paper's gamma/2 is the weight here
+Differs:  Fashion-MNIST at 32x32, a small network, constant gamma and learning rate. The paper's gamma/2 is the weight here
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig

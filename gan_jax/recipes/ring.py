@@ -1,11 +1,11 @@
 """A ring of 8 Gaussians: a deep generator, paired relativistic loss with light R1 and R2, cosine schedule.
 
+    gan-jax train ring --seed 0
     python -m experiments.studies.mixtures ring --seeds 8 --devices 2
-    python experiments/train.py ring --seed 0
 
-Counts of modes over seeds come from the first command; the second is a single run with its report.
+The first command is a single run with its report. The second command counts modes over seeds.
 
-Takes:    not kept
+Takes:    not recorded
 Reaches:  8.0 of 8 modes in 10 of 10 trials, high quality 95.5 ± 0.9%, reverse KL 0.003: docs/mixtures.md
 Paper:    PacGAN2 7.9 of 8 modes, high quality 95.6%, reverse KL 0.07 (Lin et al., 2018)
 Differs:  smaller networks than PacGAN's, and 1.9 million points instead of 40 million

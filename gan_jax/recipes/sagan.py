@@ -1,11 +1,11 @@
 """SAGAN on Fashion-MNIST (Zhang et al., 2019): self-attention, spectral normalisation in both players, TTUR, hinge loss.
 
-    python experiments/train.py sagan --seed 0
+    gan-jax train sagan --seed 0
 
 Takes:    not run at this length, which is meant for a GPU
 Reaches:  classifier_fd 158.5 on digits at width 16 after 500 steps (308 s of processor time, one core of a Zen 4): docs/recipes.md
 Paper:    FID 18.65, Inception score 52.52 on ImageNet at 128x128, with classes
-Differs:  Fashion-MNIST at 32x32, unconditional; learning rates 1e-4 and 4e-4 as there
+Differs:  Fashion-MNIST at 32x32, and no classes. The learning rates 1e-4 and 4e-4 are those of the paper
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TransformConfig

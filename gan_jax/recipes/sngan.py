@@ -1,11 +1,11 @@
-"""SNGAN on Fashion-MNIST (Miyato et al., 2018): ResNets, spectral normalisation in D, hinge loss, five steps of D.
+"""SNGAN on Fashion-MNIST (Miyato et al., 2018): ResNets, spectral normalisation in D, hinge loss, five discriminator updates a step.
 
-    python experiments/train.py sngan --seed 0
+    gan-jax train sngan --seed 0
 
 Takes:    not run at this length, which is meant for a GPU
 Reaches:  classifier_fd 158.0 on digits at width 16 after 300 steps: docs/recipes.md
 Paper:    FID 21.7 ± 0.21, Inception score 8.22 ± 0.05 on CIFAR-10
-Differs:  Fashion-MNIST at 32x32 (the paper: CIFAR-10), a quarter of the width; Adam as there (2e-4, b1 0, b2 0.9)
+Differs:  Fashion-MNIST at 32x32 (the paper: CIFAR-10), and a quarter of the width. Adam (2e-4, b1 0, b2 0.9) is that of the paper
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TransformConfig, UpdateConfig

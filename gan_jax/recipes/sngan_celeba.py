@@ -1,13 +1,15 @@
-"""SNGAN on CelebA at 64x64 (Miyato et al., 2018; the settings of torch-mimicry).
+"""SNGAN on CelebA at 64x64 (Miyato et al., 2018), with the settings of torch-mimicry.
 
-    pip install -e '.[tfds]'             # TFDS downloads the images; or --data.source image_folder --data.directory PICTURES
-    python experiments/train.py sngan_celeba --seed 0
-    python experiments/evaluate.py runs/sngan_celeba --extractor inception_v3 --weights FILE --samples 50000
+    gan-jax train sngan_celeba --seed 0
+    gan-jax evaluate runs/sngan_celeba --extractor inception_v3 --weights FILE --samples 50000
+
+TFDS downloads the images: pip install "gan-jax[train,tfds]". For your own copy of the images add
+--data.source image_folder --data.directory PICTURES.
 
 Takes:    not run here: meant for a GPU, and the data could not be downloaded
 Reaches:  not known
 Paper:    FID 5.71 ± 0.02 (torch-mimicry, 50,000 samples against all images)
-Differs:  samples come from the moving average of G; images are cut to their centre and scaled
+Differs:  samples come from the moving average of G, and images are cut to their centre and scaled
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TransformConfig, UpdateConfig

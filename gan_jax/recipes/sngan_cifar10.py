@@ -1,12 +1,13 @@
 """SNGAN on CIFAR-10 (Miyato et al., 2018): its own ResNets, data and settings, for the published FID.
 
-    pip install -e '.[tfds]'             # TFDS downloads the images
-    python experiments/train.py sngan_cifar10 --seed 0
-    python experiments/evaluate.py runs/sngan_cifar10 --extractor inception_v3 --weights FILE --samples 10000
+    gan-jax train sngan_cifar10 --seed 0
+    gan-jax evaluate runs/sngan_cifar10 --extractor inception_v3 --weights FILE --samples 10000
+
+TFDS downloads the images: pip install "gan-jax[train,tfds]"
 
 Takes:    not run here: meant for a GPU, and the data could not be downloaded
 Reaches:  not known
-Paper:    FID 21.7 ± 0.21 (5,000 samples against the 10,000 test images), Inception score 8.22 ± 0.05; 16.77 ± 0.04 in
+Paper:    FID 21.7 ± 0.21 (5,000 samples against the 10,000 test images), Inception score 8.22 ± 0.05. FID 16.77 ± 0.04 in
           torch-mimicry (50,000 samples against the training images)
 Differs:  samples come from the moving average of G
 """

@@ -1,12 +1,12 @@
-"""The second stage of a stacked GAN on the embedded digits: 32x32 given 8x8 (Denton et al., 2015; Zhang et al., 2017).
+"""The second stage of a stacked GAN on the embedded digits: 32x32 from 8x8 (Denton et al., 2015, and Zhang et al., 2017).
 
-    python experiments/train.py stacked_small --seed 0
-    python experiments/train.py stacked --seed 0
-    python experiments/stack.py runs/stacked_small runs/stacked      # samples of the two in sequence
+    gan-jax train stacked --seed 0
+    gan-jax train stacked_small --seed 0
+    gan-jax stack runs/stacked_small runs/stacked      # samples of the two stages in sequence
 
-Takes:    not run at this length; 1,000 steps: 685 s of processor time, one CPU core (a Zen 4)
-Reaches:  classifier_fd 17.9 after those, given real small images (real held-out digits: 7.6): docs/recipes.md
-Paper:    Inception score 3.70 ± 0.04 on CUB birds, given texts (StackGAN)
+Takes:    not run at this length. 1,000 steps take 685 s of processor time, one CPU core (a Zen 4)
+Reaches:  classifier_fd 17.9 after those 1,000 steps, from real small images (real held-out digits: 7.6): docs/recipes.md
+Paper:    Inception score 3.70 ± 0.04 on CUB birds, from texts (StackGAN)
 Differs:  one step of 8x8 to 32x32, without text and without Laplacian residuals
 """
 

@@ -1,12 +1,12 @@
 """1,000 modes: DCGAN on three stacked digits (Metz et al., 2017), paired relativistic loss with R1 and R2.
 
-    python experiments/train.py stacked_mnist --seed 0
+    gan-jax train stacked_mnist --seed 0
     python -m experiments.studies.stacked_mnist runs/stacked_mnist
 
-Takes:    not kept
-Reaches:  1,000 of 1,000 modes, reverse KL 0.078 (real: 0.020); seed 0: docs/mixtures.md
-Paper:    VEEGAN 150 modes, KL 2.95; PacDCGAN2 1,000, 0.06, on MNIST
-Differs:  from the literature: the embedded 5,000 digits at 32x32
+Takes:    not recorded
+Reaches:  1,000 of 1,000 modes, reverse KL 0.078 (real: 0.020), from seed 0: docs/mixtures.md
+Paper:    VEEGAN 150 modes, KL 2.95, and PacDCGAN2 1,000 modes, KL 0.06, both on MNIST
+Differs:  the embedded 5,000 digits at 32x32
 """
 
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig

@@ -1,9 +1,9 @@
 """The first stage of a stacked GAN on the embedded digits: 8x8 images.
 
-    python experiments/train.py stacked_small --seed 0
+    gan-jax train stacked_small --seed 0
 
-Takes:    not kept
-Reaches:  8x8 images are too small for the metrics of this library; docs/recipes.md has both stages in sequence
+Takes:    not recorded
+Reaches:  8x8 images are too small for the metrics of this library. docs/recipes.md has both stages in sequence
 Paper:    no counterpart
 Differs:  the plain DCGAN of dcgan_mnist at 8x8
 """

@@ -1,6 +1,7 @@
-"""Every recipe builds and plays two steps, small, with finite results, and every parameter of both players moves.
+"""Every recipe trains two small steps with finite results, and every parameter of both players changes.
 
-The compiler needs several seconds for each. Recipes whose machinery another one has, too, are traced here and compiled in the long tests.
+Compiling takes several seconds for each. Recipes that use the same functions as another one are only traced here and compiled in the
+long tests.
 """
 
 import ast
@@ -18,23 +19,23 @@ COMPILED = {"acgan", "mlp_mnist", "pix2pix", "progressive", "r3gan", "ring", "st
 
 
 def may_stand_still(config, path, leaf):
-    """Whether a parameter has no gradient in the first steps by the nature of the game."""
-    # The layers of the stages to come, in a progressive run.
+    """Whether a parameter has no gradient in the first steps by construction."""
+    # Layers of later stages of progressive growing.
     if config.model.name == "progressive":
         return True
-    # D's one bias after its last layer shifts the logits of reals and fakes alike, and there the slopes of these losses cancel.
+    # The last bias of D shifts the logits of reals and fakes alike, and the gradients of these losses cancel.
     cancels = config.loss.name in ("hinge", "relativistic", "wasserstein")
     return cancels and leaf.size == 1 and path.startswith(".discriminator") and path.endswith("['bias']")
 
 
 @pytest.mark.parametrize("name", [name if name in COMPILED else pytest.param(name, marks=pytest.mark.long) for name in sorted(RECIPES)])
-def test_recipe_plays(name):
+def test_recipe_trains(name):
     config = shrunk(RECIPES[name][1])
     built, batch = started(config)
     params, state = jax.jit(built.gan.init)(jax.random.key(0))
     before = jax.tree.map(np.asarray, params)
     step = jax.jit(built.gan.train_step)
-    # Two, because layers that start behind a gain of zero get their first gradient in the second.
+    # Layers behind a gain of zero get their first gradient in the second step.
     for _ in range(2):
         params, state, metrics = step(params, state, batch, jax.random.key(1))
     assert all(np.isfinite(value) for value in metrics.values()), metrics
@@ -57,9 +58,9 @@ def test_recipe_can_be_traced(name):
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_recipe_opens_with_its_command(name):
-    path = Path(__file__).parents[2] / "experiments" / "recipes" / f"{name}.py"
+    path = Path(__file__).parents[2] / "gan_jax" / "recipes" / f"{name}.py"
     docstring = ast.get_docstring(ast.parse(path.read_text()))
-    assert f"python experiments/train.py {name}" in docstring
+    assert docstring.splitlines()[2].split("#")[0].strip() == f"gan-jax train {name} --seed 0"
     fields = load_script("recipe_table").fields_of(docstring)
     assert list(fields) == ["Takes", "Reaches", "Paper", "Differs"]
     assert all(fields.values())

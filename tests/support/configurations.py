@@ -1,4 +1,4 @@
-"""Random configurations for tests: single values that are valid each by itself, and what is documented to be refused together."""
+"""Random configurations for tests: values that are valid by themselves, and combinations that are documented as incompatible."""
 
 import copy
 
@@ -10,7 +10,7 @@ from gan_jax.optimizers import OPTIMIZERS
 from gan_jax.trainer.config import Config, to_dict
 
 BATCH = 4
-# Model -> (how often, image size, width, further options): as small as each can be.
+# Model -> (frequency, image size, width, further options). Each is as small as possible.
 SMALLEST = {
     "mlp": (10, 8, None, {"generator_hidden": "8,8", "discriminator_hidden": "8"}),
     "points": (8, 8, None, {"generator_hidden": "8,8", "discriminator_hidden": "8"}),
@@ -24,7 +24,7 @@ SMALLEST = {
     "vaegan": (1, 8, 4, {}),
 }
 
-# What a field may be beside its default, each valid by itself.
+# Values of each field besides its default. Each is valid by itself.
 VALUES = {
     "steps": [2, 3],
     "scan_steps": [2, 3],
@@ -37,7 +37,7 @@ VALUES = {
     "data.channels": [1, 3],
     "data.split": ["test", "all"],
     "model.conditional": [True],
-    "model.latents": ["spherical", "uniform"],
+    "model.latents": ["spherical", "uniform", "truncated_normal"],
     "model.norm": ["batch", "none", "instance", "layer", "pixel", "virtual_batch", "switchable"],
     "model.discriminator_norm": ["batch", "none", "instance"],
     "model.activation": ["relu", "elu", "swish", "leaky_relu"],
@@ -128,14 +128,14 @@ def set_field(values, path, value):
 
 
 def field(values, path):
-    """The field at a dotted path."""
+    """Returns the field at a dotted path."""
     for part in path.split("."):
         values = values[part]
     return values
 
 
 def base(model, directory):
-    """The smallest configuration of a model, as plain data."""
+    """Returns the smallest configuration of a model, as plain data."""
     _, size, width, options = SMALLEST[model]
     values = to_dict(Config(recipe="random", steps=2, batch_size=BATCH, log_every=1, sample_every=0, sample_grid=2, tensorboard=False))
     values["model"] |= {"name": model, "latent_dim": 4, "width": width, "options": options}
@@ -146,14 +146,14 @@ def base(model, directory):
 
 
 def settable(model):
-    """The fields that mean something to a model."""
+    """Returns the fields that a model uses."""
     options = {*MODELS[model].options, "latents", "conditional"}
     return sorted(path for path in VALUES if not path.startswith("model.") or path.removeprefix("model.") in options)
 
 
 @st.composite
 def combinations(draw, directory, models=tuple(SMALLEST), most=8):
-    """A model at its smallest, with up to `most` fields set to other values that are valid each by itself."""
+    """Draws a smallest model with up to `most` fields set to other values, each valid by itself."""
     model = draw(st.sampled_from([name for name in models for _ in range(SMALLEST[name][0])]))
     values = copy.deepcopy(base(model, directory))
     # One in eight also sets an option that the model may not have.
@@ -163,7 +163,7 @@ def combinations(draw, directory, models=tuple(SMALLEST), most=8):
     return values
 
 
-# Ways to break one field, whatever the rest: path, values that it cannot have.
+# Path -> values that are never allowed.
 BREAKS = {
     **{path: [-1, "many", None, 1.5, [], True] for path in ("steps", "seed", "update.pool_size", "replay.size", "optimizer.ema_start")},
     **{path: [0, -3, "x", None, {}, 10**30] for path in ("batch_size", "scan_steps", "log_every", "sample_grid", "augment.pack")},
@@ -203,8 +203,8 @@ BREAKS = {
 }
 
 
-# Which of the options that several strategies share each of them has.
-STRATEGY_OPTIONS = {
+# The shared options of each update rule.
+RULE_OPTIONS = {
     "alternating": {"discriminator_steps", "generator_steps", "order", "fakes", "micro_batches", "pool_size"},
     "simultaneous": {"micro_batches"},
     "unrolled": {"discriminator_steps"},
@@ -219,12 +219,12 @@ FOR_IMAGES = (
 NORMS = {"mlp": ("batch", "none"), "points": ("batch", "none"), "dcgan": VALUES["model.norm"], "multiscale": VALUES["model.norm"]}
 LABELLED = ("minimax", "non_saturating", "least_squares")
 ENCODERS = ("vaegan", "klgan")
-# Models whose D sees a map, a mask or a small image beside the image.
+# D of these models sees a map, a mask or a small image beside the image.
 PAIRED = ("pix2pix", "inpaint", "stacked")
 
 
 def refusals(values):
-    """The flags for which a combination of values, each valid by itself, is documented to be refused; empty where it must run."""
+    """Returns the flags for which a combination of values is documented as incompatible. It must run if there are none."""
     model, loss, rule = values["model"], values["loss"], values["update"]
     name, known = model["name"], MODELS[model["name"]].options
     classes = model["conditional"] or model["auxiliary"]
@@ -239,23 +239,23 @@ def refusals(values):
             refuse(option not in known, f"model.{option}")
     refuse(classes and "num_classes" not in known, "model.conditional")
     for path in ("real_target", "fake_target", "flip_probability"):
-        refuse(loss[path] and loss["name"] not in LABELLED, "loss.real_target")
-    # G's loss in the minimax game does not look at what it wants D to output.
+        refuse(loss[path] and loss["name"] not in LABELLED, f"loss.{path}")
+    # The minimax loss of G does not use the target of G.
     refuse(loss["generator_target"] is not None and loss["name"] not in ("non_saturating", "least_squares"), "loss.generator_target")
     for path in FOR_IMAGES:
         refuse(name == "points" and field(values, path), path)
     refuse(loss["kl"] and name not in ENCODERS, "loss.kl")
     for path in ("feature_matching", "feature_reconstruction"):
         refuse(loss[path] and name == "progressive", f"loss.{path}")
-    for option in sorted(set().union(*STRATEGY_OPTIONS.values()) - STRATEGY_OPTIONS[rule["name"]]):
+    for option in sorted(set().union(*RULE_OPTIONS.values()) - RULE_OPTIONS[rule["name"]]):
         refuse(rule[option] != getattr(Config().update, option), f"update.{option}")
     refuse(rule["fakes"] == "shared" and (rule["micro_batches"] > 1 or rule["pool_size"]), "update.fakes")
     refuse(rule["name"] == "loss_balanced" and values["optimizer"]["schedule"] != "constant", "optimizer.schedule")
     refuse(rule["name"] == "unrolled" and values["optimizer"]["adaptive_clip"], "optimizer.adaptive_clip")
-    # Most models have all of them but virtual batch norm, which needs a reference batch.
+    # Most models have all norms except virtual batch norm, which needs a reference batch.
     norms = NORMS.get(name, [norm for norm in VALUES["model.norm"] if norm != "virtual_batch"])
     refuse(model["norm"] is not None and (model["norm"] not in norms or (model["norm"] == "virtual_batch" and classes)), "model.norm")
-    # The skips of its residual blocks are resized, by no weights.
+    # The skips of its residual blocks are resized without weights.
     refuse(name == "sngan" and model["up"] not in (None, "nearest", "bilinear"), "model.up")
     refuse(classes and values["replay"]["size"], "replay.size")
     refuse(classes and values["augment"]["pack"] > 1, "augment.pack")
@@ -266,6 +266,6 @@ def refusals(values):
         refuse(name in PAIRED and field(values, path), path)
     refuse(name in PAIRED and "translation" in values["augment"]["diff_augment"], "augment.diff_augment")
     refuse(name in PAIRED and values["augment"]["pack"] > 1, "augment.pack")
-    # A past fake has another partner.
+    # A past fake belongs to another pair.
     refuse(values["replay"]["size"] and (name in PAIRED or values["penalty"]["latent_consistency"]), "replay.size")
     return found

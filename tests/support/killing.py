@@ -18,10 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def run_child(arguments: list[str]) -> int:
     """Runs the training command in a child process and returns its exit status."""
-    from gan_jax.cli import (
-        common,  # noqa: F401 - found beside the script
-        train,
-    )
+    from gan_jax.cli import train
 
     output = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)

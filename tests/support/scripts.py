@@ -1,4 +1,4 @@
-"""The programs under test by a short name, and a check of their one-line errors."""
+"""The programs under test by a short name, and checks of their errors and results."""
 
 import importlib
 from pathlib import Path
@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
 
 TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "--evaluation.samples", "0", "--no-tensorboard"]
-COMMANDS = ("train", "evaluate", "sample", "stack", "report", "export", "verify", "launch", "common")
+COMMANDS = ("train", "evaluate", "sample", "stack", "report", "export", "verify", "launch", "recipes", "models")
 MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     **{name: f"experiments.studies.{name}" for name in ("dirac", "failures", "mixtures", "stacked_mnist", "compare_torch")},
     "costs": "experiments.studies.update_rules.costs",
@@ -24,12 +24,12 @@ MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
 
 
 def load_script(name):
-    """The module of a program."""
+    """Returns the module of a program."""
     return importlib.import_module(MODULES[name])
 
 
 def assert_one_line(result, *words):
-    """Asserts that a program ended with status 2 and one line of error that contains the words."""
+    """Asserts that a program ended with status 2 and printed one line of error that contains the words."""
     status, _, error = result
     assert status == 2
     lines = [line for line in error.splitlines() if line.strip()]
@@ -41,7 +41,7 @@ def assert_one_line(result, *words):
 
 
 def assert_same_run(first, second):
-    """The same weights, samples and metrics, to the byte."""
+    """Asserts that two runs have the same weights, samples and metrics, to the byte."""
     assert (first / "metrics.jsonl").read_bytes() == (second / "metrics.jsonl").read_bytes()
     last = sorted((first / "checkpoints").glob("step_*"))[-1].name
     for name in [path.relative_to(first) for path in sorted((first / "checkpoints" / last).glob("*.safetensors"))]:

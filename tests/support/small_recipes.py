@@ -1,4 +1,4 @@
-"""The recipes as small as they can be, for tests: the smallest images, the narrowest networks, batches of four."""
+"""The recipes with the smallest images, the narrowest networks and minibatches of four, for tests."""
 
 import dataclasses
 import functools
@@ -15,12 +15,12 @@ RECIPES = recipes()
 SMALL = {"blocks": 1, "embedding_dim": 8, "shared_dim": 8, "group_size": 2, "discriminator_width": 4}
 SIZES = {"mlp": 4, "dcgan": 8, "r3gan": 8, "progressive": 8, "multiscale": 16, "pix2pix": 16, "inpaint": 16, "stacked": 16}
 SIZES |= {"vaegan": 8, "klgan": 8}
-# Self-attention takes at least 8 channels.
+# Self-attention needs at least 8 channels.
 WIDTHS = {"sagan": 8}
 
 
 def shrunk(config):
-    """The recipe with small images, narrow networks and small batches; its losses, penalties and rules stay."""
+    """Returns the recipe with small images, networks and batches. Its losses, penalties and update rule stay."""
     name = config.model.name
     known = MODELS[name].options
     options = {option: value for option, value in SMALL.items() if option in known}
@@ -32,13 +32,13 @@ def shrunk(config):
     width = {"width": WIDTHS.get(name, 4)} if "width" in known else {}
     model = dataclasses.replace(config.model, **width, latent_dim=latent_dim, options={**config.model.options, **options})
     data = dataclasses.replace(config.data, image_size=SIZES.get(name, 32))
-    turns = min(config.update.discriminator_steps, 2)
-    rule = dataclasses.replace(config.update, discriminator_steps=turns)
+    steps = min(config.update.discriminator_steps, 2)
+    rule = dataclasses.replace(config.update, discriminator_steps=steps)
     return dataclasses.replace(check(config), model=model, data=data, update=rule, batch_size=4, steps=10, epochs=0)
 
 
 def started(config):
-    """The experiment of a small configuration, and a batch for it."""
+    """Returns the GAN of a small configuration, and a batch for it."""
     points = config.model.name == "points"
     shape = (2,) if points else (config.data.image_size, config.data.image_size, 3 if config.data.source == "stacked_mnist" else 1)
     built = build(config, shape, 0 if points else 10)
@@ -51,7 +51,7 @@ def started(config):
 
 @functools.cache
 def one_recipe_per_model():
-    """Model -> the name of a recipe with it, the first by name."""
+    """Returns for each model the first recipe that has it, by name."""
     found = {}
     for name, (_, config) in sorted(RECIPES.items()):
         found.setdefault(config.model.name, name)

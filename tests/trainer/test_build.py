@@ -1,4 +1,4 @@
-"""From configuration to game: what a flag builds, and what is refused."""
+"""Building a GAN from a configuration: what a flag builds, and which fields are incompatible."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ def with_groups(config, **groups):
 
 
 def one_step(config, shape=(2,)):
-    """The shapes of one step's results."""
+    """Returns the shapes of the results of one step."""
     built = build(check(config), shape, 0)
     params, state = jax.eval_shape(built.gan.init, jax.random.key(0))
     batch = {"image": jax.ShapeDtypeStruct((config.batch_size * built.rule.batches_per_step, *shape), jnp.float32)}
@@ -80,76 +80,79 @@ def test_every_switch_makes_a_step(groups):
     [
         ({"loss": {"name": "best"}}, "--loss.name best: must be one of"),
         ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "hinge has no labels"),
-        ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "--loss.real-target None takes the recipe's labels away"),
+        ({"loss": {"name": "hinge", "flip_probability": 0.5}}, "use --loss.name least_squares or minimax or non_saturating"),
         ({"loss": {"name": "hinge", "generator_target": 0.5}}, "--loss.generator-target"),
-        ({"loss": {"name": "minimax", "generator_target": 0.5}}, "--loss.generator-target: minimax gives G no label"),
+        ({"loss": {"name": "minimax", "generator_target": 0.5}}, "--loss.generator-target 0.5: minimax gives G no label"),
         ({"loss": {"kl": 1.0}}, None),
         ({"model": {"conditional": True}}, "has no labels"),
         ({"model": {"width": 8}}, "--model.width: the model points has no such option"),
         ({"model": {"options": {"depth": 3}}}, "--model.options depth"),
         ({"optimizer": {"generator": "best"}}, "--optimizer.generator best: must be one of"),
         ({"augment": {"ada": 0.6}, "loss": {"name": "wasserstein"}}, "--augment.ada"),
-        *(({"augment": {"ada": 0.6}, "loss": {"name": name}}, "--augment.ada: .* a decision at logit 0") for name in sorted(RELATIVISTIC)),
+        *(
+            ({"augment": {"ada": 0.6}, "loss": {"name": name}}, "--augment.ada 0.6: .* a decision at logit 0")
+            for name in sorted(RELATIVISTIC)
+        ),
         (
             {"update": {"name": "loss_balanced"}, "optimizer": {"schedule": "cosine"}},
-            "--optimizer.schedule cosine: .* take --optimizer.schedule constant",
+            "--optimizer.schedule cosine: .* use --optimizer.schedule constant",
         ),
         ({"update": {"name": "unrolled"}, "optimizer": {"adaptive_clip": 0.1}}, "--optimizer.adaptive-clip"),
-        ({"replay": {"size": 64}, "penalty": {"latent_consistency": 1.0}}, "--replay.size: --penalty.latent-consistency"),
+        ({"replay": {"size": 64}, "penalty": {"latent_consistency": 1.0}}, "--replay.size 64: --penalty.latent-consistency"),
         ({"update": {"name": "simultaneous", "pool_size": 2}}, "--update.pool-size"),
         ({"update": {"name": "simultaneous", "generator_steps": 2}}, "--update.generator-steps"),
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused(groups, message):
+def test_incompatible_fields_are_refused(groups, message):
     with pytest.raises(ConfigError, match=message):
         one_step(with_groups(POINTS, **groups))
 
 
-def of_images(name, **groups):
+def image_config(name, **groups):
     model = {"name": name, "latent_dim": 4, "width": 4, "options": {"blocks": 1} if name == "stacked" else {}}
     return with_groups(Config(batch_size=4), model=model, **groups)
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "inpaint", "stacked"])
-def test_what_would_part_an_image_from_its_pair_is_refused(name):
-    """D sees a map, a mask or a small image of each image: what moves the one alone tells D nothing of how they fit."""
+def test_moving_an_image_without_its_pair_is_refused(name):
+    """D sees a map, a mask or a small image beside each image. Moving only the image breaks the pair."""
     for groups, message in [
-        ({"augment": {"pack": 2}}, f"--augment.pack: packed samples of {name}"),
-        ({"replay": {"size": 64}}, f"--replay.size: a past fake of {name}"),
+        ({"augment": {"pack": 2}}, f"--augment.pack 2: packed samples of {name}"),
+        ({"replay": {"size": 64}}, f"--replay.size 64: a past fake of {name}"),
         ({"augment": {"ada": 0.6}}, "--augment.ada 0.6: moves the images"),
         ({"augment": {"diff_augment": "color,translation"}}, "--augment.diff-augment color,translation: moves the images"),
         ({"penalty": {"consistency": 10.0}}, "--penalty.consistency 10.0: moves the images"),
         ({"penalty": {"balanced_consistency": 10.0}}, "--penalty.balanced-consistency 10.0: moves the images"),
     ]:
         with pytest.raises(ConfigError, match=message):
-            build_spec(of_images(name, **groups), (16, 16, 1), 0)
+            build_spec(image_config(name, **groups), (16, 16, 1), 0)
     for policy in ("color", "color,cutout"):
-        build_spec(of_images(name, inputs={"diff_augment": policy}), (16, 16, 1), 0)
+        build_spec(image_config(name, augment={"diff_augment": policy}), (16, 16, 1), 0)
 
 
 @pytest.mark.parametrize(
     "groups", [*({"loss": {"name": name}} for name in sorted(RELATIVISTIC)), {"penalty": {"balanced_consistency": 10.0}}], ids=str
 )
 def test_two_fakes_for_each_real_are_compared_with_it(groups):
-    """A VAE-GAN's: what it drew, and what it reconstructed."""
-    _, _, metrics = one_step(of_images("vaegan", **groups), (8, 8, 1))
+    """A VAE-GAN has two fakes for each real: a sample and a reconstruction."""
+    _, _, metrics = one_step(image_config("vaegan", **groups), (8, 8, 1))
     assert metrics["generator_loss"].shape == ()
 
 
 @pytest.mark.parametrize(("pack", "examples"), [(1, 48), (2, 48), (5, 50), (64, 64)])
 def test_the_examples_of_the_beginning_can_be_packed(pack, examples):
-    config = dataclasses.replace(with_groups(POINTS, inputs={"pack": pack}), batch_size=2 * pack)
+    config = dataclasses.replace(with_groups(POINTS, augment={"pack": pack}), batch_size=2 * pack)
     assert build_spec(config, (2,), 0).example_batch == examples
     one_step(config)
 
 
 def unrolled_with(rule):
-    return with_groups(POINTS, optimizer={"discriminator": rule, "ema_decay": 0.0}, update_rule={"name": "unrolled", "unroll_steps": 2})
+    return with_groups(POINTS, optimizer={"discriminator": rule, "ema_decay": 0.0}, update={"name": "unrolled", "unroll_steps": 2})
 
 
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-def test_every_rule_has_a_derivative_where_the_gradient_is_zero(rule):
+def test_every_optimizer_has_a_derivative_at_zero_gradient(rule):
     optimizer, params = build_optimizer(unrolled_with(rule)), Players({"w": jnp.ones(2)}, {"w": jnp.ones(2)})
 
     def moved(gradient):
@@ -167,7 +170,7 @@ def test_unrolling_stays_finite_where_a_unit_is_dead():
     config = with_groups(unrolled_with("adamw"), model={"options": options})
     gan = build(check(config), (2,), 0).gan
     params, state = gan.init(jax.random.key(0))
-    # A bias so low that no point reaches the first unit of D.
+    # With this bias no point activates the first unit of D.
     params = jax.tree_util.tree_map_with_path(
         lambda path, leaf: leaf.at[0].set(-1e3) if leaf.shape == (4,) and "discriminator" in jax.tree_util.keystr(path) else leaf, params
     )
@@ -177,12 +180,12 @@ def test_unrolling_stays_finite_where_a_unit_is_dead():
 
 def test_schedules_span_the_run_whatever_the_number_of_updates():
     config = with_groups(
-        POINTS, optimizer={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, update_rule={"discriminator_steps": 5}
+        POINTS, optimizer={"schedule": "linear", "discriminator_lr": 1.0, "generator_lr": 2.0}, update={"discriminator_steps": 5}
     )
     rates = build_learning_rates(config)
     np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/discriminator"], 0.5)
     np.testing.assert_allclose(rates(jnp.int32(50))["learning_rate/generator"], 1.0)
-    # And the optimiser agrees: after 250 updates of D, half of a plain step is left.
+    # The optimiser agrees: after 250 updates of D the step has half its size.
     optimizer = build_optimizer(with_groups(config, optimizer={"discriminator": "sgd", "ema_decay": 0.0}))
     params = Players({"w": jnp.zeros(())}, {"w": jnp.zeros(())})
     state = optimizer.init(params)

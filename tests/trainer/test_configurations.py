@@ -1,4 +1,4 @@
-"""Random configurations: what is invalid is refused by one line that names it, what is valid plays two steps with finite results."""
+"""Random configurations: an invalid one is refused with one line that names it, and a valid one trains with finite results."""
 
 import contextlib
 import dataclasses
@@ -16,41 +16,40 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from gan_jax.cli.errors import errors_as_lines
 from gan_jax.trainer.config import load_config
 from gan_jax.trainer.loop import train
 from support.configurations import BREAKS, SMALLEST, combinations, refusals, set_field
 from support.data_files import write_idx_set
-from support.scripts import load_script
 
-COMMAND_LINE = load_script("common")
 EVERY = tuple(SMALLEST)
-# What the long test plays: first played, an operation of a shape that is new is compiled, and these have few shapes.
-PLAYED = {"points": 200, "mlp": 180, "dcgan": 80, "vaegan": 40}
+# Configurations of the long test. Each operation is compiled for each new shape, and these models have few shapes.
+TRAINED = {"points": 200, "mlp": 180, "dcgan": 80, "vaegan": 40}
 
 
 def thorough(count):
-    """So many examples, the same ones every time, however slow one is; one that fails is shown as it is: shrinking it takes minutes."""
+    """Settings of a fixed number of examples, the same in every run, without a deadline and without shrinking, which takes minutes."""
     options = {"derandomize": True, "database": None, "deadline": None, "suppress_health_check": list(HealthCheck)}
     return settings(max_examples=count, phases=[Phase.generate], **options)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A directory with a data set of thirty images."""
+    """Returns a directory with a data set of thirty images."""
     directory = tmp_path_factory.mktemp("configurations")
     write_idx_set(directory / "data")
     return directory
 
 
 def received(values, place, *, compiled=False):
-    """Runs a configuration as `train.py --config` does: (exit status, standard error, what was trained, its rows of metrics)."""
+    """Trains as `gan-jax train --config` does: (exit status, standard error, result, rows of metrics)."""
     (place / "config.yaml").write_text(yaml.safe_dump(values))
     shutil.rmtree(place / "run", ignore_errors=True)
     said, trained, status = io.StringIO(), None, 0
-    # Operation by operation: the same arithmetic, without minutes of compiling what is played twice.
+    # Without jit the arithmetic is the same, and nothing is compiled for two steps.
     with contextlib.redirect_stderr(said), contextlib.nullcontext() if compiled else jax.disable_jit(), open(os.devnull, "w") as nothing:
         try:
-            with COMMAND_LINE.errors_as_lines():
+            with errors_as_lines():
                 config = dataclasses.replace(load_config(place / "config.yaml"), out=place / "run")
                 trained = train(config, console=Console(file=nothing))
         except SystemExit as end:
@@ -60,7 +59,7 @@ def received(values, place, *, compiled=False):
     return status, said.getvalue(), trained, rows
 
 
-def assert_plays(values, place, *, compiled=False):
+def assert_trains(values, place, *, compiled=False):
     status, said, trained, rows = received(values, place, compiled=compiled)
     assert status == 0, said
     assert trained.step == values["steps"]
@@ -84,19 +83,19 @@ def assert_refused(values, place, names):
 
 
 def checks(count, models):
-    """The three kinds of configurations, `count` of each quarter: valid ones in half of all cases."""
+    """Returns the checks of valid, incompatible and broken configurations, with 2 * count, count and count examples."""
 
     def valid(place):
-        played = []
+        done = []
 
         @thorough(2 * count)
         @given(combinations(place / "data", models).filter(lambda values: not refusals(values)))
         def check(values):
-            assert_plays(values, place)
-            played.append(values)
+            assert_trains(values, place)
+            done.append(values)
 
         check()
-        return len(played)
+        return len(done)
 
     def together(place):
         refused = []
@@ -132,11 +131,11 @@ def test_a_few_random_configurations(kind, place):
     assert checks(7, ("points",) if kind == "valid" else EVERY)[kind](place) >= 7
 
 
-def test_a_random_configuration_is_compiled_and_played(place):
+def test_a_random_configuration_is_compiled_and_trained(place):
     @thorough(2)
     @given(combinations(place / "data", ("mlp", "points")).filter(lambda values: not refusals(values)))
     def check(values):
-        assert_plays(values, place, compiled=True)
+        assert_trains(values, place, compiled=True)
 
     check()
 
@@ -150,8 +149,8 @@ def test_five_hundred_invalid_configurations_are_refused(kind, place):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize(("model", "count"), PLAYED.items())
-def test_five_hundred_valid_configurations_are_played(model, count, place):
-    played = checks(count // 2, (model,))["valid"](place)
-    print(f"{model}: {played} configurations")
-    assert played >= count
+@pytest.mark.parametrize(("model", "count"), TRAINED.items())
+def test_five_hundred_valid_configurations_are_trained(model, count, place):
+    done = checks(count // 2, (model,))["valid"](place)
+    print(f"{model}: {done} configurations")
+    assert done >= count

@@ -1,4 +1,4 @@
-"""The perceptual and the style term, with a narrow VGG16 in place of the real one."""
+"""The perceptual and the style term, with a narrow VGG16 instead of the real one."""
 
 import dataclasses
 
@@ -28,14 +28,14 @@ def with_vgg(path, **loss):
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    """A file that passes for VGG16's while the widths are patched."""
+    """Writes weights that are valid for VGG16 while its widths are patched."""
     monkeypatch.setattr(vgg, "shapes", lambda: WIDE(NARROW))
     draws = np.random.default_rng(0)
     save_file({name: draws.normal(0, 0.5, shape).astype(np.float32) for name, shape in vgg.shapes().items()}, tmp_path / "vgg.safetensors")
     return tmp_path / "vgg.safetensors"
 
 
-def plays(real, made):
+def context_of(real, made):
     return LossContext(Minibatch(real, None, None, None, None), GeneratorOutput(made), None, None, None, None, None, None)
 
 
@@ -55,21 +55,25 @@ def test_terms_are_distances_of_features_and_of_their_gram_matrices(path):
 
     # Johnson et al., 2016, equations 2 and 4, in NumPy.
     expected = sum(((a[name] - b[name]) ** 2).mean(axis=(1, 2, 3)) for name in ("relu2_2", "relu3_3"))
-    np.testing.assert_allclose(perceptual.function(plays(real, made), ())[0], expected, rtol=1e-4)
+    np.testing.assert_allclose(perceptual.function(context_of(real, made), ())[0], expected, rtol=1e-4)
     expected = sum(((gram(a[name]) - gram(b[name])) ** 2).sum(axis=(1, 2)) for name in vgg.JOHNSON)
-    np.testing.assert_allclose(style.function(plays(real, made), ())[0], expected, rtol=1e-4)
-    assert not np.any(perceptual.function(plays(real, real), ())[0])
+    np.testing.assert_allclose(style.function(context_of(real, made), ())[0], expected, rtol=1e-4)
+    assert not np.any(perceptual.function(context_of(real, real), ())[0])
 
 
 def test_their_gradient_reaches_the_made_image_and_not_the_target(path):
     (perceptual,) = build_terms(with_vgg(path, perceptual=1.0), 0)
     real, made = jax.random.uniform(jax.random.key(0), (2, 2, 8, 8, 1), minval=-1)
-    of_real, of_made = jax.grad(lambda *images: perceptual.function(plays(*images), ())[0].sum(), argnums=(0, 1))(real, made)
-    assert not np.any(of_real)
-    assert np.any(of_made)
+
+    def total(real, made):
+        return perceptual.function(context_of(real, made), ())[0].sum()
+
+    target_grads, generated_grads = jax.grad(total, argnums=(0, 1))(real, made)
+    assert not np.any(target_grads)
+    assert np.any(generated_grads)
 
 
-def test_a_game_with_both_terms_can_be_traced(path):
+def test_a_gan_with_both_terms_can_be_traced(path):
     config = with_vgg(path, perceptual=1.0, style=1.0)
     gan = build(config, (16, 16, 1)).gan
     batch = {"image": jnp.zeros((4, 16, 16, 1), jnp.uint8)}
@@ -80,5 +84,5 @@ def test_a_game_with_both_terms_can_be_traced(path):
 def test_without_the_file_the_message_says_what_to_do(tmp_path):
     with pytest.raises(ConfigError, match=r"--loss\.vgg: .*convert_vgg\.py.*--loss\.perceptual 0"):
         build_terms(with_vgg(None, style=1.0), 0)
-    with pytest.raises(FileNotFoundError, match=r"(?s)no VGG16 weights at .*none\.safetensors.*convert_vgg\.py"):
+    with pytest.raises(FileNotFoundError, match=r"(?s)no VGG16 weights at .*none\.safetensors.*convert_vgg"):
         build_terms(with_vgg(tmp_path / "none.safetensors", perceptual=1.0), 0)

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 from docs._generate.tables import table
 from experiments import rows as row_files
 from experiments.benchmarks.communication.hlo import CommunicationModel, Traffic, traffic
-from gan_jax.cli import common
+from gan_jax.cli.errors import errors_as_lines, fail
+from gan_jax.cli.parsing import argument_parser
 from gan_jax.recipes import recipes
 
 WAYS = {"jit": {}, "jit, sharded": {"shard_parameters": True}, "shard_map": {}, "pmap": {}}
@@ -129,7 +130,7 @@ def time_table(rows: Sequence[Row], links: Sequence[tuple[int, float, float]]) -
 
 def main() -> None:
     """Reads the flags, compiles, and prints the tables."""
-    parser = common.argument_parser(__doc__)
+    parser = argument_parser(__doc__)
     parser.add_argument("recipes", nargs="*", default=["dcgan_mnist", "sngan"], metavar="RECIPE")
     parser.add_argument("--devices", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--placements", nargs="+", default=list(WAYS), choices=list(WAYS))
@@ -138,14 +139,14 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="print the tables of the rows in a file without compiling")
     options = parser.parse_args()
     if options.table and options.out:
-        common.fail("--table: cannot be combined with --out")
+        fail("--table: cannot be combined with --out")
     known = recipes()
     unknown = [name for name in options.recipes if name not in known]
     if unknown:
-        common.fail(f"{unknown[0]}: no such recipe; the recipes are {', '.join(known)}")
+        fail(f"{unknown[0]}: no such recipe; the recipes are {', '.join(known)}")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     links = [(int(n), w, s) for n, w, s in options.link] if options.link else LINKS
-    with common.errors_as_lines():
+    with errors_as_lines():
         if options.table is not None:
             rows = read_rows(row_files.existing("--table", options.table))
         else:

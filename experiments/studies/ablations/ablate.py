@@ -29,7 +29,9 @@ import tyro
 from experiments.rows import append_rows
 from experiments.studies.ablations import baselines, factors, results
 from experiments.studies.ablations.tricks import GROUPS, NOT_COMPARED_HERE, NOT_SWITCHED, Changes, as_flags, tricks
-from gan_jax.cli import common
+from gan_jax.cli.compilation_cache import use_compilation_cache
+from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.parsing import parse_flags
 
 OUT = Path(__file__).parents[3] / "docs" / "data" / "ablations.jsonl"
 
@@ -149,8 +151,8 @@ def listing(flags: Flags) -> str:
 
 def main() -> None:
     """Reads the flags, then trains or times."""
-    flags = common.parse(lambda: tyro.cli(Flags, description=__doc__))
-    with common.errors_as_lines():
+    flags = parse_flags(Flags, __doc__)
+    with errors_as_lines():
         from gan_jax.distributed import simulate_devices
         from gan_jax.trainer.config import ConfigError
 
@@ -164,7 +166,7 @@ def main() -> None:
         if flags.list:
             print(listing(flags))
             return
-        common.compilation_cache(None)
+        use_compilation_cache()
         stop_at = time.monotonic() + 60 * flags.minutes if flags.minutes is not None else float("inf")
         if flags.group != "costs":
             train_units(flags, stop_at)

@@ -20,7 +20,9 @@ from docs._generate.tables import table
 from experiments.benchmarks.timing import seconds_of
 from experiments.studies import mixtures
 from experiments.studies.update_rules.variants import ROWS
-from gan_jax.cli import common
+from gan_jax.cli.compilation_cache import use_compilation_cache
+from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.parsing import parse_flags
 
 OUT = Path(__file__).parents[3] / "docs" / "data" / "strategy_costs.json"
 LOOPS = ("4 micro-batches", "loss balanced at 1.0")
@@ -119,11 +121,10 @@ def savings(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Reads the flags, measures, writes the rows, and prints their table."""
-    import tyro
 
-    flags = common.parse(lambda: tyro.cli(Flags, description=__doc__))
-    with common.errors_as_lines():
-        common.compilation_cache(None)
+    flags = parse_flags(Flags, __doc__)
+    with errors_as_lines():
+        use_compilation_cache()
         rows = measure(flags)
         if rows:
             flags.out.parent.mkdir(parents=True, exist_ok=True)

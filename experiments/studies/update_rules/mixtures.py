@@ -14,7 +14,9 @@ from typing import Any, Literal
 from experiments.rows import append_rows, read_rows
 from experiments.studies import mixtures
 from experiments.studies.update_rules.variants import ROWS
-from gan_jax.cli import common
+from gan_jax.cli.compilation_cache import use_compilation_cache
+from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.parsing import parse_flags
 
 OUT = Path(__file__).parents[3] / "docs" / "data" / "strategies.jsonl"
 
@@ -66,15 +68,14 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Reads the flags, trains, and prints the table."""
-    import tyro
 
-    flags = common.parse(lambda: tyro.cli(Flags, description=__doc__))
-    with common.errors_as_lines():
+    flags = parse_flags(Flags, __doc__)
+    with errors_as_lines():
         from gan_jax.distributed import simulate_devices
 
         simulate_devices(flags.devices)
         if not flags.table:
-            common.compilation_cache(None)
+            use_compilation_cache()
             train_missing(flags)
         print(table(read_rows(flags.out)))
 

@@ -1,1 +1,1 @@
-"""From a configuration to a GAN: names become functions."""
+"""Builds a GAN from a configuration: names become functions."""

@@ -1,98 +1,184 @@
-"""Which fields of a configuration cannot be had together."""
+"""Checks for incompatible configuration fields, and recipes whose values give way to the flags of the user."""
+
+from collections.abc import Collection
+from typing import Any
 
 from gan_jax.losses import RELATIVISTIC, TAKES_TARGETS
 from gan_jax.models import MODELS
-from gan_jax.trainer.config import Config, ConfigError, flag, flatten
+from gan_jax.trainer.build.model_options import model_options, network_classes
+from gan_jax.trainer.config import Config, ConfigError, check, flag, flatten, replace_field
 
-# G's loss in the minimax game looks at the label of the fakes alone.
-_GENERATOR_AIMS = sorted(TAKES_TARGETS - {"minimax"})
-# Losses under which the sign of a logit is no decision: with targets 1 and 0, without any, or where a constant shift changes nothing.
+# The other loss with labels, minimax, trains G with the label of the fakes only.
+_HAS_GENERATOR_TARGET = sorted(TAKES_TARGETS - {"minimax"})
+# The sign of a logit is no decision if the targets are 1 and 0, if there are none, or if a constant shift changes nothing.
 _NO_THRESHOLD = RELATIVISTIC | {"least_squares", "wasserstein"}
-# Contexts that D sees pixel by pixel beside the image, and what would move the image alone.
+# D sees these contexts pixel by pixel beside the image, and these augmentations would move only the image.
 _SEEN_CONTEXTS = ("image", "masked", "small")
 _MOVING = ("augment.diff_augment", "augment.ada", "penalty.consistency", "penalty.balanced_consistency")
-# Fields that mean something for images only.
-_FOR_IMAGES = (
+_IMAGES_ONLY = (
     *("loss.total_variation", "loss.perceptual", "loss.style", "penalty.consistency", "penalty.balanced_consistency"),
     *("augment.diff_augment", "augment.ada", "update.joint_batches"),
 )
+_LABELS = ("model.codes", "model.conditional", "model.auxiliary")
+# Options of each row of `UPDATE_RULES` that the configuration sets.
+UPDATE_OPTIONS: dict[str, tuple[str, ...]] = {
+    "alternating": ("discriminator_steps", "generator_steps", "order", "fakes", "micro_batches"),
+    "simultaneous": ("micro_batches",),
+    "unrolled": ("unroll_steps", "discriminator_steps"),
+    "extragradient": (),
+    "consensus": ("consensus_weight",),
+    "loss_balanced": ("loss_threshold", "max_discriminator_steps"),
+}
 
 
 def check_compatibility(config: Config, image_shape: tuple[int, ...], num_classes: int) -> None:
-    """Refuses fields that are valid by themselves but cannot be had together, or not with this data or model.
+    """Checks that the fields fit together, and that they fit the data and the model.
 
     Args:
-        config: checked with `gan_jax.trainer.config.check`, its names all known.
-        image_shape: of one example of the data.
-        num_classes: that the networks are given; 0 for none.
+        config: A configuration that passes `gan_jax.trainer.config.check`.
+        image_shape: Shape of one example of the data.
+        num_classes: Number of classes of the data. 0 if it has no labels.
 
     Raises:
-        ConfigError: names the flag and the reason.
+        ConfigError: Two fields are incompatible. The message names the flag and the reason.
     """
+    _check_labels(config, num_classes)
+    classes = network_classes(config, num_classes)
+    model_options(config, image_shape, classes)
     _check_loss(config)
-    _check_data(config, image_shape, num_classes)
+    _check_data(config, image_shape, classes)
     _check_pairs(config)
     _check_update(config)
     _check_model(config)
 
 
+def resolve(config: Config, typed: Collection[str]) -> tuple[Config, list[str]]:
+    """Checks a configuration before the data is loaded. Values of the recipe give way to what the user typed.
+
+    If two fields are incompatible and the user did not type one of them, this field takes its default.
+
+    Args:
+        config: A recipe or a saved configuration with the flags of the user.
+        typed: Paths of the fields that the user typed.
+
+    Returns:
+        The configuration, and one line for each field that was reset.
+
+    Raises:
+        ConfigError: A value is not allowed, or the user typed incompatible fields.
+    """
+    notices: list[str] = []
+    if "steps" in typed and "epochs" not in typed:
+        config = replace_field(config, "epochs", 0)
+    while True:
+        try:
+            # Whether the data has labels is known only when it is loaded. `build` checks again.
+            points = config.data.source in ("ring", "grid")
+            side = config.data.image_size
+            check_compatibility(check(config), (2,) if points else (side, side, config.data.channels or 1), 0 if points else 10)
+            return config, notices
+        except ConfigError as error:
+            path = next((path for path in error.fields if path not in typed and _value(config, path) != _value(Config(), path)), None)
+            if path is None:
+                raise
+            value, default = _value(config, path), _value(Config(), path)
+            config = _reset(config, path)
+            notices.append(f"{error.reason}; the recipe's {flag(path)} {_words(value)} is reset to {_words(default)}")
+
+
+def _value(config: Config, path: str) -> Any:
+    _, is_option, name = path.partition("model.options.")
+    return config.model.options.get(name) if is_option else flatten(config)[path]
+
+
+def _reset(config: Config, path: str) -> Config:
+    _, is_option, name = path.partition("model.options.")
+    if not is_option:
+        return replace_field(config, path, _value(Config(), path))
+    return replace_field(config, "model.options", {key: value for key, value in config.model.options.items() if key != name})
+
+
+def _words(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _refuse(config: Config, when: Any, path: str, reason: str, *others: str, advice: str = "") -> None:
+    """Raises ConfigError if `when` is true. The field at `path`, or one of `others`, must change."""
+    if when:
+        raise ConfigError(f"{flag(path)} {_words(_value(config, path))}: {reason}", fields=(path, *others), advice=advice)
+
+
+def _check_labels(config: Config, num_classes: int) -> None:
+    model = config.model
+    if model.codes:
+        sees = "condition" in MODELS[model.name].options and model.condition != "none"
+        reason, advice = "D has to predict the codes without seeing them", "set --model.auxiliary True --model.condition none"
+        wrong = model.conditional or not model.auxiliary or sees
+        return _refuse(config, wrong, "model.codes", reason, "model.conditional", "model.condition", advice=advice)
+    reason = f"the source {config.data.source} has no labels"
+    _refuse(config, model.conditional and not num_classes, "model.conditional", reason)
+    _refuse(config, model.auxiliary and not num_classes, "model.auxiliary", reason)
+
+
 def _check_data(config: Config, image_shape: tuple[int, ...], num_classes: int) -> None:
-    fields = flatten(config)
-    if len(image_shape) == 1:
-        for path in _FOR_IMAGES:
-            if fields[path]:
-                raise ConfigError(f"{flag(path)}: for images only; {config.data.source} has points")
-    if config.replay.size and num_classes:
-        raise ConfigError("--replay.size: past fakes carry no labels; drop --model.conditional")
-    if config.augment.pack > 1 and num_classes:
-        raise ConfigError("--augment.pack: packed samples have no single label; drop --model.conditional")
+    fields, advice = flatten(config), "drop --model.conditional"
+    for path in _IMAGES_ONLY if len(image_shape) == 1 else ():
+        _refuse(config, fields[path], path, f"for images only, and {config.data.source} has points")
+    _refuse(config, config.replay.size and num_classes, "replay.size", "past fakes have no labels", *_LABELS, advice=advice)
+    packed = config.augment.pack > 1 and num_classes
+    _refuse(config, packed, "augment.pack", "packed samples have no single label", *_LABELS, advice=advice)
 
 
 def _check_loss(config: Config) -> None:
-    name = config.loss.name
-    if config.loss.generator_target is not None and name not in _GENERATOR_AIMS:
-        raise ConfigError(f"--loss.generator-target: {name} gives G no label to aim at; {', '.join(_GENERATOR_AIMS)} do")
-    if config.augment.ada and name in _NO_THRESHOLD:
-        raise ConfigError(f"--augment.ada: its measure needs a decision at logit 0, which {name} does not have")
+    loss, advice = config.loss, "use --loss.name {}".format
+    for name in ("real_target", "fake_target", "flip_probability"):
+        wrong = getattr(loss, name) and loss.name not in TAKES_TARGETS
+        _refuse(config, wrong, f"loss.{name}", f"{loss.name} has no labels", advice=advice(" or ".join(sorted(TAKES_TARGETS))))
+    wrong = loss.generator_target is not None and loss.name not in _HAS_GENERATOR_TARGET
+    _refuse(config, wrong, "loss.generator_target", f"{loss.name} gives G no label", advice=advice(" or ".join(_HAS_GENERATOR_TARGET)))
+    reason = f"its measure needs a decision at logit 0, which {loss.name} does not have"
+    _refuse(config, config.augment.ada and loss.name in _NO_THRESHOLD, "augment.ada", reason)
 
 
 def _check_pairs(config: Config) -> None:
-    """What is compared image by image, or seen beside an image, must stay with its image."""
+    """Values that are compared image by image, or contexts that D sees beside an image, must stay with their image."""
     fields, model = flatten(config), config.model.name
     for path in ("penalty.consistency", "penalty.balanced_consistency", "penalty.latent_consistency"):
-        if fields[path] and config.augment.pack > 1:
-            raise ConfigError(f"{flag(path)}: compares D's answers image by image, and packed samples share one; drop --augment.pack")
-    if config.penalty.latent_consistency and config.replay.size:
-        raise ConfigError("--replay.size: --penalty.latent-consistency compares fakes of near latents, not past ones; drop one of them")
-    if MODELS[model].context in _SEEN_CONTEXTS:
-        if config.augment.pack > 1:
-            raise ConfigError(f"--augment.pack: packed samples of {model} have no single image that they are paired with; drop it")
-        if config.replay.size:
-            raise ConfigError(f"--replay.size: a past fake of {model} was made for another image than the one D sees beside it; drop it")
-        for path in _MOVING:
-            # DiffAugment's colours and holes leave everything in its place.
-            if fields[path] and (path != "augment.diff_augment" or "translation" in fields[path]):
-                raise ConfigError(f"{flag(path)} {fields[path]}: moves the images, and not those that {model} pairs them with; drop it")
+        reason = "compares D's outputs image by image, and packed samples share one output"
+        _refuse(config, fields[path] and config.augment.pack > 1, path, reason, "augment.pack", advice="drop --augment.pack")
+    reason, other = "--penalty.latent-consistency compares new fakes of similar latents, not past fakes", "penalty.latent_consistency"
+    _refuse(config, fields[other] and config.replay.size, "replay.size", reason, other, advice="drop one of them")
+    if MODELS[model].context not in _SEEN_CONTEXTS:
+        return
+    _refuse(config, config.augment.pack > 1, "augment.pack", f"packed samples of {model} have no single paired image")
+    _refuse(config, config.replay.size, "replay.size", f"a past fake of {model} was made for another paired image")
+    for path in _MOVING:
+        # The colours and holes of DiffAugment leave everything in its place.
+        moves = fields[path] and (path != "augment.diff_augment" or "translation" in fields[path])
+        _refuse(config, moves, path, f"moves the images but not the paired images of {model}")
 
 
 def _check_update(config: Config) -> None:
-    if config.update.name == "loss_balanced" and config.optimizer.schedule != "constant":
-        raise ConfigError(
-            f"--optimizer.schedule {config.optimizer.schedule}: with --update.name loss_balanced nobody knows beforehand how often D moves; "
-            "take --optimizer.schedule constant"
-        )
-    if config.update.name == "unrolled" and config.optimizer.adaptive_clip:
-        raise ConfigError(
-            "--optimizer.adaptive-clip: the norm of a dead unit's gradient has no derivative, which --update.name unrolled needs; "
-            "take --optimizer.clip-gradients"
-        )
+    update, optimizer = config.update, config.optimizer
+    for name in (*UPDATE_OPTIONS["alternating"], "pool_size"):
+        known = name in UPDATE_OPTIONS[update.name] or (name == "pool_size" and update.name == "alternating")
+        wrong = not known and getattr(update, name) != getattr(Config().update, name)
+        _refuse(config, wrong, f"update.{name}", f"the update rule {update.name} has no such option")
+    wrong, others = (
+        update.fakes == "shared" and (update.micro_batches > 1 or update.pool_size),
+        ("update.micro_batches", "update.pool_size"),
+    )
+    _refuse(config, wrong, "update.fakes", "excludes --update.micro-batches and --update.pool-size", *others)
+    wrong, advice = update.name == "loss_balanced" and optimizer.schedule != "constant", "use --optimizer.schedule constant"
+    reason = "--update.name loss_balanced does not know in advance how often it updates D"
+    _refuse(config, wrong, "optimizer.schedule", reason, advice=advice)
+    wrong, advice = update.name == "unrolled" and optimizer.adaptive_clip, "use --optimizer.clip-gradients"
+    reason = "the gradient norm of a dead unit has no derivative, which --update.name unrolled needs"
+    _refuse(config, wrong, "optimizer.adaptive_clip", reason, advice=advice)
 
 
 def _check_model(config: Config) -> None:
     fields, model = flatten(config), config.model.name
-    if config.loss.kl and MODELS[model].context != "real":
-        raise ConfigError(f"--loss.kl: the model {model} has no encoder")
-    if model == "progressive":
-        for path in ("loss.feature_matching", "loss.feature_reconstruction"):
-            if fields[path]:
-                raise ConfigError(f"{flag(path)}: the discriminator of progressive gives no features")
+    _refuse(config, config.loss.kl and MODELS[model].context != "real", "loss.kl", f"the model {model} has no encoder")
+    for path in ("loss.feature_matching", "loss.feature_reconstruction"):
+        _refuse(config, fields[path] and model == "progressive", path, "the discriminator of progressive has no features")

@@ -1,4 +1,4 @@
-"""From a configuration to the optimisers of both players and their learning rates."""
+"""Builds the optimiser of both players and their learning rates from a configuration."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax import optimizers
-from gan_jax.trainer.config import Config, ConfigError
+from gan_jax.trainer.config import Config
 from gan_jax.typing import Array, Metrics, Players
 
 
 def updates_per_step(config: Config, player: str) -> int:
-    """How often a player's optimiser is called in one step of the game; of D under `loss_balanced`, how often at least."""
+    """Returns the number of updates of a player in one train step. For D under `loss_balanced` it is the smallest number."""
     rule = config.update
     if rule.name == "extragradient":
         return 2
@@ -21,25 +21,27 @@ def updates_per_step(config: Config, player: str) -> int:
     return rule.generator_steps if player == "generator" and rule.name == "alternating" else 1
 
 
-def schedule_of(config: Config, player: str) -> optax.Schedule:
-    """A player's learning rate by the number of its own updates; the schedule spans the run."""
+def learning_rate_schedule(config: Config, player: str) -> optax.Schedule:
+    """Returns the learning rate of a player as a function of its own updates. The schedule spans the run."""
     steps = max(1, config.steps) * updates_per_step(config, player)
     return optimizers.SCHEDULES[config.optimizer.schedule](getattr(config.optimizer, f"{player}_lr"), steps=steps, warmup_steps=steps // 20)
 
 
 def build_learning_rates(config: Config) -> Callable[[Array], Metrics]:
-    """The learning rates of both players at a step of the game, for the metrics."""
+    """Returns a function that computes the learning rates of both players at a train step, for the metrics."""
 
     def learning_rates(step: Array) -> Metrics:
         return {
-            f"learning_rate/{player}": jnp.asarray(schedule_of(config, player)(step * updates_per_step(config, player)), jnp.float32)
+            f"learning_rate/{player}": jnp.asarray(
+                learning_rate_schedule(config, player)(step * updates_per_step(config, player)), jnp.float32
+            )
             for player in Players._fields
         }
 
     return learning_rates
 
 
-# The rules that divide by the root of a second moment, and can be told to keep it above 0; the others of OPTIMIZERS need not be.
+# These rules divide by the root of a second moment, and have an option that keeps it above 0.
 _ROOTS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": optax.adam,
     "adamw": optax.adamw,
@@ -49,35 +51,29 @@ _ROOTS: dict[str, Callable[..., optax.GradientTransformation]] = {
 
 
 def build_optimizer(config: Config) -> optax.GradientTransformation:
-    """One chain for each player: clipping, historical averaging, the rule, weight clipping, averages."""
+    """Returns the optimiser of both players, see `gan_jax.optimizers.ttur`."""
     optimizer = config.optimizer
 
-    def rule(player: str) -> optax.GradientTransformation:
-        name, rate = getattr(optimizer, player), getattr(optimizer, f"{player}_lr")
-        if name not in optimizers.OPTIMIZERS:
-            raise ConfigError(f"--optimizer.{player} {name}: must be one of {', '.join(optimizers.OPTIMIZERS)}")
-        rate = rate if optimizer.schedule == "constant" else schedule_of(config, player)
-        if name in _ROOTS and config.update.name == "unrolled":
-            # The unrolled steps are differentiated, and the root of a second moment of 0 has no finite derivative.
-            return _ROOTS[name](rate, b1=optimizer.b1, b2=optimizer.b2, eps_root=1e-16)
-        return optimizers.OPTIMIZERS[name](rate, b1=optimizer.b1, b2=optimizer.b2)
+    def rate(player: str) -> float | optax.Schedule:
+        return getattr(optimizer, f"{player}_lr") if optimizer.schedule == "constant" else learning_rate_schedule(config, player)
 
-    def chain(player: str) -> optax.GradientTransformation:
-        links = []
-        if optimizer.clip_gradients:
-            links.append(optax.clip_by_global_norm(optimizer.clip_gradients))
-        if optimizer.adaptive_clip:
-            links.append(optax.adaptive_grad_clip(optimizer.adaptive_clip))
-        if optimizer.historical_averaging:
-            links.append(optimizers.historical_averaging(optimizer.historical_averaging))
-        links.append(rule(player))
-        if player == "discriminator":
-            if optimizer.clip_weights:
-                links.append(optimizers.clip_weights(optimizer.clip_weights))
-            if optimizer.target_discriminator:
-                links.append(optimizers.track_ema(optimizer.target_decay))
-        elif optimizer.ema_decay:
-            links.append(optimizers.track_ema(optimizer.ema_decay, start_step=optimizer.ema_start, warmup=optimizer.ema_warmup))
-        return optax.chain(*links)
+    def rule(name: str) -> str | Callable[..., optax.GradientTransformation]:
+        # Unrolled steps are differentiated, and the root of a second moment of 0 has no finite derivative.
+        return partial(_ROOTS[name], eps_root=1e-16) if name in _ROOTS and config.update.name == "unrolled" else name
 
-    return optimizers.per_player(*(chain(player) for player in Players._fields))
+    return optimizers.ttur(
+        rate("generator"),
+        rate("discriminator"),
+        b1=optimizer.b1,
+        b2=optimizer.b2,
+        generator=rule(optimizer.generator),
+        discriminator=rule(optimizer.discriminator),
+        clip_norm=optimizer.clip_gradients or None,
+        adaptive_clip=optimizer.adaptive_clip or None,
+        historical_weight=optimizer.historical_averaging,
+        discriminator_bound=optimizer.clip_weights or None,
+        ema_decay=optimizer.ema_decay or None,
+        ema_start_step=optimizer.ema_start,
+        ema_warmup=optimizer.ema_warmup,
+        discriminator_ema_decay=optimizer.target_decay if optimizer.target_discriminator else None,
+    )

@@ -1,4 +1,4 @@
-"""From a configuration to the further loss terms of both players."""
+"""Builds the further loss terms of both players from a configuration."""
 
 from collections.abc import Callable
 from functools import partial
@@ -33,25 +33,25 @@ from gan_jax.typing import Array
 
 
 def vgg_term(config: Config, compare: Callable[[Any, Any], Array], layers: tuple[str, ...]) -> TermFunction:
-    """A distance of VGG16's features of the target and the made image."""
+    """Returns a distance between the VGG16 features of the target and of the generated image."""
     from gan_jax.models import vgg
 
     if config.loss.vgg is None:
         raise ConfigError(
-            "--loss.vgg: perceptual and style losses need the weights of VGG16; make the file with `python -m experiments.tools.convert_vgg`, "
-            "or turn them off with --loss.perceptual 0 --loss.style 0"
+            "--loss.vgg: --loss.perceptual and --loss.style need weights of VGG16; make the file with experiments/tools/convert_vgg.py, "
+            "or set --loss.perceptual 0 --loss.style 0"
         )
     features = vgg.feature_extractor(config.loss.vgg, layers=layers)
 
     def function(context: LossContext) -> Array:
-        real, made = target_of(context)
-        return compare(jax.lax.stop_gradient(features(real)), features(made))
+        target, generated = target_of(context)
+        return compare(jax.lax.stop_gradient(features(target)), features(generated))
 
     return stateless(function)
 
 
 def build_terms(config: Config, num_classes: int) -> tuple[LossTerm, ...]:
-    """The terms with a weight above 0, in a fixed order."""
+    """Returns the loss terms with a weight above 0, in a fixed order."""
     loss = config.loss
     generator, discriminator = "generator", "discriminator"
     rows: list[LossTerm] = []
@@ -62,8 +62,8 @@ def build_terms(config: Config, num_classes: int) -> tuple[LossTerm, ...]:
             rows.append(LossTerm(name, player, function, weight, **more))
 
     if config.model.auxiliary:
-        seen = classify_fake if config.model.codes else classify_real_and_fake if loss.classify_fakes else classify_real
-        add("classifier_discriminator", discriminator, loss.classifier, stateless(seen))
+        classify = classify_fake if config.model.codes else classify_real_and_fake if loss.classify_fakes else classify_real
+        add("classifier_discriminator", discriminator, loss.classifier, stateless(classify))
         add("classifier_generator", generator, loss.classifier, stateless(classify_fake))
     add("feature_matching", generator, loss.feature_matching, stateless(feature_matching), needs_real=True)
     add("reconstruction", generator, loss.reconstruction, stateless(reconstruction))

@@ -1,6 +1,7 @@
-"""The typed configuration of a run; every field is a flag. `gan_jax.trainer.build.gan` makes functions of its names."""
+"""The typed configuration of a run. Every field is a flag. `gan_jax.trainer.build` turns a configuration into functions."""
 
 from gan_jax.trainer.config.devices import DistributedConfig, ParallelConfig
+from gan_jax.trainer.config.fields import flag, flatten, replace_field, schema_fields
 from gan_jax.trainer.config.io import from_dict, load_config, save_config, to_dict
 from gan_jax.trainer.config.schema import (
     CHANGEABLE_ON_RESUME,
@@ -17,7 +18,7 @@ from gan_jax.trainer.config.schema import (
     TransformConfig,
     UpdateConfig,
 )
-from gan_jax.trainer.config.validate import ConfigError, check, flag, flatten
+from gan_jax.trainer.config.validate import ConfigError, check
 
 __all__ = [
     "CHANGEABLE_ON_RESUME",
@@ -41,6 +42,8 @@ __all__ = [
     "flatten",
     "from_dict",
     "load_config",
+    "replace_field",
     "save_config",
+    "schema_fields",
     "to_dict",
 ]

@@ -1,32 +1,35 @@
-"""What can be set about devices and hosts: typed groups of fields, as in `gan_jax.trainer.config.schema`."""
+"""Schema of devices and processes: typed groups of fields, as in `gan_jax.trainer.config.schema`."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
+
+from gan_jax.trainer.config.ranges import Range
 
 
 @dataclasses.dataclass(frozen=True)
 class ParallelConfig:
-    """One step on many devices."""
+    """How one train step uses many devices."""
 
     placement: Literal["jit", "shard_map", "pmap"] = "jit"
-    """jit finds the collectives by itself; shard_map and pmap write them out. Equal results, but for what a device draws by itself."""
-    devices: int | None = None
-    """Devices of each process; by default all accelerators, or 1 CPU device. More than 1 on a CPU are simulated."""
+    """jit lets the compiler insert the collectives. shard_map and pmap write them out. The results are equal up to what a network
+    draws itself."""
+    devices: Annotated[int | None, Range(1, 10**5)] = None
+    """Devices of each process. By default all accelerators, or 1 CPU device. More than 1 CPU device are simulated."""
     statistics: Literal["global", "local"] = "global"
-    """Batch norm, minibatch layers, relativistic averages, feature matching: over the batch of all devices, or of each."""
+    """Whether batch norm, minibatch layers, relativistic averages and feature matching see the batch of all devices or of each."""
     shard_parameters: bool = False
-    """Spread large parameters and their moments over the devices (FSDP), for models that do not fit on one."""
+    """Spread large parameters and their moments over the devices (FSDP), for models that do not fit on one device."""
 
 
 @dataclasses.dataclass(frozen=True)
 class DistributedConfig:
-    """One run by several processes, on one host or many. Not kept with the run: say it again when it is resumed."""
+    """One run by several processes, on one or many hosts. These flags are not stored: repeat them when you resume a run."""
 
     coordinator: str = ""
-    """HOST:PORT of process 0; auto: ask the cluster (SLURM, Kubernetes, Cloud TPU, Open MPI); empty: one process."""
-    num_processes: int | None = None
+    """HOST:PORT of process 0. auto asks the cluster (SLURM, Kubernetes, Cloud TPU, Open MPI). Empty means one process."""
+    num_processes: Annotated[int | None, Range(1, 10**5)] = None
     """Number of processes."""
-    process_id: int | None = None
-    """Number of this process, from 0."""
-    heartbeat_seconds: int = 30
-    """A process that is not heard of for so long is dead, and the others end."""
+    process_id: Annotated[int | None, Range(0, 10**5)] = None
+    """Index of this process, from 0."""
+    heartbeat_seconds: Annotated[int, Range(1, 10**6)] = 30
+    """A process that is silent for this long counts as lost, and the other processes exit."""

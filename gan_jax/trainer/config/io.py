@@ -1,4 +1,4 @@
-"""A configuration as plain data and as YAML, there and back without loss."""
+"""Converts a configuration to plain data and to YAML, and back without loss."""
 
 import dataclasses
 import reprlib
@@ -10,12 +10,13 @@ from typing import Any, Literal, TypeVar
 import yaml
 
 from gan_jax._files import write_text
+from gan_jax.trainer.config.fields import flag
 from gan_jax.trainer.config.schema import Config
-from gan_jax.trainer.config.validate import ConfigError, check, flag
+from gan_jax.trainer.config.validate import ConfigError, check
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Plain data: nested dicts of numbers, strings, lists, None."""
+    """Returns the configuration as nested dicts of numbers, strings, lists and None."""
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value):
@@ -29,22 +30,31 @@ def to_dict(config: Any) -> dict[str, Any]:
     return plain(config)
 
 
-Some = TypeVar("Some")
-LARGEST = 2**20  # bytes of a file
+Group = TypeVar("Group")
+MAX_BYTES = 2**20  # Larger files are not read.
 
 
-def shown(value: Any) -> str:
-    """A value for a message, on one short line, however large or deep it is."""
+def short_repr(value: Any) -> str:
+    """Returns a value as one short line for a message, even if it is large or nested deeply."""
     try:
         return reprlib.repr(value)
-    except ValueError:  # Python writes out no integer of more than 4300 digits
+    except ValueError:  # Python does not print integers of more than 4300 digits.
         return "a number of thousands of digits"
 
 
-def from_dict(kind: type[Some], values: Any, prefix: str = "") -> Some:
-    """The inverse of `to_dict`; raises ConfigError on unknown fields and on values of the wrong type."""
+def from_dict(kind: type[Group], values: Any, prefix: str = "") -> Group:
+    """Builds a group of fields from plain data. The inverse of `to_dict`.
+
+    Args:
+        kind: The dataclass to build.
+        values: The plain data.
+        prefix: Path of the group for messages, such as "data.".
+
+    Raises:
+        ConfigError: A field is unknown, or a value has the wrong type.
+    """
     if not isinstance(values, dict):
-        raise ConfigError(f"{prefix.rstrip('.') or 'the configuration'} must be a mapping; got {shown(values)}")
+        raise ConfigError(f"{prefix.rstrip('.') or 'the configuration'} must be a mapping; got {short_repr(values)}")
     hints = typing.get_type_hints(kind)
     unknown = sorted(set(map(str, values)) - set(hints))
     if unknown:
@@ -62,14 +72,16 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
         return _typed(next(a for a in arguments if a is not type(None)), value, path)
     if origin is Literal:
         if not isinstance(value, str) or value not in arguments:
-            raise ConfigError(f"{flag(path)} {shown(value)}: must be one of {', '.join(map(str, arguments))}")
+            raise ConfigError(f"{flag(path)} {short_repr(value)}: must be one of {', '.join(map(str, arguments))}")
         return value
     if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
         return tuple(_typed(a, v, path) for a, v in zip(arguments, value))
     if origin is dict and isinstance(value, dict):
         for name, option in value.items():
             if not isinstance(name, str) or not isinstance(option, int | float | str | bool) or option != option:
-                raise ConfigError(f"{flag(path)} {shown(name)} {shown(option)}: must be a name and a number, a word, true or false")
+                raise ConfigError(
+                    f"{flag(path)} {short_repr(name)} {short_repr(option)}: must be a name with a number, a word, true or false"
+                )
         return dict(value)
     if hint is Path and isinstance(value, str | Path) and "\0" not in str(value):
         return Path(value)
@@ -77,24 +89,28 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
         return float(value)
     if hint in (int, bool, str) and type(value) is hint and not (hint is int and abs(value) >= 2**64):
         return value
-    raise ConfigError(f"{flag(path)} {shown(value)}: must be {_KINDS.get(hint, 'of another kind')}")
+    raise ConfigError(f"{flag(path)} {short_repr(value)}: must be {_KINDS.get(hint, 'of another type')}")
 
 
 _KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a word", Path: "a path"}
 
 
 def save_config(config: Config, path: Path) -> None:
-    """Writes the configuration as YAML; the file is there complete or not at all."""
+    """Writes the configuration as YAML. The write is atomic."""
     write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False))
 
 
 def load_config(path: Path) -> Config:
-    """Reads a configuration written by `save_config`; raises ConfigError naming the file."""
+    """Reads a configuration that `save_config` wrote.
+
+    Raises:
+        ConfigError: The file cannot be read or holds no valid configuration. The message names the file.
+    """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise ConfigError(f"{path}: larger than {LARGEST} bytes; no configuration is")
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes, so not a configuration")
         values = yaml.safe_load(content.decode())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
@@ -102,7 +118,7 @@ def load_config(path: Path) -> Config:
         raise
     except RecursionError:
         raise ConfigError(f"{path}: not a configuration: nested too deeply") from None
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:  # PyYAML's own of damaged scalars
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:  # PyYAML raises them for damaged scalars
         raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())[:300]}") from error
     try:
         return check(from_dict(Config, values))

@@ -1,167 +1,188 @@
-"""What can be set in a run: typed groups of fields, each with its default and the sentence that its flag shows as help."""
+"""Schema of a run: typed groups of fields. Each field has a default, a range if it is a number, and the help text of its flag."""
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
+
+import tyro
 
 from gan_jax.trainer.config.devices import DistributedConfig, ParallelConfig
+from gan_jax.trainer.config.ranges import Count, Decay, Interval, Probability, Range, Weight
+
+# The choices are written out, so that type checkers and the help know them. A test compares each with the keys of its table.
+LossName: TypeAlias = Literal[
+    "minimax", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic",
+    "relativistic_average", "relativistic_average_least_squares", "relativistic_average_hinge",
+]  # fmt: skip
+ModelName: TypeAlias = Literal[
+    "mlp", "points", "dcgan", "sngan", "sagan", "biggan", "r3gan", "progressive",
+    "multiscale", "pix2pix", "inpaint", "stacked", "vaegan", "klgan",
+]  # fmt: skip
+OptimizerName: TypeAlias = Literal[
+    "adam", "adamw", "amsgrad", "adabelief", "lion", "optimistic_adam", "optimistic_gradient", "rmsprop", "sgd", "momentum"
+]
+NormName: TypeAlias = Literal["none", "batch", "instance", "layer", "pixel", "switchable", "virtual_batch", "conditional_batch"]
+ScheduleName: TypeAlias = Literal["constant", "linear", "cosine", "exponential", "warmup_cosine"]
+UpdateRuleName: TypeAlias = Literal["alternating", "simultaneous", "unrolled", "extragradient", "consensus", "loss_balanced"]
+Extractor: TypeAlias = Literal["auto", "pixels", "vgg16", "digit_classifier", "inception_v3"]
+PlayerNames: TypeAlias = Literal["none", "discriminator", "generator", "both"]
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Where the images come from."""
+    """The images."""
 
     source: str = "mnist5k"
-    """mnist5k (embedded), mnist, fashion_mnist, image_folder, stacked_mnist, ring, grid, or tfds:NAME."""
+    """Data set: mnist5k (embedded), mnist, fashion_mnist, image_folder, stacked_mnist, ring, grid, or tfds:NAME."""
     directory: Path | None = None
     """Directory of the IDX files, of the image tree, or of the TFDS data."""
     split: str = "train"
-    """Which part of the source to train on; the rest is held out for the metrics where there is one."""
-    image_size: int = 32
+    """Part of the data set to train on. The metrics use the rest if there is one."""
+    image_size: Annotated[int, Range(2, 4096), tyro.conf.arg(aliases=["--image-size", "--img-size"])] = 32
     """Side of the images in pixels."""
-    channels: int | None = None
-    """1 or 3 colour channels; by default those of the source."""
+    channels: Annotated[int | None, Range(1, 4), tyro.conf.arg(aliases=["--channels"])] = None
+    """Number of colour channels, 1 or 3. By default that of the data set."""
     resize: Literal["crop", "pad", "stretch"] = "crop"
-    """How images of other shapes become square: cut, padded, or stretched."""
+    """How images of other shapes become square."""
     flip: bool = False
     """Mirror each image with probability 1/2."""
     pipeline: Literal["auto", "memory", "stream"] = "auto"
-    """Keep the images on the device (memory), or read batches as they are needed (stream); auto: by size."""
-    workers: int = 4
-    """Loader workers, where the images are streamed."""
+    """memory keeps the images on the device, stream reads batches when they are needed, auto chooses by size."""
+    workers: Annotated[int, Range(0, 512), tyro.conf.arg(aliases=["--workers", "--n-cpu"])] = 4
+    """Number of loader workers for streamed images."""
     on_corrupt: Literal["skip", "stop"] = "skip"
-    """What to do about an image file that cannot be read: skip and count it, or stop."""
+    """Skip and count image files that cannot be read, or stop."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The networks. A field left at None takes the model's own default; a field that the model lacks is refused."""
+    """The networks. A field that is None takes the model's own default. A field that the model does not have is an error."""
 
-    name: str = "dcgan"
-    """A row of gan_jax.models.MODELS: dcgan, mlp, points, resnet, sagan, biggan, r3gan ..."""
-    latent_dim: int = 100
+    name: ModelName = "dcgan"
+    """Model."""
+    latent_dim: Annotated[int, Range(1, 10**5), tyro.conf.arg(aliases=["--latent-dim"])] = 100
     """Dimension of the latents."""
-    latents: Literal["normal", "spherical", "uniform"] = "normal"
+    latents: Literal["normal", "spherical", "uniform", "truncated_normal"] = "normal"
     """Distribution of the latents."""
     conditional: bool = False
-    """Condition both players on the labels."""
-    codes: int = 0
-    """InfoGAN: G gets one of so many codes instead of a class, and D's auxiliary classifier tells which; 0: none."""
+    """Condition G and D on the labels."""
+    codes: Annotated[int, Range(0, 10**4)] = 0
+    """InfoGAN: G receives one of this many codes instead of a label, and D's auxiliary classifier predicts it. 0 disables codes."""
     options: dict[str, int | float | str | bool] = dataclasses.field(default_factory=dict)
-    """Further options of the model, NAME VALUE pairs, as `python experiments/train.py --models` lists them."""
-    width: int | None = None
+    """Further options of the model, as --model.options.NAME VALUE. `gan-jax models` lists them."""
+    width: Annotated[int | None, Range(1, 10**5)] = None
     """Base number of channels."""
-    norm: str | None = None
-    """Normalisation in G: batch, instance, layer, pixel, none ..."""
-    discriminator_norm: str | None = None
+    norm: NormName | None = None
+    """Normalisation in G."""
+    discriminator_norm: NormName | None = None
     """Normalisation in D."""
-    activation: str | None = None
-    """leaky_relu, relu, elu, swish."""
-    output_activation: str | None = None
-    """tanh, or linear."""
+    activation: Literal["leaky_relu", "relu", "elu", "swish", "tanh"] | None = None
+    """Activation of the hidden layers."""
+    output_activation: Literal["tanh", "linear"] | None = None
+    """Activation of the images."""
     output_kernel: int | None = None
-    """Side of the filters of a last convolution onto the image channels: 1, 3 or 9."""
-    up: str | None = None
-    """Up-sampling in G: transposed, pixel_shuffle, nearest, bilinear."""
-    down: str | None = None
-    """Down-sampling in D: strided, average, max."""
+    """Kernel size of a last convolution onto the image channels: 1, 3 or 9."""
+    up: Literal["transposed", "pixel_shuffle", "nearest", "bilinear"] | None = None
+    """Up-sampling in G."""
+    down: Literal["strided", "average", "max"] | None = None
+    """Down-sampling in D."""
     noise: bool | None = None
-    """Gaussian noise at every layer of G."""
-    dropout: float | None = None
-    """Dropout in G, in training and in sampling."""
-    discriminator_dropout: float | None = None
-    """Dropout in D, in training."""
+    """Add Gaussian noise at every layer of G."""
+    dropout: Annotated[float | None, Range(0, 0.999)] = None
+    """Dropout rate in G, in training and in sampling."""
+    discriminator_dropout: Annotated[float | None, Range(0, 0.999)] = None
+    """Dropout rate in D, in training."""
     minibatch_stddev: bool | None = None
     """Minibatch standard deviation in D."""
     minibatch_discrimination: bool | None = None
     """Minibatch discrimination in D."""
-    condition: str | None = None
-    """How D sees the labels: channels, projection, none."""
+    condition: Literal["channels", "projection", "none"] | None = None
+    """How D receives the labels."""
     auxiliary: bool | None = None
     """D also classifies (ACGAN)."""
-    phase_steps: int | None = None
-    """Steps of each phase of progressive growing, fading in or stable; by default all phases share the run."""
+    phase_steps: Annotated[int | None, Range(1, 10**9)] = None
+    """Steps of each phase of progressive growing, fading in or stable. By default the phases divide the run equally."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of computation; parameters and statistics stay float32."""
+    """Type of the computation. Parameters and statistics stay float32."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LossConfig:
-    """What the players minimise."""
+    """Losses of G and D."""
 
-    name: str = "non_saturating"
-    """A row of gan_jax.losses.ADVERSARIAL: minimax, non_saturating, least_squares, wasserstein, hinge, relativistic ..."""
+    name: LossName = "non_saturating"
+    """Adversarial loss."""
     real_target: tuple[float, float] | None = None
-    """Label of the reals in D's loss: drawn from LOW HIGH (0.7 1.2 for soft labels, 0.9 0.9 for one-sided smoothing)."""
+    """Label of the reals in D's loss, drawn from [LOW, HIGH]: 0.7 1.2 for soft labels, 0.9 0.9 for one-sided smoothing."""
     fake_target: tuple[float, float] | None = None
-    """Label of the fakes in D's loss: drawn from LOW HIGH (0.0 0.3 for soft labels)."""
-    flip_probability: float = 0.0
-    """Probability with which an example's labels are exchanged when D is trained."""
+    """Label of the fakes in D's loss, drawn from [LOW, HIGH]: 0.0 0.3 for soft labels."""
+    flip_probability: Probability = 0.0
+    """Probability of exchanging the labels of an example in D's loss."""
     generator_target: float | None = None
-    """The value that G wants D to output (c of least squares)."""
+    """Label that G wants D to output (c of least squares)."""
     halve: bool = False
-    """D minimises (real + fake) / 2 instead of their sum."""
-    adversarial_weight: float = 1.0
-    """Weight of G's adversarial term beside its other terms (lambda)."""
-    feature_matching: float = 0.0
+    """D minimises (real + fake) / 2 instead of the sum."""
+    adversarial_weight: Weight = 1.0
+    """Weight of G's adversarial loss beside its other terms (lambda)."""
+    feature_matching: Weight = 0.0
     """Weight of feature matching in G's loss."""
-    classifier: float = 1.0
-    """Weight of the auxiliary classifier in both players' losses, where D has one."""
+    classifier: Weight = 1.0
+    """Weight of the auxiliary classifier in both losses, if D has one."""
     classify_fakes: bool = True
-    """D learns the classes of the fakes, too, as published; without, only those of the reals, and cannot agree on signs with G."""
-    reconstruction: float = 0.0
+    """D also learns the classes of the fakes, as published. Without, D learns only from reals and cannot agree on wrong signs with G."""
+    reconstruction: Weight = 0.0
     """Weight of the L1 distance to the target image, for models that translate, inpaint or reconstruct."""
-    feature_reconstruction: float = 0.0
-    """Weight of the squared distance of D's features of an image and its reconstruction (VAE-GAN)."""
-    total_variation: float = 0.0
+    feature_reconstruction: Weight = 0.0
+    """Weight of the squared distance between D's features of an image and of its reconstruction (VAE-GAN)."""
+    total_variation: Weight = 0.0
     """Weight of the total variation of the fakes."""
-    perceptual: float = 0.0
-    """Weight of the distance of VGG16 features (needs --loss.vgg)."""
-    style: float = 0.0
-    """Weight of the distance of Gram matrices of VGG16 features (needs --loss.vgg)."""
+    perceptual: Weight = 0.0
+    """Weight of the distance of VGG16 features. Needs --loss.vgg."""
+    style: Weight = 0.0
+    """Weight of the distance of Gram matrices of VGG16 features. Needs --loss.vgg."""
     vgg: Path | None = None
-    """The safetensors file that experiments/tools/convert_vgg.py makes."""
-    kl: float = 0.0
+    """The safetensors file that experiments/tools/convert_vgg.py writes."""
+    kl: Weight = 0.0
     """Weight of the KL divergence of the encoder, for models that have one."""
-    top_k: float = 1.0
-    """Top-k training of G: the share of the best fakes that is kept in the end; 1 keeps all."""
-    top_k_decay: float = 0.99
-    """Factor by which that share falls every --loss.top-k-interval steps."""
-    top_k_interval: int = 100
-    """See --loss.top-k-decay."""
+    top_k: Annotated[float, Range(1e-6, 1)] = 1.0
+    """Top-k training of G: the final share of the best fakes that is kept. 1 keeps all."""
+    top_k_decay: Annotated[float, Range(1e-6, 1)] = 0.99
+    """Factor of the share of kept fakes, applied every --loss.top-k-interval steps."""
+    top_k_interval: Interval = 100
+    """Steps between two applications of --loss.top-k-decay."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PenaltyConfig:
-    """Weights of the penalties; 0 turns one off."""
+    """Weights of the penalties. 0 disables a penalty."""
 
-    wgan_gp: float = 0.0
+    wgan_gp: Weight = 0.0
     """Gradient penalty on interpolates, centred at --penalty.target (10 in the paper)."""
-    r1: float = 0.0
+    r1: Weight = 0.0
     """Squared gradient norm on reals (gamma / 2 of the paper)."""
-    r2: float = 0.0
+    r2: Weight = 0.0
     """Squared gradient norm on fakes (gamma / 2)."""
-    zero_centered: float = 0.0
+    zero_centered: Weight = 0.0
     """Squared gradient norm on interpolates (0-GP)."""
-    dragan: float = 0.0
+    dragan: Weight = 0.0
     """Gradient penalty around the reals."""
-    target: float = 1.0
-    """The gradient norm at which the interpolates' penalty is centred."""
+    target: Weight = 1.0
+    """Target gradient norm of --penalty.wgan-gp."""
     one_sided: bool = False
-    """Penalise only norms above the target."""
-    interval: int = 1
-    """Gradient penalties every so many steps, with as many times the weight (lazy regularisation)."""
-    orthogonal: float = 0.0
-    """Orthogonal regularisation of both players' weights (1e-4 in BigGAN)."""
-    spectral: float = 0.0
+    """--penalty.wgan-gp penalises only norms above the target."""
+    interval: Annotated[int, Range(1, 10**6)] = 1
+    """Apply gradient penalties every N steps, with N times the weight (lazy regularisation)."""
+    orthogonal: Weight = 0.0
+    """Orthogonal regularisation of the weights of G and D (1e-4 in BigGAN)."""
+    spectral: Weight = 0.0
     """Spectral norm regularisation of D's weights."""
-    consistency: float = 0.0
-    """Consistency of D on augmented reals (CR; 10 in the paper)."""
-    balanced_consistency: float = 0.0
-    """Consistency of D on augmented reals and fakes (bCR; 10 in the paper)."""
-    latent_consistency: float = 0.0
-    """Consistency of D, diversity of G, under small changes of the latents (zCR)."""
-    lecam: float = 0.0
+    consistency: Weight = 0.0
+    """Consistency of D on augmented reals (CR, 10 in the paper)."""
+    balanced_consistency: Weight = 0.0
+    """Consistency of D on augmented reals and fakes (bCR, 10 in the paper)."""
+    latent_consistency: Weight = 0.0
+    """Consistency of D, and diversity of G, under small changes of the latents (zCR)."""
+    lecam: Weight = 0.0
     """LeCam regularisation."""
 
 
@@ -169,177 +190,177 @@ class PenaltyConfig:
 class TransformConfig:
     """Reparametrisations of weights."""
 
-    spectral_norm: Literal["none", "discriminator", "generator", "both"] = "none"
-    """Spectral normalisation of which players."""
-    power_iterations: int = 1
-    """Power iterations a step."""
-    weight_norm: Literal["none", "discriminator", "generator", "both"] = "none"
-    """Weight normalisation of which players."""
+    spectral_norm: PlayerNames = "none"
+    """Players with spectral normalisation."""
+    power_iterations: Annotated[int, Range(1, 100)] = 1
+    """Power iterations in each step."""
+    weight_norm: PlayerNames = "none"
+    """Players with weight normalisation."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """One optimiser for both players, with a learning rate of its own for each (two time-scale update rule)."""
+    """One optimiser for both players, with a learning rate for each (two time-scale update rule). --lr sets both."""
 
-    generator: str = "adam"
-    """Optimiser of G: adam, adamw, sgd, rmsprop, optimistic_adam."""
-    discriminator: str = "adam"
+    generator: OptimizerName = "adam"
+    """Optimiser of G."""
+    discriminator: OptimizerName = "adam"
     """Optimiser of D."""
-    generator_lr: float = 2e-4
+    generator_lr: Annotated[float, Range(0, 1e6)] = 2e-4
     """Learning rate of G."""
-    discriminator_lr: float = 2e-4
+    discriminator_lr: Annotated[float, Range(0, 1e6)] = 2e-4
     """Learning rate of D."""
-    b1: float = 0.5
-    """Adam's decay of the first moment; momentum of sgd."""
-    b2: float = 0.999
-    """Adam's decay of the second moment; decay of rmsprop."""
-    schedule: Literal["constant", "linear", "cosine", "exponential", "warmup_cosine"] = "constant"
+    b1: Annotated[Decay, tyro.conf.arg(aliases=["--b1"])] = 0.5
+    """Decay of Adam's first moment, or momentum."""
+    b2: Annotated[Decay, tyro.conf.arg(aliases=["--b2"])] = 0.999
+    """Decay of Adam's second moment."""
+    schedule: ScheduleName = "constant"
     """Learning-rate schedule over the run."""
-    ema_decay: float = 0.999
-    """Moving average of G's weights, from which samples come; 0 for none."""
-    ema_start: int = 0
+    ema_decay: Decay = 0.999
+    """Decay of the moving average of G's weights, which is used for sampling. 0 disables the average."""
+    ema_start: Count = 0
     """First step of the moving average."""
     ema_warmup: bool = True
     """Let the decay grow from 0, so that the average forgets the first steps."""
-    clip_weights: float = 0.0
-    """Clip D's weights to [-c, c] after each step (0.01 for WGAN); 0 for never."""
-    clip_gradients: float = 0.0
-    """Clip each player's gradients to this global norm; 0 for never."""
-    adaptive_clip: float = 0.0
-    """Clip each layer's gradients to this share of its weights' norm; 0 for never."""
-    historical_averaging: float = 0.0
-    """Weight of the pull towards the average of the past parameters."""
+    clip_weights: Weight = 0.0
+    """Clip D's weights to [-c, c] after each step (0.01 for WGAN). 0 disables clipping."""
+    clip_gradients: Weight = 0.0
+    """Clip each player's gradients to this global norm. 0 disables clipping."""
+    adaptive_clip: Weight = 0.0
+    """Clip each layer's gradients to this share of the norm of its weights. 0 disables clipping."""
+    historical_averaging: Weight = 0.0
+    """Weight of the squared distance to the average of past parameters."""
     target_discriminator: bool = False
-    """G plays against a moving average of D (Polyak, --optimizer.target-decay)."""
-    target_decay: float = 0.99
-    """Decay of that average."""
+    """G is trained against a moving average of D (Polyak averaging)."""
+    target_decay: Decay = 0.99
+    """Decay of that moving average of D."""
 
 
 @dataclasses.dataclass(frozen=True)
 class UpdateConfig:
-    """Who moves when."""
+    """The update rule: when and how G and D are updated."""
 
-    name: Literal["alternating", "simultaneous", "unrolled", "extragradient", "consensus", "loss_balanced"] = "alternating"
-    """The update rule."""
-    discriminator_steps: int = 1
-    """Steps of D for one step of the game (5 for WGAN); each sees images of its own."""
-    generator_steps: int = 1
-    """Steps of G for one step of the game."""
+    name: UpdateRuleName = "alternating"
+    """Update rule."""
+    discriminator_steps: Annotated[int, Range(1, 1000)] = 1
+    """Discriminator updates in one train step (5 for WGAN). Each one uses its own minibatch."""
+    generator_steps: Annotated[int, Range(1, 1000)] = 1
+    """Generator updates in one train step."""
     order: Literal["discriminator_first", "generator_first"] = "discriminator_first"
-    """Who begins."""
+    """Which player is updated first."""
     fakes: Literal["fresh", "shared"] = "fresh"
-    """Each turn draws its own fakes, or D and G use the same ones."""
-    micro_batches: int = 1
-    """Gradient accumulation: cut each turn's batch into so many parts."""
-    unroll_steps: int = 5
-    """Steps of D that G's gradient flows through (unrolled)."""
-    consensus_weight: float = 10.0
-    """Weight of half the squared norm of the field (consensus)."""
+    """Sample new fakes for each update, or use the same fakes for D and G."""
+    micro_batches: Annotated[int, Range(1, 10**5)] = 1
+    """Gradient accumulation: split the minibatch of each update into this many parts."""
+    unroll_steps: Annotated[int, Range(0, 1000)] = 5
+    """unrolled: discriminator updates that G's gradient flows through."""
+    consensus_weight: Weight = 10.0
+    """consensus: weight of half the squared norm of the gradient field."""
     loss_threshold: float = 0.7
-    """D is trained while its loss is above this (loss_balanced)."""
-    max_discriminator_steps: int = 5
-    """... but at most so often."""
-    freeze_generator: int = 0
-    """G does not learn in the first N steps."""
-    freeze_discriminator: int = 0
-    """D does not learn in the first N steps."""
-    pool_size: int = 0
-    """Number of past players kept; 0 for none."""
-    pool_interval: int = 500
-    """Steps between the players kept."""
-    pool_duration: int = 10
-    """Steps that a past player is swapped in for, once in every interval."""
+    """loss_balanced: D is updated while its loss is above this value."""
+    max_discriminator_steps: Annotated[int, Range(1, 1000)] = 5
+    """loss_balanced: largest number of discriminator updates in one train step."""
+    freeze_generator: Count = 0
+    """G is not updated in the first N steps."""
+    freeze_discriminator: Count = 0
+    """D is not updated in the first N steps."""
+    pool_size: Annotated[int, Range(0, 1000)] = 0
+    """Number of past players that are kept as opponents. 0 disables the pool."""
+    pool_interval: Interval = 500
+    """Steps between two players that are kept."""
+    pool_duration: Interval = 10
+    """Steps for which a past player is the opponent, once in every interval."""
     joint_batches: bool = False
-    """D sees reals and fakes in one batch (wrong with batch norm; to show what happens)."""
+    """D receives reals and fakes in one batch. Wrong with batch norm, and here to show why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class AugmentConfig:
-    """What happens to images before D sees them, and labels of examples from memory."""
+    """Augmentations of D's inputs."""
 
-    instance_noise: float = 0.0
-    """Standard deviation of Gaussian noise on D's inputs at the first step."""
+    instance_noise: Annotated[float, Range(0, 1e3)] = 0.0
+    """Standard deviation of the Gaussian noise on D's inputs at the first step."""
     instance_noise_schedule: Literal["linear", "cosine", "exponential", "constant"] = "linear"
     """How the noise decays."""
-    instance_noise_steps: int | None = None
-    """... over how many steps; by default half the run."""
+    instance_noise_steps: Annotated[int | None, Range(1, 10**9)] = None
+    """Steps over which the noise decays. By default half the run."""
     diff_augment: str = ""
-    """DiffAugment policy: any of color,translation,cutout, joined by commas."""
-    ada: float = 0.0
-    """Adaptive augmentation with this target of the overfitting measure (0.6 in the paper); 0 for none."""
-    pack: int = 1
-    """Samples packed for D (PacGAN)."""
+    """DiffAugment policy: color, translation and cutout, joined by commas."""
+    ada: Probability = 0.0
+    """Target of the overfitting measure of adaptive augmentation (0.6 in the paper). 0 disables it."""
+    pack: Annotated[int, Range(1, 64)] = 1
+    """Number of samples that D sees together (PacGAN)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ReplayConfig:
-    """Experience replay: past fakes that are shown to D again."""
+    """Experience replay: D sees past fakes again."""
 
-    size: int = 0
-    """Past fakes kept in memory; 0 for none."""
-    share: float = 0.5
-    """Share of the fakes that D sees taken from memory."""
+    size: Annotated[int, Range(0, 10**7)] = 0
+    """Number of past fakes in the buffer. 0 disables replay."""
+    share: Probability = 0.5
+    """Share of D's fakes that comes from the buffer."""
     mode: Literal["reservoir", "fifo"] = "reservoir"
-    """What is kept: a uniform sample of the past, or the latest."""
+    """Keep a uniform sample of the past, or the latest fakes."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """How good: measured at the end, and every so often if asked."""
+    """Metrics of the samples."""
 
-    samples: int = 5000
-    """Number of samples for the metrics; 0 for no evaluation."""
-    extractor: str = "auto"
-    """Features for the distances: auto, digit_classifier, inception_v3, pixels."""
+    samples: Annotated[int, Range(0, 10**7)] = 5000
+    """Number of samples for the metrics. 0 disables the evaluation."""
+    extractor: Extractor = "auto"
+    """Feature network of the distances."""
     weights: Path | None = None
-    """Weight file of the feature network, where it is not shipped."""
-    every: int = 0
-    """Evaluate every N steps, and keep the best checkpoint; 0 for only at the end."""
+    """Weight file of the feature network, if it is not shipped."""
+    every: Count = 0
+    """Evaluate every N steps and keep the best checkpoint. 0 evaluates only at the end."""
     best: str = "auto"
-    """The metric that says which checkpoint is best; auto: the Fréchet distance, else reverse KL, else sliced Wasserstein."""
+    """Metric that selects the best checkpoint. auto: the Fréchet distance, else reverse KL, else sliced Wasserstein."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MonitorConfig:
-    """Failures, named while the run trains."""
+    """Detection of training failures."""
 
     enabled: bool = True
-    """Look for failures, at each line of metrics and each grid of samples."""
-    on_failure: Literal["warn", "stop", "rollback"] = "warn"
-    """What to do about one that is sure (also --on-failure): say so; end the run with status 3; or go back to the last healthy
-    checkpoint with half the learning rates."""
-    rollbacks: int = 3
-    """Rollbacks before the run is ended all the same."""
+    """Check for failures at each row of metrics and each grid of samples."""
+    on_failure: Annotated[Literal["warn", "stop", "rollback"], tyro.conf.arg(aliases=["--on-failure"])] = "warn"
+    """What to do about a certain failure: print it, end the run with status 3, or return to the last healthy checkpoint with half the
+    learning rates."""
+    rollbacks: Annotated[int, Range(0, 1000)] = 3
+    """Number of rollbacks after which a failure ends the run."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """A run. Everything that decides its bytes is in here, but for the machine and the versions."""
+    """A run. Machine and versions aside, the configuration decides every byte of it."""
 
-    recipe: str = ""
-    """Name of the recipe that this configuration began as."""
-    seed: int = 0
-    """Of everything drawn at random."""
-    steps: int = 1000
-    """Steps of the game."""
-    epochs: int = 0
-    """Passes over the data, in place of --steps; 0 to use --steps."""
-    batch_size: int = 64
-    """Images a turn."""
+    recipe: Annotated[str, tyro.conf.Fixed, tyro.conf.Suppress] = ""
+    """Name of the recipe."""
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    """Random seed of the run."""
+    steps: Count = 1000
+    """Number of train steps."""
+    epochs: Annotated[int, Range(0, 10**7), tyro.conf.arg(aliases=["--n-epochs"])] = 0
+    """Number of passes over the data, instead of --steps. 0 uses --steps."""
+    batch_size: Annotated[int, Range(1, 2**20)] = 64
+    """Batch size of one discriminator update."""
     out: Path | None = None
-    """Directory of the run; by default runs/RECIPE, numbered where that is taken."""
-    scan_steps: int = 1
-    """Steps compiled into one program; loop and scan differ in the last bits, so this is part of the run."""
-    log_every: int = 50
-    """Steps between lines of metrics."""
-    sample_every: int = 200
+    """Directory of the run. By default runs/RECIPE, or runs/RECIPE-2 and so on if that exists."""
+    scan_steps: Annotated[int, Range(1, 10**4)] = 1
+    """Steps compiled into one program. Loop and scan differ in the last bits, so a resumed run cannot change this."""
+    log_every: Interval = 50
+    """Steps between rows of metrics."""
+    sample_every: Annotated[Count, tyro.conf.arg(aliases=["--sample-interval"])] = 200
     """Steps between grids of samples."""
-    sample_grid: int = 8
+    sample_grid: Annotated[int, Range(2, 64)] = 8
     """Rows and columns of the grid of samples."""
-    checkpoint_every: int = 500
+    checkpoint_every: Count = 500
     """Steps between checkpoints."""
-    keep_checkpoints: int = 2
-    """Latest checkpoints kept."""
+    keep_checkpoints: Annotated[int, Range(1, 10**6)] = 2
+    """Number of latest checkpoints to keep."""
     layer_norms: bool = False
     """Log the gradient norm of every layer."""
     tensorboard: bool = True
@@ -359,7 +380,7 @@ class Config:
     distributed: DistributedConfig = dataclasses.field(default_factory=DistributedConfig)
 
 
-# Fields that do not decide the bytes of the weights: a resumed run may change them.
+# Fields that do not change the bytes of the weights. A resumed run may change them.
 CHANGEABLE_ON_RESUME = (
     "out",
     "steps",
@@ -374,7 +395,7 @@ CHANGEABLE_ON_RESUME = (
     "monitor",
     "data.workers",
     "data.directory",
-    # Another number of devices changes the last bits, and what a device draws inside a network by itself (docs/distributed.md).
+    # Another number of devices changes the last bits and what a network draws itself, see docs/distributed.md.
     "parallel.placement",
     "parallel.devices",
     "parallel.shard_parameters",
