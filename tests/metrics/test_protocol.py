@@ -81,7 +81,7 @@ def test_reference_features_are_cached_by_content(tmp_path):
 
 def test_a_cache_that_cannot_be_written_costs_no_metrics(tmp_path, monkeypatch):
     def full_disk(file, **arrays):
-        Path(file).write_bytes(b"PK and no more")
+        file.write(b"PK and no more")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def measure(cache):
