@@ -48,7 +48,7 @@ def errors_as_lines() -> Iterator[None]:
     try:
         yield
     except PeerLost as error:
-        fail(str(error), PEER_LOST)
+        fail(f"{error}; start all of them again with --resume auto", PEER_LOST)
     except known as error:
         fail(str(error))
     except KeyboardInterrupt:

@@ -369,7 +369,7 @@ def test_where_leaves_lie():
 @pytest.mark.parametrize(
     ("fields", "groups", "message"),
     [
-        ({"statistics": "local"}, {}, "--parallel.statistics local: jit sees the batch as one"),
+        ({"statistics": "local"}, {}, "--parallel.statistics local: jit computes statistics over the whole batch"),
         ({"placement": "pmap", "shard_parameters": True}, {}, "--parallel.shard-parameters.*--parallel.placement jit"),
         (
             {"placement": "shard_map"},

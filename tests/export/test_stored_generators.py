@@ -79,7 +79,7 @@ def test_stages_in_sequence(runs, script, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("order", "words"), [((1,), "takes (8, 8, 1) to begin with, and none come before it"), ((0, 0), "takes no images to begin with")]
+    ("order", "words"), [((1,), "takes (8, 8, 1) as input, and it is the first stage"), ((0, 0), "takes no images as input")]
 )
 def test_stages_that_do_not_fit_are_refused(runs, script, order, words):
     status, _, error = script("stack", *(runs[number] for number in order))

@@ -149,15 +149,15 @@ def test_a_resumed_monitor_of_a_long_run_equals_one_that_received_all_rows(tmp_p
     for line in lines:
         everything.observe(json.loads(line))
     (directory / "findings.jsonl").write_text(
-        "".join(json.dumps(finding._asdict()) + "\n" for finding in everything.found.values())
+        "".join(json.dumps(finding._asdict()) + "\n" for finding in everything.findings.values())
         + json.dumps(FINDING | {"step": REPLAYED + 901})
         + "\n{half a line"
     )
     policy = FailurePolicy(Config(), RunInfo(), directory)
     assert policy._monitor.history.logs == everything.history.logs
     assert policy._monitor.history.samples == everything.history.samples
-    assert policy._monitor.found == everything.found
-    assert len((directory / "findings.jsonl").read_text().splitlines()) == len(everything.found)
+    assert policy._monitor.findings == everything.findings
+    assert len((directory / "findings.jsonl").read_text().splitlines()) == len(everything.findings)
     assert len(replay_window(lines)) < 1000
 
 
