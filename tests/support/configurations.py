@@ -105,6 +105,8 @@ VALUES = {
     "update.consensus_weight": [0.0, 1.0],
     "update.loss_threshold": [0.0, 1.0],
     "update.max_discriminator_steps": [2],
+    "update.generator_loss_threshold": [0.0, 1.0],
+    "update.max_generator_steps": [2],
     "update.freeze_generator": [1],
     "update.freeze_discriminator": [1],
     "update.pool_size": [2],

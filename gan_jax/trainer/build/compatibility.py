@@ -27,7 +27,7 @@ UPDATE_OPTIONS: dict[str, tuple[str, ...]] = {
     "unrolled": ("unroll_steps", "discriminator_steps"),
     "extragradient": (),
     "consensus": ("consensus_weight",),
-    "loss_balanced": ("loss_threshold", "max_discriminator_steps"),
+    "loss_balanced": ("loss_threshold", "max_discriminator_steps", "generator_loss_threshold", "max_generator_steps"),
 }
 
 
@@ -184,7 +184,7 @@ def _check_update(config: Config) -> None:
     wrong = update.fakes == "shared" and (update.micro_batches > 1 or update.pool_size or update.generator_reals == "fresh")
     _refuse(config, wrong, "update.fakes", f"excludes {', '.join(map(flag, others))}", *others)
     wrong, advice = update.name == "loss_balanced" and optimizer.schedule != "constant", "use --optimizer.schedule constant"
-    reason = "--update.name loss_balanced does not know in advance how often it updates D"
+    reason = "--update.name loss_balanced does not know in advance how often it updates the players"
     _refuse(config, wrong, "optimizer.schedule", reason, advice=advice)
     wrong, advice = update.name == "unrolled" and optimizer.adaptive_clip, "use --optimizer.clip-gradients"
     reason = "the gradient norm of a dead unit has no derivative, which --update.name unrolled needs"

@@ -276,6 +276,10 @@ class UpdateConfig:
     """loss_balanced: D is updated while its loss is above this value."""
     max_discriminator_steps: Annotated[int, Range(1, 1000)] = 5
     """loss_balanced: largest number of discriminator updates in one train step."""
+    generator_loss_threshold: float | None = None
+    """loss_balanced: G is updated while its loss is above this value. By default G is updated once."""
+    max_generator_steps: Annotated[int, Range(1, 1000)] = 5
+    """loss_balanced: largest number of generator updates in one train step, with --update.generator-loss-threshold."""
     freeze_generator: Count = 0
     """G is not updated in the first N steps."""
     freeze_discriminator: Count = 0
