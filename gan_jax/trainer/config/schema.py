@@ -87,7 +87,7 @@ class ModelConfig:
     down: Literal["strided", "average", "max"] | None = None
     """Down-sampling in D."""
     noise: bool | None = None
-    """Add Gaussian noise at every layer of G."""
+    """Add Gaussian noise of learned strength at every layer of G. --model.options.noise-std has a fixed strength."""
     dropout: Annotated[float | None, Range(0, 0.999)] = None
     """Dropout rate in G, in training and in sampling."""
     discriminator_dropout: Annotated[float | None, Range(0, 0.999)] = None
