@@ -280,7 +280,6 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-# Each row is a function (learning_rate, *, b1, b2) -> gradient transformation. A row without such a moment ignores it.
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": lambda learning_rate, *, b1, b2: optax.adam(learning_rate, b1=b1, b2=b2),
     "adamw": lambda learning_rate, *, b1, b2: optax.adamw(learning_rate, b1=b1, b2=b2),
@@ -290,11 +289,24 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     # Daskalakis et al., 2018: the step is 2 r_t - r_{t-1} of Adam's direction r.
     "optimistic_adam": lambda learning_rate, *, b1, b2: optax.optimistic_adam_v2(learning_rate, b1=b1, b2=b2, nesterov=False),
     "optimistic_gradient": lambda learning_rate, *, b1, b2: optax.optimistic_gradient_descent(learning_rate),
-    # As PyTorch's RMSprop, which the experiments of the WGAN paper used: epsilon is added outside the root. Its decay is 0.99.
     "rmsprop": lambda learning_rate, *, b1, b2: optax.rmsprop(learning_rate, decay=b2, eps_in_sqrt=False),
     "sgd": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate),
     "momentum": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate, momentum=b1),
 }
+"""Rules by name. Each is a function `(learning_rate, *, b1, b2)`, which ignores a moment that the rule does not have.
+
+`ttur` also accepts such a function, for other options. The conventions, with r the root of the second moment:
+
+- adam: PyTorch's. Epsilon 1e-8 is added to r, after the bias correction.
+- adamw: as adam, with a weight decay of 1e-4. PyTorch's default is 0.01, which `partial(optax.adamw, weight_decay=0.01)` gives.
+- amsgrad: the maximum of the bias-corrected second moments. PyTorch corrects the maximum of the raw ones. Its steps are then
+  larger after early large gradients.
+- adabelief: epsilon 1e-16 is added to r, and in each step to the second moment under the root, as in the authors' code.
+- lion: with a weight decay of 1e-3.
+- optimistic_adam: adam's direction, extrapolated by one step.
+- rmsprop: PyTorch's. Epsilon 1e-8 is added to r. optax's default adds it under the root. The decay is `b2`, which is 0.99 in PyTorch.
+- momentum: PyTorch's without dampening, v <- b1 v + g.
+"""
 
 
 def ttur(

@@ -1,5 +1,7 @@
 """Links and chains of two players' optimisers: closed forms, untouched players, bounds, errors."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -196,6 +198,48 @@ def test_every_rule_goes_down_a_bowl(name):
 
     (params, _), _ = jax.jit(lambda: jax.lax.scan(step, (PARAMS, optimizer.init(PARAMS)), length=400))()
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(params)) < 0.3  # from 4
+
+
+# A parameter that starts at 1, with lr 0.1 and moments 0.5 and 0.9. PyTorch 2.13: torch.optim.Adam, AdamW (weight_decay 1e-4 and 0.01),
+# RMSprop (alpha 0.9) and SGD (momentum 0.5), computed in float64.
+GRADIENT_SEQUENCE = (1.0, -3.0, 0.5, 0.0, 0.25)
+TORCH = {
+    "adam": (OPTIMIZERS["adam"], [0.9, 0.97301431, 0.99632526, 1.00924272, 1.00685624]),
+    "adamw": (OPTIMIZERS["adamw"], [0.89999, 0.97299531, 0.99629653, 1.00920403, 1.00680745]),
+    "adamw with PyTorch's decay": (partial(optax.adamw, weight_decay=0.01), [0.899, 0.97111531, 0.99345515, 1.00537915, 1.00198729]),
+    "rmsprop": (OPTIMIZERS["rmsprop"], [0.68377224, 0.98528359, 0.93304129, 0.93304129, 0.90413927]),
+    "momentum": (OPTIMIZERS["momentum"], [0.9, 1.15, 1.225, 1.2625, 1.25625]),
+}
+
+
+def path_of(rule):
+    optimizer, value = rule(0.1, b1=0.5, b2=0.9), jnp.float32(1.0)
+    state, values = optimizer.init(value), []
+    for gradient in GRADIENT_SEQUENCE:
+        update, state = optimizer.update(jnp.float32(gradient), state, value)
+        value = optax.apply_updates(value, update)
+        values.append(float(value))
+    return values
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_rules_follow_pytorch(name):
+    rule, expected = TORCH[name]
+    np.testing.assert_allclose(path_of(rule), expected, rtol=1e-5)
+
+
+def test_amsgrad_takes_the_maximum_of_bias_corrected_moments():
+    first, second, most, value, expected = 0.0, 0.0, 0.0, 1.0, []
+    for step, gradient in enumerate(GRADIENT_SEQUENCE, 1):
+        first, second = 0.5 * first + 0.5 * gradient, 0.9 * second + 0.1 * gradient**2
+        most = max(most, second / (1 - 0.9**step))
+        value -= 0.1 * first / (1 - 0.5**step) / (np.sqrt(most) + 1e-8)
+        expected.append(value)
+    np.testing.assert_allclose(path_of(OPTIMIZERS["amsgrad"]), expected, rtol=1e-5)
+    # torch.optim.Adam(amsgrad=True) corrects the maximum of the raw moments. It agrees up to the largest gradient.
+    torch = [0.9, 0.97301431, 0.99543713, 1.00722481, 1.00515012]
+    np.testing.assert_allclose(expected[:2], torch[:2], rtol=1e-6)
+    assert torch[2] - torch[1] > 1.1 * (expected[2] - expected[1])
 
 
 def test_optimistic_adam_is_daskalakis_rule():
