@@ -1,6 +1,6 @@
 """Adaptive discriminator augmentation (ADA): the strength of the augmentation follows the discriminator's overfitting."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import NamedTuple
 
@@ -131,6 +131,7 @@ def adaptive_augment(
     images_to_full: float = 500_000,
     initial_probability: float = 0.0,
     max_probability: float = 1.0,
+    schedule: Callable[[Array], Array] | None = None,
     images_per_logit: int = 1,
     axis_name: str | tuple[str, ...] | None = None,
 ) -> Augmentation:
@@ -164,6 +165,7 @@ def adaptive_augment(
             value.
         initial_probability: Initial value of p.
         max_probability: Upper bound of p, at most 1. The paper uses 1.
+        schedule: `step -> p`, instead of the controller. R3GAN raises p by a cosine. None uses the controller.
         images_per_logit: Number of reals behind each real logit, the number of samples in a pack (PacGAN).
         axis_name: Mapped axes over which r_t is averaged and images are counted, inside `shard_map` or `pmap`.
 
@@ -192,8 +194,8 @@ def adaptive_augment(
     move = partial(control, target=target, interval=interval, images_per_logit=images_per_logit, axis_name=axis_name, **bounds)
 
     def apply(images: Array, state: AdaptiveState, rng: Array, step: Array) -> Array:
-        del step
-        return augment(images, state.probability, rng, operations=names)
+        probability = state.probability if schedule is None else schedule(step)
+        return augment(images, probability, rng, operations=names)
 
     def update(state: AdaptiveState, real_logits: Array, fake_logits: Array) -> AdaptiveState:
         del fake_logits

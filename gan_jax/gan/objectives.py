@@ -65,7 +65,7 @@ def discriminator_loss(
     for penalty in spec.penalties:
         value = _penalty_mean(spec, penalty, effective, state, fake.images, minibatch)
         metrics[f"penalty/{penalty.name}"] = value
-        loss += penalty.weight * value
+        loss += (penalty.weight(state.step) if callable(penalty.weight) else penalty.weight) * value
 
     context = LossContext(
         minibatch=minibatch,
