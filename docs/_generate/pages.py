@@ -31,8 +31,8 @@ Parts = dict[str, Callable[[], str]]
 
 
 @cache
-def _comparisons() -> list[Comparison]:
-    return ablations.compare_all(ABLATIONS)
+def _comparisons(*, with_baseline: bool = False) -> list[Comparison]:
+    return ablations.compare_all(ABLATIONS, with_baseline=with_baseline)
 
 
 def _mixtures() -> Parts:
@@ -95,8 +95,9 @@ def _timings() -> dict[str, benchmarks.Row]:
 # Page -> its generated parts.
 PAGES: dict[str, Callable[[], Parts]] = {
     "README.md": lambda: {
-        "first choices": lambda: ablations.head(_comparisons()),
-        "comparisons": lambda: str(len(_comparisons())),
+        "first choices": lambda: ablations.head(_comparisons(with_baseline=True)),
+        "comparisons": lambda: str(len(_comparisons(with_baseline=True))),
+        "cost limit": lambda: f"{ablations.MAX_COST:g}",
     },
     "docs/dirac.md": lambda: {"radii": lambda: dirac.radii(read_rows(DATA / "dirac.jsonl"))},
     "docs/evidence.md": lambda: ablations.parts(ABLATIONS, _comparisons()),

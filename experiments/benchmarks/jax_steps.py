@@ -10,12 +10,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from experiments.benchmarks.timing import Candidate
-from gan_jax import make_gan
 from gan_jax.distributed.sharding import Placement, make_placement
 from gan_jax.distributed.spmd import distribute
 from gan_jax.distributed.sweep import init_many, split_runs, train_many
+from gan_jax.gan.diagnostics import with_diagnostics
+from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.types import GradientPenalty
 from gan_jax.gan.update_rules import UPDATE_RULES
+from gan_jax.latents import normal
+from gan_jax.losses import ADVERSARIAL
 from gan_jax.models import build_model
 from gan_jax.optimizers import ttur
 from gan_jax.penalties import PENALTIES
@@ -66,20 +69,21 @@ def make(
     placement: Placement | None = None,
     **options: Any,
 ) -> GAN:
-    """A GAN with Adam and a moving average of the generator."""
+    """A GAN with Adam and a moving average of the generator, and with the monitor's diagnostics, as the trainer compiles it."""
     update_rule = UPDATE_RULES[rule](**({"fakes": fakes} if rule == "alternating" else {}))
     if len(image_shape) == 3:
         options |= {"image_size": image_shape[0], "channels": image_shape[2]}
-    return make_gan(
+    spec = GANSpec(
         *build_model(model, latent_dim=latent_dim, **options),
+        ADVERSARIAL[loss],
         image_shape=image_shape,
         latent_dim=latent_dim,
-        loss=loss,
-        rule=distribute(update_rule, placement) if placement else update_rule,
+        sample_latents=normal,
         optimizer=ttur(2e-4, 2e-4, ema_decay=0.999),
         penalties=(GradientPenalty(penalty[0], PENALTIES[penalty[0]], penalty[1]),) if penalty else (),
         transforms=Players((), (spectral_norm(),)) if spectral else Players((), ()),
     )
+    return with_diagnostics(spec, distribute(update_rule, placement) if placement else update_rule)
 
 
 def _batch(image_shape: tuple[int, ...], size: int) -> dict[str, jax.Array]:

@@ -22,8 +22,8 @@ def machine() -> dict[str, Any]:
 
 def in_words(machine: dict[str, Any]) -> str:
     """A machine and its versions as part of a sentence."""
-    versions = f"JAX {machine['jax']}" + (f", PyTorch {machine['torch']}" if machine["torch"] else "")
-    return f"{machine['device']}, {machine['cores']} cores; {versions}"
+    versions = f"JAX {machine['jax']}" + (f" and PyTorch {machine['torch']}" if machine["torch"] else "")
+    return f"{machine['device']}, {machine['cores']} cores, with {versions}"
 
 
 def command(module: str) -> str:

@@ -46,7 +46,7 @@ def feed_call(kind: str, batch: int) -> Callable[[], None]:
 
     def call() -> None:
         for _ in range(BATCHES):
-            take(None, None, feed.chunk(at[0], 1), None).block_until_ready()
+            take(feed.chunk(at[0], 1)).block_until_ready()
             at[0] += 1
 
     return call

@@ -9,7 +9,7 @@ from experiments.benchmarks.machine import in_words
 
 Row = dict[str, Any]
 OURS = ("gan_jax", "gan_jax cores", "gan_jax lax")
-HEADS = ["one device ms", "a device a core ms", "PyTorch eager ms", "ratio"]
+HEADS = ["one device ms", "one device per core ms", "PyTorch eager ms", "ratio"]
 
 
 def latest(rows: Iterable[Row]) -> dict[str, Row]:
@@ -80,13 +80,13 @@ def workload_table(rows: Sequence[Row]) -> str:
         facts = row["facts"].get(column, {})
         cells = [f"{row['case']}: {CASES[row['case']].about}", *_compared(row), number(share_of_peak(row, column))]
         lines.append(cells + [number(facts.get(key), 1) for key in ("peak_megabytes", "first_step_seconds")])
-    head = f"{in_words(one_machine(rows))}. Matrix products: float32 {peak(rows)} GFLOP/s."
+    head = f"Measured on {in_words(one_machine(rows))}. Matrix products in float32 run at {peak(rows)} GFLOP/s."
     return f"{head}\n\n{table(heads, lines)}"
 
 
 def scaling_table(rows: Sequence[Row]) -> str:
     """The workloads of the preset `scaling`."""
-    return f"{in_words(one_machine(rows))}.\n\n" + table(
+    return f"Measured on {in_words(one_machine(rows))}.\n\n" + table(
         ["workload", *HEADS], ([CASES[row["case"]].about, *_compared(row)] for row in rows)
     )
 
@@ -95,7 +95,7 @@ def variants_table(rows: dict[str, Row]) -> str:
     """The variants of the DCGAN step and of the mixture step."""
     dcgan, mixture = rows["variants_dcgan32"], rows["variants_mixture"]
     cells = ((name, f"{ms:.0f}", number(mixture["milliseconds"].get(name))) for name, ms in dcgan["milliseconds"].items())
-    head = f"{in_words(one_machine([dcgan, mixture]))}.\n\n"
+    head = f"Measured on {in_words(one_machine([dcgan, mixture]))}.\n\n"
     return head + table(["variant", "DCGAN 32x32x1 ms", "mixture ms"], cells)
 
 
@@ -164,16 +164,16 @@ def metrics_table(rows: dict[str, Row]) -> str:
     ]
     for name, about in (("digit_classifier", "5,000 digits by the digit classifier"), ("inception_v3", "64 images by Inception-v3")):
         lines.append((f"features of {about}; its bare network", seconds(features, f"{name}, extractor", f"{name}, bare network")))
-    head = f"{in_words(one_machine([rows['distances'], rows['features']]))}.\n\n"
+    head = f"Measured on {in_words(one_machine([rows['distances'], rows['features']]))}.\n\n"
     return head + table(["", "seconds"], lines)
 
 
 def monitor_table(rows: dict[str, Row]) -> str:
     """The step of a DCGAN with and without the monitor."""
     chosen = [rows["monitor_64"], rows["monitor_32"]]
-    heads = ["width", "step without the monitor ms", "with it ms", "one look at the samples ms"]
+    heads = ["width", "step without the monitor ms", "with it ms", "measurements of one grid ms"]
     lines = ((row["case"].removeprefix("monitor_"), *(f"{ms:.1f}" for ms in row["milliseconds"].values())) for row in chosen)
-    return f"{in_words(one_machine(chosen))}.\n\n{table(heads, lines)}"
+    return f"Measured on {in_words(one_machine(chosen))}.\n\n{table(heads, lines)}"
 
 
 def performance(rows: dict[str, Row]) -> dict[str, Callable[[], str]]:
@@ -189,7 +189,7 @@ def performance(rows: dict[str, Row]) -> dict[str, Callable[[], str]]:
         "variants": lambda: variants_table(rows),
         "scaling": lambda: scaling_table(scaling),
         "torch.compile": lambda: f"{times['dcgan32']['compile']:.0f} ms",
-        "batch norm": lambda: f"{norms[0]:.0f} and {norms[1]:.0f} ms for the step, {norms[2]:.0f} with Flax's exact one",
+        "batch norm": lambda: f"{norms[0]:.0f} ms and {norms[1]:.0f} ms with these two, and {norms[2]:.0f} ms with Flax's exact variance",
         "dcgan32 ratio": lambda: number(ratio(dcgan)),
         "sampling ratio": lambda: number(ratio(rows["sampling"])),
         "files ratio": lambda: number(ratio(rows["pipeline_folder"])),

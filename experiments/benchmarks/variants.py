@@ -74,10 +74,13 @@ def stock_convolutions() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_monitor() -> Iterator[None]:
-    """Inside this context, a configuration is built without the monitor's diagnostics."""
+    """Inside this context, a configuration or a benchmark's GAN is built without the monitor's diagnostics."""
     from gan_jax.gan.make import build_gan
 
-    with mock.patch("gan_jax.trainer.build.gan.with_diagnostics", build_gan):
+    with (
+        mock.patch("gan_jax.trainer.build.gan.with_diagnostics", build_gan),
+        mock.patch("experiments.benchmarks.jax_steps.with_diagnostics", build_gan),
+    ):
         yield
 
 

@@ -166,7 +166,7 @@ def result_table(report: dict[str, Any], recipe: str | None = None) -> str:
             cells += [mean_and_deviation([point["steps"] / point["seconds"] for point in last], 1)]
             lines.append(cells + [mean_and_deviation([at_share(run, side, share)["classifier_fd"] for run in runs], 1) for share in SHARES])
     compiling = mean_and_deviation([run["compile_seconds"] for runs in groups.values() for run in runs], 1)
-    head = f"{in_words(report['machine'])}. gan_jax compiles for {compiling} s of its time. "
+    head = f"Measured on {in_words(report['machine'])}. gan_jax compiles for {compiling} s of its time. "
     return head + f"1,000 held-out digits have a `classifier_fd` of {report['real']:.2f}.\n\n{table(heads, lines)}"
 
 

@@ -70,9 +70,9 @@ NOISE = 0.7  # default standard deviation of the instance noise
 _R1 = -0.15 + 1j * math.sqrt(0.25 - 0.15**2)
 _NOISE = -0.25 * NOISE**2 + 1j * math.sqrt(0.25 - (0.25 * NOISE**2) ** 2)
 METHODS = {
-    "minimax": Method("minimax", "spirals outward; alternating: circles", "minimax", eigenvalue=0.5j),
+    "minimax": Method("minimax", "spirals outward (alternating: circles)", "minimax", eigenvalue=0.5j),
     "non_saturating": Method(
-        "non-saturating", "ends in a circle; alternating: approaches ever more slowly", "non_saturating", eigenvalue=0.5j
+        "non-saturating", "ends in a circle (alternating: approaches ever more slowly)", "non_saturating", eigenvalue=0.5j
     ),
     "wasserstein_clip": Method("Wasserstein, clipping", "circles along the clipping bound", "wasserstein", clipped=True, eigenvalue=1j),
     "wgan_gp": Method("WGAN-GP", "circles", "wasserstein", penalty="wgan_gp", gamma=0.7),
@@ -80,7 +80,7 @@ METHODS = {
     "r1": Method("R1", "converges", "minimax", penalty="r1", gamma=0.3, eigenvalue=_R1),
     "consensus": Method("consensus", "converges", "minimax", consensus=True, gamma=1.0, eigenvalue=-0.25 + 0.5j),
     "zero_centered": Method(
-        "zero-centred on interpolates", "converges; equals R1, because D is linear", "minimax", "zero_centered", 0.3, eigenvalue=_R1
+        "zero-centred on interpolates", "converges and equals R1, because D is linear", "minimax", "zero_centered", 0.3, eigenvalue=_R1
     ),
 }
 QUADRATURE_NODES = 32
@@ -145,7 +145,7 @@ def make_step(name: str, settings: Settings, rule: str | None = None) -> tuple[S
         loss=weighted(ADVERSARIAL[method.loss], jnp.asarray(weights / weights.mean())),
         penalties=penalties,
         optimizer=ttur(settings.step_size, settings.step_size, generator="sgd", discriminator="sgd", discriminator_bound=bound),
-        rule=UPDATE_RULES[rule](**options),
+        update_rule=UPDATE_RULES[rule](**options),
     )
     batch, rng = {"image": offsets[:, None]}, jax.random.key(0)
 

@@ -223,12 +223,12 @@ TRAIN = sorted(
 @pytest.mark.parametrize("words", TRAIN)
 def test_train_commands_build_a_gan(words):
     """Flags that exist one by one may still be incompatible. The data are not loaded."""
+    from gan_jax.cli.train_command import read_command, read_config
     from gan_jax.trainer.build.gan import build
-    from support.scripts import load_script
 
     arguments = words.split()
     vgg = arguments.index("--loss.vgg") if "--loss.vgg" in arguments else None
-    config, _, _ = load_script("train").read(arguments)
+    config, _ = read_config(read_command(arguments))
     if vgg is not None:
         assert not Path(arguments[vgg + 1]).exists()
         config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, vgg=None, perceptual=0.0, style=0.0))

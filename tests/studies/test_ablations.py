@@ -231,10 +231,45 @@ def test_first_choices_obey_their_rule(file):
     assert [of[0].trick.name for of in chosen] == ["twice", "other", "hinge"]
 
 
-def test_head_has_the_first_choices(file):
-    good = results.compare(trick("loss-5"), "ring", file, real=0.98)._replace(failed=(0, 0), closed=0.3, verdict="helps")
-    lines = page.head([good, good._replace(data="grid", closed=-0.014, verdict="unclear")]).splitlines()
-    assert lines[2] == "| hinge | `--loss.name hinge` | +30%* | -1% |  |"
+def digits(changes, seed, distance):
+    return run_row("mnist5k", changes, seed, classifier_fd=distance, classes=10, rarest_class=0.05, confident=0.8)
+
+
+def head_rows(path):
+    return page.head(page.compare_all(path, with_baseline=True)).splitlines()[2:]
+
+
+def test_head_compares_with_the_baseline_and_not_with_the_control(tmp_path):
+    """R1 helps against its control on the digits, but that control has no batch norm, and R1 stays worse than the default."""
+    path, plain, r1 = tmp_path / "results.jsonl", tricks.PLAIN, {"penalty.r1": tricks.POINT_R1}
+    on = plain | {"penalty.r1": tricks.IMAGE_R1}
+    rows = [digits(changes, seed, distance + seed) for seed in range(3) for changes, distance in (({}, 180.0), (plain, 320.0), (on, 250.0))]
+    rows += [digits({"model.up": "nearest"}, seed, 120.0 + 2 * seed) for seed in range(3)]
+    append_rows(path, rows + [ring(changes, seed, value + 0.01 * seed) for seed in range(4) for changes, value in (({}, 0.2), (r1, 0.5))])
+    # It helps on the ring and against its own control on the digits, so the page has it and the README does not.
+    assert ("gp-2", "R1") in [(of[0].trick.id, of[0].trick.name) for of in page.first_choices(page.compare_all(path))]
+    # Differences -60, -59, -58: mean -59, sample deviation 1, Student's t 4.303 for 2 degrees of freedom, so -59 +- 4.303 / sqrt(3).
+    real = baselines.real_row("mnist5k")["classifier_fd"]
+    mean, low, high = (100 * share / (181 - real) for share in (59, 59 - 4.30265 / math.sqrt(3), 59 + 4.30265 / math.sqrt(3)))
+    assert head_rows(path) == [f"| up-sampling by nearest | `--model.up nearest` |  |  | **+{mean:.1f}%** (+{low:.1f} to +{high:.1f}) |"]
+
+
+def test_head_has_no_trick_without_a_clear_effect_or_with_more_failed_runs(file):
+    # Hinge is better on the ring with every seed, but one more run fails. Minibatch deviation is worse on the digits.
+    assert head_rows(file) == []
+    append_rows(file, [ring({"loss.name": "hinge"}, 0, 0.5)])
+    (row,) = head_rows(file)
+    assert row.startswith("| hinge | `--loss.name hinge` | **+")
+    # The same mean gain with a deviation that makes Student's interval include 0.
+    append_rows(file, [ring({"loss.name": "hinge"}, seed, value) for seed, value in enumerate((0.9, 0.1, 0.9, 0.1))])
+    assert head_rows(file) == []
+
+
+def test_a_comparison_of_one_seed_has_no_interval(tmp_path):
+    path = tmp_path / "results.jsonl"
+    append_rows(path, [ring(changes, 0, value) for changes, value in (({}, 0.2), ({"loss.name": "hinge"}, 0.9))])
+    (one,) = page.compare_all(path, with_baseline=True)
+    assert (one.student, page.student_verdict(one)) == (None, "unclear")
 
 
 def test_committed_runs_have_the_present_baselines():

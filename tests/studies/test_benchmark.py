@@ -57,7 +57,7 @@ def test_ratio_and_share_of_peak():
     again = row | {"case": "dcgan32_shared", "peaks": {"float32": 450e9, "bfloat16": 800e9}}
     text = tables.workload_table([row, again])
     assert "| 12.0 | 10.0 | 15.0 | 1.50 | 0.50 | 2.0 | 4.0 |" in text
-    assert "Matrix products: float32 400 to 450 GFLOP/s." in text
+    assert "Matrix products in float32 run at 400 to 450 GFLOP/s." in text
 
 
 def test_the_last_row_of_a_case_counts_and_machines_are_told_apart():

@@ -32,6 +32,7 @@ if __name__ == "__main__":
 import numpy as np
 import optax
 
+from docs._generate.tables import table as markdown
 from gan_jax.distributed import PLACEMENTS, distribute, make_placement, state_shardings
 from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.losses import ADVERSARIAL
@@ -183,15 +184,15 @@ def table(rows):
         return f"{max(found):.1e}" if found else "-"
 
     heads = ["model or loss", "float32: gradient, `jit`", "`shard_map`, `pmap`", "parameter", "float64: gradient", "parameter"]
-    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    lines = []
     for name in dict.fromkeys(row["name"] for row in rows):
         draws = name in DRAWS_IN_NETWORKS
         kinds = ("jit", "shard_map, pmap") if draws else PLACEMENTS
         mapped = "other draws" if draws else worst(name, "float32", "gradient", "shard_map", "pmap")
         cells = [worst(name, "float32", "gradient", "jit"), mapped, worst(name, "float32", "parameter", *kinds)]
         cells += [worst(name, "float64", figure, *kinds) for figure in ("gradient", "parameter")]
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([f"`{name}`", *cells])
+    return markdown(heads, lines)
 
 
 def main():

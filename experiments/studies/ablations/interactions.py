@@ -33,7 +33,7 @@ def clear_pairs(effects: list[Effect], wider: list[Effect]) -> list[Effect]:
 def _effects_table(name: str, effects: list[Effect]) -> str:
     cells = ((" and ".join(effect.factors), effect.interval) for effect in effects)
     rows = [(factor, f"{mean:+.3f}", f"{low:+.3f} to {high:+.3f}") for factor, (mean, low, high) in cells]
-    return table([name, "effect on recovered", "95%"], rows)
+    return table([name, "effect on recovered", "95% interval"], rows)
 
 
 def analysis(path: Path, data: str) -> str:
@@ -49,10 +49,10 @@ def analysis(path: Path, data: str) -> str:
     on = [", ".join(name for name, level in zip(names, design[index]) if level > 0) or "none of them" for index in best]
     return "\n\n".join(
         [
-            f"{len(means)} of {len(factors.design())} combinations, {seeds} seeds each.",
+            f"The effects are from {len(means)} of {len(factors.design())} combinations, with {seeds} seeds each.",
             _effects_table("trick", [effect for effect in effects if len(effect.factors) == 1]),
-            _effects_table("pair", pairs) if pairs else "No pair has a clear effect.",
-            "The best measured combinations:",
+            _effects_table("pair", pairs) if pairs else "No pair has an interval that leaves out 0.",
+            "These combinations have the largest mean of recovered:",
             "\n".join(f"- {means[index]:.3f}: {names_on}" for index, names_on in zip(best, on)),
         ]
     )

@@ -9,7 +9,8 @@ from docs._generate.tables import mean_and_deviation, table
 from experiments.studies import mixtures
 from experiments.studies.ablations import baselines, interactions, plot, results
 from experiments.studies.ablations.results import Comparison
-from experiments.studies.ablations.tricks import GROUPS, NOT_COMPARED_HERE, NOT_ON_MIXTURES, NOT_SWITCHED, as_flags, tricks
+from experiments.studies.ablations.statistics import Verdict
+from experiments.studies.ablations.tricks import GROUPS, NOT_COMPARED_HERE, NOT_ON_MIXTURES, NOT_SWITCHED, PLAIN, as_flags, tricks
 from gan_jax.trainer.config import Config, ConfigError
 
 DATA = tuple(data for sources in GROUPS.values() for data in sources)
@@ -33,6 +34,7 @@ def parts(path: Path, comparisons: Sequence[Comparison]) -> dict[str, Callable[[
         "images real": lambda: f"{baselines.real_row('mnist5k')['classifier_fd']:.2f}",
         "comparisons": lambda: str(len(comparisons)),
         "cost limit": lambda: f"{MAX_COST:g}",
+        "digits controls": partial(digits_controls, path),
         "baselines": partial(controls, path),
         "first choices": partial(bullets, first),
         "hurt": partial(bullets, hurt),
@@ -44,8 +46,13 @@ def parts(path: Path, comparisons: Sequence[Comparison]) -> dict[str, Callable[[
     return found | {f"interactions {data}": partial(interactions.analysis, path, data) for data in GROUPS["mixture"]}
 
 
-def compare_all(path: Path) -> list[Comparison]:
+def compare_all(path: Path, *, with_baseline: bool = False) -> list[Comparison]:
     """Every comparison of the file, by source and in the order of the tables.
+
+    Args:
+        path: File of results.
+        with_baseline: Whether the runs with a trick are compared with the plain baseline. Otherwise they are compared with the control
+            of the trick, which may differ from the baseline, too.
 
     Raises:
         ConfigError: The file has no comparison with the present baselines.
@@ -53,7 +60,10 @@ def compare_all(path: Path) -> list[Comparison]:
     found = []
     for data in DATA:
         real = baselines.real_row(data)[baselines.OUTCOME[baselines.group_of(data)][0]]
-        found += [results.compare(row, data, path, real) for row in tricks(baselines.group_of(data))]
+        rows = tricks(baselines.group_of(data))
+        if with_baseline:
+            rows = [row._replace(name=row.name.partition(", against ")[0], off={}) for row in rows if row.on]
+        found += [results.compare(row, data, path, real) for row in rows]
     comparisons = [comparison for comparison in found if comparison is not None]
     if not comparisons:
         raise ConfigError(f"{path}: has no comparison with the present baselines")
@@ -68,14 +78,19 @@ def signed(value: float | None, digits: int) -> str:
     return text.lstrip("+-") if float(text) == 0 else text
 
 
+def heading(figure: str) -> str:
+    """A figure of a row in the words of the page."""
+    return {"reverse_kl": "reverse KL", "classifier_fd": "`classifier_fd`"}.get(figure, figure.replace("_", " "))
+
+
 def comparison_table(comparisons: Sequence[Comparison]) -> str:
     """The comparisons on one source."""
     if not comparisons:
         return "No comparison yet."
     group = baselines.group_of(comparisons[0].data)
     digits = 3 if group == "mixture" else 1
-    heads = ["id", "trick", "flags", baselines.OUTCOME[group][0], "95%", "gap closed"]
-    heads += [*(figure.replace("_", " ") for figure in results.DETAILS[group]), "failed", "seeds", "time", "verdict"]
+    heads = ["id", "trick", "flags", heading(baselines.OUTCOME[group][0]), "95% interval", "gap closed"]
+    heads += [*map(heading, results.DETAILS[group]), "failed", "seeds", "time", "verdict"]
     lines = []
     for one in comparisons:
         flags = f"`{as_flags(one.trick.on)}`" if one.trick.on else "the baseline"
@@ -94,10 +109,18 @@ def controls(path: Path) -> str:
     for data in DATA:
         rows = results.runs(path).get(results.key(data, {}), [])
         figures = (baselines.OUTCOME[baselines.group_of(data)][0], *results.DETAILS[baselines.group_of(data)])
-        cells = [f"{figure.replace('_', ' ')} {mean_and_deviation([row[figure] for row in rows], 3)}" for figure in figures]
+        cells = [f"{heading(figure)} {mean_and_deviation([row[figure] for row in rows], 3)}" for figure in figures]
         if rows:
             lines.append(f"- {TITLES[data]}, {len(rows)} seeds: {', '.join(cells)}, failed runs {sum(row['failed'] for row in rows)}.")
     return "\n".join(lines)
+
+
+def digits_controls(path: Path) -> str:
+    """The outcomes on the digits of the control without batch norm in D and of the baseline."""
+    measured = results.runs(path)
+    rows = (measured.get(results.key("mnist5k", changes), []) for changes in (PLAIN, {}))
+    without, with_ = (mean_and_deviation([row["classifier_fd"] for row in each], 1) for each in rows)
+    return f"{without} without batch norm in D and {with_} with it"
 
 
 def by_trick(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], list[Comparison]]:
@@ -108,19 +131,31 @@ def by_trick(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], list[Co
     return found
 
 
-def first_choices(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
-    """The tricks that help somewhere, hurt nowhere, do not increase the number of failed runs, and cost at most `MAX_COST`.
+def student_verdict(one: Comparison) -> Verdict:
+    """The verdict of Student's interval alone."""
+    _, low, high = plot.shares(one, one.student) if one.student else (0.0, 0.0, 0.0)
+    return "helps" if low > 0 else "hurts" if high < 0 else "unclear"
 
-    Tricks that help on more sources come first.
+
+def first_choices(
+    comparisons: Sequence[Comparison], judge: Callable[[Comparison], Verdict] = lambda one: one.verdict
+) -> list[list[Comparison]]:
+    """The tricks that help on a source, hurt on none, do not increase the number of failed runs, and cost at most `MAX_COST`.
+
+    Tricks that help on more sources come first, then tricks that close more of the gap on average.
+
+    Args:
+        comparisons: The comparisons.
+        judge: The verdict of a comparison.
     """
     chosen = []
     for group in by_trick(comparisons).values():
-        verdicts = [one.verdict for one in group]
+        verdicts = [judge(one) for one in group]
         dear = any(one.cost is not None and one.cost > MAX_COST for one in group)
         fails = any(one.failed[0] > one.failed[1] for one in group)
         if "helps" in verdicts and "hurts" not in verdicts and not dear and not fails:
             chosen.append(group)
-    return sorted(chosen, key=lambda group: (-sum(one.verdict == "helps" for one in group), -sum(one.closed for one in group) / len(group)))
+    return sorted(chosen, key=lambda group: (-sum(judge(one) == "helps" for one in group), -sum(one.closed for one in group) / len(group)))
 
 
 def lists(comparisons: Sequence[Comparison]) -> tuple[list[list[Comparison]], ...]:
@@ -134,7 +169,7 @@ def lists(comparisons: Sequence[Comparison]) -> tuple[list[list[Comparison]], ..
 
 
 def bullets(groups: Sequence[Sequence[Comparison]]) -> str:
-    """One line per trick with its effects on all sources and its cost."""
+    """One line per trick with its effects on all sources and its relative time."""
     lines = []
     for group in groups:
         effects = [f"{LABELS[one.data]} {_closed(one)}{f' ({one.verdict})' if one.verdict in MARKS else ''}" for one in group]
@@ -156,7 +191,7 @@ def missing(path: Path) -> str:
         ids = sorted((id for id, own in reasons.items() if own == reason), key=_order)
         lines.append(f"- {', '.join(ids)}: {reason}.")
     only_images = sorted({row.id for row in tricks("images")} - {row.id for row in tricks("mixture")}, key=_order)
-    lines.append(f"- Not on the mixtures: {', '.join(only_images)}: {NOT_ON_MIXTURES}.")
+    lines.append(f"- {', '.join(only_images)}: not on the mixtures, because each {NOT_ON_MIXTURES}.")
     measured = results.runs(path)
     for data in DATA:
         needed = [(row, {results.key(data, row.on), results.key(data, row.off)}) for row in tricks(baselines.group_of(data))]
@@ -205,14 +240,26 @@ def fill_cells(text: str, comparisons: Sequence[Comparison]) -> str:
 
 
 def head(comparisons: Sequence[Comparison]) -> str:
-    """The first choices as a short table for the README."""
+    """The table of the README: the tricks that improve the baseline, with their effects and Student's intervals.
+
+    Args:
+        comparisons: The comparisons with the baseline, from `compare_all`.
+    """
     lines = []
-    for group in first_choices(comparisons)[:HEAD]:
+    for group in first_choices(comparisons, student_verdict)[:HEAD]:
         by_data = {one.data: one for one in group}
-        flags = "; ".join(dict.fromkeys(f"`{as_flags(one.trick.on)}`" if one.trick.on else "the default" for one in group))
-        shares = [_closed(by_data[data]) + MARKS.get(by_data[data].verdict, "") if data in by_data else "" for data in DATA]
-        lines.append([group[0].trick.name, flags, *shares])
+        flags = dict.fromkeys(f"`{as_flags(one.trick.on)}`" for one in group)
+        effects = [_effect(by_data[data]) if data in by_data else "" for data in DATA]
+        lines.append([group[0].trick.name, " or ".join(flags), *effects])
     return table(["trick", "flags", *LABELS.values()], lines)
+
+
+def _effect(one: Comparison) -> str:
+    """The share of the gap that is closed, with the bounds of Student's interval. It is bold if the interval leaves out 0."""
+    if one.student is None:
+        return "one seed"
+    mean, low, high = (signed(100 * share, 1) for share in plot.shares(one, one.student))
+    return f"**{mean}%** ({low} to {high})" if student_verdict(one) != "unclear" else f"{mean}% ({low} to {high})"
 
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> None:

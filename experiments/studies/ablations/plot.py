@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from experiments.studies.ablations.results import Comparison
+from experiments.studies.ablations.statistics import Interval
 from gan_jax.trainer.image_grid import save_png
 
 ROW, TOP, LABELS, PANEL, MARGIN = 17, 44, 520, 250, 44
@@ -14,9 +15,14 @@ COLOURS = {"helps": (0, 110, 60), "hurts": (190, 40, 30), "unclear": (130, 130, 
 LIMIT = 1.0  # largest share of the gap; a larger one is drawn as an arrow at the edge
 
 
-def shares(one: Comparison) -> tuple[float, float, float]:
-    """Mean and bounds of a comparison as shares of the gap between its control and real examples. Positive is better."""
-    mean, low, high = one.outcome
+def shares(one: Comparison, interval: Interval | None = None) -> tuple[float, float, float]:
+    """Mean and bounds of a comparison as shares of the gap between its control and real examples. Positive is better.
+
+    Args:
+        one: The comparison.
+        interval: An interval of its differences. The default is the bootstrap interval.
+    """
+    mean, low, high = interval or one.outcome
     scale = one.closed / mean if mean else 0.0
     return one.closed, *sorted((low * scale, high * scale))
 

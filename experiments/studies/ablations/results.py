@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.rows import read_rows
 from experiments.studies.ablations import baselines
-from experiments.studies.ablations.statistics import Interval, Verdict, paired_bootstrap, verdict
+from experiments.studies.ablations.statistics import Interval, Verdict, paired_bootstrap, t_interval, verdict
 from experiments.studies.ablations.tricks import Changes, Trick
 
 Row = dict[str, Any]
@@ -74,6 +74,7 @@ class Comparison(NamedTuple):
         data: The source.
         seeds: Number of seeds that both sides have in common.
         outcome: Mean difference of the deciding outcome, with minus without, and its bootstrap interval.
+        student: The same mean with Student's interval, or None for one seed.
         without, with_: Means of that outcome.
         details: Mean differences of the other outcomes, or None if no seed has a value on both sides.
         failed: Numbers of failed runs (with, without).
@@ -86,6 +87,7 @@ class Comparison(NamedTuple):
     data: str
     seeds: int
     outcome: Interval
+    student: Interval | None
     without: float
     with_: float
     details: dict[str, float | None]
@@ -123,6 +125,7 @@ def compare(trick: Trick, data: str, path: Path, real: float) -> Comparison | No
         data=data,
         seeds=len(seeds),
         outcome=paired_bootstrap(change),
+        student=t_interval(change) if len(seeds) > 1 else None,
         without=without,
         with_=float(np.mean([on[seed][name] for seed in seeds])),
         details={figure: float(np.mean(differences(figure))) if differences(figure) else None for figure in DETAILS[group]},

@@ -224,19 +224,19 @@ BEYOND: tuple[Trick, ...] = (
 
 TRICKS: tuple[Trick, ...] = INPUTS_AND_LOSSES + PENALTIES + LAYERS + TRAINING + BEYOND
 
-_MODEL = "a whole model, not a switch; docs/recipes.md has what was trained"
+_MODEL = "a whole model, which docs/recipes.md lists if it was trained"
 _WATCH = "monitors a run and does not change it"
 
 # Rows of docs/tricks.md that are not compared at all.
 NOT_SWITCHED: dict[str, str] = {
     "in-1": "a contract of the data pipeline, which the networks are built for",
-    "in-5": "a way to show a trained generator",
-    "loss-9": "needs an encoder: the recipes klgan and vaegan",
-    "loss-11": "weighs the adversarial term against another one, which the baselines do not have",
+    "in-5": "a way to show samples of a trained generator",
+    "loss-9": "needs an encoder, as in the recipes klgan and vaegan",
+    "loss-11": "weighs the adversarial term against another term, and the baselines have none",
     "label-4": "the same function as loss-2, as a test shows",
-    "layer-9": "a layer of the inpainting networks, which have no form without it",
-    "layer-12": "a layer of SAGAN and BigGAN, which have no form without it",
-    "layer-17": "a layer of the progressive networks, which have no form without it",
+    "layer-9": "a layer that the inpainting networks always have",
+    "layer-12": "a layer that SAGAN and BigGAN always have",
+    "layer-17": "a layer that the progressive networks always have",
     **{f"model-{n}": _MODEL for n in range(1, 11)},
     **{f"watch-{n}": _WATCH for n in range(1, 8)},
 }
@@ -244,8 +244,8 @@ NOT_SWITCHED: dict[str, str] = {
 # The reasons why rows with a comparison on one kind of data have none on the other.
 NOT_ON_MIXTURES = "acts on images or on the layers of convolutional networks"
 NOT_COMPARED_HERE: dict[str, str] = {
-    "loss-8": "of the four terms only total variation is compared: L1, perceptual and style need a target image",
-    "beyond-6": "truncation is a way of sampling, not of training",
+    "loss-8": "only total variation is compared, because the L1, perceptual and style terms need a target image",
+    "beyond-6": "truncation is compared nowhere, because it changes sampling and not training",
 }
 
 

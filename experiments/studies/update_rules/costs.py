@@ -105,7 +105,7 @@ def cost_table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         flops = ["-", "-"] if row["gigaflop"] is None else [f"{row['gigaflop']:.2f}", f"{row['flop_ratio']:.2f}"]
         lines.append([row["name"], *flops, f"{row['time_ratio']:.2f}"])
-    return table(["configuration", "Gflop a step", "of plain", "time, of plain"], lines)
+    return table(["configuration", "Gflop per step", "relative to the plain step", "time relative to the plain step"], lines)
 
 
 def savings(rows: list[dict[str, Any]]) -> str:
