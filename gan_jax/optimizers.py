@@ -1,4 +1,4 @@
-"""Optimisers for two players: optax transformations (EMA, clipping, historical averaging), chains (TTUR), and tables by name."""
+"""Optimisers for two players: optax transformations (EMA, clipping, historical averaging), chains (TTUR), and the rules by name."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -17,6 +17,13 @@ class EmaState(NamedTuple):
 
     params: PyTree
     step: Array  # int32 []
+
+
+class ScheduledState(NamedTuple):
+    """State of an algorithm with a scheduled second moment."""
+
+    count: Array  # int32 []
+    inner: PyTree
 
 
 class HistoricalAverageState(NamedTuple):
@@ -72,38 +79,6 @@ def apply_updates(params: Players, updates: Players) -> Players:
     return Players(*(half if update is None else optax.apply_updates(half, update) for half, update in zip(params, updates, strict=True)))
 
 
-def half_life_decay(half_life: float, images_per_step: int, *, rampup: float | None = None) -> Callable[[Array], Array]:
-    """Decay of a moving average whose half-life is given in images, so that it does not depend on the batch size.
-
-        d = 0.5 ** (images_per_step / h),  h = min(half_life, rampup * images so far)
-
-    Args:
-        half_life: Number of images after which a set of parameters has half of its weight. StyleGAN2: 10,000, and 20,000 to 500,000 in
-            the configurations of StyleGAN2-ADA.
-        images_per_step: Number of real images in one update of G's parameters.
-        rampup: Largest half-life as a share of the images so far, 0.05 in StyleGAN2. None disables the ramp-up.
-
-    Returns:
-        `step -> decay`, for `track_ema`.
-
-    Raises:
-        ValueError: `half_life`, `images_per_step` or `rampup` is not positive.
-
-    References:
-        Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", 2020, and the training loop of StyleGAN2-ADA.
-    """
-    if not (half_life > 0 and images_per_step > 0 and (rampup is None or rampup > 0)):
-        raise ValueError(f"half_life, images_per_step and rampup must be positive; got {half_life}, {images_per_step}, {rampup}")
-
-    def decay(step: Array) -> Array:
-        life = jnp.float32(half_life)
-        if rampup is not None:
-            life = jnp.minimum(life, rampup * images_per_step * step.astype(jnp.float32))
-        return 0.5 ** (images_per_step / jnp.maximum(life, 1e-8))
-
-    return decay
-
-
 def track_ema(
     decay: float | Callable[[Array], Array] = 0.999, *, start_step: int = 0, warmup: bool = False
 ) -> optax.GradientTransformation:
@@ -114,7 +89,7 @@ def track_ema(
 
     Args:
         decay: Decay d, in [0, 1). Half of the weight lies on the last ln 2 / (1 - decay) steps, which is 693 for 0.999. A function of the
-            number of averaged steps is a schedule, see `half_life_decay`.
+            number of averaged steps is a schedule, see `gan_jax.schedules.half_life_decay`.
         start_step: For this many updates the average equals the newest parameters.
         warmup: If True, use d = min(decay, (1 + n) / (10 + n)) after n averaged steps, so that early averages forget the
             initialisation. A larger decay than (1 + n) / (10 + n) has no effect in a run of n steps.
@@ -280,7 +255,6 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-# Each row is a function (learning_rate, *, b1, b2) -> gradient transformation. A row without such a moment ignores it.
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adam": lambda learning_rate, *, b1, b2: optax.adam(learning_rate, b1=b1, b2=b2),
     "adamw": lambda learning_rate, *, b1, b2: optax.adamw(learning_rate, b1=b1, b2=b2),
@@ -290,11 +264,52 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     # Daskalakis et al., 2018: the step is 2 r_t - r_{t-1} of Adam's direction r.
     "optimistic_adam": lambda learning_rate, *, b1, b2: optax.optimistic_adam_v2(learning_rate, b1=b1, b2=b2, nesterov=False),
     "optimistic_gradient": lambda learning_rate, *, b1, b2: optax.optimistic_gradient_descent(learning_rate),
-    # As PyTorch's RMSprop, which the experiments of the WGAN paper used: epsilon is added outside the root. Its decay is 0.99.
     "rmsprop": lambda learning_rate, *, b1, b2: optax.rmsprop(learning_rate, decay=b2, eps_in_sqrt=False),
     "sgd": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate),
     "momentum": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate, momentum=b1),
 }
+"""Rules by name. Each is a function `(learning_rate, *, b1, b2)`, which ignores a moment that the rule does not have.
+
+`ttur` also accepts such a function, for other options. The conventions, with r the root of the second moment:
+
+- adam: PyTorch's. Epsilon 1e-8 is added to r, after the bias correction.
+- adamw: as adam, with a weight decay of 1e-4. PyTorch's default is 0.01, which `partial(optax.adamw, weight_decay=0.01)` gives.
+- amsgrad: the maximum of the bias-corrected second moments. PyTorch corrects the maximum of the raw ones. Its steps are then
+  larger after early large gradients.
+- adabelief: epsilon 1e-16 is added to r, and in each step to the second moment under the root, as in the authors' code.
+- lion: with a weight decay of 1e-3.
+- optimistic_adam: adam's direction, extrapolated by one step.
+- rmsprop: PyTorch's. Epsilon 1e-8 is added to r. optax's default adds it under the root. The decay is `b2`, which is 0.99 in PyTorch.
+- momentum: PyTorch's without dampening, v <- b1 v + g.
+"""
+
+
+def schedule_b2(rule: Callable[..., optax.GradientTransformation], schedule: optax.Schedule) -> Callable[..., optax.GradientTransformation]:
+    """Makes a rule whose decay of the second moment follows a schedule over its own steps. The `b2` that it receives is ignored.
+
+    The bias correction uses the decay of the current step, as PyTorch's Adam does if its betas are changed.
+
+    Args:
+        rule: A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
+        schedule: `step -> b2`.
+
+    Returns:
+        A function `(learning_rate, *, b1, b2)`. The state of its transformation is a `ScheduledState`.
+    """
+
+    def scheduled(learning_rate: LearningRate, *, b1: float, b2: float) -> optax.GradientTransformation:
+        del b2
+
+        def init(params: PyTree) -> ScheduledState:
+            return ScheduledState(jnp.zeros((), jnp.int32), rule(learning_rate, b1=b1, b2=schedule(0)).init(params))
+
+        def update(updates: PyTree, state: ScheduledState, params: PyTree | None = None) -> tuple[PyTree, ScheduledState]:
+            updates, inner = rule(learning_rate, b1=b1, b2=schedule(state.count)).update(updates, state.inner, params)
+            return updates, ScheduledState(state.count + 1, inner)
+
+        return optax.GradientTransformation(init, update)
+
+    return scheduled
 
 
 def ttur(
@@ -324,7 +339,7 @@ def ttur(
         generator_lr: Learning rate of G, or an optax schedule over G's own steps.
         discriminator_lr: Learning rate of D, or an optax schedule over D's own steps. In the paper it is the larger one.
         b1: Decay of the first moment, or the momentum of the algorithm "momentum".
-        b2: Decay of the second moment.
+        b2: Decay of the second moment. `schedule_b2` makes a rule in which it follows a schedule.
         generator: Algorithm of G. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
         discriminator: Algorithm of D. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
         clip_norm: Largest global norm of a player's gradient. None disables clipping.
@@ -365,26 +380,6 @@ def ttur(
     if discriminator_ema_decay is not None:
         discriminator_chain.append(track_ema(discriminator_ema_decay))
     return per_player(optax.chain(*generator_chain), optax.chain(*discriminator_chain))
-
-
-# Each row is a function (learning_rate, *, steps, end_fraction, warmup_steps) -> schedule. `end_fraction` is the share of
-# the learning rate that is left after `steps`. An exponential decay never reaches 0, so its row replaces 0 by 0.01. A row
-# without a warm-up or a decay ignores the arguments that belong to it.
-SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
-    "constant": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: optax.constant_schedule(learning_rate),
-    "linear": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: optax.linear_schedule(
-        learning_rate, learning_rate * end_fraction, steps
-    ),
-    "cosine": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: optax.cosine_decay_schedule(
-        learning_rate, steps, alpha=end_fraction
-    ),
-    "exponential": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: optax.exponential_decay(
-        learning_rate, steps, end_fraction or 0.01, end_value=learning_rate * (end_fraction or 0.01)
-    ),
-    "warmup_cosine": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: optax.warmup_cosine_decay_schedule(
-        0.0, learning_rate, warmup_steps, steps, end_value=learning_rate * end_fraction
-    ),
-}
 
 
 def _rule(name: str, rule: str | Callable[..., Any], learning_rate: LearningRate, b1: float, b2: float) -> optax.GradientTransformation:

@@ -1,6 +1,6 @@
 """Adaptive discriminator augmentation (ADA): the strength of the augmentation follows the discriminator's overfitting."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import NamedTuple
 
@@ -9,11 +9,14 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from gan_jax._checks import check_float, check_interval, check_not_empty, check_rank
+from gan_jax._keys import named_key
 from gan_jax.augment.color import draw_color, recolor
+from gan_jax.augment.corruption import add_noise, cut_randomly, filter_randomly
 from gan_jax.augment.geometry import blit, compose, draw_blit, draw_geometry, warp
 from gan_jax.typing import Array, Augmentation
 
-OPERATIONS = ("blit", "geometry", "color")
+_CORRUPTIONS = {"filter": filter_randomly, "noise": add_noise, "cutout": cut_randomly}
+OPERATIONS = ("blit", "geometry", "color", *_CORRUPTIONS)
 
 
 class AdaptiveState(NamedTuple):
@@ -34,7 +37,7 @@ class AdaptiveState(NamedTuple):
     updates: Array
 
 
-def augment(images: Array, probability: ArrayLike, rng: Array, *, operations: Collection[str] = OPERATIONS) -> Array:
+def augment(images: Array, probability: ArrayLike, rng: Array, *, operations: Collection[str] = ("blit", "geometry", "color")) -> Array:
     """Augments each example independently, with each augmentation applied with `probability`. See `adaptive_augment`.
 
     Args:
@@ -69,6 +72,9 @@ def augment(images: Array, probability: ArrayLike, rng: Array, *, operations: Co
         images = blit(images, moves)
     if "color" in operations:
         images = recolor(images, draw_color(color_rng, batch, probability))
+    for name, corrupt in _CORRUPTIONS.items():
+        if name in operations:
+            images = corrupt(images, named_key(rng, name), probability)
     return images
 
 
@@ -125,6 +131,7 @@ def adaptive_augment(
     images_to_full: float = 500_000,
     initial_probability: float = 0.0,
     max_probability: float = 1.0,
+    schedule: Callable[[Array], Array] | None = None,
     images_per_logit: int = 1,
     axis_name: str | tuple[str, ...] | None = None,
 ) -> Augmentation:
@@ -142,6 +149,9 @@ def adaptive_augment(
     - blit: x-flip, quarter turns, translation by whole pixels up to an eighth of the size.
     - geometry: isotropic scaling, rotation before and after anisotropic scaling, fractional translation.
     - color: brightness, contrast, luma flip, and for three channels hue and saturation.
+    - filter: amplification of each of four frequency bands.
+    - noise: additive Gaussian noise with a half-normal standard deviation.
+    - cutout: a grey rectangle of half the size of the image.
 
     Blits alone move whole pixels exactly. Together with geometric operations they are combined into one warp at twice the
     resolution with the paper's filter, and images are mirrored beyond their border. At p = 0 images are returned bit for bit
@@ -155,6 +165,7 @@ def adaptive_augment(
             value.
         initial_probability: Initial value of p.
         max_probability: Upper bound of p, at most 1. The paper uses 1.
+        schedule: `step -> p`, instead of the controller. R3GAN raises p by a cosine. None uses the controller.
         images_per_logit: Number of reals behind each real logit, the number of samples in a pack (PacGAN).
         axis_name: Mapped axes over which r_t is averaged and images are counted, inside `shard_map` or `pmap`.
 
@@ -168,9 +179,8 @@ def adaptive_augment(
 
     References:
         Karras et al., "Training Generative Adversarial Networks with Limited Data", 2020, section 3 and appendix B.
-        Deviations: an example that only blits move is not resampled, so its pixels are exact. Image-space filtering, additive
-        noise and cutout are omitted. The paper found them harmful or useless, and its recommended pipeline ("bgc", the one
-        implemented here) omits them too.
+        The default is the paper's recommended pipeline "bgc". The paper found that `filter`, `noise` and `cutout` do not help.
+        Deviation: an example that only blits move is not resampled, so its pixels are exact.
     """
     names = {name.strip() for name in operations.split(",") if name.strip()}
     if not names or not names <= set(OPERATIONS):
@@ -184,8 +194,8 @@ def adaptive_augment(
     move = partial(control, target=target, interval=interval, images_per_logit=images_per_logit, axis_name=axis_name, **bounds)
 
     def apply(images: Array, state: AdaptiveState, rng: Array, step: Array) -> Array:
-        del step
-        return augment(images, state.probability, rng, operations=names)
+        probability = state.probability if schedule is None else schedule(step)
+        return augment(images, probability, rng, operations=names)
 
     def update(state: AdaptiveState, real_logits: Array, fake_logits: Array) -> AdaptiveState:
         del fake_logits

@@ -39,6 +39,7 @@ class Diagnostics(NamedTuple):
         real_low, real_high: float32, extremes of all real images so far.
         fingerprint: float32 [2], fingerprint of the last batch.
         repeated: int32, how often in a row the same batch was received.
+        logit_low, logit_high: float32, extremes of all logits of D so far.
         label_low, label_high: int32, extremes of all labels so far. 0 and -1 without labels.
         nonfinite_step: int32, the first step with a value that is not finite, or -1.
         nonfinite_place: int32, its index in `PLACES`.
@@ -56,6 +57,8 @@ class Diagnostics(NamedTuple):
     real_high: Array
     fingerprint: Array
     repeated: Array
+    logit_low: Array
+    logit_high: Array
     label_low: Array
     label_high: Array
     nonfinite_step: Array
@@ -117,6 +120,8 @@ def init_diagnostics() -> Diagnostics:
         real_high=of(-jnp.inf, "float32"),
         fingerprint=jnp.full(2, jnp.inf, "float32"),
         repeated=of(0, "int32"),
+        logit_low=of(jnp.inf, "float32"),
+        logit_high=of(-jnp.inf, "float32"),
         label_low=of(0, "int32"),
         label_high=of(-1, "int32"),
         nonfinite_step=of(-1, "int32"),
@@ -229,6 +234,8 @@ def accumulate_diagnostics(
         real_high=jnp.maximum(diagnostics.real_high, high.astype(jnp.float32)),
         fingerprint=fingerprint,
         repeated=jnp.where(jnp.all(fingerprint == diagnostics.fingerprint), diagnostics.repeated + 1, 0),
+        logit_low=jnp.minimum(diagnostics.logit_low, _scalar(metrics, f"{PRIVATE}logit_low", jnp.inf)),
+        logit_high=jnp.maximum(diagnostics.logit_high, _scalar(metrics, f"{PRIVATE}logit_high", -jnp.inf)),
         label_low=diagnostics.label_low if labels is None else jnp.minimum(diagnostics.label_low, jnp.min(labels).astype(jnp.int32)),
         label_high=diagnostics.label_high if labels is None else jnp.maximum(diagnostics.label_high, jnp.max(labels).astype(jnp.int32)),
         nonfinite_step=jnp.where(first, step, diagnostics.nonfinite_step),
@@ -281,6 +288,8 @@ def _figures(diagnostics: Diagnostics) -> Metrics:
         "real_low": diagnostics.real_low,
         "real_high": diagnostics.real_high,
         "repeated_batches": diagnostics.repeated,
+        "logit_low": diagnostics.logit_low,
+        "logit_high": diagnostics.logit_high,
         "label_low": diagnostics.label_low,
         "label_high": diagnostics.label_high,
         "nonfinite_step": diagnostics.nonfinite_step,

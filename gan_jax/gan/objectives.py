@@ -61,11 +61,14 @@ def discriminator_loss(
         "real_accuracy": _pooled_mean(real_right),
         "fake_accuracy": _pooled_mean(fake_right),
     }
+    if spec.observe_update is not None:  # The diagnostics read these, and do not log them.
+        logits = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves((real_output.logits, fake_output.logits))])
+        metrics |= {"_logit_low": logits.min(), "_logit_high": logits.max()}
 
     for penalty in spec.penalties:
         value = _penalty_mean(spec, penalty, effective, state, fake.images, minibatch)
         metrics[f"penalty/{penalty.name}"] = value
-        loss += penalty.weight * value
+        loss += (penalty.weight(state.step) if callable(penalty.weight) else penalty.weight) * value
 
     context = LossContext(
         minibatch=minibatch,

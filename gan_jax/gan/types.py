@@ -14,7 +14,7 @@ class GradientPenalty(NamedTuple):
     Attributes:
         name: The metrics report it as `penalty/<name>`.
         function: `(critic, real, fake, rng) -> values`, one value per example.
-        weight: Factor of the mean of the values in the loss of D.
+        weight: Factor of the mean of the values in the loss of D, or a function `step -> factor`.
         interval: Compute the penalty every `interval` steps with `interval` times the weight (lazy regularisation, Karras et al.,
             2020).
         couples_examples: Whether the value of one example depends on the others. Such a function accepts `axis_name`.
@@ -22,7 +22,7 @@ class GradientPenalty(NamedTuple):
 
     name: str
     function: Callable[..., Array]
-    weight: float
+    weight: float | Callable[[Array], Array]
     interval: int = 1
     couples_examples: bool = False
 

@@ -306,35 +306,58 @@ def consensus(*, consensus_weight: float = 10.0) -> UpdateRule:
     return UpdateRule(step)
 
 
-def loss_balanced(*, loss_threshold: float = 0.7, max_discriminator_steps: int = 5) -> UpdateRule:
-    """`while loss_D > A: train D`, then one update of G. For comparison only, since practitioners advise against it.
+def loss_balanced(
+    *,
+    loss_threshold: float = 0.7,
+    max_discriminator_steps: int = 5,
+    generator_loss_threshold: float | None = None,
+    max_generator_steps: int = 5,
+) -> UpdateRule:
+    """`while loss_D > A: train D`, then `while loss_G > B: train G`. For comparison only, since practitioners advise against it.
 
-    D is updated at least once and at most `max_discriminator_steps` times, on the same reals and fresh fakes. The number of updates
-    is not known in advance. D's learning rate can therefore not follow a schedule that spans the run.
+    Each player is updated at least once and at most `max_..._steps` times, on the same reals and fresh fakes. The number of updates is
+    not known in advance. The learning rates can therefore not follow a schedule that spans the run.
+
+    Args:
+        loss_threshold: A. D is updated while its loss is above this value.
+        max_discriminator_steps: Largest number of updates of D in a train step.
+        generator_loss_threshold: B. G is updated while its loss is above this value. None updates G once.
+        max_generator_steps: Largest number of updates of G in a train step.
 
     References:
         Chintala et al., "How to Train a GAN?", 2016, number 11 (do not balance by loss statistics).
     """
-    if max_discriminator_steps < 1:
-        raise ValueError(f"max_discriminator_steps must be at least 1; got {max_discriminator_steps}")
+    if max_discriminator_steps < 1 or max_generator_steps < 1:
+        got = f"got {max_discriminator_steps} and {max_generator_steps}"
+        raise ValueError(f"max_discriminator_steps and max_generator_steps must be at least 1; {got}")
 
     def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
         minibatch = spec.prepare_minibatch(batch, named_key(rng, "round/0"))
 
-        def continues(carry: tuple) -> Array:
-            _, _, metrics, count = carry
-            return (metrics["discriminator_loss"] > loss_threshold) & (count < max_discriminator_steps)
+        def repeat(player: str, params: Players, state: TrainState, threshold: float, most: int) -> StepResult:
+            update, name = (update_discriminator, "again") if player == "discriminator" else (update_generator, "generator/0")
 
-        def body(carry: tuple) -> tuple:
-            params, state, _, count = carry
-            fresh = resample_latents(spec, minibatch._replace(rng=jax.random.fold_in(minibatch.rng, count)), "again")
-            params, state, metrics = update_discriminator(spec, params, state, fresh)
-            return params, state, spec.average(metrics), count + 1  # All devices have to make the same decision.
+            def continues(carry: tuple) -> Array:
+                _, _, metrics, count = carry
+                return (metrics[f"{player}_loss"] > threshold) & (count < most)
 
-        first = body((params, state, None, jnp.int32(0)))
-        params, state, metrics, count = jax.lax.while_loop(continues, body, first)
-        params, state, generator_metrics = update_generator(spec, params, state, resample_latents(spec, minibatch, "generator/0"))
-        return params, state, metrics | generator_metrics | {"discriminator_steps": count.astype(jnp.float32)}
+            def body(carry: tuple) -> tuple:
+                params, state, _, count = carry
+                fresh = resample_latents(spec, minibatch._replace(rng=jax.random.fold_in(minibatch.rng, count)), name)
+                params, state, metrics = update(spec, params, state, fresh)
+                return params, state, spec.average(metrics), count + 1  # All devices have to make the same decision.
+
+            first = body((params, state, None, jnp.int32(0)))
+            params, state, metrics, count = jax.lax.while_loop(continues, body, first)
+            return params, state, metrics | {f"{player}_steps": count.astype(jnp.float32)}
+
+        params, state, metrics = repeat("discriminator", params, state, loss_threshold, max_discriminator_steps)
+        if generator_loss_threshold is None:
+            latest = resample_latents(spec, minibatch, "generator/0")
+            params, state, generator_metrics = update_generator(spec, params, state, latest)
+        else:
+            params, state, generator_metrics = repeat("generator", params, state, generator_loss_threshold, max_generator_steps)
+        return params, state, metrics | generator_metrics
 
     return UpdateRule(step)
 

@@ -53,6 +53,7 @@ SUPPRESSES: dict[str, tuple[str, ...]] = {
         "generator_loss_falling",
         "discriminator_won",
     ),
+    "bounded_logits": ("generator_won_with_garbage", "generator_won_with_quality", "discriminator_won"),
     "generator_frozen": ("discriminator_won", "mode_collapse", "few_dimensions", "generator_won_with_garbage"),
     "discriminator_frozen": ("generator_won_with_garbage", "generator_loss_falling"),
     "updates_too_large": ("unstable_discriminator", "saturated_output", "generator_won_with_garbage"),
@@ -95,6 +96,12 @@ ADVICE: dict[str, Advice] = {
         ("the labels of reals and fakes are exchanged", "labels are flipped too often"),
         ("loss.flip_probability 0", "loss.real_target 0.9 0.9 loss.fake_target 0 0"),
         "label-3",
+    ),
+    "bounded_logits": Advice(
+        "All outputs of the discriminator are in [0, 1], but the loss expects logits: remove the sigmoid of its last layer",
+        ("the discriminator ends in a sigmoid, and the loss applies another one",),
+        ("loss.name least_squares",),
+        "loss-2",
     ),
     "generator_frozen": Advice(
         "The generator's parameters do not change",

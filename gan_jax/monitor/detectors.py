@@ -16,6 +16,7 @@ DETECTORS: dict[str, Detector] = {
     "mixed_batches": training.mixed_batches,
     "repeated_batch": training.repeated_batch,
     "labels_swapped": training.labels_swapped,
+    "bounded_logits": training.bounded_logits,
     "generator_frozen": training.frozen("generator"),
     "discriminator_frozen": training.frozen("discriminator"),
     "updates_too_large": training.updates_too_large,

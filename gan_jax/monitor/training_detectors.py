@@ -81,6 +81,21 @@ def labels_swapped(history: History, info: RunInfo) -> Detection | None:
     return detection(streak(history.logs, holds), 0.97, "real_logits", "fake_logits", "discriminator_adversarial_loss")
 
 
+def bounded_logits(history: History, info: RunInfo) -> Detection | None:
+    """All logits of D so far are in [0, 1], on both sides of 1/2, as the outputs of a sigmoid. The loss expects logits of any size.
+
+    Least squares is left out. Its targets are 0 and 1, so a bounded D is a choice there.
+    """
+    if info.loss == "least_squares":
+        return None
+
+    def holds(row: Record) -> bool:
+        # The extremes of fewer steps could be in this range by chance.
+        return row["step"] >= 30 and 0 <= number(row, "monitor/logit_low") < 0.5 < number(row, "monitor/logit_high") <= 1
+
+    return detection(streak(history.logs, holds), 0.95, "monitor/logit_low", "monitor/logit_high", count=1)
+
+
 def frozen(player: str) -> Detector:
     """The updates of a player are smaller than a millionth of the norm of its weights.
 

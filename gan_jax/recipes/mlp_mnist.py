@@ -11,7 +11,7 @@ Paper:    none for the script. Log-likelihood by Parzen windows 225 ± 2 on MNIS
 Differs:  the embedded 4,000 digits at 28x28 instead of MNIST's 60,000
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, UpdateConfig
 
 CONFIG = Config(
     epochs=200,
@@ -23,4 +23,6 @@ CONFIG = Config(
     model=ModelConfig(name="mlp", latent_dim=100),
     loss=LossConfig(halve=True),
     optimizer=OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, b1=0.5, b2=0.999, ema_decay=0.0),
+    # The script updates G first, and D on the same fakes.
+    update=UpdateConfig(order="generator_first", fakes="shared"),
 )

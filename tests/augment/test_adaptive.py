@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from gan_jax.augment import adaptive_augment, color, geometry
+from gan_jax.augment import adaptive, adaptive_augment, color, corruption, geometry
 
 RNG = jax.random.key(0)
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / "golden" / "inputs_torch.npz")
+AUTHORS = np.load(pathlib.Path(__file__).parents[1] / "golden" / "augment_ada_torch.npz")
 
 
 # -- the controller ------------------------------------------------------------------------------------------------
@@ -56,7 +57,7 @@ def test_controllers_of_devices_agree_with_one_of_the_whole_batch():
 
 def test_probability_0_changes_no_byte():
     images = jax.random.normal(RNG, (4, 9, 8, 3))
-    transform = adaptive_augment()
+    transform = adaptive_augment(operations=",".join(adaptive.OPERATIONS))
     seen = jax.jit(transform.apply)(images, transform.init(), RNG, 0)
     assert np.asarray(seen).tobytes() == np.asarray(images).tobytes()
 
@@ -69,6 +70,9 @@ def test_each_operation_alone_and_the_share_of_touched_examples():
         "blit": (1 - 0.5 / 2) * (1 - 0.5 * 3 / 4) * (1 - 0.5 * (1 - 4 / 9)),
         "geometry": 0.5**4,  # scale, rotations together, anisotropy, translation
         "color": 0.5**4 * (1 - 0.5 / 2),
+        "filter": 0.5**4,  # four bands
+        "noise": 0.5,
+        "cutout": 0.5,
     }
     for name, expected in stays.items():
         transform = adaptive_augment(operations=name, initial_probability=0.5)
@@ -80,7 +84,7 @@ def test_each_operation_alone_and_the_share_of_touched_examples():
 @pytest.mark.parametrize(
     ("message", "settings"),
     [
-        ("operations must list names from blit, geometry, color", {"operations": "blit,noise"}),
+        ("operations must list names from blit, geometry, color, filter, noise, cutout", {"operations": "blit,blur"}),
         (r"target must be in \[-1, 1\]; got 2", {"target": 2.0}),
         (r"initial_probability must be in \[0, 1\]; got -0.1", {"initial_probability": -0.1}),
         ("interval must be at least 1", {"interval": 0}),
@@ -166,6 +170,55 @@ def test_drawn_geometry_has_the_papers_spreads():
     shift = np.einsum("bij,bj->bi", np.linalg.inv(linear), transforms[:, :2, 2])
     np.testing.assert_allclose(shift.std(axis=0), np.full(2, 0.125 * 16), rtol=0.06)
     assert (np.linalg.det(linear) > 0).all()
+
+
+def test_blit_and_geometry_are_one_warp_of_the_mirrored_original(monkeypatch):
+    """The authors' pipeline composes both into one matrix. A second warp mirrors the border of the image that was already moved."""
+    blits, warps = jnp.float32(AUTHORS["blit"]), jnp.float32(AUTHORS["geometry"])
+    monkeypatch.setattr(adaptive, "draw_blit", lambda *_: blits)
+    monkeypatch.setattr(adaptive, "draw_geometry", lambda *_: warps)
+    images = jnp.float32(AUTHORS["images"])
+    seen = np.asarray(adaptive.augment(images, 1.0, RNG, operations=("blit", "geometry")))
+    np.testing.assert_allclose(seen, AUTHORS["warped"], atol=5e-4)
+    twice = np.asarray(geometry.warp(geometry.blit(images, blits), warps))
+    assert np.abs(twice - seen).max() > 0.3
+
+
+# -- corruptions ---------------------------------------------------------------------------------------------------
+
+
+def test_filter_bank_is_the_authors_and_adds_up_to_the_identity():
+    bank = corruption.filter_bank()
+    np.testing.assert_allclose(bank, AUTHORS["bank"], atol=1e-7)
+    np.testing.assert_allclose(bank.sum(axis=0), np.eye(43)[21], atol=1e-10)
+
+
+def test_filter_and_cutout_are_the_authors():
+    images = jnp.float32(AUTHORS["images"])
+    gains = corruption.band_gains(jnp.exp2(jnp.float32(AUTHORS["exponents"])))
+    np.testing.assert_allclose(jax.jit(corruption.filter_images)(images, gains), AUTHORS["filtered"], atol=2e-5)
+    np.testing.assert_array_equal(corruption.cut(images, jnp.full(3, 0.5), jnp.float32(AUTHORS["centers"])), AUTHORS["cut"])
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (2, 3), (64, 8)])
+def test_filters_keep_constant_images_of_any_size_and_their_power(shape):
+    # A constant has only the lowest band, along both axes.
+    gains = corruption.band_gains(jnp.array([[2.0, 0.5, 1.0, 1.0], [1.0, 1.0, 3.0, 1.0]]))
+    seen = corruption.filter_images(jnp.ones((2, *shape, 1)), gains)
+    np.testing.assert_allclose(seen, np.broadcast_to(np.square(gains[:, :1, None, None]), seen.shape), rtol=1e-5)
+    # One band after the other: 2 / sqrt(3 * 10 / 13 + 1), then 0.5 / sqrt(1 - 0.75 / 13).
+    np.testing.assert_allclose(gains[0, 0], 2 / np.sqrt(43 / 13) / np.sqrt(1 - 0.75 / 13), rtol=1e-6)
+
+
+def test_noise_is_half_normal_in_its_deviation_and_cutouts_are_of_half_the_size():
+    images = jnp.ones((2000, 8, 8, 1))
+    noise = np.asarray(corruption.add_noise(images, RNG, 1.0)) - 1
+    assert noise.std(axis=(1, 2, 3)).mean() == pytest.approx(0.1 * np.sqrt(2 / np.pi), rel=0.05)
+    assert np.sqrt(np.square(noise).mean()) == pytest.approx(0.1, rel=0.06)
+    share = 1 - np.asarray(corruption.cut_randomly(images, RNG, 1.0)).mean(axis=(1, 2, 3))
+    assert share.max() == pytest.approx(0.25)
+    # A centre u in [0, 1] leaves min(u, 1/4) + min(1 - u, 1/4) of a side, 7/16 in the mean.
+    assert share.mean() == pytest.approx((7 / 16) ** 2, rel=0.04)
 
 
 # -- colour --------------------------------------------------------------------------------------------------------

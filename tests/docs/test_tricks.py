@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gan_jax.models import MODELS
 from gan_jax.recipes import recipes
 from gan_jax.trainer.config import Config, flag, flatten
 
@@ -32,8 +33,9 @@ def test_row(row):
     except ModuleNotFoundError:
         assert hasattr(importlib.import_module(dotted.rsplit(".", 1)[0]), name), dotted
     known = {flag(path) for path in flatten(Config())}
+    options = {f"--model.options.{option.replace('_', '-')}" for model in MODELS.values() for option in model.options}
     for word in re.findall(r"`(--[a-z0-9.-]+)`", flags):
-        assert word in known, word
+        assert word in known | options, word
     for recipe in re.findall(r"recipe `(\w+)`", flags):
         assert recipe in recipes(), recipe
     path = ROOT / test.strip("`")

@@ -268,6 +268,16 @@ def test_loss_balanced_stops_when_the_loss_is_low_enough():
     assert metrics["discriminator_steps"] == 4
 
 
+def test_loss_balanced_updates_the_generator_until_its_loss_is_low_enough():
+    spec = point_spec()
+    updates = []
+    for threshold in (None, 100.0, 0.0):
+        rule = loss_balanced(loss_threshold=100.0, generator_loss_threshold=threshold, max_generator_steps=3)
+        _, _, metrics = run(spec, rule, steps=1)
+        updates.append((int(metrics["discriminator_steps"]), float(metrics.get("generator_steps", -1))))
+    assert updates == [(1, -1), (1, 1), (1, 3)]
+
+
 def test_frozen_players_do_not_learn_before_their_step():
     spec = point_spec(optimizer=per_player(optax.adam(0.1), optax.adam(0.1)), freeze=Players(2, 0))
     gan, params, state = started(spec)
@@ -343,6 +353,7 @@ def test_options_out_of_range_are_refused():
         (unrolled, {"unroll_steps": -1}, "got -1"),
         (consensus, {"consensus_weight": -1.0}, "got -1.0"),
         (loss_balanced, {"max_discriminator_steps": 0}, "got 0"),
+        (loss_balanced, {"max_generator_steps": 0}, "got 5 and 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             make(**options)

@@ -16,7 +16,7 @@ from gan_jax.optimizers import OPTIMIZERS
 from gan_jax.penalties import PENALTIES
 from gan_jax.transforms import spectral_norm, weight_norm
 from gan_jax.typing import Augmentation, DiscriminatorOutput, GeneratorOutput, Network
-from support.games import assert_close, point_spec, points, started
+from support.games import assert_close, perceptron, point_spec, points, started
 
 RNG = jax.random.key(3)
 
@@ -304,6 +304,34 @@ def test_a_missing_figure_is_never_an_error():
         monitor = Monitor(RunInfo())
         for record in records:
             monitor.observe({key: value for key, value in record.items() if key != name and draws.random() < 0.9})
+
+
+@pytest.mark.parametrize(
+    ("loss", "bounded", "named"),
+    [("non_saturating", True, True), ("wasserstein", True, True), ("least_squares", True, False), ("non_saturating", False, False)],
+)
+def test_a_discriminator_that_ends_in_a_sigmoid_is_named_within_100_steps(loss, bounded, named):
+    from gan_jax.gan.diagnostics import with_diagnostics
+    from gan_jax.monitor import CHANCE, Monitor, RunInfo
+
+    plain = perceptron((8, 1), discriminator=True)
+
+    def apply(*arguments, **keywords):
+        output, state = plain.apply(*arguments, **keywords)
+        return (output._replace(logits=jax.nn.sigmoid(output.logits)) if bounded else output), state
+
+    gan = with_diagnostics(point_spec(loss=loss, discriminator=Network(plain.init, apply)), alternating())
+    (params, state), step = gan.init(RNG), jax.jit(gan.train_step)
+    monitor, found = Monitor(RunInfo(loss=loss, chance=CHANCE.get(loss), steps=100)), {}
+    for number in range(1, 101):
+        params, state, metrics = step(params, state, points(seed=number), RNG)
+        if number % 50 == 0:
+            record = {"step": number} | {name: float(value) for name, value in metrics.items()}
+            assert not any(name.startswith("_") for name in record)
+            found |= {finding.id: finding for finding in monitor.observe(record)}
+    assert ("bounded_logits" in found) == named
+    if named:
+        assert "--" not in found["bounded_logits"].message and "sigmoid" in found["bounded_logits"].message
 
 
 @pytest.mark.parametrize(("labels", "named"), [([0, 1, 2], False), ([1, 2, 3], True), ([0, -1, 2], True)])

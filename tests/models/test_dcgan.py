@@ -170,3 +170,24 @@ def test_dropout_of_the_generator_stays_on_in_sampling_and_that_of_the_discrimin
 def test_options_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         build_model("dcgan", **options)
+
+
+def test_noise_of_fixed_strength_has_no_parameters_and_is_drawn_in_training_and_sampling():
+    from gan_jax.trainer.build.gan import build_spec
+    from gan_jax.trainer.config import Config, ModelConfig
+
+    def images(std):
+        options = {"noise_std": std} if std else {}
+        spec = build_spec(Config(model=ModelConfig(name="dcgan", width=4, latent_dim=3, norm="none", options=options)), (8, 8, 1), 0)
+        params, state = spec.generator.init(jax.random.key(0), latents := jnp.ones((2, 3)))
+        count = sum(leaf.size for leaf in jax.tree.leaves(params))
+        return count, [
+            np.asarray(spec.generator.apply(params, state, latents, rng=jax.random.key(seed), train=train)[0].images)
+            for seed, train in ((1, True), (2, True), (2, False))
+        ]
+
+    (plain, (same, *_)), (noisy, (first, second, sampled)) = images(0.0), images(0.5)
+    assert plain == noisy
+    assert np.abs(first - second).max() > 1e-4 < np.abs(first - same).max()
+    np.testing.assert_array_equal(second, sampled)  # the draws depend on the key alone
+    assert np.abs(first[0] - first[1]).max() > 1e-4  # each example has noise of its own

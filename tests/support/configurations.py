@@ -77,6 +77,8 @@ VALUES = {
     "penalty.target": [0.0, 2.0],
     "penalty.one_sided": [True],
     "penalty.interval": [2],
+    "penalty.final": [0.0, 2.0],
+    "burn_in": [0.5],
     "transform.spectral_norm": ["discriminator", "generator", "both"],
     "transform.power_iterations": [2],
     "transform.weight_norm": ["discriminator", "generator", "both"],
@@ -86,6 +88,9 @@ VALUES = {
     "optimizer.discriminator_lr": [0.0, 1e-3],
     "optimizer.b1": [0.0, 0.9],
     "optimizer.b2": [0.0, 0.99],
+    "optimizer.b2_final": [0.9],
+    "optimizer.lr_final": [0.0, 0.5],
+    "optimizer.ema_images_final": [100.0],
     "optimizer.schedule": ["linear", "cosine", "exponential", "warmup_cosine"],
     "optimizer.ema_decay": [0.0, 0.9],
     "optimizer.ema_start": [1, 5],
@@ -105,6 +110,8 @@ VALUES = {
     "update.consensus_weight": [0.0, 1.0],
     "update.loss_threshold": [0.0, 1.0],
     "update.max_discriminator_steps": [2],
+    "update.generator_loss_threshold": [0.0, 1.0],
+    "update.max_generator_steps": [2],
     "update.freeze_generator": [1],
     "update.freeze_discriminator": [1],
     "update.pool_size": [2],
@@ -114,6 +121,8 @@ VALUES = {
     "augment.instance_noise_steps": [1, 5],
     "augment.diff_augment": ["color", "translation,cutout"],
     "augment.ada": [0.6],
+    "augment.ada_policy": ["filter,noise,cutout"],
+    "augment.ada_probability_final": [0.5],
     "augment.pack": [2],
     "replay.size": [8],
     "replay.share": [0.0, 1.0],
@@ -217,7 +226,7 @@ RULE_OPTIONS = {
 }
 FOR_IMAGES = (
     *("data.flip", "data.channels", "loss.total_variation", "penalty.consistency", "penalty.balanced_consistency"),
-    *("augment.diff_augment", "augment.ada", "update.joint_batches"),
+    *("augment.diff_augment", "augment.ada", "augment.ada_probability_final", "update.joint_batches"),
 )
 NORMS = {"mlp": ("batch", "none"), "points": ("batch", "none"), "dcgan": VALUES["model.norm"], "multiscale": VALUES["model.norm"]}
 LABELLED = ("minimax", "non_saturating", "least_squares")
@@ -253,7 +262,13 @@ def refusals(values):
     for option in sorted(set().union(*RULE_OPTIONS.values()) - RULE_OPTIONS[rule["name"]]):
         refuse(rule[option] != getattr(Config().update, option), f"update.{option}")
     refuse(rule["fakes"] == "shared" and (rule["micro_batches"] > 1 or rule["pool_size"]), "update.fakes")
-    refuse(rule["name"] == "loss_balanced" and values["optimizer"]["schedule"] != "constant", "optimizer.schedule")
+    optimizer, penalty = values["optimizer"], values["penalty"]
+    refuse(rule["name"] == "loss_balanced" and optimizer["schedule"] != "constant", "optimizer.schedule")
+    for path in ("lr_final", "b2_final", "ema_images_final"):
+        refuse(rule["name"] == "loss_balanced" and optimizer[path] is not None, f"optimizer.{path}")
+    refuse(optimizer["lr_final"] is not None and optimizer["schedule"] != "constant", "optimizer.schedule")
+    gradient_penalties = any(penalty[path] for path in ("wgan_gp", "r1", "r2", "zero_centered", "dragan"))
+    refuse(penalty["final"] is not None and not gradient_penalties, "penalty.final")
     refuse(rule["name"] == "unrolled" and values["optimizer"]["adaptive_clip"], "optimizer.adaptive_clip")
     # Most models have all norms except virtual batch norm, which needs a reference batch.
     norms = NORMS.get(name, [norm for norm in VALUES["model.norm"] if norm != "virtual_batch"])
@@ -265,7 +280,7 @@ def refusals(values):
     for path in ("consistency", "balanced_consistency", "latent_consistency"):
         refuse(values["penalty"][path] and values["augment"]["pack"] > 1, f"penalty.{path}")
     refuse(values["augment"]["ada"] and loss["name"] in ("wasserstein", "least_squares", *RELATIVISTIC), "augment.ada")
-    for path in ("augment.ada", "penalty.consistency", "penalty.balanced_consistency"):
+    for path in ("augment.ada", "augment.ada_probability_final", "penalty.consistency", "penalty.balanced_consistency"):
         refuse(name in PAIRED and field(values, path), path)
     refuse(name in PAIRED and "translation" in values["augment"]["diff_augment"], "augment.diff_augment")
     refuse(name in PAIRED and values["augment"]["pack"] > 1, "augment.pack")

@@ -235,3 +235,73 @@ def test_codes_that_the_discriminator_could_see_are_refused(wrong):
     model = {"width": 4, "latent_dim": 4, "auxiliary": True, "condition": "none", "codes": 3} | wrong
     with pytest.raises(ConfigError, match=r"--model\.codes"):
         build(Config(model=ModelConfig(**model)), (8, 8, 1), num_classes=10)
+
+
+# -- values that change over the run -----------------------------------------------------------------------------------
+
+
+def test_final_values_are_reached_over_the_burn_in_of_each_players_own_updates():
+    """R3GAN's schedules by flags: 100 steps, a burn-in of half of them, two updates of D in each step."""
+    config = with_groups(
+        dataclasses.replace(POINTS, burn_in=0.5),
+        penalty={"r1": 2.0, "final": 0.1},
+        optimizer={"b2": 0.9, "b2_final": 0.99, "lr_final": 0.25, "discriminator_lr": 4e-4},
+        update={"discriminator_steps": 2},
+    )
+    spec = build_spec(config, (2,), 0)
+    weight = spec.penalties[0].weight
+    np.testing.assert_allclose([float(weight(step)) for step in (0, 25, 50, 99)], [2.0, 1.1, 0.2, 0.2], rtol=1e-5)
+    rates = build_learning_rates(config)
+    for step, factor in ((0, 1.0), (25, 0.625), (50, 0.25), (99, 0.25)):
+        found = rates(jnp.int32(step))
+        np.testing.assert_allclose(found["learning_rate/generator"], factor * 2e-4, rtol=1e-5)
+        np.testing.assert_allclose(found["learning_rate/discriminator"], factor * 4e-4, rtol=1e-5)
+
+    def moment(player, updates):
+        """The second moment after some zero gradients and a one: 1 - b2 of the last update."""
+        params = Players(jnp.zeros(()), jnp.zeros(()))
+        optimizer, missing = build_optimizer(config), Players(None, None)
+        state = optimizer.init(params)
+        for number in range(updates + 1):
+            gradient = jnp.float32(number == updates)
+            _, state = optimizer.update(missing._replace(**{player: gradient}), state, params)
+        (second,) = (node.nu for node in jax.tree.leaves(state, is_leaf=lambda node: hasattr(node, "nu")) if hasattr(node, "nu") and node.nu > 0)
+        return float(second)
+
+    for player, updates, b2 in (("generator", 0, 0.9), ("generator", 25, 0.945), ("discriminator", 50, 0.945), ("generator", 60, 0.99)):
+        assert moment(player, updates) == pytest.approx(1 - b2, rel=1e-4), (player, updates)
+
+
+def test_the_weight_of_a_penalty_follows_the_step_in_the_loss():
+    config = with_groups(dataclasses.replace(POINTS, steps=10), penalty={"r1": 2.0, "final": 0.0})
+    built = build(config, (2,), 0)
+    params, state = built.gan.init(jax.random.key(0))
+    step, batch = jax.jit(built.gan.train_step), {"image": jnp.ones((16, 2))}
+    for number, weight in ((0, 2.0), (5, 1.0), (10, 0.0)):
+        _, _, metrics = step(params, state._replace(step=jnp.int32(number)), batch, jax.random.key(1))
+        added = metrics["discriminator_loss"] - metrics["discriminator_adversarial_loss"]
+        np.testing.assert_allclose(added, weight * metrics["penalty/r1"], rtol=1e-4, atol=1e-6)
+
+
+def test_the_probability_of_augmentations_follows_the_step():
+    config = with_groups(Config(steps=10), augment={"ada_probability_final": 1.0, "ada_policy": "cutout"})
+    (augmentation,) = build_spec(config, (32, 32, 1), 0).augmentations
+    images, state = jnp.ones((64, 8, 8, 1)), augmentation.init()
+    for _ in range(8):
+        state = augmentation.update(state, jnp.ones(64), jnp.ones(64))
+    shares = [float((augmentation.apply(images, state, jax.random.key(0), step) == 0).any(axis=(1, 2, 3)).mean()) for step in (0, 5, 10)]
+    assert shares[0] == 0 and 0.3 < shares[1] < 0.7 and shares[2] == 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ({"optimizer": {"lr_final": 0.5, "schedule": "cosine"}}, "--optimizer.schedule cosine: excludes --optimizer.lr-final"),
+        ({"update": {"name": "loss_balanced"}, "optimizer": {"b2_final": 0.9}}, "--optimizer.b2-final 0.9: .* drop --optimizer.b2-final"),
+        ({"penalty": {"final": 0.1}}, "--penalty.final 0.1: there is no gradient penalty"),
+        ({"augment": {"ada_probability_final": 0.5}}, "--augment.ada-probability-final 0.5: for images only"),
+    ],
+)
+def test_schedules_that_do_not_fit(groups, message):
+    with pytest.raises(ConfigError, match=message):
+        build(check(with_groups(dataclasses.replace(POINTS, data=dataclasses.replace(POINTS.data, source="ring")), **groups)), (2,), 0)

@@ -14,10 +14,11 @@ _HAS_GENERATOR_TARGET = sorted(TAKES_TARGETS - {"minimax"})
 _NO_THRESHOLD = RELATIVISTIC | {"least_squares", "wasserstein"}
 # D sees these contexts pixel by pixel beside the image, and these augmentations would move only the image.
 _SEEN_CONTEXTS = ("image", "masked", "small")
-_MOVING = ("augment.diff_augment", "augment.ada", "penalty.consistency", "penalty.balanced_consistency")
+_ADA = ("augment.ada", "augment.ada_probability", "augment.ada_probability_final")
+_MOVING = ("augment.diff_augment", *_ADA, "penalty.consistency", "penalty.balanced_consistency")
 _IMAGES_ONLY = (
     *("loss.total_variation", "loss.perceptual", "loss.style", "penalty.consistency", "penalty.balanced_consistency"),
-    *("augment.diff_augment", "augment.ada", "update.joint_batches"),
+    *("augment.diff_augment", *_ADA, "update.joint_batches"),
 )
 _LABELS = ("model.codes", "model.conditional", "model.auxiliary")
 # Options of each row of `UPDATE_RULES` that the configuration sets.
@@ -27,7 +28,7 @@ UPDATE_OPTIONS: dict[str, tuple[str, ...]] = {
     "unrolled": ("unroll_steps", "discriminator_steps"),
     "extragradient": (),
     "consensus": ("consensus_weight",),
-    "loss_balanced": ("loss_threshold", "max_discriminator_steps"),
+    "loss_balanced": ("loss_threshold", "max_discriminator_steps", "generator_loss_threshold", "max_generator_steps"),
 }
 
 
@@ -183,9 +184,15 @@ def _check_update(config: Config) -> None:
     others = ("update.micro_batches", "update.pool_size", "update.generator_reals")
     wrong = update.fakes == "shared" and (update.micro_batches > 1 or update.pool_size or update.generator_reals == "fresh")
     _refuse(config, wrong, "update.fakes", f"excludes {', '.join(map(flag, others))}", *others)
-    wrong, advice = update.name == "loss_balanced" and optimizer.schedule != "constant", "use --optimizer.schedule constant"
-    reason = "--update.name loss_balanced does not know in advance how often it updates D"
-    _refuse(config, wrong, "optimizer.schedule", reason, advice=advice)
+    reason = "--update.name loss_balanced does not know in advance how often it updates the players"
+    for path in ("optimizer.schedule", "optimizer.lr_final", "optimizer.b2_final", "optimizer.ema_images_final"):
+        wrong = update.name == "loss_balanced" and _value(config, path) != _value(Config(), path)
+        _refuse(config, wrong, path, reason, advice="use --optimizer.schedule constant" if path.endswith("schedule") else f"drop {flag(path)}")
+    wrong = optimizer.lr_final is not None and optimizer.schedule != "constant"
+    _refuse(config, wrong, "optimizer.schedule", "excludes --optimizer.lr-final", "optimizer.lr_final")
+    wrong, options = config.penalty.final is not None, ("wgan_gp", "r1", "r2", "zero_centered", "dragan")
+    wrong = wrong and not any(getattr(config.penalty, name) for name in options)
+    _refuse(config, wrong, "penalty.final", "there is no gradient penalty whose weight could change")
     wrong, advice = update.name == "unrolled" and optimizer.adaptive_clip, "use --optimizer.clip-gradients"
     reason = "the gradient norm of a dead unit has no derivative, which --update.name unrolled needs"
     _refuse(config, wrong, "optimizer.adaptive_clip", reason, advice=advice)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import optax
 
 from gan_jax import latents
 from gan_jax.augment import adaptive_augment, diff_augment, instance_noise, pack
@@ -22,7 +23,7 @@ from gan_jax.penalties import COUPLES_EXAMPLES, PENALTIES, gradient_penalty, top
 from gan_jax.replay import Replay, player_pool, replay_buffer
 from gan_jax.trainer.build.compatibility import UPDATE_OPTIONS, check_compatibility
 from gan_jax.trainer.build.model_options import model_options, network_classes
-from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer
+from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer, over_burn_in
 from gan_jax.trainer.build.terms import build_terms
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.transforms import is_kernel, is_weight, spectral_norm, weight_norm
@@ -145,8 +146,12 @@ def build_penalties(config: Config) -> tuple[GradientPenalty, ...]:
         "zero_centered": (options.zero_centered, PENALTIES["zero_centered"]),
         "dragan": (options.dragan, PENALTIES["dragan"]),
     }
+
+    def scheduled(weight: float) -> float | optax.Schedule:
+        return weight if options.final is None else over_burn_in(config, weight, weight * options.final)
+
     return tuple(
-        GradientPenalty(name, function, weight, options.interval, couples_examples=name in COUPLES_EXAMPLES)
+        GradientPenalty(name, function, scheduled(weight), options.interval, couples_examples=name in COUPLES_EXAMPLES)
         for name, (weight, function) in rows.items()
         if weight
     )
@@ -173,8 +178,8 @@ def build_augmentations(config: Config) -> tuple[Augmentation, ...]:
             augmentations.append(diff_augment(policy=augment.diff_augment))
         except ValueError as error:
             raise ConfigError(f"--augment.diff-augment: {error}") from error
-    if augment.ada or augment.ada_probability is not None:
-        fixed = augment.ada_probability
+    fixed, final = augment.ada_probability, augment.ada_probability_final
+    if augment.ada or fixed is not None or final is not None:
         try:
             ada = adaptive_augment(
                 augment.ada,
@@ -182,6 +187,7 @@ def build_augmentations(config: Config) -> tuple[Augmentation, ...]:
                 interval=augment.ada_interval,
                 images_to_full=math.inf if fixed is not None else 1000 * augment.ada_kimg,
                 initial_probability=fixed or 0.0,
+                schedule=None if final is None else over_burn_in(config, fixed or 0.0, final),
                 images_per_logit=augment.pack,
             )
         except ValueError as error:

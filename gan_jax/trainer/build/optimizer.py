@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax import optimizers
+from gan_jax.schedules import SCHEDULES, cosine_between, half_life_decay
 from gan_jax.trainer.config import Config
 from gan_jax.typing import Array, Metrics, Players
 
@@ -21,10 +22,25 @@ def updates_per_step(config: Config, player: str) -> int:
     return rule.generator_steps if player == "generator" and rule.name == "alternating" else 1
 
 
+def over_burn_in(config: Config, initial: float, final: float, updates: int = 1) -> optax.Schedule:
+    """Returns the schedule of a `..._final` field: by cosine over the burn-in of the run.
+
+    Args:
+        config: The configuration.
+        initial: Value at the first step.
+        final: Value after the burn-in.
+        updates: Number of steps of the schedule in one train step.
+    """
+    return cosine_between(initial, final, max(1, round(config.burn_in * config.steps)) * updates)
+
+
 def learning_rate_schedule(config: Config, player: str) -> optax.Schedule:
-    """Returns the learning rate of a player as a function of its own updates. The schedule spans the run."""
-    steps = max(1, config.steps) * updates_per_step(config, player)
-    return optimizers.SCHEDULES[config.optimizer.schedule](getattr(config.optimizer, f"{player}_lr"), steps=steps, warmup_steps=steps // 20)
+    """Returns the learning rate of a player as a function of its own updates. The schedule spans the run, or the burn-in."""
+    optimizer, updates = config.optimizer, updates_per_step(config, player)
+    rate, steps = getattr(optimizer, f"{player}_lr"), max(1, config.steps) * updates
+    if optimizer.lr_final is not None:
+        return over_burn_in(config, rate, rate * optimizer.lr_final, updates)
+    return SCHEDULES[optimizer.schedule](rate, steps=steps, warmup_steps=steps // 20)
 
 
 def build_learning_rates(config: Config) -> Callable[[Array], Metrics]:
@@ -47,6 +63,8 @@ _ROOTS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adamw": optax.adamw,
     "amsgrad": optax.amsgrad,
     "optimistic_adam": partial(optax.optimistic_adam_v2, nesterov=False),
+    # The root of 1e-16 is the epsilon that the rule adds outside of the root.
+    "rmsprop": lambda learning_rate, *, b1, b2, eps_root: optax.rmsprop(learning_rate, decay=b2, eps=eps_root),
 }
 
 
@@ -55,28 +73,36 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
     optimizer = config.optimizer
 
     def rate(player: str) -> float | optax.Schedule:
-        return getattr(optimizer, f"{player}_lr") if optimizer.schedule == "constant" else learning_rate_schedule(config, player)
+        constant = optimizer.schedule == "constant" and optimizer.lr_final is None
+        return getattr(optimizer, f"{player}_lr") if constant else learning_rate_schedule(config, player)
 
-    def rule(name: str) -> str | Callable[..., optax.GradientTransformation]:
+    def rule(player: str) -> str | Callable[..., optax.GradientTransformation]:
+        name = getattr(optimizer, player)
         # Unrolled steps are differentiated, and the root of a second moment of 0 has no finite derivative.
-        return partial(_ROOTS[name], eps_root=1e-16) if name in _ROOTS and config.update.name == "unrolled" else name
+        chosen = partial(_ROOTS[name], eps_root=1e-16) if name in _ROOTS and config.update.name == "unrolled" else name
+        if optimizer.b2_final is None:
+            return chosen
+        b2 = over_burn_in(config, optimizer.b2, optimizer.b2_final, updates_per_step(config, player))
+        return optimizers.schedule_b2(optimizers.OPTIMIZERS[chosen] if isinstance(chosen, str) else chosen, b2)
 
-    images, half_life = config.batch_size, None
-    if optimizer.ema_images:
-        half_life = optimizers.half_life_decay(optimizer.ema_images, images, rampup=optimizer.ema_rampup or None)
+    half_life, decay = optimizer.ema_images, None
+    if optimizer.ema_images_final is not None:
+        half_life = over_burn_in(config, half_life, optimizer.ema_images_final, updates_per_step(config, "generator"))
+    if half_life:
+        decay = half_life_decay(half_life, config.batch_size, rampup=optimizer.ema_rampup or None)
     return optimizers.ttur(
         rate("generator"),
         rate("discriminator"),
         b1=optimizer.b1,
         b2=optimizer.b2,
-        generator=rule(optimizer.generator),
-        discriminator=rule(optimizer.discriminator),
+        generator=rule("generator"),
+        discriminator=rule("discriminator"),
         clip_norm=optimizer.clip_gradients or None,
         adaptive_clip=optimizer.adaptive_clip or None,
         historical_weight=optimizer.historical_averaging,
         discriminator_bound=optimizer.clip_weights or None,
-        ema_decay=half_life or optimizer.ema_decay or None,
+        ema_decay=decay or optimizer.ema_decay or None,
         ema_start_step=optimizer.ema_start,
-        ema_warmup=optimizer.ema_warmup and not half_life,
+        ema_warmup=optimizer.ema_warmup and not decay,
         discriminator_ema_decay=optimizer.target_decay if optimizer.target_discriminator else None,
     )

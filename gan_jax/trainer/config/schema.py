@@ -87,7 +87,7 @@ class ModelConfig:
     down: Literal["strided", "average", "max"] | None = None
     """Down-sampling in D."""
     noise: bool | None = None
-    """Add Gaussian noise at every layer of G."""
+    """Add Gaussian noise of learned strength at every layer of G. --model.options.noise-std has a fixed strength."""
     dropout: Annotated[float | None, Range(0, 0.999)] = None
     """Dropout rate in G, in training and in sampling."""
     discriminator_dropout: Annotated[float | None, Range(0, 0.999)] = None
@@ -170,6 +170,8 @@ class PenaltyConfig:
     """Target gradient norm of --penalty.wgan-gp."""
     one_sided: bool = False
     """--penalty.wgan-gp penalises only norms above the target."""
+    final: Annotated[float | None, Range(0, 1e9)] = None
+    """The weights of gradient penalties move to this factor of themselves over --burn-in (0.1 in R3GAN)."""
     interval: Annotated[int, Range(1, 10**6)] = 1
     """Apply gradient penalties every N steps, with N times the weight (lazy regularisation)."""
     orthogonal_generator: Weight = 0.0
@@ -224,12 +226,18 @@ class OptimizerConfig:
     """Decay of Adam's first moment, or momentum."""
     b2: Annotated[Decay, tyro.conf.arg(aliases=["--b2"])] = 0.999
     """Decay of Adam's second moment."""
+    b2_final: Annotated[float | None, Range(0, 1, half_open=True)] = None
+    """--optimizer.b2 moves to this value over --burn-in (0.9 to 0.99 in R3GAN)."""
     schedule: ScheduleName = "constant"
     """Learning-rate schedule over the run."""
+    lr_final: Annotated[float | None, Range(0, 1e6)] = None
+    """Both learning rates move to this factor of themselves over --burn-in, instead of --optimizer.schedule (0.25 in R3GAN)."""
     ema_decay: Decay = 0.999
     """Decay of the moving average of G's weights, which is used for sampling. 0 disables the average."""
     ema_images: Annotated[float, Range(0, 1e12)] = 0.0
     """Half-life of the moving average in images, instead of --optimizer.ema-decay. 0 uses the decay."""
+    ema_images_final: Annotated[float | None, Range(0, 1e12)] = None
+    """--optimizer.ema-images moves to this value over --burn-in (R3GAN)."""
     ema_rampup: Annotated[float, Range(0, 1)] = 0.05
     """--optimizer.ema-images is at most this share of the images so far (StyleGAN2). 0 disables it."""
     ema_start: Count = 0
@@ -276,6 +284,10 @@ class UpdateConfig:
     """loss_balanced: D is updated while its loss is above this value."""
     max_discriminator_steps: Annotated[int, Range(1, 1000)] = 5
     """loss_balanced: largest number of discriminator updates in one train step."""
+    generator_loss_threshold: float | None = None
+    """loss_balanced: G is updated while its loss is above this value. By default G is updated once."""
+    max_generator_steps: Annotated[int, Range(1, 1000)] = 5
+    """loss_balanced: largest number of generator updates in one train step, with --update.generator-loss-threshold."""
     freeze_generator: Count = 0
     """G is not updated in the first N steps."""
     freeze_discriminator: Count = 0
@@ -312,6 +324,8 @@ class AugmentConfig:
     """Thousands of images over which the probability can rise from 0 to 1."""
     ada_probability: Annotated[float | None, Range(0, 1)] = None
     """Fixed probability of the augmentations, instead of an adaptive one."""
+    ada_probability_final: Annotated[float | None, Range(0, 1)] = None
+    """--augment.ada-probability, or 0, moves to this value over --burn-in (0 to 0.55 in R3GAN on CIFAR-10)."""
     pack: Annotated[int, Range(1, 64)] = 1
     """Number of samples that D sees together (PacGAN)."""
 
@@ -373,6 +387,8 @@ class Config:
     """Batch size of one discriminator update."""
     out: Path | None = None
     """Directory of the run. By default runs/RECIPE, or runs/RECIPE-2 and so on if that exists."""
+    burn_in: Annotated[float, Range(1e-6, 1)] = 1.0
+    """Share of the run over which the ...-final values are reached, by a half cosine. They stay until the end."""
     scan_steps: Annotated[int, Range(1, 10**4)] = 1
     """Steps compiled into one program. Loop and scan differ in the last bits, so a resumed run cannot change this."""
     log_every: Interval = 50

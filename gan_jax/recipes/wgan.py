@@ -1,0 +1,34 @@
+"""WGAN on the embedded digits (Arjovsky et al., 2017): a critic with clipped weights, RMSProp, five critic updates a step.
+
+    gan-jax train wgan --seed 0
+
+Takes:    TAKES
+Reaches:  REACHES
+Paper:    no distance, but samples of LSUN bedrooms at 64x64
+Differs:  digits at 32x32, a quarter of the width, LeakyReLU in G, no batch norm in the critic (the authors' code has it by default), 100
+          critic updates in none of the first steps (the authors' code: in the first 25 and in every 500th), and clipping after each
+          update instead of before it
+"""
+
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, UpdateConfig
+
+CONFIG = Config(
+    steps=20_000,
+    batch_size=64,
+    sample_every=1000,
+    checkpoint_every=1000,
+    data=DataConfig(source="mnist5k"),
+    model=ModelConfig(name="dcgan", width=32, latent_dim=100, discriminator_norm="none"),
+    loss=LossConfig(name="wasserstein"),
+    # RMSProp's decay is `b2`. PyTorch's default, which the authors use, is 0.99.
+    optimizer=OptimizerConfig(
+        generator="rmsprop",
+        discriminator="rmsprop",
+        generator_lr=5e-5,
+        discriminator_lr=5e-5,
+        b2=0.99,
+        clip_weights=0.01,
+        ema_decay=0.0,
+    ),
+    update=UpdateConfig(discriminator_steps=5),
+)
