@@ -1,0 +1,644 @@
+"""Golden train steps from the training code of published GANs: python tests/golden/steps_torch.py PEERS
+
+PEERS is a directory with one checkout for each repository of `PEERS`, named OWNER+NAME, at the commit given there. The script writes
+steps_torch.npz beside itself. Made with PyTorch 2.13.0 (CPU, float32). Tests read the file only.
+
+Each case trains the tiny networks of this file for two train steps with the peer's own code: its loss, its penalties, its order of
+updates and its optimiser settings. Only the networks, the reals and the draws are replaced. The file holds the gradients of the last
+update of D and of G in each train step, the parameters after both steps, and the moving average of G if the peer keeps one.
+
+The SHARED latents, reals and labels are used in the order in which the peer asks for them. A conditional peer samples labels for its
+fakes. Here it receives the labels of the reals, as `gan_jax` does.
+"""
+
+import contextlib
+import copy
+import importlib
+import pathlib
+import sys
+import types
+from unittest import mock
+
+import numpy as np
+import torch
+import torch._dynamo  # the optimisers import it late, when stubs are in place
+import torch.nn.functional as F
+from torch import nn
+
+PEERS = {
+    "mimicry": ("kwotsin+mimicry", "a7fda06c4aff1e6af8dc4c4a35ed6636e434c766"),
+    "biggan": ("ajbrock+BigGAN-PyTorch", "98459431a5d618d644d54cd1e9fceb1e5045648d"),
+    "r3gan": ("brownvc+R3GAN", "19a7ddf463fbac2bd39b4c1c73d63f1c441c7403"),
+    "stylegan2": ("NVlabs+stylegan2-ada-pytorch", "d72cc7d041b42ec8e806021a205ed9349f87c6a4"),
+    "diffaugment": ("mit-han-lab+data-efficient-gans", "0b6339510be1e3859d360cbf464d0a425514a6b4"),
+    "lecam": ("google+lecam-gan", "f9af9485eda4637b25e694c142ce8e6992eb7243"),
+    "pytorch_gan": ("eriklindernoren+PyTorch-GAN", "36d3c77e5ff20ebe0aeefd322326a134a279b93e"),
+    "relativistic": ("AlexiaJM+RelativisticGAN", "2646c0b27cfd42c20fcecaf4005c3d67322fdf4a"),
+    "pix2pix": ("junyanz+pytorch-CycleGAN-and-pix2pix", "032e88438b1b2690e538c2cf399ebceb76adbea9"),
+}
+BATCH, STEPS, CLASSES, LATENT, ITERATIONS = 4, 2, 3, 4, 20
+RNG = np.random.default_rng(0)
+SHARED = {
+    "reals": np.clip(0.6 * RNG.normal(size=(48, 8, 8, 3)), -1, 1).astype(np.float32),
+    "labels": RNG.integers(0, CLASSES, 48),
+    "latents": RNG.normal(size=(48, LATENT)).astype(np.float32),
+    "coefficients": RNG.uniform(size=BATCH).astype(np.float32),
+}
+
+
+class Generator(nn.Module):
+    """Dense layer, tanh, up-sampling, convolution, tanh. A conditional one adds an embedding of the labels to the latents."""
+
+    def __init__(self, linear=nn.Linear, conv=nn.Conv2d, conditional=False):
+        super().__init__()
+        self.dense, self.conv = linear(LATENT, 64), conv(4, 3, 3, padding=1)
+        self.embedding = nn.Embedding(CLASSES, LATENT) if conditional else None
+
+    def forward(self, latents, labels=None):
+        if labels is not None and self.embedding is not None:
+            latents = latents + self.embedding(labels)
+        return self.synthesize(latents)
+
+    def synthesize(self, latents):
+        hidden = torch.tanh(self.dense(latents)).view(-1, 4, 4, 4).permute(0, 3, 1, 2)
+        return torch.tanh(self.conv(F.interpolate(hidden, scale_factor=2)))
+
+
+class Discriminator(nn.Module):
+    """Two convolutions with stride 2, a dense layer, and optionally a projection of the labels and a classifier."""
+
+    def __init__(self, linear=nn.Linear, conv=nn.Conv2d, embedding=None, classifier=False, channels=3):
+        super().__init__()
+        self.conv_0, self.conv_1 = conv(channels, 5, 3, stride=2, padding=1), conv(5, 6, 3, stride=2, padding=1)
+        self.dense = linear(24, 1)
+        self.embedding = embedding(CLASSES, 24) if embedding else None
+        self.classes = linear(24, CLASSES) if classifier else None
+
+    def features(self, images):
+        hidden = F.leaky_relu(self.conv_1(F.leaky_relu(self.conv_0(images), 0.2)), 0.2)
+        return hidden.permute(0, 2, 3, 1).flatten(1)
+
+    def forward(self, images, labels=None):
+        features = self.features(images)
+        logits = self.dense(features)
+        if self.embedding is not None:
+            logits = logits + (self.embedding(labels) * features).sum(1, keepdim=True)
+        return logits
+
+
+class Translator(nn.Module):
+    """G of pix2pix: two convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv_0, self.conv_1 = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, context):
+        return torch.tanh(self.conv_1(torch.tanh(self.conv_0(context))))
+
+
+class PatchDiscriminator(nn.Module):
+    """D of pix2pix: two convolutions with stride 2, one logit for each of 2 x 2 patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv_0, self.conv_1 = nn.Conv2d(4, 5, 3, stride=2, padding=1), nn.Conv2d(5, 1, 3, stride=2, padding=1)
+
+    def forward(self, pair):
+        return self.conv_1(F.leaky_relu(self.conv_0(pair), 0.2))
+
+
+def parameters(module):
+    """Parameters by their names in Flax, layer/kernel, layer/bias or layer/embedding, in the order of their names."""
+    named = {}
+    for name, value in module.named_parameters():
+        layer, _, kind = name.rpartition(".")
+        if kind == "weight":
+            kind = "embedding" if isinstance(module.get_submodule(layer), nn.Embedding) else "kernel"
+        named[layer, kind] = value
+    return {f"{layer}/{kind}": named[layer, kind] for layer, kind in sorted(named)}
+
+
+def to_flax(name, value):
+    """A kernel in the layout of Flax, (height, width, in, out) or (in, out). Other parameters do not change."""
+    if not name.endswith("kernel"):
+        return value
+    return value.permute(2, 3, 1, 0) if value.ndim == 4 else value.T
+
+
+def vector(module, of=lambda parameter: parameter):
+    """All parameters, or a function of them, in one vector."""
+    leaves = [to_flax(name, of(parameter).detach()).flatten() for name, parameter in parameters(module).items()]
+    return torch.cat(leaves).numpy().copy()
+
+
+def initialise(module, player):
+    """Weights that depend on the player and the name only, and converged vectors of spectral normalisation."""
+    for name, parameter in parameters(module).items():
+        rng = np.random.default_rng([ord(letter) for letter in f"{player}/{name}"])
+        scale = {"bias": 0.1, "embedding": 1.0}.get(name.rpartition("/")[2], 0.8 / np.sqrt(max(1, parameter[0].numel())))
+        parameter.data.copy_(torch.tensor(scale * rng.normal(size=tuple(parameter.shape)), dtype=torch.float32))
+    for layer in module.modules():
+        for buffer in ("sn_u", "u0"):
+            if hasattr(layer, buffer):
+                left = torch.linalg.svd(layer.weight.detach().flatten(1), full_matrices=False)[0]
+                getattr(layer, buffer).copy_(left[:, 0])
+    return module
+
+
+class Recorder:
+    """Collects what a case writes into the file."""
+
+    def __init__(self, case, players):
+        self.case, self.players, self.arrays, self.last = case, players, {}, {}
+        for player, (module, optimizer) in players.items():
+            self._put(f"start/{player}", vector(module))
+            optimizer.register_step_pre_hook(lambda *_, player=player, module=module: self._remember(player, module))
+
+    def _remember(self, player, module):
+        self.last[player] = vector(module, lambda parameter: parameter.grad)
+
+    def _put(self, name, value):
+        self.arrays[f"{self.case}/{name}"] = np.asarray(value)
+
+    def step(self, number):
+        """Records the gradients of the last update of each player."""
+        for player, gradients in self.last.items():
+            self._put(f"gradients_{number}/{player}", gradients)
+
+    def end(self, average=None, **more):
+        """Records the parameters after the last step."""
+        for player, (module, _) in self.players.items():
+            self._put(f"end/{player}", vector(module))
+        if average is not None:
+            self._put("average/generator", vector(average))
+        for name, value in more.items():
+            self._put(name, value)
+        return self.arrays
+
+
+class Draws:
+    """Hands out reals, labels and latents in order."""
+
+    def __init__(self):
+        self.position = {"reals": 0, "latents": 0, "labels": 0}
+
+    def take(self, name, count=BATCH):
+        start = self.position[name]
+        self.position[name] += count
+        taken = torch.tensor(SHARED[name][start : start + count])
+        assert len(taken) == count
+        return taken.permute(0, 3, 1, 2).contiguous() if name == "reals" else taken
+
+
+def adam(module, lr, betas, eps=1e-8):
+    return torch.optim.Adam(module.parameters(), lr=lr, betas=betas, eps=eps)
+
+
+STUBS = (
+    *("torchvision", "torchvision.transforms", "torchvision.datasets", "torchvision.utils", "tqdm", "animal_hash", "datasets"),
+    *("third_party.datasets", "torch.utils.tensorboard", "PIL", "PIL.Image", "matplotlib", "matplotlib.pyplot"),
+)
+
+
+@contextlib.contextmanager
+def imported(peer, *folders, packages=()):
+    """Makes the modules of a peer importable, and forgets them afterwards. Libraries that a step does not use are replaced by stubs."""
+    before, path = dict(sys.modules), list(sys.path)
+    root = ROOT / PEERS[peer][0]
+    sys.path[:0] = [str(root / folder) for folder in folders or (".",)]
+    for name in STUBS:
+        sys.modules[name] = mock.MagicMock()
+    for name in packages:  # packages whose __init__ would import what a step does not use
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [str(root / name.replace(".", "/"))]
+    try:
+        yield root
+    finally:
+        for name, module in list(sys.modules.items()):
+            place = getattr(module, "__file__", None)
+            if name in (*STUBS, *packages) or (isinstance(place, str) and place.startswith(str(root))):
+                del sys.modules[name]
+        sys.modules.update(before)
+        sys.path[:] = path
+
+
+def lines(path, first, last):
+    """Code of a peer's script, lines first to last."""
+    import textwrap
+
+    text = path.read_text().expandtabs(4).splitlines()[first - 1 : last]
+    return compile(textwrap.dedent("\n".join(text)) + "\n", f"{path.name}:{first}-{last}", "exec")
+
+
+def mimicry(case):
+    """torch_mimicry: `netD.train_step` n_dis times and `netG.train_step`, in the order of training/trainer.py, lines 269 to 294."""
+    conditional, steps, lr = case != "sngan", {"sngan": 5, "cgan_pd": 2, "sagan": 1}[case], {"sagan": (1e-4, 4e-4)}.get(case, (2e-4, 2e-4))
+    packages = ("torch_mimicry", "torch_mimicry.nets", f"torch_mimicry.nets.{case}", "torch_mimicry.nets.gan", "torch_mimicry.training")
+    with imported("mimicry", packages=packages):
+        base = importlib.import_module(f"torch_mimicry.nets.{case}.{case}_base")
+        layers = importlib.import_module("torch_mimicry.modules.spectral_norm")
+        log = importlib.import_module("torch_mimicry.training.metric_log").MetricLog()
+        prefix = {"sngan": "SNGAN", "cgan_pd": "CGANPD", "sagan": "SAGAN"}[case]
+        draws, labels = Draws(), []
+        shape = {"num_classes": CLASSES} if conditional else {}
+
+        class G(getattr(base, f"{prefix}BaseGenerator")):
+            def __init__(self):
+                super().__init__(nz=LATENT, ngf=4, bottom_width=4, **shape)
+                spectral = {"linear": layers.SNLinear, "conv": layers.SNConv2d} if case == "sagan" else {}
+                self.net = Generator(conditional=conditional, **spectral)
+
+            def forward(self, latents, labels=None):
+                return self.net(latents, labels)
+
+            def generate_images(self, num_images, device=None):
+                return self(draws.take("latents", num_images))
+
+            def generate_images_with_labels(self, num_images, c=None, device=None):
+                return self(draws.take("latents", num_images), labels[-1]), labels[-1]
+
+        class D(getattr(base, f"{prefix}BaseDiscriminator")):
+            def __init__(self):
+                super().__init__(ndf=4, **shape)
+                self.net = Discriminator(layers.SNLinear, layers.SNConv2d, layers.SNEmbedding if conditional else None)
+
+            def forward(self, images, labels=None):
+                return self.net(images, labels)
+
+        generator, discriminator = G(), D()
+        for player, module in (("generator", generator), ("discriminator", discriminator)):
+            initialise(module.net, player)
+            for layer in module.modules():
+                layer.num_iters = ITERATIONS
+        optimizers = adam(generator, lr[0], (0.0, 0.9)), adam(discriminator, lr[1], (0.0, 0.9))
+        recorder = Recorder(case, {"generator": (generator.net, optimizers[0]), "discriminator": (discriminator.net, optimizers[1])})
+        for number in range(STEPS):
+            for _ in range(steps):
+                real = draws.take("reals"), draws.take("labels")
+                labels.append(real[1])
+                discriminator.train_step(real_batch=real, netG=generator, optD=optimizers[1], log_data=log)
+            generator.train_step(real_batch=real, netD=discriminator, optG=optimizers[0], log_data=log)
+            recorder.step(number)
+        return recorder.end()
+
+
+class Asked(torch.Tensor):
+    """A tensor whose `sample_` fills it with the next draws, for the z_ and y_ of BigGAN's training function."""
+
+    def sample_(self):
+        self.copy_(self.draw())
+
+
+def asked(value, draw):
+    tensor = value.as_subclass(Asked)
+    tensor.draw = draw
+    return tensor
+
+
+def biggan_players(linear=nn.Linear, conv=nn.Conv2d, embedding=nn.Embedding, spectral_generator=False):
+    """G and D with what BigGAN's training function reads from them."""
+    generator = Generator(*((linear, conv) if spectral_generator else ()), conditional=True)
+    synthesize = generator.synthesize
+    generator.forward = lambda latents, embedded: synthesize(latents + embedded)
+    object.__setattr__(generator, "shared", generator.embedding)
+    discriminator = Discriminator(linear, conv, embedding)
+    generator.fp16 = discriminator.fp16 = False
+    initialise(generator, "generator")
+    initialise(discriminator, "discriminator")
+    return generator, discriminator
+
+
+def biggan_train(case, peer, folders, options, train_fns_name="train_fns", biggan_name="BigGAN", layers_name=None, anchors=None):
+    """`train_fns.GAN_training_function` of BigGAN-PyTorch and of the repositories that are made from it, with `BigGAN.G_D`."""
+    with imported(peer, *folders):
+        train_fns = importlib.import_module(train_fns_name)
+        kind = {}
+        if layers_name:
+            layers = importlib.import_module(layers_name)
+            kind = {"linear": layers.SNLinear, "conv": layers.SNConv2d, "embedding": layers.SNEmbedding, "spectral_generator": True}
+        generator, discriminator = biggan_players(**kind)
+        for layer in (*generator.modules(), *discriminator.modules()):
+            layer.num_itrs = ITERATIONS
+        generator.optim, discriminator.optim = adam(generator, 1e-4, (0.0, 0.999)), adam(discriminator, 4e-4, (0.0, 0.999))
+        GD = importlib.import_module(biggan_name).G_D(generator, discriminator)
+        draws, size = Draws(), options["batch_size"]
+        config = {"toggle_grads": True, "split_D": False, "D_ortho": 0.0, "G_ortho": 0.0, "ema": False, "fix_G": False, "CR": 0} | options
+        chunks = config["num_D_steps"] * config["num_D_accumulations"]
+        labels, state, more = [], {"itr": options.get("itr", 0)}, {}
+        z_ = asked(torch.zeros(size, LATENT), lambda: draws.take("latents", size))
+        y_ = asked(torch.zeros(size, dtype=torch.int64), lambda: labels.pop(0))
+        utils = train_fns.utils
+        average = copy.deepcopy(generator) if config["ema"] else None
+        ema = utils.ema(generator, average, config["ema_decay"], config["ema_start"]) if config["ema"] else None
+        extra = ()
+        if anchors is not None:
+            losses = utils.ema_losses(decay=anchors["decay"], start_itr=anchors["start"])
+            losses.D_real, losses.D_fake = anchors["real"], anchors["fake"]
+            extra = (losses,)
+        train = train_fns.GAN_training_function(generator, discriminator, GD, z_, y_, ema, state, config, *extra)
+        recorder = Recorder(case, {"generator": (generator, generator.optim), "discriminator": (discriminator, discriminator.optim)})
+        fixed = FixedDraws()
+        with mock.patch("torch.rand", new=fixed.rand), mock.patch("torch.randint", new=fixed.randint):
+            for number in range(STEPS):
+                state["itr"] += 1
+                images, classes = draws.take("reals", chunks * size), draws.take("labels", chunks * size)
+                # Labels of the fakes of each chunk of D, and of G: those of the last update of D.
+                labels[:] = list(classes.split(size))
+                labels += labels[-config["num_G_accumulations"] :]
+                train(images, classes)
+                recorder.step(number)
+        if extra:
+            more = {"anchors": [extra[0].D_real, extra[0].D_fake]}
+        return recorder.end(average, **more)
+
+
+class FixedDraws:
+    """DiffAugment's draws: the same for every batch, for reals and for fakes, in the order in which the policy asks for them."""
+
+    def __init__(self):
+        self.uniform = [np.random.default_rng(seed).uniform(size=BATCH).astype(np.float32) for seed in range(3)]
+        ranges = ((-1, 2), (-1, 2), (0, 9), (0, 9))
+        self.integers = [np.random.default_rng(3 + n).integers(low, high, BATCH) for n, (low, high) in enumerate(ranges)]
+        self.calls = {"uniform": 0, "integers": 0}
+
+    def _next(self, name, count):
+        values = getattr(self, name)
+        value = values[self.calls[name] % len(values)]
+        self.calls[name] += 1
+        return torch.tensor(np.tile(value, count // BATCH))
+
+    def rand(self, count, *shape, dtype=None, device=None):
+        return self._next("uniform", count).view(count, *shape)
+
+    def randint(self, low, high, size, device=None):
+        value = self._next("integers", size[0])
+        assert low <= value.min()
+        assert value.max() < high
+        return value.view(size)
+
+
+def biggan():
+    """BigGAN-PyTorch, train_fns.py: two updates of D, each of two accumulated chunks, spectral norm, orthogonal regularisation, EMA."""
+    options = {"batch_size": BATCH // 2, "num_D_steps": 2, "num_D_accumulations": 2, "num_G_accumulations": 2, "G_ortho": 0.02}
+    options |= {"ema": True, "ema_decay": 0.9, "ema_start": 2}
+    return biggan_train("biggan", "biggan", (), options, layers_name="layers")
+
+
+def diffaugment():
+    """data-efficient-gans, DiffAugment-biggan-cifar/train_fns.py with the policy color,translation,cutout."""
+    options = {"batch_size": BATCH, "num_D_steps": 2, "num_D_accumulations": 1, "num_G_accumulations": 1}
+    options |= {"DiffAugment": "color,translation,cutout", "CR_augment": None}
+    arrays = biggan_train("diffaugment", "diffaugment", ("DiffAugment-biggan-cifar", "."), options)
+    return arrays | {f"diffaugment/{kind}": np.stack(getattr(FixedDraws(), kind)) for kind in ("uniform", "integers")}
+
+
+def lecam():
+    """lecam-gan, third_party/train_fns.py and biggan_cifar/losses.py, after the start step, with given anchors."""
+    options = {"batch_size": BATCH, "num_D_steps": 1, "num_D_accumulations": 1, "num_G_accumulations": 1, "LC": 0.3, "DiffAugment": ""}
+    anchors = {"decay": 0.99, "start": 5, "real": 0.4, "fake": -0.3}
+    names = ("third_party.train_fns", "third_party.BigGAN")
+    return biggan_train("lecam", "lecam", ("biggan_cifar", "."), options | {"itr": 10}, *names, anchors=anchors)
+
+
+def pytorch_gan(case):
+    """PyTorch-GAN: the bodies of the training loops of gan.py, acgan.py and wgan_gp.py."""
+    folder = ROOT / PEERS["pytorch_gan"][0] / "implementations" / case
+    first, last = {"gan": (124, 161), "acgan": (170, 223), "wgan_gp": (150, 193)}[case]
+    code = lines(folder / f"{case}.py", first, last)
+    draws, labels = Draws(), []
+    generator = initialise(Generator(conditional=case == "acgan"), "generator")
+    discriminator = initialise(Discriminator(classifier=case == "acgan"), "discriminator")
+    optimizers = adam(generator, 2e-4, (0.5, 0.999)), adam(discriminator, 2e-4, (0.5, 0.999))
+    recorder = Recorder(case, {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
+
+    def judge(images):
+        logits = discriminator(images)
+        if case == "wgan_gp":
+            return logits
+        return (torch.sigmoid(logits), discriminator.classes(discriminator.features(images))) if case == "acgan" else torch.sigmoid(logits)
+
+    random = types.SimpleNamespace(
+        normal=lambda low, high, shape: draws.take("latents").numpy(),
+        random=lambda shape: SHARED["coefficients"].reshape(shape),
+        randint=lambda low, high, count: labels[-1].numpy(),
+    )
+    numpy = types.SimpleNamespace(random=random, concatenate=np.concatenate, mean=np.mean, argmax=np.argmax)
+
+    def tensor(*value):
+        return torch.tensor(value[0]) if isinstance(value[0], np.ndarray) else torch.zeros(*value)
+
+    scope = {
+        **{"generator": generator, "discriminator": judge, "optimizer_G": optimizers[0], "optimizer_D": optimizers[1], "np": numpy},
+        **{"adversarial_loss": nn.BCELoss(), "auxiliary_loss": nn.CrossEntropyLoss(), "torch": torch, "autograd": torch.autograd},
+        **{"Variable": lambda value, requires_grad=False: value, "lambda_gp": 10, "epoch": 0, "batches_done": 1, "dataloader": []},
+        "opt": types.SimpleNamespace(latent_dim=LATENT, n_classes=CLASSES, n_critic=5, sample_interval=10**9, n_epochs=1),
+    }
+
+    def kind(images):
+        return types.SimpleNamespace(type=lambda _: images, size=images.size, shape=images.shape)
+
+    scope |= {"Tensor": tensor, "FloatTensor": tensor, "LongTensor": lambda value: torch.as_tensor(value)}
+    if case == "wgan_gp":
+        exec(lines(folder / "wgan_gp.py", 119, 138), scope)
+    for number in range(STEPS):
+        # With n_critic = 5 the script updates G after the discriminator updates 0, 5, 10 ... The cases start after update 0.
+        for i in range(1, 6) if case == "wgan_gp" else [0]:
+            images = draws.take("reals")
+            labels.append(draws.take("labels"))
+            exec(code, scope | {"imgs": kind(images), "labels": kind(labels[-1]), "i": i})
+        recorder.step(number)
+    return recorder.end()
+
+
+class Latents:
+    """The tensor z of RelativisticGAN, which is filled by `z.data.resize_(count, ...).normal_(0, 1)`."""
+
+    def __init__(self, draws):
+        self.draws, self.data, self.value = draws, self, None
+
+    def resize_(self, count, *shape):
+        self.count = count
+        return self
+
+    def normal_(self, mean, deviation):
+        self.value = self.draws.take("latents", self.count)
+
+
+class Coefficients(torch.Tensor):
+    """The tensor u of RelativisticGAN, which is filled by `u.uniform_(0, 1)`."""
+
+    def uniform_(self, low, high):
+        return self.copy_(torch.tensor(SHARED["coefficients"]).view(-1, 1, 1, 1))
+
+
+def relativistic(case):
+    """RelativisticGAN, GAN_losses_iter.py, lines 567 to 712: RaSGAN with its gradient penalty, and RSGAN, RaLSGAN, RaHingeGAN without.
+
+    `pac_wgan_gp` is WGAN-GP with packs of two, GAN_losses_iter_PAC.py. There G's update uses the fakes of D's update.
+    """
+    packs = 2 if case == "pac_wgan_gp" else 1
+    name = "GAN_losses_iter.py" if packs == 1 else "GAN_losses_iter_PAC.py"
+    code, draws = lines(ROOT / PEERS["relativistic"][0] / "code" / name, 567, 712 if packs == 1 else 711), Draws()
+    generator, discriminator = initialise(Generator(), "generator"), initialise(Discriminator(channels=3 * packs), "discriminator")
+    optimizers = adam(generator, 1e-4, (0.5, 0.999)), adam(discriminator, 1e-4, (0.5, 0.999))
+    recorder = Recorder(case, {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
+    reals = iter(lambda: draws.take("reals", packs * BATCH), None)
+
+    class G:
+        def __call__(self, z):
+            return generator(z.value)
+
+        def zero_grad(self):
+            generator.zero_grad()
+
+    class D:
+        parameters, zero_grad = discriminator.parameters, discriminator.zero_grad
+
+        def __call__(self, images):
+            return discriminator(images).view(-1)
+
+    loss = {"rsgan": 5, "ragan_gp": 6, "ralsgan": 7, "rahinge": 8, "pac_wgan_gp": 3}[case]
+    scope = {
+        **{"G": G(), "D": D(), "optimizerG": optimizers[0], "optimizerD": optimizers[1], "random_sample": reals, "i": 1},
+        **{name: torch.zeros(BATCH, 3 * packs, 8, 8) for name in ("x", "x_fake")},
+        **{"y": torch.zeros(BATCH), "y2": torch.zeros(BATCH), "z": Latents(draws)},
+        **{"u": torch.zeros(BATCH, 1, 1, 1).as_subclass(Coefficients), "grad_outputs": torch.ones(BATCH)},
+        **{"BCE_stable": nn.BCEWithLogitsLoss(), "torch": torch, "Variable": torch.autograd.Variable},
+        "param": types.SimpleNamespace(
+            **{"cuda": False, "show_graph": False, "batch_size": BATCH, "loss_D": loss, "Diters": 1, "Giters": 1, "z_size": LATENT},
+            **{"penalty": 10, "grad_penalty": case == "ragan_gp"},
+        ),
+    }
+    for number in range(STEPS):
+        exec(code, scope)
+        recorder.step(number)
+    return recorder.end()
+
+
+def r3gan():
+    """R3GAN: `R3GANLoss.accumulate_gradients` for D and G, optimiser and average as in training/training_loop.py, lines 283 to 350."""
+    with imported("r3gan") as root:
+        follow = lines(root / "training" / "training_loop.py", 350, 355)
+        loss_module = importlib.import_module("training.loss")
+        generator, discriminator = initialise(Generator(), "generator"), initialise(Discriminator(), "discriminator")
+
+        def critic(images, conditions):
+            return discriminator(images).view(-1)
+
+        loss, draws, average = loss_module.R3GANLoss(generator, critic), Draws(), copy.deepcopy(generator)
+        optimizers = adam(generator, 2e-4, (0.0, 0.9)), adam(discriminator, 2e-4, (0.0, 0.9))
+        recorder = Recorder("r3gan", {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
+        for number in range(STEPS):
+            for phase, module, optimizer in (("D", discriminator, optimizers[1]), ("G", generator, optimizers[0])):
+                optimizer.zero_grad(set_to_none=True)
+                module.requires_grad_(True)
+                real, latents = draws.take("reals"), draws.take("latents")
+                loss.accumulate_gradients(phase=phase, real_img=real, real_c=None, gen_z=latents, gamma=2.0, gain=1.0)
+                module.requires_grad_(False)
+                optimizer.step()
+            scope = {"torch": torch, "G": generator, "G_ema": average, "batch_size": BATCH, "cur_ema_nimg": 10.0}
+            with torch.no_grad():
+                exec(follow, scope)
+            recorder.step(number)
+        return recorder.end(average)
+
+
+def stylegan2():
+    """StyleGAN2-ADA: `StyleGAN2Loss.accumulate_gradients` with the colour operations of its `AugmentPipe` at p = 0.6.
+
+    The phases are those of training/training_loop.py, lines 262 to 311, without style mixing and path lengths: Gmain, Dmain, and Dreg
+    with gain 16 in the first of 16 steps. Its lazy regularisation makes an optimiser step of its own. Here the gradients of Dmain and
+    Dreg are added before one step, which is what `gan_jax` documents. Geometric operations need second derivatives of grid_sample,
+    which PyTorch 2 does not have.
+    """
+    with imported("stylegan2") as root:
+        follow = lines(root / "training" / "training_loop.py", 297, 305)
+        loss_module, augment = importlib.import_module("training.loss"), importlib.import_module("training.augment")
+        generator, discriminator = initialise(Generator(), "generator"), initialise(Discriminator(), "discriminator")
+        pipe = augment.AugmentPipe(brightness=1, contrast=1, lumaflip=1, hue=1, saturation=1)
+        pipe.p.fill_(0.6)
+
+        def fixed(images):
+            torch.manual_seed(7)
+            return pipe(images)
+
+        class Mapping(nn.Module):
+            def forward(self, latents, conditions, skip_w_avg_update=False):
+                return latents
+
+        class Critic(nn.Module):
+            def forward(self, images, conditions):
+                return discriminator(images)
+
+        options = {"style_mixing_prob": 0, "r1_gamma": 0.5, "pl_weight": 0}
+        loss = loss_module.StyleGAN2Loss("cpu", Mapping(), generator, Critic(), augment_pipe=fixed, **options)
+        optimizers, draws, average = (
+            (adam(generator, 2e-3, (0.0, 0.99)), adam(discriminator, 2e-3, (0.0, 0.99))),
+            Draws(),
+            copy.deepcopy(generator),
+        )
+        recorder = Recorder("stylegan2", {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
+
+        def phases(module, optimizer, *names):
+            optimizer.zero_grad(set_to_none=True)
+            module.requires_grad_(True)
+            for name, gain in names:
+                loss.accumulate_gradients(name, real, None, latents[name[0]], None, sync=True, gain=gain)
+            module.requires_grad_(False)
+            optimizer.step()
+
+        for number in range(STEPS):
+            real, latents = draws.take("reals"), {"D": draws.take("latents"), "G": draws.take("latents")}
+            phases(generator, optimizers[0], ("Gmain", 1))
+            phases(discriminator, optimizers[1], ("Dmain", 1), *((("Dreg", 16),) if number % 16 == 0 else ()))
+            scope = {"torch": torch, "G": generator, "G_ema": average, "batch_size": BATCH, "cur_nimg": number * BATCH}
+            with torch.no_grad():
+                exec(follow, scope | {"ema_kimg": 10, "ema_rampup": 1.0})
+            recorder.step(number)
+
+        def recolored(color):
+            return fixed(color.view(1, 3, 1, 1).expand(BATCH, 3, 8, 8))[:, :, 0, 0]
+
+        # The colour matrices of the draws, read off constant images.
+        offset = recolored(torch.zeros(3))
+        columns = [recolored(color) - offset for color in torch.eye(3)]
+        matrices = torch.eye(4).repeat(BATCH, 1, 1)
+        matrices[:, :3] = torch.stack([*columns, offset], dim=2)
+        return recorder.end(average, colors=matrices)
+
+
+def pix2pix():
+    """pytorch-CycleGAN-and-pix2pix: `Pix2PixModel.optimize_parameters`. A is the mean of the channels of B, instead of edges."""
+    with imported("pix2pix"):
+        model = object.__new__(importlib.import_module("models.pix2pix_model").Pix2PixModel)
+        model.netG, model.netD = initialise(Translator(), "generator"), initialise(PatchDiscriminator(), "discriminator")
+        model.opt, draws = types.SimpleNamespace(lambda_L1=100.0), Draws()
+        model.fake_AB_pool = types.SimpleNamespace(query=lambda images: images)  # pool_size is 0
+        model.criterionL1 = nn.L1Loss()
+        # networks.GANLoss of gan_mode "vanilla".
+        model.criterionGAN = lambda logits, real: F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+        model.optimizer_G, model.optimizer_D = adam(model.netG, 2e-4, (0.5, 0.999)), adam(model.netD, 2e-4, (0.5, 0.999))
+        recorder = Recorder("pix2pix", {"generator": (model.netG, model.optimizer_G), "discriminator": (model.netD, model.optimizer_D)})
+        for number in range(STEPS):
+            model.real_B = draws.take("reals")
+            model.real_A = model.real_B.mean(1, keepdim=True)
+            model.optimize_parameters()
+            recorder.step(number)
+        return recorder.end()
+
+
+if __name__ == "__main__":
+    ROOT = pathlib.Path(sys.argv[1])
+    torch.set_num_threads(1)
+    arrays = {f"shared/{name}": value for name, value in SHARED.items()}
+    for case in ("sngan", "cgan_pd", "sagan"):
+        arrays |= mimicry(case)
+    for make in (biggan, diffaugment, lecam, r3gan, stylegan2, pix2pix):
+        arrays |= make()
+    for case in ("gan", "acgan", "wgan_gp"):
+        arrays |= pytorch_gan(case)
+    for case in ("rsgan", "ragan_gp", "ralsgan", "rahinge", "pac_wgan_gp"):
+        arrays |= relativistic(case)
+    source = f"PyTorch {torch.__version__}; " + ", ".join(f"{name} {commit[:7]}" for name, commit in PEERS.values())
+    np.savez_compressed(pathlib.Path(__file__).with_suffix(".npz"), source=np.array(source), **arrays)
