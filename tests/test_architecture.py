@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "gan_jax"
 # From the bottom to the top. A package may import packages of lower layers, and those of its own that stand before it.
 LAYERS = [
     ["typing", "_checks", "_kernels", "_files", "_diagnostics", "_keys"],
-    ["losses", "penalties", "transforms", "augment", "latents", "conditioning", "replay", "optimizers", "schedules", "dynamics"],
+    ["losses", "penalties", "transforms", "augment", "latents", "conditioning", "replay", "optimizers", "dynamics"],
     ["nn", "models"],
     ["gan", "distributed"],
     ["data", "metrics", "checkpoint", "monitor", "export"],
@@ -23,7 +23,8 @@ LAYERS = [
 ]
 ORDER = [name for layer in LAYERS for name in layer]
 # A pure function imports none of its neighbours; `gan` needs no Flax, and what stands around the step does not know how it is made.
-ALONE = {"losses", "penalties", "transforms", "augment", "latents", "conditioning", "optimizers", "schedules", "nn", "data", "metrics", "checkpoint"}
+ALONE = {"losses", "penalties", "transforms", "augment", "latents", "conditioning", "optimizers", "nn"}
+ALONE |= {"data", "metrics", "checkpoint"}
 NOT_BELOW = {"gan": {"nn", "models"}, "monitor": {"gan", "distributed"}, "export": {"gan", "distributed", "data", "metrics", "checkpoint"}}
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax import optimizers
-from gan_jax.schedules import SCHEDULES, cosine_between, half_life_decay
+from gan_jax.optimizers import SCHEDULES, cosine_between, half_life_decay
 from gan_jax.trainer.config import Config
 from gan_jax.typing import Array, Metrics, Players
 

@@ -1,15 +1,11 @@
-"""Optimisers for two players: optax transformations (EMA, clipping, historical averaging), chains (TTUR), and the rules by name."""
+"""Transformations of updates and parameters: moving averages, clipping, historical averaging, the mean over devices."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
-
 import jax
 import jax.numpy as jnp
 import optax
-
 from gan_jax.typing import Array, Players, PyTree
-
-LearningRate: TypeAlias = float | Array | optax.Schedule
 
 
 class EmaState(NamedTuple):
@@ -19,64 +15,11 @@ class EmaState(NamedTuple):
     step: Array  # int32 []
 
 
-class ScheduledState(NamedTuple):
-    """State of an algorithm with a scheduled second moment."""
-
-    count: Array  # int32 []
-    inner: PyTree
-
-
 class HistoricalAverageState(NamedTuple):
     """Mean of all parameters so far, with the same tree, shapes and dtypes as the parameters."""
 
     average: PyTree
     count: Array  # int32 []
-
-
-def per_player(
-    generator: optax.GradientTransformation, discriminator: optax.GradientTransformation
-) -> optax.GradientTransformationExtraArgs:
-    """Combines two optimisers into one for `Players`. Each optimiser updates its own half.
-
-    A player whose gradients are None is skipped. Its update is None, and its optimiser state is returned unchanged. Use this
-    for alternating updates and for k discriminator updates per generator update. Apply the updates with `apply_updates` of
-    this module. `optax.apply_updates` works only if neither half is None.
-
-    Args:
-        generator: Optimiser of `Players.generator`.
-        discriminator: Optimiser of `Players.discriminator`.
-
-    Returns:
-        Gradient transformation with `init(Players)` and `update(Players, state, Players)`. The state is `Players` of the two
-        optimiser states.
-    """
-    optimizers = Players(*(optax.with_extra_args_support(player) for player in (generator, discriminator)))
-
-    def init(params: Players) -> Players:
-        return Players(*(optimizer.init(half) for optimizer, half in zip(optimizers, params, strict=True)))
-
-    def update(updates: Players, state: Players, params: Players | None = None, **extra: Any) -> tuple[Players, Players]:
-        halves = (None, None) if params is None else params
-        results = [
-            (None, old) if gradients is None else optimizer.update(gradients, old, half, **extra)
-            for optimizer, gradients, old, half in zip(optimizers, updates, state, halves, strict=True)
-        ]
-        return Players(*(result[0] for result in results)), Players(*(result[1] for result in results))
-
-    return optax.GradientTransformationExtraArgs(init, update)
-
-
-def apply_updates(params: Players, updates: Players) -> Players:
-    """Adds each player's update to its parameters. If a player's update is None, its parameters are returned unchanged.
-
-    Args:
-        params: Parameters of both players.
-        updates: Updates returned by the `update` of `per_player` or `ttur`.
-
-    Returns:
-        New parameters, with the same trees and dtypes.
-    """
-    return Players(*(half if update is None else optax.apply_updates(half, update) for half, update in zip(params, updates, strict=True)))
 
 
 def track_ema(
@@ -89,7 +32,7 @@ def track_ema(
 
     Args:
         decay: Decay d, in [0, 1). Half of the weight lies on the last ln 2 / (1 - decay) steps, which is 693 for 0.999. A function of the
-            number of averaged steps is a schedule, see `gan_jax.schedules.half_life_decay`.
+            number of averaged steps is a schedule, see `gan_jax.optimizers.half_life_decay`.
         start_step: For this many updates the average equals the newest parameters.
         warmup: If True, use d = min(decay, (1 + n) / (10 + n)) after n averaged steps, so that early averages forget the
             initialisation. A larger decay than (1 + n) / (10 + n) has no effect in a run of n steps.
@@ -253,21 +196,6 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
         return pulled, HistoricalAverageState(average=average, count=state.count + 1)
 
     return optax.GradientTransformation(init, update)
-
-
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
-    "adam": lambda learning_rate, *, b1, b2: optax.adam(learning_rate, b1=b1, b2=b2),
-    "adamw": lambda learning_rate, *, b1, b2: optax.adamw(learning_rate, b1=b1, b2=b2),
-    "amsgrad": lambda learning_rate, *, b1, b2: optax.amsgrad(learning_rate, b1=b1, b2=b2),
-    "adabelief": lambda learning_rate, *, b1, b2: optax.adabelief(learning_rate, b1=b1, b2=b2),
-    "lion": lambda learning_rate, *, b1, b2: optax.lion(learning_rate, b1=b1, b2=b2),
-    # Daskalakis et al., 2018: the step is 2 r_t - r_{t-1} of Adam's direction r.
-    "optimistic_adam": lambda learning_rate, *, b1, b2: optax.optimistic_adam_v2(learning_rate, b1=b1, b2=b2, nesterov=False),
-    "optimistic_gradient": lambda learning_rate, *, b1, b2: optax.optimistic_gradient_descent(learning_rate),
-    "rmsprop": lambda learning_rate, *, b1, b2: optax.rmsprop(learning_rate, decay=b2, eps_in_sqrt=False),
-    "sgd": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate),
-    "momentum": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate, momentum=b1),
-}
 """Rules by name. Each is a function `(learning_rate, *, b1, b2)`, which ignores a moment that the rule does not have.
 
 `ttur` also accepts such a function, for other options. The conventions, with r the root of the second moment:
@@ -282,114 +210,6 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 - rmsprop: PyTorch's. Epsilon 1e-8 is added to r. optax's default adds it under the root. The decay is `b2`, which is 0.99 in PyTorch.
 - momentum: PyTorch's without dampening, v <- b1 v + g.
 """
-
-
-def schedule_b2(rule: Callable[..., optax.GradientTransformation], schedule: optax.Schedule) -> Callable[..., optax.GradientTransformation]:
-    """Makes a rule whose decay of the second moment follows a schedule over its own steps. The `b2` that it receives is ignored.
-
-    The bias correction uses the decay of the current step, as PyTorch's Adam does if its betas are changed.
-
-    Args:
-        rule: A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
-        schedule: `step -> b2`.
-
-    Returns:
-        A function `(learning_rate, *, b1, b2)`. The state of its transformation is a `ScheduledState`.
-    """
-
-    def scheduled(learning_rate: LearningRate, *, b1: float, b2: float) -> optax.GradientTransformation:
-        del b2
-
-        def init(params: PyTree) -> ScheduledState:
-            return ScheduledState(jnp.zeros((), jnp.int32), rule(learning_rate, b1=b1, b2=schedule(0)).init(params))
-
-        def update(updates: PyTree, state: ScheduledState, params: PyTree | None = None) -> tuple[PyTree, ScheduledState]:
-            updates, inner = rule(learning_rate, b1=b1, b2=schedule(state.count)).update(updates, state.inner, params)
-            return updates, ScheduledState(state.count + 1, inner)
-
-        return optax.GradientTransformation(init, update)
-
-    return scheduled
-
-
-def ttur(
-    generator_lr: LearningRate,
-    discriminator_lr: LearningRate,
-    *,
-    b1: float = 0.5,
-    b2: float = 0.999,
-    generator: str | Callable[..., optax.GradientTransformation] = "adam",
-    discriminator: str | Callable[..., optax.GradientTransformation] = "adam",
-    clip_norm: float | None = None,
-    adaptive_clip: float | None = None,
-    historical_weight: float = 0.0,
-    discriminator_bound: float | None = None,
-    ema_decay: float | Callable[[Array], Array] | None = None,
-    ema_start_step: int = 0,
-    ema_warmup: bool = False,
-    discriminator_ema_decay: float | None = None,
-) -> optax.GradientTransformationExtraArgs:
-    """Two time-scale update rule (TTUR): one optimiser for both players, each with its own learning rate and algorithm.
-
-    A player's chain is global-norm clipping, adaptive clipping, historical averaging, the algorithm, weight clipping (D
-    only), and the moving average. Links that are not requested are omitted. With two equal learning rates this is the
-    ordinary optimiser of a GAN.
-
-    Args:
-        generator_lr: Learning rate of G, or an optax schedule over G's own steps.
-        discriminator_lr: Learning rate of D, or an optax schedule over D's own steps. In the paper it is the larger one.
-        b1: Decay of the first moment, or the momentum of the algorithm "momentum".
-        b2: Decay of the second moment. `schedule_b2` makes a rule in which it follows a schedule.
-        generator: Algorithm of G. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
-        discriminator: Algorithm of D. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
-        clip_norm: Largest global norm of a player's gradient. None disables clipping.
-        adaptive_clip: Clipping factor of `optax.adaptive_grad_clip` for both players. None disables it.
-        historical_weight: Weight of `historical_averaging` for both players. 0 disables it.
-        discriminator_bound: Bound of `clip_weights` for D. None disables it.
-        ema_decay: Decay of `track_ema` for G. None disables it.
-        ema_start_step: Argument `start_step` of `track_ema`.
-        ema_warmup: Argument `warmup` of `track_ema`.
-        discriminator_ema_decay: Decay of `track_ema` for D, as for a target network. None disables it.
-
-    Returns:
-        Gradient transformation over `Players`. See `per_player` and `apply_updates`.
-
-    Raises:
-        ValueError: A learning rate is negative, an algorithm is unknown, a decay is outside [0, 1), `clip_norm` or
-            `discriminator_bound` is not positive, or `historical_weight` or `ema_start_step` is negative.
-
-    References:
-        Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", 2017.
-    """
-    _check_decay(b1=b1, b2=b2)
-    if clip_norm is not None and not clip_norm > 0:
-        raise ValueError(f"clip_norm must be positive; got {clip_norm}")
-
-    def before() -> list[optax.GradientTransformation]:
-        links = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
-        if adaptive_clip is not None:
-            links.append(optax.adaptive_grad_clip(adaptive_clip))
-        return [*links, historical_averaging(historical_weight)] if historical_weight else links
-
-    generator_chain = [*before(), _rule("generator", generator, generator_lr, b1, b2)]
-    if ema_decay is not None:
-        generator_chain.append(track_ema(ema_decay, start_step=ema_start_step, warmup=ema_warmup))
-    discriminator_chain = [*before(), _rule("discriminator", discriminator, discriminator_lr, b1, b2)]
-    if discriminator_bound is not None:
-        discriminator_chain.append(clip_weights(discriminator_bound))
-    if discriminator_ema_decay is not None:
-        discriminator_chain.append(track_ema(discriminator_ema_decay))
-    return per_player(optax.chain(*generator_chain), optax.chain(*discriminator_chain))
-
-
-def _rule(name: str, rule: str | Callable[..., Any], learning_rate: LearningRate, b1: float, b2: float) -> optax.GradientTransformation:
-    if isinstance(learning_rate, int | float) and not learning_rate >= 0:
-        raise ValueError(f"{name}_lr must not be negative; got {learning_rate}")
-    if isinstance(rule, str):
-        if rule not in OPTIMIZERS:
-            raise ValueError(f"{name} must be one of {', '.join(OPTIMIZERS)}; got {rule!r}")
-        rule = OPTIMIZERS[rule]
-    return rule(learning_rate, b1=b1, b2=b2)
 
 
 def _check_decay(**decays: float) -> None:
@@ -419,3 +239,4 @@ def _blend(old: Array, new: Array, keep: Array | float) -> Array:
 
 def _names(path: tuple[Any, ...]) -> set[str]:
     return {str(getattr(key, "name", getattr(key, "key", ""))) for key in path}
+

@@ -1,0 +1,32 @@
+"""Optimisers for two players: optax transformations (EMA, clipping, historical averaging), rules by name, chains (TTUR), schedules."""
+
+from gan_jax.optimizers.players import apply_updates, per_player
+from gan_jax.optimizers.rules import OPTIMIZERS, schedule_b2, ttur
+from gan_jax.optimizers.schedules import SCHEDULES, cosine_between, half_life_decay
+from gan_jax.optimizers.transformations import (
+    EmaState,
+    HistoricalAverageState,
+    average_gradients,
+    clip_weights,
+    ema_params,
+    historical_averaging,
+    track_ema,
+)
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "EmaState",
+    "HistoricalAverageState",
+    "apply_updates",
+    "average_gradients",
+    "clip_weights",
+    "cosine_between",
+    "ema_params",
+    "half_life_decay",
+    "historical_averaging",
+    "per_player",
+    "schedule_b2",
+    "track_ema",
+    "ttur",
+]

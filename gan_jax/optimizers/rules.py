@@ -1,0 +1,143 @@
+"""The optimisation rules by name, and `ttur`, which composes a player's chain."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+import jax
+import jax.numpy as jnp
+import optax
+from gan_jax.typing import Array, Players, PyTree
+from gan_jax.optimizers.players import per_player
+from gan_jax.optimizers.transformations import _check_decay, clip_weights, historical_averaging, track_ema
+
+LearningRate: TypeAlias = float | Array | optax.Schedule
+
+
+class ScheduledState(NamedTuple):
+    """State of an algorithm with a scheduled second moment."""
+
+    count: Array  # int32 []
+    inner: PyTree
+
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "adam": lambda learning_rate, *, b1, b2: optax.adam(learning_rate, b1=b1, b2=b2),
+    "adamw": lambda learning_rate, *, b1, b2: optax.adamw(learning_rate, b1=b1, b2=b2),
+    "amsgrad": lambda learning_rate, *, b1, b2: optax.amsgrad(learning_rate, b1=b1, b2=b2),
+    "adabelief": lambda learning_rate, *, b1, b2: optax.adabelief(learning_rate, b1=b1, b2=b2),
+    "lion": lambda learning_rate, *, b1, b2: optax.lion(learning_rate, b1=b1, b2=b2),
+    # Daskalakis et al., 2018: the step is 2 r_t - r_{t-1} of Adam's direction r.
+    "optimistic_adam": lambda learning_rate, *, b1, b2: optax.optimistic_adam_v2(learning_rate, b1=b1, b2=b2, nesterov=False),
+    "optimistic_gradient": lambda learning_rate, *, b1, b2: optax.optimistic_gradient_descent(learning_rate),
+    "rmsprop": lambda learning_rate, *, b1, b2: optax.rmsprop(learning_rate, decay=b2, eps_in_sqrt=False),
+    "sgd": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate),
+    "momentum": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate, momentum=b1),
+}
+
+
+def schedule_b2(rule: Callable[..., optax.GradientTransformation], schedule: optax.Schedule) -> Callable[..., optax.GradientTransformation]:
+    """Makes a rule whose decay of the second moment follows a schedule over its own steps. The `b2` that it receives is ignored.
+
+    The bias correction uses the decay of the current step, as PyTorch's Adam does if its betas are changed.
+
+    Args:
+        rule: A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
+        schedule: `step -> b2`.
+
+    Returns:
+        A function `(learning_rate, *, b1, b2)`. The state of its transformation is a `ScheduledState`.
+    """
+
+    def scheduled(learning_rate: LearningRate, *, b1: float, b2: float) -> optax.GradientTransformation:
+        del b2
+
+        def init(params: PyTree) -> ScheduledState:
+            return ScheduledState(jnp.zeros((), jnp.int32), rule(learning_rate, b1=b1, b2=schedule(0)).init(params))
+
+        def update(updates: PyTree, state: ScheduledState, params: PyTree | None = None) -> tuple[PyTree, ScheduledState]:
+            updates, inner = rule(learning_rate, b1=b1, b2=schedule(state.count)).update(updates, state.inner, params)
+            return updates, ScheduledState(state.count + 1, inner)
+
+        return optax.GradientTransformation(init, update)
+
+    return scheduled
+
+
+def ttur(
+    generator_lr: LearningRate,
+    discriminator_lr: LearningRate,
+    *,
+    b1: float = 0.5,
+    b2: float = 0.999,
+    generator: str | Callable[..., optax.GradientTransformation] = "adam",
+    discriminator: str | Callable[..., optax.GradientTransformation] = "adam",
+    clip_norm: float | None = None,
+    adaptive_clip: float | None = None,
+    historical_weight: float = 0.0,
+    discriminator_bound: float | None = None,
+    ema_decay: float | Callable[[Array], Array] | None = None,
+    ema_start_step: int = 0,
+    ema_warmup: bool = False,
+    discriminator_ema_decay: float | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Two time-scale update rule (TTUR): one optimiser for both players, each with its own learning rate and algorithm.
+
+    A player's chain is global-norm clipping, adaptive clipping, historical averaging, the algorithm, weight clipping (D
+    only), and the moving average. Links that are not requested are omitted. With two equal learning rates this is the
+    ordinary optimiser of a GAN.
+
+    Args:
+        generator_lr: Learning rate of G, or an optax schedule over G's own steps.
+        discriminator_lr: Learning rate of D, or an optax schedule over D's own steps. In the paper it is the larger one.
+        b1: Decay of the first moment, or the momentum of the algorithm "momentum".
+        b2: Decay of the second moment. `schedule_b2` makes a rule in which it follows a schedule.
+        generator: Algorithm of G. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
+        discriminator: Algorithm of D. A row of `OPTIMIZERS`, or a function `(learning_rate, *, b1, b2)`.
+        clip_norm: Largest global norm of a player's gradient. None disables clipping.
+        adaptive_clip: Clipping factor of `optax.adaptive_grad_clip` for both players. None disables it.
+        historical_weight: Weight of `historical_averaging` for both players. 0 disables it.
+        discriminator_bound: Bound of `clip_weights` for D. None disables it.
+        ema_decay: Decay of `track_ema` for G. None disables it.
+        ema_start_step: Argument `start_step` of `track_ema`.
+        ema_warmup: Argument `warmup` of `track_ema`.
+        discriminator_ema_decay: Decay of `track_ema` for D, as for a target network. None disables it.
+
+    Returns:
+        Gradient transformation over `Players`. See `per_player` and `apply_updates`.
+
+    Raises:
+        ValueError: A learning rate is negative, an algorithm is unknown, a decay is outside [0, 1), `clip_norm` or
+            `discriminator_bound` is not positive, or `historical_weight` or `ema_start_step` is negative.
+
+    References:
+        Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", 2017.
+    """
+    _check_decay(b1=b1, b2=b2)
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"clip_norm must be positive; got {clip_norm}")
+
+    def before() -> list[optax.GradientTransformation]:
+        links = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+        if adaptive_clip is not None:
+            links.append(optax.adaptive_grad_clip(adaptive_clip))
+        return [*links, historical_averaging(historical_weight)] if historical_weight else links
+
+    generator_chain = [*before(), _rule("generator", generator, generator_lr, b1, b2)]
+    if ema_decay is not None:
+        generator_chain.append(track_ema(ema_decay, start_step=ema_start_step, warmup=ema_warmup))
+    discriminator_chain = [*before(), _rule("discriminator", discriminator, discriminator_lr, b1, b2)]
+    if discriminator_bound is not None:
+        discriminator_chain.append(clip_weights(discriminator_bound))
+    if discriminator_ema_decay is not None:
+        discriminator_chain.append(track_ema(discriminator_ema_decay))
+    return per_player(optax.chain(*generator_chain), optax.chain(*discriminator_chain))
+
+
+def _rule(name: str, rule: str | Callable[..., Any], learning_rate: LearningRate, b1: float, b2: float) -> optax.GradientTransformation:
+    if isinstance(learning_rate, int | float) and not learning_rate >= 0:
+        raise ValueError(f"{name}_lr must not be negative; got {learning_rate}")
+    if isinstance(rule, str):
+        if rule not in OPTIMIZERS:
+            raise ValueError(f"{name} must be one of {', '.join(OPTIMIZERS)}; got {rule!r}")
+        rule = OPTIMIZERS[rule]
+    return rule(learning_rate, b1=b1, b2=b2)
+
