@@ -1,11 +1,10 @@
 """One optimiser for two players."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
-import jax
-import jax.numpy as jnp
+from typing import Any
+
 import optax
-from gan_jax.typing import Array, Players, PyTree
+
+from gan_jax.typing import Players
 
 
 def per_player(
@@ -52,4 +51,3 @@ def apply_updates(params: Players, updates: Players) -> Players:
         New parameters, with the same trees and dtypes.
     """
     return Players(*(half if update is None else optax.apply_updates(half, update) for half, update in zip(params, updates, strict=True)))
-

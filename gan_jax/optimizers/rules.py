@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
-import jax
+
 import jax.numpy as jnp
 import optax
-from gan_jax.typing import Array, Players, PyTree
+
 from gan_jax.optimizers.players import per_player
 from gan_jax.optimizers.transformations import _check_decay, clip_weights, historical_averaging, track_ema
+from gan_jax.typing import Array, PyTree
 
 LearningRate: TypeAlias = float | Array | optax.Schedule
 
@@ -32,6 +33,20 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "sgd": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate),
     "momentum": lambda learning_rate, *, b1, b2: optax.sgd(learning_rate, momentum=b1),
 }
+"""Rules by name. Each is a function `(learning_rate, *, b1, b2)`, which ignores a moment that the rule does not have.
+
+`ttur` also accepts such a function, for other options. The conventions, with r the root of the second moment:
+
+- adam: PyTorch's. Epsilon 1e-8 is added to r, after the bias correction.
+- adamw: as adam, with a weight decay of 1e-4. PyTorch's default is 0.01, which `partial(optax.adamw, weight_decay=0.01)` gives.
+- amsgrad: the maximum of the bias-corrected second moments. PyTorch corrects the maximum of the raw ones. Its steps are then
+  larger after early large gradients.
+- adabelief: epsilon 1e-16 is added to r, and in each step to the second moment under the root, as in the authors' code.
+- lion: with a weight decay of 1e-3.
+- optimistic_adam: adam's direction, extrapolated by one step.
+- rmsprop: PyTorch's. Epsilon 1e-8 is added to r. optax's default adds it under the root. The decay is `b2`, which is 0.99 in PyTorch.
+- momentum: PyTorch's without dampening, v <- b1 v + g.
+"""
 
 
 def schedule_b2(rule: Callable[..., optax.GradientTransformation], schedule: optax.Schedule) -> Callable[..., optax.GradientTransformation]:
@@ -140,4 +155,3 @@ def _rule(name: str, rule: str | Callable[..., Any], learning_rate: LearningRate
             raise ValueError(f"{name} must be one of {', '.join(OPTIMIZERS)}; got {rule!r}")
         rule = OPTIMIZERS[rule]
     return rule(learning_rate, b1=b1, b2=b2)
-

@@ -1,10 +1,12 @@
 """Transformations of updates and parameters: moving averages, clipping, historical averaging, the mean over devices."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
+
 from gan_jax.typing import Array, Players, PyTree
 
 
@@ -196,20 +198,6 @@ def historical_averaging(weight: float) -> optax.GradientTransformation:
         return pulled, HistoricalAverageState(average=average, count=state.count + 1)
 
     return optax.GradientTransformation(init, update)
-"""Rules by name. Each is a function `(learning_rate, *, b1, b2)`, which ignores a moment that the rule does not have.
-
-`ttur` also accepts such a function, for other options. The conventions, with r the root of the second moment:
-
-- adam: PyTorch's. Epsilon 1e-8 is added to r, after the bias correction.
-- adamw: as adam, with a weight decay of 1e-4. PyTorch's default is 0.01, which `partial(optax.adamw, weight_decay=0.01)` gives.
-- amsgrad: the maximum of the bias-corrected second moments. PyTorch corrects the maximum of the raw ones. Its steps are then
-  larger after early large gradients.
-- adabelief: epsilon 1e-16 is added to r, and in each step to the second moment under the root, as in the authors' code.
-- lion: with a weight decay of 1e-3.
-- optimistic_adam: adam's direction, extrapolated by one step.
-- rmsprop: PyTorch's. Epsilon 1e-8 is added to r. optax's default adds it under the root. The decay is `b2`, which is 0.99 in PyTorch.
-- momentum: PyTorch's without dampening, v <- b1 v + g.
-"""
 
 
 def _check_decay(**decays: float) -> None:
@@ -239,4 +227,3 @@ def _blend(old: Array, new: Array, keep: Array | float) -> Array:
 
 def _names(path: tuple[Any, ...]) -> set[str]:
     return {str(getattr(key, "name", getattr(key, "key", ""))) for key in path}
-

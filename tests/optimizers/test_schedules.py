@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.optimizers import track_ema
-from gan_jax.optimizers import SCHEDULES, cosine_between, half_life_decay
+from gan_jax.optimizers import SCHEDULES, cosine_between, half_life_decay, track_ema
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
