@@ -4,8 +4,10 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import mutations
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "gan_jax"
@@ -121,3 +123,10 @@ def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         gan_jax.nothing  # noqa: B018
     assert "make_gan" in dir(gan_jax)
+
+
+def test_each_line_that_the_mutation_test_breaks_still_exists():
+    found = {(name, line): (mutations.ROOT / name).read_text().count(line) for name, line, _ in mutations.MUTANTS}
+    assert [row for row, number in found.items() if number != 1] == []
+    groups = Counter("build" if name.startswith(mutations.BUILD) else name for name, *_ in mutations.MUTANTS)
+    assert len(groups) == 5 and min(groups.values()) >= 10

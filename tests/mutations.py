@@ -1,0 +1,157 @@
+"""Breaks the wiring of the train step one line at a time, and reports the changes that no test notices.
+
+    python tests/mutations.py                    all of them, about 40 minutes on two cores
+    python tests/mutations.py --only updates     those of one file
+
+Each row names a file, a line of it, and the broken line: a sign, a stopped gradient, a key, a weight or an order. The tests run on a
+copy of the tree. The exit status is the number of survivors. Not part of the test suite, because it runs the suite many times.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+OBJECTIVES, UPDATES, RULES = "gan_jax/gan/objectives.py", "gan_jax/gan/updates.py", "gan_jax/gan/update_rules.py"
+TERMS, BUILD = "gan_jax/gan/loss_terms.py", "gan_jax/trainer/build/"
+
+MUTANTS = (
+    (OBJECTIVES, "        fake = jax.lax.stop_gradient(fake)\n", "        pass\n"),
+    (OBJECTIVES, "real_logits - _reference(spec, fake_logits) > 0", "real_logits > 0"),
+    (OBJECTIVES, '"real_target": real_target, "fake_target": fake_target}', '"real_target": fake_target, "fake_target": real_target}'),
+    (OBJECTIVES, "(0.5 if spec.halve_discriminator_loss else 1.0)", "1.0"),
+    (OBJECTIVES, "        loss += (penalty.weight(state.step)", "        loss -= (penalty.weight(state.step)"),
+    (OBJECTIVES, "penalty.weight(state.step) if callable", "penalty.weight(0) if callable"),
+    (OBJECTIVES, "        effective = jax.lax.stop_gradient(effective)\n    network_state", "        pass\n    network_state"),
+    (OBJECTIVES, 'player="discriminator")', 'player="generator")'),
+    (OBJECTIVES, "value * spec.top_k(fake_logits, state.step)", "value * spec.top_k(-fake_logits, state.step)"),
+    (OBJECTIVES, "    loss = spec.adversarial_weight * adversarial + term_loss", "    loss = adversarial + term_loss"),
+    (OBJECTIVES, "lambda: penalty.interval * value(), lambda: zero", "lambda: value(), lambda: zero"),
+    (OBJECTIVES, "        loss += term.weight * value\n", "        loss += value\n"),
+    (UPDATES, "params.generator if generator is None else generator)", "params.generator)"),
+    (UPDATES, "after if generator is None else _with_generator_state(after, state)", "after"),
+    (UPDATES, "params.discriminator if discriminator is None else discriminator)", "params.discriminator)"),
+    (UPDATES, "jax.tree.map(jnp.add, forward.vjp(fake_grads)[0], direct_grads)", "forward.vjp(fake_grads)[0]"),
+    (UPDATES, "minibatch._replace(latents=latents))[0]", "minibatch)[0]"),
+    (UPDATES, "    return fake._replace(images=images), state._replace(replay=replay)", "    return fake, state._replace(replay=replay)"),
+    (UPDATES, "gradients, old = spec.average(gradients), getattr(params, player)", "gradients, old = gradients, getattr(params, player)"),
+    (UPDATES, "    frozen = state.step < freeze_steps\n", "    frozen = state.step > freeze_steps\n"),
+    (UPDATES, "rng=jax.random.split(minibatch.rng, parts))", "rng=jnp.stack([minibatch.rng] * parts))"),
+    (UPDATES, "lambda value: value / parts, total)", "lambda value: value, total)"),
+    (UPDATES, "_with_generator_state(new, after)._replace(replay=after.replay)", "new._replace(replay=after.replay)"),
+    (RULES, 'named_key(rng, f"round/{part}"))\n', 'named_key(rng, "round/0"))\n'),
+    (RULES, "slice(part * (size // parts), (part + 1) * (size // parts))", "slice(0, size // parts)"),
+    (RULES, 'if order == "discriminator_first"', 'if order != "discriminator_first"'),
+    (RULES, '(number if generator_reals == "fresh" else -1)', "-1"),
+    (RULES, '{"fake": forward.fake, "generator": params.generator}', '{"fake": forward.fake}'),
+    (RULES, "past = opponents(params, state).generator", "past = None"),
+    (RULES, "past = opponents(params, state).discriminator", "past = None"),
+    (
+        RULES,
+        "    return of_discriminator + of_generator(fake, params.generator) - ",
+        "    return of_discriminator + of_generator(fake, params.generator) + ",
+    ),
+    (RULES, "            for _ in range(unroll_steps):", "            for _ in range(min(unroll_steps, 1)):"),
+    (
+        RULES,
+        "        return _apply_both(spec, field, params, after, metrics)",
+        "        return _apply_both(spec, field, ahead, after, metrics)",
+    ),
+    (RULES, "        after = after._replace(optimizer=_with_averages_of(after.optimizer, state.optimizer))\n", ""),
+    (RULES, "lambda f, n: f + consensus_weight * n", "lambda f, n: f - consensus_weight * n"),
+    (RULES, '_loss"] > threshold) &', '_loss"] < threshold) &'),
+    (TERMS, "jax.lax.stop_gradient(dict(context.real_output.features))", "dict(context.real_output.features)"),
+    (
+        TERMS,
+        "_class_loss(context.real_output, context) + _class_loss(context.fake_output, context)",
+        "_class_loss(context.real_output, context)",
+    ),
+    (TERMS, "    return _class_loss(context.fake_output, context)", "    return -_class_loss(context.fake_output, context)"),
+    (TERMS, 'context.fake.extras.get("reconstruction", context.fake.images)', "context.fake.images"),
+    (TERMS, 'losses.l1_loss(real, context.fake.extras["coarse"])', 'losses.l1_loss(made, context.fake.extras["coarse"])'),
+    (TERMS, "    last = list(wanted)[-1]", "    last = list(wanted)[0]"),
+    (TERMS, "penalties.orthogonal_penalty(context.raw_params)", "penalties.orthogonal_penalty(context.params)"),
+    (TERMS, "    return repeat_reals(real_values, fake_values) + fake_values", "    return fake_values"),
+    (TERMS, "    return context.generate(latents).images", "    return context.generate(context.minibatch.latents).images"),
+    (TERMS, "jnp.where(context.step >= start_step, penalty, 0.0)", "jnp.where(context.step < start_step, penalty, 0.0)"),
+    (TERMS, "    return 0.5 * value, state", "    return value, state"),
+    (BUILD + "gan.py", 'is_weight if transform.spectral_norm_embeddings in (player, "both") else is_kernel', "is_kernel"),
+    (BUILD + "gan.py", "target=options.target, one_sided=options.one_sided)", "target=options.target)"),
+    (BUILD + "gan.py", "scheduled(weight), options.interval, ", "scheduled(weight), 1, "),
+    (
+        BUILD + "gan.py",
+        "Players(config.update.freeze_generator, config.update.freeze_discriminator)",
+        "Players(config.update.freeze_discriminator, config.update.freeze_generator)",
+    ),
+    (BUILD + "gan.py", "fake_low, fake_high = loss.fake_target or (0.0, 0.0)", "fake_low, fake_high = (0.0, 0.0)"),
+    (BUILD + "gan.py", "images_per_logit=augment.pack,", "images_per_logit=1,"),
+    (
+        BUILD + "optimizer.py",
+        '    return rule.generator_steps if player == "generator" and',
+        '    return rule.generator_steps if player == "discriminator" and',
+    ),
+    (BUILD + "optimizer.py", "        b1=optimizer.b1,\n", "        b1=0.9,\n"),
+    (BUILD + "optimizer.py", "        b2=optimizer.b2,\n", "        b2=0.999,\n"),
+    (BUILD + "optimizer.py", "        discriminator_bound=optimizer.clip_weights or None,\n", ""),
+    (BUILD + "optimizer.py", "        clip_norm=optimizer.clip_gradients or None,\n", ""),
+    (
+        BUILD + "terms.py",
+        'LossTerm("orthogonal_generator", generator, stateless(orthogonality)',
+        'LossTerm("orthogonal_generator", discriminator, stateless(orthogonality)',
+    ),
+    (BUILD + "terms.py", "one_sided=penalty.lecam_one_sided, start_step=penalty.lecam_start)", "one_sided=penalty.lecam_one_sided)"),
+    (
+        BUILD + "terms.py",
+        "stateless(latent_diversity), penalty.latent_diversity)",
+        "stateless(latent_diversity), penalty.latent_consistency)",
+    ),
+    (BUILD + "terms.py", 'add("kl", generator, loss.kl,', 'add("kl", generator, loss.reconstruction,'),
+)
+
+# The likeliest tests first. The first failure ends a run.
+TESTS = ("tests/gan", "tests/trainer/test_build.py", "tests/recipes", "tests/trainer/test_configurations.py", "tests/distributed")
+
+
+def noticed(tree: Path, timeout: float = 1800) -> str:
+    """Runs the tests on a tree. Returns the first test that fails, or nothing."""
+    tests = [name for name in TESTS if (tree / name).exists()]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not long", *tests]
+    done = subprocess.run(command, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)}, capture_output=True, text=True, timeout=timeout)
+    failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if done.returncode not in (0, 1) and not failed:
+        raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
+    return failed[0] if failed else ""
+
+
+def main() -> int:
+    """Runs the mutants that `--only` selects."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="part of the name of the files to break")
+    parser.add_argument("--check", action="store_true", help="only look whether each line still occurs, exactly once")
+    args = parser.parse_args()
+    survivors = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch) / "tree"
+        shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".*", "runs", "build", "__pycache__"))
+        for name, line, broken in MUTANTS:
+            if args.only not in name:
+                continue
+            path, number = tree / name, (ROOT / name).read_text().count(line)
+            if number != 1:
+                raise SystemExit(f"{name}: {line!r} occurs {number} times. Name a line that occurs once")
+            if args.check:
+                continue
+            path.write_text((ROOT / name).read_text().replace(line, broken))
+            test = noticed(tree)
+            path.write_text((ROOT / name).read_text())
+            survivors += not test
+            print(f"{'noticed' if test else 'SURVIVED'}  {name}  {broken.strip()[:70]!r}  {test}", flush=True)
+    return survivors
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
