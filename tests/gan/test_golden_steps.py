@@ -12,8 +12,8 @@ The peers deviate from `gan_jax` in these points, which the cases take into acco
 - BigGAN-PyTorch's orthogonal regularisation adds half of the gradient of the paper's penalty.
 - The loss of D in PyTorch-GAN's acgan.py is half of the loss here, which does not change Adam's steps.
 - StyleGAN2-ADA makes an optimiser step of its own for R1. Here it shares the step of D's loss.
-- LeCam's authors start their moving averages at the logits of the start step. Here they start at zero without bias, as in the authors'
-  StyleGAN2 code. The case starts from given averages.
+- In the BigGAN code of LeCam's authors, the moving averages follow the newest logits until the start step. Here they have no bias, as in
+  the authors' StyleGAN2 code. The case starts from given averages and has the decay of the StyleGAN2 code.
 """
 
 import dataclasses
@@ -273,6 +273,15 @@ CASES = {
     "gan": Case(
         settings(2e-4, (0.5, 0.999), loss=LossConfig(halve=True), update=UpdateConfig(order="generator_first", fakes="shared")),
     ),
+    "lsgan": Case(
+        # The script's losses have no factor 1/2, but its loss of D is halved.
+        settings(
+            2e-4,
+            (0.5, 0.999),
+            loss=LossConfig(name="least_squares", adversarial_weight=2.0),
+            update=UpdateConfig(order="generator_first", fakes="shared"),
+        ),
+    ),
     "acgan": Case(
         settings(
             2e-4,
@@ -282,6 +291,15 @@ CASES = {
             update=UpdateConfig(order="generator_first", fakes="shared"),
         ),
         discriminator_factor=2.0,
+    ),
+    "wgan": Case(
+        settings(
+            5e-5,
+            (0.0, 0.99),
+            loss=LossConfig(name="wasserstein"),
+            optimizer={"generator": "rmsprop", "discriminator": "rmsprop", "clip_weights": 0.01},
+            update=UpdateConfig(discriminator_steps=5, fakes="shared"),
+        ),
     ),
     "wgan_gp": Case(
         settings(
@@ -412,7 +430,7 @@ def test_two_train_steps_equal_those_of_the_published_code(case):
         expected = params_of(case, f"gradients_{step}")
         scaled = jax.tree.map(lambda gradient: CASES[case].discriminator_factor * gradient, expected.discriminator)
         for player, theirs in (("discriminator", scaled), ("generator", expected.generator)):
-            assert_near(metrics[f"gradients/{player}"], theirs, floor=2e-6 * largest(theirs))
+            assert_near(metrics[f"gradients/{player}"], theirs, floor=1e-5 * largest(theirs))
 
     start, end = params_of(case, "start"), params_of(case, "end")
     for player in Players._fields:

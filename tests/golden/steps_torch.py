@@ -402,22 +402,25 @@ def lecam():
 
 
 def pytorch_gan(case):
-    """PyTorch-GAN: the bodies of the training loops of gan.py, acgan.py and wgan_gp.py."""
+    """PyTorch-GAN: the bodies of the training loops of gan.py, lsgan.py, acgan.py, wgan.py and wgan_gp.py."""
     folder = ROOT / PEERS["pytorch_gan"][0] / "implementations" / case
-    first, last = {"gan": (124, 161), "acgan": (170, 223), "wgan_gp": (150, 193)}[case]
+    first, last = {"gan": (124, 161), "lsgan": (145, 182), "acgan": (170, 223), "wgan": (119, 158), "wgan_gp": (149, 193)}[case]
     code = lines(folder / f"{case}.py", first, last)
     draws, labels = Draws(), []
     generator = initialise(Generator(conditional=case == "acgan"), "generator")
     discriminator = initialise(Discriminator(classifier=case == "acgan"), "discriminator")
     optimizers = adam(generator, 2e-4, (0.5, 0.999)), adam(discriminator, 2e-4, (0.5, 0.999))
+    if case == "wgan":
+        optimizers = tuple(torch.optim.RMSprop(module.parameters(), lr=5e-5) for module in (generator, discriminator))
     recorder = Recorder(case, {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
 
     def judge(images):
         logits = discriminator(images)
-        if case == "wgan_gp":
+        if case in ("lsgan", "wgan", "wgan_gp"):
             return logits
         return (torch.sigmoid(logits), discriminator.classes(discriminator.features(images))) if case == "acgan" else torch.sigmoid(logits)
 
+    judge.parameters = discriminator.parameters
     random = types.SimpleNamespace(
         normal=lambda low, high, shape: draws.take("latents").numpy(),
         random=lambda shape: SHARED["coefficients"].reshape(shape),
@@ -430,9 +433,14 @@ def pytorch_gan(case):
 
     scope = {
         **{"generator": generator, "discriminator": judge, "optimizer_G": optimizers[0], "optimizer_D": optimizers[1], "np": numpy},
-        **{"adversarial_loss": nn.BCELoss(), "auxiliary_loss": nn.CrossEntropyLoss(), "torch": torch, "autograd": torch.autograd},
+        **{
+            "adversarial_loss": nn.MSELoss() if case == "lsgan" else nn.BCELoss(),
+            "auxiliary_loss": nn.CrossEntropyLoss(),
+            "torch": torch,
+            "autograd": torch.autograd,
+        },
         **{"Variable": lambda value, requires_grad=False: value, "lambda_gp": 10, "epoch": 0, "batches_done": 1, "dataloader": []},
-        "opt": types.SimpleNamespace(latent_dim=LATENT, n_classes=CLASSES, n_critic=5, sample_interval=10**9, n_epochs=1),
+        "opt": types.SimpleNamespace(latent_dim=LATENT, n_classes=CLASSES, n_critic=5, clip_value=0.01, sample_interval=10**9, n_epochs=1),
     }
 
     def kind(images):
@@ -443,7 +451,7 @@ def pytorch_gan(case):
         exec(lines(folder / "wgan_gp.py", 119, 138), scope)
     for number in range(STEPS):
         # With n_critic = 5 the script updates G after the discriminator updates 0, 5, 10 ... The cases start after update 0.
-        for i in range(1, 6) if case == "wgan_gp" else [0]:
+        for i in range(1, 6) if case.startswith("wgan") else [0]:
             images = draws.take("reals")
             labels.append(draws.take("labels"))
             exec(code, scope | {"imgs": kind(images), "labels": kind(labels[-1]), "i": i})
@@ -636,7 +644,7 @@ if __name__ == "__main__":
         arrays |= mimicry(case)
     for make in (biggan, diffaugment, lecam, r3gan, stylegan2, pix2pix):
         arrays |= make()
-    for case in ("gan", "acgan", "wgan_gp"):
+    for case in ("gan", "lsgan", "acgan", "wgan", "wgan_gp"):
         arrays |= pytorch_gan(case)
     for case in ("rsgan", "ragan_gp", "ralsgan", "rahinge", "pac_wgan_gp"):
         arrays |= relativistic(case)
