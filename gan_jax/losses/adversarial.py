@@ -165,7 +165,8 @@ def least_squares_discriminator_loss(
     b is `real_target` and a is `fake_target`. Let c be the generator's target. If b - c = 1 and b - a = 2, then the pair of
     losses minimises the Pearson chi-squared divergence. An example is b = 1, a = -1 and c = 0.
 
-    The factor 1/2 is used by the paper and TF-GAN. pix2pix, CycleGAN and StudioGAN omit it.
+    The factor 1/2 is used by the paper, TF-GAN and StudioGAN (commit 947b35e). pix2pix and CycleGAN omit it, and halve the loss
+    of D instead.
 
     Args:
         real_logits: D(x), without a sigmoid. Float, any shape.

@@ -13,7 +13,7 @@ from gan_jax.typing import Array, PyTree
 def auxiliary_classifier_loss(logits: Array, labels: Array, *, label_smoothing: float = 0.0, weights: ArrayLike | None = None) -> Array:
     """Cross-entropy of the discriminator's classifier: -log softmax(logits)[label].
 
-    In AC-GAN both players minimise it. D uses reals and fakes, and G uses fakes. In StudioGAN D uses only reals.
+    In AC-GAN both players minimise it. D uses reals and fakes, and G uses fakes. In StudioGAN's AC-GAN (commit 947b35e) D uses only reals.
     With label smoothing s the target is (1 - s) one_hot(label) + s / classes.
 
     Args:

@@ -82,7 +82,10 @@ def check_size(model: str, image_size: int, sizes: tuple[int, ...]) -> int:
 def check_labels(labels: Array | None, num_classes: int) -> None:
     """Raises ValueError if a conditional network is called without labels."""
     if num_classes and labels is None:
-        raise ValueError(f"this network was built with num_classes={num_classes} and needs labels, int32 [batch]; got None")
+        raise ValueError(
+            f"this network was built with num_classes={num_classes} and needs labels, int32 [batch]; got None. "
+            "Pass the same num_classes to make_gan, and a batch with labels"
+        )
 
 
 def torch_dense(features: int, fan_in: int, *, dtype: Any = jnp.float32, name: str | None = None) -> nn.Dense:

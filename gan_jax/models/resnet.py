@@ -36,8 +36,9 @@ def sngan(
     The discriminator has no norm layers. Apply `gan_jax.transforms.spectral_norm` to its parameters.
 
     With the defaults, generator and discriminator have 4,276,739 and 1,053,825 parameters at 32 pixels, and 12,220,675
-    and 10,141,441 at 64 pixels, as in torch-mimicry (`nets/sngan`, commit a7fda06), which follows the authors' Chainer
-    code.
+    and 10,141,441 at 64 pixels, as in torch-mimicry (`nets/sngan`, commit a7fda06). The computation follows the authors'
+    Chainer code, from which torch-mimicry differs in two points. It up-samples bilinearly, and the ReLU at the start of a
+    block of D works in place, so that the shortcut receives the rectified input.
 
     Args:
         image_size: Side of the images in pixels, 32 or 64.

@@ -186,7 +186,9 @@ def update_lecam(state: LecamState, real_logits: Array, fake_logits: Array, *, d
         TypeError: The logits are not floating point.
 
     References:
-        Tseng et al., "Regularizing Generative Adversarial Networks under Limited Data", 2021.
+        Tseng et al., "Regularizing Generative Adversarial Networks under Limited Data", 2021. The decay and the averages without
+        bias are those of the authors' StyleGAN2 code (commit f9af948). In their BigGAN code the decay is 0.9, and until its start
+        step the averages are the means of the newest logits.
     """
     if isinstance(decay, int | float) and not 0 <= decay < 1:
         raise ValueError(f"decay must be in [0, 1); got {decay}")
@@ -211,8 +213,8 @@ def lecam_penalty(real_logits: Array, fake_logits: Array, state: LecamState, *, 
         real_logits: D(x), float, any shape.
         fake_logits: D(G(z)), same shape.
         state: The anchors from `update_lecam`. They are treated as constants, and this function removes their bias.
-        one_sided: The default is the form of the authors' code (CIFAR, BigGAN and StyleGAN2) and of StudioGAN. False is the paper's
-            equation.
+        one_sided: The default is the form of the authors' code (BigGAN on CIFAR and StyleGAN2, commit f9af948) and of StudioGAN
+            (commit 947b35e). False is the paper's equation.
 
     Returns:
         One value per pair of logits, same shape, at least float32. The paper's weights are 0.3 (CIFAR, BigGAN) and 3e-7

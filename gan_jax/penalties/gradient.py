@@ -155,8 +155,8 @@ def r1_penalty(critic: Critic, real: Array) -> Array:
     """R1: the squared norm of the critic's gradient on real data, |grad D(x)|^2.
 
     The paper's factor is not included. To use gamma as in the paper, give this penalty the weight gamma/2. Mescheder et al.,
-    StyleGAN and its successors add gamma/2 times this value (gamma = 10 in the paper). StudioGAN and several ports add gamma
-    times this value.
+    StyleGAN, its successors and StudioGAN (commit 947b35e, where gamma is `r1_lambda`) add gamma/2 times this value (gamma = 10
+    in the paper).
 
     Args:
         critic: Maps inputs to logits (not to probabilities) [batch], to a patch map (summed over each example), or to a tuple

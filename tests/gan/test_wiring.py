@@ -7,11 +7,12 @@ import optax
 import pytest
 
 from gan_jax.augment import pack
-from gan_jax.gan.make import build_gan
+from gan_jax.gan.make import build_gan, make_gan
 from gan_jax.gan.types import GradientPenalty
 from gan_jax.gan.update_rules import alternating, unrolled
 from gan_jax.latents import slerp
 from gan_jax.losses import ADVERSARIAL
+from gan_jax.models import build_model
 from gan_jax.optimizers import OPTIMIZERS
 from gan_jax.penalties import PENALTIES
 from gan_jax.transforms import spectral_norm, weight_norm
@@ -333,6 +334,14 @@ def test_a_discriminator_that_ends_in_a_sigmoid_is_named_within_100_steps(loss, 
     if named:
         assert "--" not in found["bounded_logits"].message
         assert "sigmoid" in found["bounded_logits"].message
+
+
+@pytest.mark.parametrize("condition", ["projection", "channels"])
+def test_forgotten_num_classes_are_named(condition):
+    networks = build_model("dcgan", image_size=16, channels=1, latent_dim=8, width=4, num_classes=3, condition=condition)
+    gan = make_gan(networks.generator, networks.discriminator, image_shape=(16, 16, 1), latent_dim=8)
+    with pytest.raises(ValueError, match=r"built with num_classes=3 .* Pass the same num_classes to make_gan"):
+        gan.init(RNG)
 
 
 @pytest.mark.parametrize(("labels", "named"), [([0, 1, 2], False), ([1, 2, 3], True), ([0, -1, 2], True)])

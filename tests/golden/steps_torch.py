@@ -1,234 +1,46 @@
 """Golden train steps from the training code of published GANs: python tests/golden/steps_torch.py PEERS
 
-PEERS is a directory with one checkout for each repository of `PEERS`, named OWNER+NAME, at the commit given there. The script writes
-steps_torch.npz beside itself. Made with PyTorch 2.13.0 (CPU, float32). Tests read the file only.
+PEERS is a directory with one checkout for each repository in steps_common.py, named OWNER+NAME, at the commit given there. The script
+writes steps_torch.npz beside itself. Made with PyTorch 2.13.0 (CPU, float32). Tests read the file only.
 
-Each case trains the tiny networks of this file for two train steps with the peer's own code: its loss, its penalties, its order of
+Each case trains the tiny networks of steps_common.py for two train steps with the peer's own code: its loss, its penalties, its order of
 updates and its optimiser settings. Only the networks, the reals and the draws are replaced. The file holds the gradients of the last
 update of D and of G in each train step, the parameters after both steps, and the moving average of G if the peer keeps one.
 
-The SHARED latents, reals and labels are used in the order in which the peer asks for them. A conditional peer samples labels for its
+The latents, reals and labels of `SHARED` are used in the order in which the peer asks for them. A conditional peer samples labels for its
 fakes. Here it receives the labels of the reals, as `gan_jax` does.
 """
 
-import contextlib
 import copy
 import importlib
 import pathlib
-import sys
 import types
 from unittest import mock
 
 import numpy as np
 import torch
-import torch._dynamo  # the optimisers import it late, when stubs are in place
 import torch.nn.functional as F
-from torch import nn
-
-PEERS = {
-    "mimicry": ("kwotsin+mimicry", "a7fda06c4aff1e6af8dc4c4a35ed6636e434c766"),
-    "biggan": ("ajbrock+BigGAN-PyTorch", "98459431a5d618d644d54cd1e9fceb1e5045648d"),
-    "r3gan": ("brownvc+R3GAN", "19a7ddf463fbac2bd39b4c1c73d63f1c441c7403"),
-    "stylegan2": ("NVlabs+stylegan2-ada-pytorch", "d72cc7d041b42ec8e806021a205ed9349f87c6a4"),
-    "diffaugment": ("mit-han-lab+data-efficient-gans", "0b6339510be1e3859d360cbf464d0a425514a6b4"),
-    "lecam": ("google+lecam-gan", "f9af9485eda4637b25e694c142ce8e6992eb7243"),
-    "pytorch_gan": ("eriklindernoren+PyTorch-GAN", "36d3c77e5ff20ebe0aeefd322326a134a279b93e"),
-    "relativistic": ("AlexiaJM+RelativisticGAN", "2646c0b27cfd42c20fcecaf4005c3d67322fdf4a"),
-    "pix2pix": ("junyanz+pytorch-CycleGAN-and-pix2pix", "032e88438b1b2690e538c2cf399ebceb76adbea9"),
-}
-BATCH, STEPS, CLASSES, LATENT, ITERATIONS = 4, 2, 3, 4, 20
-RNG = np.random.default_rng(0)
-SHARED = {
-    "reals": np.clip(0.6 * RNG.normal(size=(48, 8, 8, 3)), -1, 1).astype(np.float32),
-    "labels": RNG.integers(0, CLASSES, 48),
-    "latents": RNG.normal(size=(48, LATENT)).astype(np.float32),
-    "coefficients": RNG.uniform(size=BATCH).astype(np.float32),
-}
-
-
-class Generator(nn.Module):
-    """Dense layer, tanh, up-sampling, convolution, tanh. A conditional one adds an embedding of the labels to the latents."""
-
-    def __init__(self, linear=nn.Linear, conv=nn.Conv2d, conditional=False):
-        super().__init__()
-        self.dense, self.conv = linear(LATENT, 64), conv(4, 3, 3, padding=1)
-        self.embedding = nn.Embedding(CLASSES, LATENT) if conditional else None
-
-    def forward(self, latents, labels=None):
-        if labels is not None and self.embedding is not None:
-            latents = latents + self.embedding(labels)
-        return self.synthesize(latents)
-
-    def synthesize(self, latents):
-        hidden = torch.tanh(self.dense(latents)).view(-1, 4, 4, 4).permute(0, 3, 1, 2)
-        return torch.tanh(self.conv(F.interpolate(hidden, scale_factor=2)))
-
-
-class Discriminator(nn.Module):
-    """Two convolutions with stride 2, a dense layer, and optionally a projection of the labels and a classifier."""
-
-    def __init__(self, linear=nn.Linear, conv=nn.Conv2d, embedding=None, classifier=False, channels=3):
-        super().__init__()
-        self.conv_0, self.conv_1 = conv(channels, 5, 3, stride=2, padding=1), conv(5, 6, 3, stride=2, padding=1)
-        self.dense = linear(24, 1)
-        self.embedding = embedding(CLASSES, 24) if embedding else None
-        self.classes = linear(24, CLASSES) if classifier else None
-
-    def features(self, images):
-        hidden = F.leaky_relu(self.conv_1(F.leaky_relu(self.conv_0(images), 0.2)), 0.2)
-        return hidden.permute(0, 2, 3, 1).flatten(1)
-
-    def forward(self, images, labels=None):
-        features = self.features(images)
-        logits = self.dense(features)
-        if self.embedding is not None:
-            logits = logits + (self.embedding(labels) * features).sum(1, keepdim=True)
-        return logits
-
-
-class Translator(nn.Module):
-    """G of pix2pix: two convolutions."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv_0, self.conv_1 = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
-
-    def forward(self, context):
-        return torch.tanh(self.conv_1(torch.tanh(self.conv_0(context))))
-
-
-class PatchDiscriminator(nn.Module):
-    """D of pix2pix: two convolutions with stride 2, one logit for each of 2 x 2 patches."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv_0, self.conv_1 = nn.Conv2d(4, 5, 3, stride=2, padding=1), nn.Conv2d(5, 1, 3, stride=2, padding=1)
-
-    def forward(self, pair):
-        return self.conv_1(F.leaky_relu(self.conv_0(pair), 0.2))
-
-
-def parameters(module):
-    """Parameters by their names in Flax, layer/kernel, layer/bias or layer/embedding, in the order of their names."""
-    named = {}
-    for name, value in module.named_parameters():
-        layer, _, kind = name.rpartition(".")
-        if kind == "weight":
-            kind = "embedding" if isinstance(module.get_submodule(layer), nn.Embedding) else "kernel"
-        named[layer, kind] = value
-    return {f"{layer}/{kind}": named[layer, kind] for layer, kind in sorted(named)}
-
-
-def to_flax(name, value):
-    """A kernel in the layout of Flax, (height, width, in, out) or (in, out). Other parameters do not change."""
-    if not name.endswith("kernel"):
-        return value
-    return value.permute(2, 3, 1, 0) if value.ndim == 4 else value.T
-
-
-def vector(module, of=lambda parameter: parameter):
-    """All parameters, or a function of them, in one vector."""
-    leaves = [to_flax(name, of(parameter).detach()).flatten() for name, parameter in parameters(module).items()]
-    return torch.cat(leaves).numpy().copy()
-
-
-def initialise(module, player):
-    """Weights that depend on the player and the name only, and converged vectors of spectral normalisation."""
-    for name, parameter in parameters(module).items():
-        rng = np.random.default_rng([ord(letter) for letter in f"{player}/{name}"])
-        scale = {"bias": 0.1, "embedding": 1.0}.get(name.rpartition("/")[2], 0.8 / np.sqrt(max(1, parameter[0].numel())))
-        parameter.data.copy_(torch.tensor(scale * rng.normal(size=tuple(parameter.shape)), dtype=torch.float32))
-    for layer in module.modules():
-        for buffer in ("sn_u", "u0"):
-            if hasattr(layer, buffer):
-                left = torch.linalg.svd(layer.weight.detach().flatten(1), full_matrices=False)[0]
-                getattr(layer, buffer).copy_(left[:, 0])
-    return module
-
-
-class Recorder:
-    """Collects what a case writes into the file."""
-
-    def __init__(self, case, players):
-        self.case, self.players, self.arrays, self.last = case, players, {}, {}
-        for player, (module, optimizer) in players.items():
-            self._put(f"start/{player}", vector(module))
-            optimizer.register_step_pre_hook(lambda *_, player=player, module=module: self._remember(player, module))
-
-    def _remember(self, player, module):
-        self.last[player] = vector(module, lambda parameter: parameter.grad)
-
-    def _put(self, name, value):
-        self.arrays[f"{self.case}/{name}"] = np.asarray(value)
-
-    def step(self, number):
-        """Records the gradients of the last update of each player."""
-        for player, gradients in self.last.items():
-            self._put(f"gradients_{number}/{player}", gradients)
-
-    def end(self, average=None, **more):
-        """Records the parameters after the last step."""
-        for player, (module, _) in self.players.items():
-            self._put(f"end/{player}", vector(module))
-        if average is not None:
-            self._put("average/generator", vector(average))
-        for name, value in more.items():
-            self._put(name, value)
-        return self.arrays
-
-
-class Draws:
-    """Hands out reals, labels and latents in order."""
-
-    def __init__(self):
-        self.position = {"reals": 0, "latents": 0, "labels": 0}
-
-    def take(self, name, count=BATCH):
-        start = self.position[name]
-        self.position[name] += count
-        taken = torch.tensor(SHARED[name][start : start + count])
-        assert len(taken) == count
-        return taken.permute(0, 3, 1, 2).contiguous() if name == "reals" else taken
-
-
-def adam(module, lr, betas, eps=1e-8):
-    return torch.optim.Adam(module.parameters(), lr=lr, betas=betas, eps=eps)
-
-
-STUBS = (
-    *("torchvision", "torchvision.transforms", "torchvision.datasets", "torchvision.utils", "tqdm", "animal_hash", "datasets"),
-    *("third_party.datasets", "torch.utils.tensorboard", "PIL", "PIL.Image", "matplotlib", "matplotlib.pyplot"),
+from steps_common import (
+    BATCH,
+    CLASSES,
+    ITERATIONS,
+    LATENT,
+    PEERS,
+    ROOT,
+    SHARED,
+    STEPS,
+    Discriminator,
+    Draws,
+    Generator,
+    PatchDiscriminator,
+    Recorder,
+    Translator,
+    adam,
+    imported,
+    initialise,
+    lines,
 )
-
-
-@contextlib.contextmanager
-def imported(peer, *folders, packages=()):
-    """Makes the modules of a peer importable, and forgets them afterwards. Libraries that a step does not use are replaced by stubs."""
-    before, path = dict(sys.modules), list(sys.path)
-    root = ROOT / PEERS[peer][0]
-    sys.path[:0] = [str(root / folder) for folder in folders or (".",)]
-    for name in STUBS:
-        sys.modules[name] = mock.MagicMock()
-    for name in packages:  # packages whose __init__ would import what a step does not use
-        sys.modules[name] = types.ModuleType(name)
-        sys.modules[name].__path__ = [str(root / name.replace(".", "/"))]
-    try:
-        yield root
-    finally:
-        for name, module in list(sys.modules.items()):
-            place = getattr(module, "__file__", None)
-            if name in (*STUBS, *packages) or (isinstance(place, str) and place.startswith(str(root))):
-                del sys.modules[name]
-        sys.modules.update(before)
-        sys.path[:] = path
-
-
-def lines(path, first, last):
-    """Code of a peer's script, lines first to last."""
-    import textwrap
-
-    text = path.read_text().expandtabs(4).splitlines()[first - 1 : last]
-    return compile(textwrap.dedent("\n".join(text)) + "\n", f"{path.name}:{first}-{last}", "exec")
+from torch import nn
 
 
 def mimicry(case):
@@ -402,22 +214,25 @@ def lecam():
 
 
 def pytorch_gan(case):
-    """PyTorch-GAN: the bodies of the training loops of gan.py, acgan.py and wgan_gp.py."""
+    """PyTorch-GAN: the bodies of the training loops of gan.py, lsgan.py, acgan.py, wgan.py and wgan_gp.py."""
     folder = ROOT / PEERS["pytorch_gan"][0] / "implementations" / case
-    first, last = {"gan": (124, 161), "acgan": (170, 223), "wgan_gp": (150, 193)}[case]
+    first, last = {"gan": (124, 161), "lsgan": (145, 182), "acgan": (170, 223), "wgan": (119, 158), "wgan_gp": (149, 193)}[case]
     code = lines(folder / f"{case}.py", first, last)
     draws, labels = Draws(), []
     generator = initialise(Generator(conditional=case == "acgan"), "generator")
     discriminator = initialise(Discriminator(classifier=case == "acgan"), "discriminator")
     optimizers = adam(generator, 2e-4, (0.5, 0.999)), adam(discriminator, 2e-4, (0.5, 0.999))
+    if case == "wgan":
+        optimizers = tuple(torch.optim.RMSprop(module.parameters(), lr=5e-5) for module in (generator, discriminator))
     recorder = Recorder(case, {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
 
     def judge(images):
         logits = discriminator(images)
-        if case == "wgan_gp":
+        if case in ("lsgan", "wgan", "wgan_gp"):
             return logits
         return (torch.sigmoid(logits), discriminator.classes(discriminator.features(images))) if case == "acgan" else torch.sigmoid(logits)
 
+    judge.parameters = discriminator.parameters
     random = types.SimpleNamespace(
         normal=lambda low, high, shape: draws.take("latents").numpy(),
         random=lambda shape: SHARED["coefficients"].reshape(shape),
@@ -430,9 +245,14 @@ def pytorch_gan(case):
 
     scope = {
         **{"generator": generator, "discriminator": judge, "optimizer_G": optimizers[0], "optimizer_D": optimizers[1], "np": numpy},
-        **{"adversarial_loss": nn.BCELoss(), "auxiliary_loss": nn.CrossEntropyLoss(), "torch": torch, "autograd": torch.autograd},
+        **{
+            "adversarial_loss": nn.MSELoss() if case == "lsgan" else nn.BCELoss(),
+            "auxiliary_loss": nn.CrossEntropyLoss(),
+            "torch": torch,
+            "autograd": torch.autograd,
+        },
         **{"Variable": lambda value, requires_grad=False: value, "lambda_gp": 10, "epoch": 0, "batches_done": 1, "dataloader": []},
-        "opt": types.SimpleNamespace(latent_dim=LATENT, n_classes=CLASSES, n_critic=5, sample_interval=10**9, n_epochs=1),
+        "opt": types.SimpleNamespace(latent_dim=LATENT, n_classes=CLASSES, n_critic=5, clip_value=0.01, sample_interval=10**9, n_epochs=1),
     }
 
     def kind(images):
@@ -443,7 +263,7 @@ def pytorch_gan(case):
         exec(lines(folder / "wgan_gp.py", 119, 138), scope)
     for number in range(STEPS):
         # With n_critic = 5 the script updates G after the discriminator updates 0, 5, 10 ... The cases start after update 0.
-        for i in range(1, 6) if case == "wgan_gp" else [0]:
+        for i in range(1, 6) if case.startswith("wgan") else [0]:
             images = draws.take("reals")
             labels.append(draws.take("labels"))
             exec(code, scope | {"imgs": kind(images), "labels": kind(labels[-1]), "i": i})
@@ -629,14 +449,13 @@ def pix2pix():
 
 
 if __name__ == "__main__":
-    ROOT = pathlib.Path(sys.argv[1])
     torch.set_num_threads(1)
     arrays = {f"shared/{name}": value for name, value in SHARED.items()}
     for case in ("sngan", "cgan_pd", "sagan"):
         arrays |= mimicry(case)
     for make in (biggan, diffaugment, lecam, r3gan, stylegan2, pix2pix):
         arrays |= make()
-    for case in ("gan", "acgan", "wgan_gp"):
+    for case in ("gan", "lsgan", "acgan", "wgan", "wgan_gp"):
         arrays |= pytorch_gan(case)
     for case in ("rsgan", "ragan_gp", "ralsgan", "rahinge", "pac_wgan_gp"):
         arrays |= relativistic(case)
