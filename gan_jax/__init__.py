@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     *("augment", "checkpoint", "cli", "conditioning", "data", "distributed", "dynamics", "export", "gan", "latents", "losses"),
-    *("metrics", "models", "monitor", "nn", "optimizers", "penalties", "recipes", "replay", "trainer", "transforms", "typing"),
+    *("metrics", "models", "monitor", "nn", "optimizers", "penalties", "recipes", "replay", "schedules", "trainer", "transforms", "typing"),
 )
 _HOME = {
     "GAN": "gan_jax.typing",
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gan_jax import penalties as penalties
     from gan_jax import recipes as recipes
     from gan_jax import replay as replay
+    from gan_jax import schedules as schedules
     from gan_jax import trainer as trainer
     from gan_jax import transforms as transforms
     from gan_jax import typing as typing

@@ -23,7 +23,7 @@ LAYERS = [
 ]
 ORDER = [name for layer in LAYERS for name in layer]
 # A pure function imports none of its neighbours; `gan` needs no Flax, and what stands around the step does not know how it is made.
-ALONE = {"losses", "penalties", "transforms", "augment", "latents", "conditioning", "optimizers", "schedules", "nn", "data", "metrics", "checkpoint"}
+ALONE = {*LAYERS[1], "nn", "data", "metrics", "checkpoint"} - {"replay", "dynamics"}
 NOT_BELOW = {"gan": {"nn", "models"}, "monitor": {"gan", "distributed"}, "export": {"gan", "distributed", "data", "metrics", "checkpoint"}}
 
 

@@ -3,10 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from gan_jax.optimizers import ema_params, track_ema
+from gan_jax.optimizers import track_ema
 from gan_jax.schedules import SCHEDULES, cosine_between, half_life_decay
 
 
@@ -52,7 +51,9 @@ def test_a_burn_in_has_a_length():
 def test_a_half_life_may_follow_a_schedule():
     decay = half_life_decay(cosine_between(0.0, 1000.0, 10), 64)
     # R3GAN: 0.5 ** (batch / max(half-life, 1e-8)).
-    np.testing.assert_allclose([float(decay(jnp.int32(step))) for step in (0, 5, 10, 99)], [0.0, *(0.5 ** (64 / np.array([500, 1000, 1000])))])
+    np.testing.assert_allclose(
+        [float(decay(jnp.int32(step))) for step in (0, 5, 10, 99)], [0.0, *(0.5 ** (64 / np.array([500, 1000, 1000])))]
+    )
 
 
 # -- the half-life of the moving average -------------------------------------------------------------------------------

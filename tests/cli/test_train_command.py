@@ -16,8 +16,8 @@ from gan_jax.models.dcgan import CONDITIONS
 from gan_jax.nn.norms import NORMS
 from gan_jax.nn.resampling import DOWN, UP
 from gan_jax.optimizers import OPTIMIZERS
-from gan_jax.schedules import SCHEDULES
 from gan_jax.recipes import recipes
+from gan_jax.schedules import SCHEDULES
 from gan_jax.trainer.build.compatibility import UPDATE_OPTIONS, resolve
 from gan_jax.trainer.config import Config, ConfigError, check, flag, flatten, replace_field, save_config, schema_fields
 from gan_jax.trainer.features import EXTRACTORS

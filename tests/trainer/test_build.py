@@ -265,7 +265,9 @@ def test_final_values_are_reached_over_the_burn_in_of_each_players_own_updates()
         for number in range(updates + 1):
             gradient = jnp.float32(number == updates)
             _, state = optimizer.update(missing._replace(**{player: gradient}), state, params)
-        (second,) = (node.nu for node in jax.tree.leaves(state, is_leaf=lambda node: hasattr(node, "nu")) if hasattr(node, "nu") and node.nu > 0)
+        (second,) = (
+            node.nu for node in jax.tree.leaves(state, is_leaf=lambda node: hasattr(node, "nu")) if hasattr(node, "nu") and node.nu > 0
+        )
         return float(second)
 
     for player, updates, b2 in (("generator", 0, 0.9), ("generator", 25, 0.945), ("discriminator", 50, 0.945), ("generator", 60, 0.99)):
@@ -290,7 +292,7 @@ def test_the_probability_of_augmentations_follows_the_step():
     for _ in range(8):
         state = augmentation.update(state, jnp.ones(64), jnp.ones(64))
     shares = [float((augmentation.apply(images, state, jax.random.key(0), step) == 0).any(axis=(1, 2, 3)).mean()) for step in (0, 5, 10)]
-    assert shares[0] == 0 and 0.3 < shares[1] < 0.7 and shares[2] == 1
+    assert shares == [0, pytest.approx(0.5, abs=0.2), 1]
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,9 @@ def _check_update(config: Config) -> None:
     reason = "--update.name loss_balanced does not know in advance how often it updates the players"
     for path in ("optimizer.schedule", "optimizer.lr_final", "optimizer.b2_final", "optimizer.ema_images_final"):
         wrong = update.name == "loss_balanced" and _value(config, path) != _value(Config(), path)
-        _refuse(config, wrong, path, reason, advice="use --optimizer.schedule constant" if path.endswith("schedule") else f"drop {flag(path)}")
+        _refuse(
+            config, wrong, path, reason, advice="use --optimizer.schedule constant" if path.endswith("schedule") else f"drop {flag(path)}"
+        )
     wrong = optimizer.lr_final is not None and optimizer.schedule != "constant"
     _refuse(config, wrong, "optimizer.schedule", "excludes --optimizer.lr-final", "optimizer.lr_final")
     wrong, options = config.penalty.final is not None, ("wgan_gp", "r1", "r2", "zero_centered", "dragan")
