@@ -133,11 +133,8 @@ def alternating(
 
         for player in players:
             if player == "discriminator":
-
-                def update(params: Players, state: TrainState, minibatch: Minibatch) -> StepResult:
-                    past = opponents(params, state).generator
-                    return update_discriminator(spec, params, state, minibatch, generator=past, micro_batches=micro_batches)
-
+                past = opponents(params, state).generator
+                update = partial(update_discriminator, spec, generator=past, micro_batches=micro_batches)
                 params, state, new = scan_updates(update, params, state, minibatches[:discriminator_steps])
             else:
                 for number in range(generator_steps):
@@ -332,9 +329,9 @@ def loss_balanced(
         raise ValueError(f"max_discriminator_steps and max_generator_steps must be at least 1; {got}")
 
     def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
-        minibatch = spec.prepare_minibatch(batch, named_key(rng, "round/0"))
+        minibatch, metrics = spec.prepare_minibatch(batch, named_key(rng, "round/0")), Metrics()
 
-        def repeat(player: str, params: Players, state: TrainState, threshold: float, most: int) -> StepResult:
+        def loop(player: str, threshold: float, most: int) -> tuple[Callable[[tuple], Array], Callable[[tuple], tuple]]:
             update, name = (update_discriminator, "again") if player == "discriminator" else (update_generator, "generator/0")
 
             def continues(carry: tuple) -> Array:
@@ -347,17 +344,19 @@ def loss_balanced(
                 params, state, metrics = update(spec, params, state, fresh)
                 return params, state, spec.average(metrics), count + 1  # All devices have to make the same decision.
 
-            first = body((params, state, None, jnp.int32(0)))
-            params, state, metrics, count = jax.lax.while_loop(continues, body, first)
-            return params, state, metrics | {f"{player}_steps": count.astype(jnp.float32)}
+            return continues, body
 
-        params, state, metrics = repeat("discriminator", params, state, loss_threshold, max_discriminator_steps)
-        if generator_loss_threshold is None:
-            latest = resample_latents(spec, minibatch, "generator/0")
-            params, state, generator_metrics = update_generator(spec, params, state, latest)
-        else:
-            params, state, generator_metrics = repeat("generator", params, state, generator_loss_threshold, max_generator_steps)
-        return params, state, metrics | generator_metrics
+        loops = {"discriminator": loop("discriminator", loss_threshold, max_discriminator_steps)}
+        if generator_loss_threshold is not None:
+            loops["generator"] = loop("generator", generator_loss_threshold, max_generator_steps)
+        for player, (continues, body) in loops.items():
+            first = body((params, state, None, jnp.int32(0)))
+            params, state, new, count = jax.lax.while_loop(continues, body, first)
+            metrics |= new | {f"{player}_steps": count.astype(jnp.float32)}
+        if "generator" not in loops:
+            params, state, new = update_generator(spec, params, state, resample_latents(spec, minibatch, "generator/0"))
+            metrics |= new
+        return params, state, metrics
 
     return UpdateRule(step)
 

@@ -5,11 +5,12 @@
 Takes:    TAKES
 Reaches:  REACHES
 Paper:    no distance, but samples of five LSUN scenes at 112x112
-Differs:  digits at 32x32, DCGAN's generator of half the width instead of one with two convolutions per size, latents of dimension 100
-          instead of 1,024, 4x4 convolutions instead of 5x5, and the mean of the losses instead of their sum, which Adam does not see
+Differs:  the settings are those of the authors' train_lsun.py, on digits at 32x32. DCGAN's generator instead of one with two
+          convolutions per size, LeakyReLU in G, half the width, latents of dimension 100 instead of 1,024, 4x4 convolutions
+          instead of 5x5 in D. The loss is a mean instead of a sum over the batch, which changes nothing with Adam
 """
 
-from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig
+from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, UpdateConfig
 
 CONFIG = Config(
     steps=3000,
@@ -18,4 +19,6 @@ CONFIG = Config(
     model=ModelConfig(name="dcgan", width=32, latent_dim=100, latents="uniform"),
     loss=LossConfig(name="least_squares"),
     optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3, ema_decay=0.0),
+    # Both players are updated on the fakes of the same latents.
+    update=UpdateConfig(fakes="shared"),
 )

@@ -5,9 +5,9 @@
 Takes:    TAKES
 Reaches:  REACHES
 Paper:    no distance, but samples of LSUN bedrooms at 64x64
-Differs:  digits at 32x32, a quarter of the width, LeakyReLU in G, no batch norm in the critic (the authors' code has it by default), 100
-          critic updates in none of the first steps (the authors' code: in the first 25 and in every 500th), and clipping after each
-          update instead of before it
+Differs:  digits at 32x32, half the width, LeakyReLU in G, no batch norm in the critic (the authors' code has it by default), always
+          five critic updates (the authors' code makes 100 in the first 25 steps and in every 500th), and clipping after each update
+          instead of before it
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, UpdateConfig

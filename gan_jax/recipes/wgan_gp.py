@@ -5,8 +5,8 @@
 Takes:    TAKES
 Reaches:  REACHES
 Paper:    Inception score 7.86 ± 0.07 on CIFAR-10, with ResNets
-Differs:  digits at 32x32, a quarter of the width of the authors' gan_cifar.py (whose settings these are), 4x4 convolutions instead of
-          5x5, LeakyReLU in G, and initial weights from N(0, 0.02)
+Differs:  the settings are those of the authors' gan_cifar.py, on digits at 32x32. A quarter of its width, 4x4 convolutions instead of
+          5x5, LeakyReLU in G, no biases in G, and initial weights from N(0, 0.02). The critic is updated before G in each step
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig, UpdateConfig

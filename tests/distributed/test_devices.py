@@ -58,6 +58,7 @@ UPDATE_RULES = {
     "extragradient": (extragradient(), 1),
     "consensus": (consensus(consensus_weight=0.1), 1),
     "loss balanced": (loss_balanced(loss_threshold=0.9), 1),
+    "both players balanced": (loss_balanced(loss_threshold=0.9, generator_loss_threshold=0.6), 1),
 }
 
 

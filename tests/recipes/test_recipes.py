@@ -8,9 +8,12 @@ import ast
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from gan_jax.gan.state import named_key
 from gan_jax.trainer.config import from_dict, to_dict
 from support.scripts import load_script
 from support.small_recipes import RECIPES, shrunk, started
@@ -70,3 +73,63 @@ def test_recipe_opens_with_its_command(name):
 def test_configuration_survives_yaml(name):
     _, config = RECIPES[name]
     assert from_dict(type(config), to_dict(config)) == config
+
+
+def test_mlp_mnist_is_the_step_of_the_script():
+    """PyTorch-GAN's gan.py: G moves first, against the old D. D then learns on the same fakes, with half the sum of its losses."""
+    built, batch = started(shrunk(RECIPES["mlp_mnist"][1]))
+    spec, key = built.spec, jax.random.key(1)
+    params, state = built.gan.init(jax.random.key(0))
+    after, _, _ = jax.jit(built.gan.train_step)(params, state, batch, key)
+    minibatch = spec.prepare_minibatch(batch, named_key(jax.random.fold_in(key, 0), "round/0"))
+
+    def fakes(generator):
+        return spec.generator.apply(generator, state.networks.generator, minibatch.latents, rng=key, train=True)[0].images
+
+    def logits(discriminator, images):
+        return spec.discriminator.apply(discriminator, state.networks.discriminator, images, rng=key, train=True)[0].logits
+
+    def generator_loss(generator):
+        return jax.nn.softplus(-logits(params.discriminator, fakes(generator))).mean()
+
+    def discriminator_loss(discriminator):
+        real, fake = logits(discriminator, minibatch.real), logits(discriminator, fakes(params.generator))
+        return (jax.nn.softplus(-real).mean() + jax.nn.softplus(fake).mean()) / 2
+
+    # A bias in front of batch norm has a gradient of rounding errors, which Adam makes as large as any other.
+    adam, compared = optax.adam(2e-4, b1=0.5, b2=0.999), 0
+    for loss, old, new in zip((generator_loss, discriminator_loss), params, after, strict=True):
+        gradients = jax.grad(loss)(old)
+        updates, _ = adam.update(gradients, adam.init(old))
+        for gradient, *values in zip(*map(jax.tree.leaves, (gradients, new, optax.apply_updates(old, updates))), strict=True):
+            clear = np.abs(gradient) > 1e-5
+            np.testing.assert_allclose(*(np.asarray(value)[clear] for value in values), atol=2e-6)
+            compared += clear.sum()
+    assert compared > 300
+
+
+@pytest.mark.parametrize(("name", "clipped"), [("wgan", True), ("wgan_gp", False)])
+def test_wasserstein_critics_have_no_batch_norm_and_five_updates(name, clipped):
+    config = RECIPES[name][1]
+    built, batch = started(shrunk(config))
+    params, state = built.gan.init(jax.random.key(0))
+    assert jax.tree.leaves(state.networks.generator)
+    assert not jax.tree.leaves(state.networks.discriminator)
+    assert config.update.discriminator_steps == 5
+    after, _, _ = jax.jit(built.gan.train_step)(params, state, batch, jax.random.key(1))
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(after.discriminator))
+    assert (largest <= 0.01) == clipped
+
+
+def test_r3gan_has_the_schedules_of_the_authors_preset():
+    """brownvc/R3GAN's train.py, preset CIFAR10, at the ends and in the middle of the burn-in."""
+    config = RECIPES["r3gan"][1]
+    built, _ = started(shrunk(config))
+    r1, r2 = built.spec.penalties
+    for step, gamma, rate in ((0, 0.05, 2e-4), (2.5, 0.0275, 1.25e-4), (5, 0.005, 5e-5), (10, 0.005, 5e-5)):
+        np.testing.assert_allclose([2 * r1.weight(step), 2 * r2.weight(step)], gamma, rtol=1e-5)
+        np.testing.assert_allclose(built.spec.learning_rates(step)["learning_rate/generator"], rate, rtol=1e-5)
+    assert (config.optimizer.b1, config.optimizer.b2, config.optimizer.b2_final) == (0.0, 0.9, 0.99)
+    assert (config.augment.ada_probability, config.augment.ada_probability_final) == (None, 0.55)
+    # D and G have reals of their own.
+    assert built.rule.batches_per_step == 2

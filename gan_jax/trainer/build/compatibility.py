@@ -97,7 +97,8 @@ def cautions(config: Config, typed: Collection[str]) -> list[str]:
             line = "with batch norm in D the gradient at an example depends on the others; consider --model.discriminator-norm none"
             lines.append(f"{flag(f'penalty.{name}')} {getattr(config.penalty, name)}: {line}")
     largest = (config.steps + 1) / (config.steps + 10)
-    if "optimizer.ema_decay" in typed and optimizer.ema_warmup and optimizer.ema_decay > largest and not optimizer.ema_images:
+    by_images = optimizer.ema_images or optimizer.ema_images_final
+    if "optimizer.ema_decay" in typed and optimizer.ema_warmup and optimizer.ema_decay > largest and not by_images:
         line = f"the warm-up keeps the decay below {largest:.4f} in {config.steps} steps, so a larger one has no effect"
         lines.append(f"--optimizer.ema-decay {optimizer.ema_decay}: {line}; add --optimizer.no-ema-warmup or use --optimizer.ema-images")
     return lines
