@@ -3,7 +3,7 @@
     gan-jax train r3gan --seed 0
 
 Takes:    not run at this length, which is meant for a GPU
-Reaches:  readable digits of 16x16 at width 16 after 2,500 steps (821 s of processor time, one core of a Zen 4): docs/recipes.md
+Reaches:  not known with these schedules. With a constant gamma: docs/recipes.md
 Paper:    FID 1.96 on CIFAR-10, 2.75 on FFHQ at 256x256
 Differs:  Fashion-MNIST at 32x32 with the schedules of the authors' preset for CIFAR-10. A small network, a batch of 64 instead of
           512, a burn-in of 1.6 million images instead of 20 million with a half-life of the moving average of a quarter of it as there,
