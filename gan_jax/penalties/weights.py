@@ -22,7 +22,8 @@ def orthogonal_penalty(params: PyTree, *, off_diagonal: bool = True, predicate: 
         output_axis: Axis of the output features. Use 0 for kernels in the layout of PyTorch or Equinox.
 
     Returns:
-        float [], in at least float32. The paper's weight is 1e-4.
+        float [], in at least float32. The paper's weight is 1e-4. BigGAN-PyTorch (commit 9845943) adds half of this gradient, so
+        its strength is twice the weight here.
 
     Raises:
         ValueError: No leaf is selected, or a selected leaf has fewer than two dimensions.

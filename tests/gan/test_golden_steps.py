@@ -11,6 +11,8 @@ The peers deviate from `gan_jax` in these points, which the cases take into acco
   one for an update of D. Both sides run 20 in a pass, from converged vectors.
 - BigGAN-PyTorch's orthogonal regularisation adds half of the gradient of the paper's penalty.
 - The loss of D in PyTorch-GAN's acgan.py is half of the loss here, which does not change Adam's steps.
+- InfoGAN's authors sample new codes for G's update. Here the update has the codes of D's update. PyTorch-GAN and StudioGAN, which train
+  the codes in steps of their own or in G's update only, are other algorithms.
 - StyleGAN2-ADA makes an optimiser step of its own for R1. Here it shares the step of D's loss.
 - In the BigGAN code of LeCam's authors, the moving averages follow the newest logits until the start step. Here they have no bias, as in
   the authors' StyleGAN2 code. The case starts from given averages and has the decay of the StyleGAN2 code.
@@ -63,11 +65,12 @@ def shapes(case):
         )
     generator = {"dense": layer(LATENT, 64), "conv": layer(3, 3, 4, 3)}
     discriminator = {"conv_0": layer(3, 3, 3 * CASES[case].config.augment.pack, 5), "conv_1": layer(3, 3, 5, 6), "dense": layer(24, 1)}
-    if CASES[case].config.model.conditional:
+    model = CASES[case].config.model
+    if model.conditional or model.codes:
         generator["embedding"] = {"embedding": (CLASSES, LATENT)}
-    if CASES[case].config.model.auxiliary:
+    if model.auxiliary:
         discriminator["classes"] = layer(24, CLASSES)
-    elif CASES[case].config.model.conditional:
+    elif model.conditional:
         discriminator["embedding"] = {"embedding": (CLASSES, 24)}
     return Players(generator, discriminator)
 
@@ -216,6 +219,9 @@ CASES = {
         ),
         change=with_fixed_colors,
     ),
+    "infogan": Case(
+        settings((1e-3, 2e-4), (0.5, 0.999), model={"name": "dcgan", "codes": CLASSES, "auxiliary": True, "condition": "none"}),
+    ),
     "pix2pix": Case(
         settings(
             2e-4,
@@ -300,7 +306,7 @@ CASES = {
 
 def built(case):
     """The train step with injected latents, the start parameters and the start state."""
-    config, start, queue = CASES[case].config, params_of(case, "start"), []
+    config, start, queue, codes = CASES[case].config, params_of(case, "start"), [], []
 
     def sample_latents(rng, shape):
         latents = queue.pop(0) if queue else jnp.zeros(shape)
@@ -317,6 +323,7 @@ def built(case):
             discriminator=network(discriminator, start.discriminator, lambda output: output),
             image_shape=(8, 8, 3),
             sample_latents=sample_latents,
+            sample_labels=(lambda rng, shape: codes.pop()) if config.model.codes else None,
             observe_update=lambda player, gradients, *_: {f"gradients/{player}": gradients},
         )
     )
@@ -326,9 +333,9 @@ def built(case):
 
     @jax.jit
     def train_step(params, state, batch, latents):
-        queue[:] = list(latents)
+        queue[:], codes[:] = list(latents), [batch["label"]] if config.model.codes else []
         result = gan.train_step(params, state, batch, jax.random.key(1))
-        assert not queue, "the step sampled fewer latents than the case gave"
+        assert not queue + codes, "the step sampled less than the case gave"
         return result
 
     return train_step, params, converged(spec, params, state), rule.batches_per_step
@@ -358,7 +365,7 @@ def draws(case, parts):
         rows = np.arange(step * parts, (step + 1) * parts)[:, None] * size + inside
         rows = rows.ravel()
         batch = {"image": jnp.asarray(GOLDEN["shared/reals"][rows])}
-        if config.model.conditional:
+        if config.model.conditional or config.model.codes:
             batch["label"] = jnp.asarray(GOLDEN["shared/labels"][rows], jnp.int32)
         mine = GOLDEN["shared/latents"].reshape(-1, size, LATENT)[step * count :, inside]
         latents = [jnp.zeros((size, LATENT)) if number < 0 else jnp.asarray(mine[number]) for number in order]

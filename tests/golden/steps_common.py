@@ -23,6 +23,7 @@ PEERS = {
     "lecam": ("google+lecam-gan", "f9af9485eda4637b25e694c142ce8e6992eb7243"),
     "pytorch_gan": ("eriklindernoren+PyTorch-GAN", "36d3c77e5ff20ebe0aeefd322326a134a279b93e"),
     "relativistic": ("AlexiaJM+RelativisticGAN", "2646c0b27cfd42c20fcecaf4005c3d67322fdf4a"),
+    "infogan": ("openai+InfoGAN", "6e41232332672844f539c9fbf46d230f3d5b0699"),
     "pix2pix": ("junyanz+pytorch-CycleGAN-and-pix2pix", "032e88438b1b2690e538c2cf399ebceb76adbea9"),
 }
 BATCH, STEPS, CLASSES, LATENT, ITERATIONS = 4, 2, 3, 4, 20
@@ -187,6 +188,7 @@ def adam(module, lr, betas, eps=1e-8):
 STUBS = (
     *("torchvision", "torchvision.transforms", "torchvision.datasets", "torchvision.utils", "tqdm", "animal_hash", "datasets"),
     *("third_party.datasets", "torch.utils.tensorboard", "PIL", "PIL.Image", "matplotlib", "matplotlib.pyplot"),
+    *("tensorflow", "prettytensor", "progressbar", "infogan.models.regularized_gan", "infogan.misc.distributions"),
 )
 
 

@@ -428,6 +428,52 @@ def stylegan2():
         return recorder.end(average, colors=matrices)
 
 
+def infogan():
+    """InfoGAN's authors' code: the losses of `InfoGANTrainer.init_opt`, on PyTorch's mean and log instead of TensorFlow's.
+
+    `init_opt` runs once for each run of the session in `train`: for D's update, then for G's with other latents and the same reals.
+    """
+    with imported("infogan"):
+        trainer = importlib.import_module("infogan.algos.infogan_trainer")
+        generator = initialise(Generator(conditional=True), "generator")
+        discriminator = initialise(Discriminator(classifier=True), "discriminator")
+        optimizers = adam(generator, 1e-3, (0.5, 0.999)), adam(discriminator, 2e-4, (0.5, 0.999))
+        recorder = Recorder("infogan", {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
+        draws, found = Draws(), []
+
+        def judge(images):
+            info = F.log_softmax(discriminator.classes(discriminator.features(images)), dim=1)
+            return torch.sigmoid(discriminator(images)), None, info, None
+
+        discrete = types.SimpleNamespace(
+            dists=[None],
+            logli=lambda codes, info: info.gather(1, codes[:, None])[:, 0],
+            logli_prior=lambda codes: torch.full((BATCH,), -float(np.log(CLASSES))),
+        )
+        model = types.SimpleNamespace(
+            **{"reg_disc_latent_dist": discrete, "reg_cont_latent_dist": types.SimpleNamespace(dists=[])},
+            latent_dist=types.SimpleNamespace(sample_prior=lambda count: (draws.take("latents"), labels)),
+            reg_latent_dist=types.SimpleNamespace(split_dist_info=lambda info: []),
+            generate=lambda z: (generator(*z), None),
+            **{"discriminate": judge, "reg_z": lambda z: z[1], "disc_reg_z": lambda codes: codes, "disc_reg_dist_info": lambda info: info},
+        )
+        trainer.tf.reduce_mean, trainer.tf.log, trainer.tf.constant = torch.mean, torch.log, torch.tensor
+        trainer.tf.trainable_variables, trainer.tf.placeholder = list, lambda kind, shape: real
+        trainer.pt.apply_optimizer = lambda optimizer, losses, var_list: found.append(losses[0])
+        algorithm = trainer.InfoGANTrainer(model, BATCH, dataset=mock.MagicMock())
+        algorithm.visualize_all_factors = lambda: None
+        for number in range(STEPS):
+            real, labels = draws.take("reals"), draws.take("labels")
+            for player, optimizer in enumerate((optimizers[1], optimizers[0])):
+                found.clear()
+                algorithm.init_opt()
+                optimizer.zero_grad()
+                found[player].backward()
+                optimizer.step()
+            recorder.step(number)
+        return recorder.end()
+
+
 def pix2pix():
     """pytorch-CycleGAN-and-pix2pix: `Pix2PixModel.optimize_parameters`. A is the mean of the channels of B, instead of edges."""
     with imported("pix2pix"):
@@ -453,7 +499,7 @@ if __name__ == "__main__":
     arrays = {f"shared/{name}": value for name, value in SHARED.items()}
     for case in ("sngan", "cgan_pd", "sagan"):
         arrays |= mimicry(case)
-    for make in (biggan, diffaugment, lecam, r3gan, stylegan2, pix2pix):
+    for make in (biggan, diffaugment, lecam, r3gan, stylegan2, infogan, pix2pix):
         arrays |= make()
     for case in ("gan", "lsgan", "acgan", "wgan", "wgan_gp"):
         arrays |= pytorch_gan(case)
