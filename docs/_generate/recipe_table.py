@@ -104,8 +104,17 @@ def label(row: Row, chosen: Sequence[Sequence[Row]]) -> str:
     return f"`{row['recipe']}`" + (f" `{as_flags(own)}`" if own else "")
 
 
-def recipe_table(chosen: Sequence[Sequence[Row]], columns: dict[str, tuple[str, float, int]], *, beside: bool = False) -> str:
-    """One line per configuration. Real images have a line of their own, or stand `beside` each figure if the data differ."""
+def recipe_table(
+    chosen: Sequence[Sequence[Row]],
+    columns: dict[str, tuple[str, float, int]],
+    *,
+    beside: bool = False,
+    others: Sequence[Sequence[Row]] = (),
+) -> str:
+    """One line per configuration. Real images have a line of their own, or stand `beside` each figure if the data differ.
+
+    `others` are the configurations of other tables, from which the flags in a label distinguish a line, too.
+    """
     heads = ["recipe", "seeds", "steps", "processor", "its time, s", *(heading for heading, _, _ in columns.values())]
     lines: list[list[str]] = []
     real = {name: value for rows in chosen for row in rows for name, value in row["real"].items()}
@@ -113,7 +122,7 @@ def recipe_table(chosen: Sequence[Sequence[Row]], columns: dict[str, tuple[str, 
         cells = [f"{factor * real[name]:.{digits}f}" if name in real else "" for name, (_, factor, digits) in columns.items()]
         lines.append(["real images, held out", "", "", "", "", *cells])
     for rows in chosen:
-        cells = [label(rows[0], chosen), ", ".join(str(row["seed"]) for row in rows), f"{rows[0]['steps']:,}"]
+        cells = [label(rows[0], [*chosen, *others]), ", ".join(str(row["seed"]) for row in rows), f"{rows[0]['steps']:,}"]
         # The time is the mean over the runs on the processor of the first seed.
         times = [row["processor_seconds"] for row in rows if row["cpu"] == rows[0]["cpu"]]
         cells += [rows[0]["cpu"], mean_and_deviation(times, 0).partition(" ")[0]]
@@ -131,8 +140,8 @@ def parts(rows: Sequence[Row]) -> dict[str, Callable[[], str]]:
     digits = [group for group in groups if "classifier_fd" in group[0]["metrics"]]
     pixels = [group for group in groups if "classifier_fd" not in group[0]["metrics"]]
     return {
-        "own length": lambda: recipe_table([group for group in digits if not group[0]["changes"]], DIGITS),
-        "shorter": lambda: recipe_table([group for group in digits if group[0]["changes"]], DIGITS),
+        "own length": lambda: recipe_table([group for group in digits if not group[0]["changes"]], DIGITS, others=digits),
+        "shorter": lambda: recipe_table([group for group in digits if group[0]["changes"]], DIGITS, others=digits),
         "pixels": lambda: recipe_table(pixels, PIXELS, beside=True),
         "papers": paper_table,
     }

@@ -2,8 +2,8 @@
 
     gan-jax train lsgan --seed 0
 
-Takes:    TAKES
-Reaches:  REACHES
+Takes:    not run at this length. 1,500 steps take 104 s of processor time, one CPU core (a Zen 5)
+Reaches:  classifier_fd 91.8 after those 1,500 steps (real held-out digits: 7.6), recall 0.68, from seed 0: docs/recipes.md
 Paper:    no distance, but samples of five LSUN scenes at 112x112
 Differs:  the settings are those of the authors' train_lsun.py, on digits at 32x32. DCGAN's generator instead of one with two
           convolutions per size, LeakyReLU in G, half the width, latents of dimension 100 instead of 1,024, 4x4 convolutions

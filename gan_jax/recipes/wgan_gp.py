@@ -2,8 +2,8 @@
 
     gan-jax train wgan_gp --seed 0
 
-Takes:    not run at this length. 400 steps take 110 s of processor time, one CPU core (a Zen 4)
-Reaches:  classifier_fd 313.1 after those 400 steps (real held-out digits: 7.6), from seed 0
+Takes:    not run at this length. 400 steps take 110 s of processor time, one CPU core (a Zen 5)
+Reaches:  classifier_fd 313.1 after those 400 steps (real held-out digits: 7.6), recall 0.19, from seed 0: docs/recipes.md
 Paper:    Inception score 7.86 ± 0.07 on CIFAR-10, with ResNets
 Differs:  the settings are those of the authors' gan_cifar.py, on digits at 32x32. A quarter of its width, 4x4 convolutions instead of
           5x5, LeakyReLU in G, no biases in G, and initial weights from N(0, 0.02). The critic is updated before G in each step

@@ -62,7 +62,8 @@ def test_runs_that_differ_in_the_seed_make_one_line(tmp_path):
     found = recipe_table.parts([recipe_table.row_of(run) for run in runs])
     # 10 and 16 (a later run of a seed replaces the earlier one): mean 13, deviation sqrt(2 * 3^2) = 4.2.
     assert "| `cgan` | 0, 1 | 3,000 | some CPU | 300 | 13.0 ± 4.2 | 0.50 ± 0.00 | - |" in found["own length"]()
-    assert "| `cgan` | 0 | 3,000 | some CPU | 300 | 30.0 | 0.50 |" in found["shorter"]()
+    # The flags tell it from the configuration of the other table.
+    assert "| `cgan` `--model.width 16` | 0 | 3,000 | some CPU | 300 | 30.0 | 0.50 |" in found["shorter"]()
     assert "| real images, held out |  |  |  |  | 7.5 |" in found["own length"]()
 
 
