@@ -6,7 +6,8 @@
 Takes:    not run at this length, which is meant for a GPU
 Reaches:  classifier_fd 24.2 at width 8 on digits after 1,500 steps (307 s of one CPU core). Another seed lost a class (104.7)
 Paper:    FID 7.4, Inception score 166.5 on ImageNet at 128x128
-Differs:  Fashion-MNIST at 32x32, small width and batch, and the truncation trick is a flag of `gan-jax sample`
+Differs:  Fashion-MNIST at 32x32, small width and batch, fakes have the labels of the reals of their batch instead of labels of their
+          own, and the truncation trick is a flag of `gan-jax sample`
 """
 
 from gan_jax.trainer.config import (

@@ -8,7 +8,8 @@ TFDS downloads the images: pip install "gan-jax[train,tfds]"
 Takes:    not run here: meant for a GPU, and the data could not be downloaded
 Reaches:  not known
 Paper:    FID 10.84 ± 0.03, Inception score 8.25 ± 0.13 (torch-mimicry's cGAN-PD, 50,000 samples against the training images)
-Differs:  samples come from the moving average of G
+Differs:  fakes have the labels of the reals of their batch instead of labels of their own, and samples come from the moving average
+          of G
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, TransformConfig, UpdateConfig
