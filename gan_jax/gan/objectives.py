@@ -63,7 +63,7 @@ def discriminator_loss(
     }
     if spec.observe_update is not None:  # The diagnostics read these, and do not log them.
         logits = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves((real_output.logits, fake_output.logits))])
-        metrics |= {"_logit_low": logits.min(), "_logit_high": logits.max()}
+        metrics |= {"_logit_low": spec.minimum(logits), "_logit_high": -spec.minimum(-logits)}
 
     for penalty in spec.penalties:
         value = _penalty_mean(spec, penalty, effective, state, fake.images, minibatch)

@@ -217,3 +217,8 @@ class GANSpec:
     def average(self, tree: PyTree) -> PyTree:
         """The mean over the devices of `axis_name`. Without such an axis the tree is returned unchanged."""
         return tree if self.axis_name is None else average_gradients(self.axis_name).update(tree, optax.EmptyState())[0]
+
+    def minimum(self, values: Array) -> Array:
+        """The smallest value on all devices of `axis_name`. It has no gradient."""
+        smallest = jax.lax.stop_gradient(values).min()
+        return smallest if self.axis_name is None else jax.lax.pmin(smallest, self.axis_name)

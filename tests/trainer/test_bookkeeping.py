@@ -106,9 +106,11 @@ def test_memory_does_not_grow_over_a_million_steps(monkeypatch, tmp_path):
 
 def long_log(directory, rows):
     """A run directory whose log has one row for each of `rows` steps, and a row of samples every hundred steps."""
+    figures = ("mean", "deviation", "large_gradients")
+    reported = {f"monitor/{player}_{figure}": 0.0 for player in ("generator", "discriminator") for figure in figures}
     directory.mkdir()
     (directory / "config.yaml").write_text("seed: 0\n")
-    kinds = [log_line(step, np.random.default_rng(step), layers=0) for step in range(200)]
+    kinds = [reported | log_line(step, np.random.default_rng(step), layers=0) for step in range(200)]
     with (directory / "metrics.jsonl").open("w") as file:
         for step in range(1, rows + 1):
             file.write(json.dumps(kinds[step % 200] | {"step": step}) + "\n")

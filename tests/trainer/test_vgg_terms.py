@@ -36,7 +36,7 @@ def path(tmp_path, monkeypatch):
 
 
 def context_of(real, made):
-    return LossContext(Minibatch(real, None, None, None, None), GeneratorOutput(made), None, None, None, None, None, None)
+    return LossContext(Minibatch(real, None, None, None, None), GeneratorOutput(made), None, None, None, None, None, None, step=0)
 
 
 def test_terms_are_distances_of_features_and_of_their_gram_matrices(path):

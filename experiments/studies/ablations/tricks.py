@@ -267,6 +267,10 @@ def as_flags(changes: Changes) -> str:
         if isinstance(value, dict):
             words += [f"--{name}.{key} {option}" for key, option in value.items()]
             continue
+        if value is False and not path.startswith("model."):
+            section, _, field = name.rpartition(".")
+            words.append(f"--{section}.no-{field}" if section else f"--no-{field}")
+            continue
         switch = (value is True and not path.startswith("model.")) or path == "model.conditional"
         text = " ".join(f"{part:g}" if isinstance(part, float) else str(part) for part in (value if isinstance(value, tuple) else (value,)))
         words.append(f"--{name}" if switch else f"--{name} {text}")
