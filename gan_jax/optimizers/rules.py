@@ -1,23 +1,15 @@
 """The optimisation rules by name, and `ttur`, which composes a player's chain."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-import jax.numpy as jnp
 import optax
 
 from gan_jax.optimizers.players import per_player
 from gan_jax.optimizers.transformations import _check_decay, clip_weights, historical_averaging, track_ema
-from gan_jax.typing import Array, PyTree
+from gan_jax.typing import Array
 
 LearningRate: TypeAlias = float | Array | optax.Schedule
-
-
-class ScheduledState(NamedTuple):
-    """State of an algorithm with a scheduled second moment."""
-
-    count: Array  # int32 []
-    inner: PyTree
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
@@ -59,20 +51,12 @@ def schedule_b2(rule: Callable[..., optax.GradientTransformation], schedule: opt
         schedule: `step -> b2`.
 
     Returns:
-        A function `(learning_rate, *, b1, b2)`. The state of its transformation is a `ScheduledState`.
+        A function `(learning_rate, *, b1, b2)`. Its transformation is one of `optax.inject_hyperparams`.
     """
 
     def scheduled(learning_rate: LearningRate, *, b1: float, b2: float) -> optax.GradientTransformation:
         del b2
-
-        def init(params: PyTree) -> ScheduledState:
-            return ScheduledState(jnp.zeros((), jnp.int32), rule(learning_rate, b1=b1, b2=schedule(0)).init(params))
-
-        def update(updates: PyTree, state: ScheduledState, params: PyTree | None = None) -> tuple[PyTree, ScheduledState]:
-            updates, inner = rule(learning_rate, b1=b1, b2=schedule(state.count)).update(updates, state.inner, params)
-            return updates, ScheduledState(state.count + 1, inner)
-
-        return optax.GradientTransformation(init, update)
+        return optax.inject_hyperparams(rule, static_args="b1")(learning_rate, b1=b1, b2=schedule)
 
     return scheduled
 

@@ -94,10 +94,10 @@ def test_a_scheduled_second_moment_is_that_of_each_step(name):
     state = scheduled.init(value)
     for decay, gradient in zip(decays, (1.0, -3.0, 0.5)):
         plain = OPTIMIZERS[name](0.1, b1=0.5, b2=decay)
-        expected, inner = plain.update(jnp.float32(gradient), state.inner, value)
+        expected, inner = plain.update(jnp.float32(gradient), state.inner_state, value)
         update, state = jax.jit(scheduled.update)(jnp.float32(gradient), state, value)
         np.testing.assert_allclose(update, expected, rtol=1e-5)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), state.inner, inner)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), state.inner_state, inner)
         value = optax.apply_updates(value, update)
 
 
