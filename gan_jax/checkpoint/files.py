@@ -266,6 +266,11 @@ def partial_directory(directory: Path, token: str = "") -> Path:
     return directory.with_name(f".{directory.name}.{token or os.getpid()}.partial")
 
 
+def replaced_directory(directory: Path) -> Path:
+    """The hidden directory to which an existing step is renamed while it is replaced."""
+    return directory.with_name(f".{directory.name}.replaced")
+
+
 def commit(
     partial: Path, directory: Path, parts: list[dict[str, Any]], metadata: dict[str, Any], *, step: int, versions: dict[str, str]
 ) -> None:
@@ -291,7 +296,7 @@ def commit(
     manifest = {"format_version": FORMAT_VERSION, "step": step, "versions": versions, "metadata": metadata}
     write_manifest(partial / MANIFEST, manifest | {"files": files, "leaves": leaves})
     sync(partial)
-    replaced = directory.with_name(f".{directory.name}.replaced")
+    replaced = replaced_directory(directory)
     if directory.exists():
         shutil.rmtree(replaced, ignore_errors=True)
         directory.rename(replaced)

@@ -23,6 +23,7 @@ from gan_jax.typing import PyTree
 
 _STEP = re.compile(r"step_(\d{8,})")
 _LEFTOVER = re.compile(r"\.step_\d{8,}\..*(partial|deleted|replaced)")
+_REPLACED = re.compile(r"\.step_(\d{8,})\.replaced")
 _SHARED_PARTIAL = re.compile(r"\.step_\d{8,}\.(?P<token>.+)-(?P<number>\d+)\.partial")  # Several processes save together.
 
 
@@ -56,7 +57,7 @@ class Checkpointer:
         process_count: Number of processes of the run. The default is JAX's.
         token: Text that the processes of this run share, and that no other run has. By default process 0 draws and broadcasts it.
         peer_timeout: Seconds that process 0 waits for the parts of all other processes.
-        owner: Whether this run owns the directory. Otherwise incomplete saves in it are left unchanged.
+        owner: Whether this run owns the directory. It then calls `clear_leftovers`.
 
     Raises:
         ValueError: If `keep`, `best_mode` or `process_index` is out of range.
@@ -94,8 +95,8 @@ class Checkpointer:
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._saves = 0
-        if self._index == 0 and owner:
-            self._clear_leftovers()
+        if owner:
+            self.clear_leftovers()
 
     def save(self, step: int, tree: PyTree, metadata: Mapping[str, Any] | None = None) -> None:
         """Saves a tree. Returns when the previous save is written and the tree is copied to the host.
@@ -155,7 +156,12 @@ class Checkpointer:
         self.close()
 
     def path(self, step: int) -> Path:
-        """The directory of a step, which need not exist."""
+        """The directory of a step, which need not exist. If a process died while it replaced the step, it is that of the old version."""
+        place = self._place(step)
+        replaced = files.replaced_directory(place)
+        return replaced if replaced.is_dir() and not place.exists() else place
+
+    def _place(self, step: int) -> Path:
         return self.directory / f"step_{step:08d}"
 
     def steps(self) -> list[int]:
@@ -164,7 +170,7 @@ class Checkpointer:
             names = [entry.name for entry in self.directory.iterdir() if entry.is_dir()]
         except FileNotFoundError:
             return []
-        return sorted(int(match[1]) for name in names if (match := _STEP.fullmatch(name)))
+        return sorted({int(match[1]) for name in names if (match := _STEP.fullmatch(name) or _REPLACED.fullmatch(name))})
 
     def latest(self) -> int | None:
         """The newest step with an intact manifest and files of full size, or None.
@@ -247,7 +253,7 @@ class Checkpointer:
     def _write(self, job: Job) -> None:
         try:
             if self._count == 1:
-                files.write_step(self.path(job.step), job.snapshot, job.metadata, step=job.step, versions=_versions())
+                files.write_step(self._place(job.step), job.snapshot, job.metadata, step=job.step, versions=_versions())
             else:
                 self._write_part(job)
             if self._index == 0:
@@ -256,7 +262,7 @@ class Checkpointer:
             self._failure = failure
 
     def _write_part(self, job: Job) -> None:
-        partial = files.partial_directory(self.path(job.step), f"{self._token}-{job.number}")
+        partial = files.partial_directory(self._place(job.step), f"{self._token}-{job.number}")
         if self._index != 0:
             self._send_part(job, partial)
             return
@@ -265,7 +271,7 @@ class Checkpointer:
             partial.mkdir(parents=True, exist_ok=True)
             part = files.write_shard(partial, job.snapshot, process_count=self._count)
             others = files.await_parts(partial, range(1, self._count), self._peer_timeout)
-            files.commit(partial, self.path(job.step), [part, *others], job.metadata, step=job.step, versions=_versions())
+            files.commit(partial, self._place(job.step), [part, *others], job.metadata, step=job.step, versions=_versions())
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
@@ -323,13 +329,15 @@ class Checkpointer:
 
     def _delete(self, step: int) -> None:
         # The directory is renamed first. If the process dies during the deletion, the rest does not look like a step.
-        doomed = self.directory / f".{self.path(step).name}.deleted"
+        doomed = self.directory / f".{self._place(step).name}.deleted"
         shutil.rmtree(doomed, ignore_errors=True)
         self.path(step).rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
-    def _clear_leftovers(self) -> None:
-        """Deletes incomplete saves and deletions of processes that died, and undoes an incomplete replacement."""
+    def clear_leftovers(self) -> None:
+        """Deletes incomplete saves and deletions of processes that died, and undoes an incomplete replacement. Process 0 does it."""
+        if self._index != 0:
+            return
         try:
             leftovers = [entry for entry in self.directory.iterdir() if _LEFTOVER.fullmatch(entry.name)]
         except OSError:

@@ -99,4 +99,6 @@ def run(command: TrainCommand, text: str) -> bool:
             print(f"notice: {notice}", file=sys.stderr)
     from gan_jax.trainer.loop import train
 
-    return train(config, resume=resume, command=text).failure is not None
+    # A run that was killed before its first checkpoint starts again, because --resume auto is the command of a loop.
+    auto = command.own.get("--resume") == "auto"
+    return train(config, resume=resume, may_restart=auto, command=text).failure is not None

@@ -239,8 +239,18 @@ def compare_environment(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> 
         recorded: run.json of the run. Facts that it does not have are not compared.
         now: run.json of the repetition.
     """
-    old, new = (_flat({name: facts[name] for name in ENVIRONMENT if name in facts}) for facts in (recorded, now))
-    return [f"{name}: {old[name]} then, {new.get(name, MISSING)} now" for name in old if old[name] != new.get(name)]
+    old, new = _environment(recorded), _environment(now)
+    lines = [f"{name}: {old[name]} then, {new.get(name, MISSING)} now" for name in old if old[name] != new.get(name)]
+    # The fields of run.json itself are those of the first start.
+    for start in recorded.get("starts", [])[1:]:
+        later = _environment(start)
+        changed = [f"{name} {later[name]} instead of {old[name]}" for name in old if old[name] != later.get(name, old[name])]
+        lines += [f"resumed at step {start['from_step']} with {', '.join(changed)}"] if changed else []
+    return lines
+
+
+def _environment(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return _flat({name: facts[name] for name in ENVIRONMENT if name in facts})
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

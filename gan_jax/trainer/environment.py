@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,8 @@ import jax
 import gan_jax
 
 
-def describe(command: str, config_seed: int) -> dict[str, Any]:
-    """The first contents of run.json: command, seed, versions, processor, devices and commit.
-
-    Args:
-        command: The command line of the run.
-        config_seed: Random seed of the run.
-    """
+def describe() -> dict[str, Any]:
+    """Versions, processor, devices and commit of this process."""
     versions = {"gan_jax": gan_jax.__version__, "python": platform.python_version()}
     for package in ("jax", "jaxlib", "flax", "optax", "numpy"):
         try:
@@ -28,10 +22,6 @@ def describe(command: str, config_seed: int) -> dict[str, Any]:
             continue
     devices = jax.devices()
     return {
-        "command": command,
-        "seed": config_seed,
-        "status": "running",
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": versions,
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),

@@ -1,7 +1,6 @@
 """Training: set up the run, restore it, then step, log, sample, evaluate and checkpoint until it ends. It reads top to bottom."""
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -65,7 +64,13 @@ class LoopResult(NamedTuple):
 
 
 def train(
-    config: Config, *, resume: Path | None = None, command: str = "", console: Console | None = None, until: int | None = None
+    config: Config,
+    *,
+    resume: Path | None = None,
+    may_restart: bool = False,
+    command: str = "",
+    console: Console | None = None,
+    until: int | None = None,
 ) -> TrainResult:
     """Trains a GAN, with its files in a directory of its own, and writes the report.
 
@@ -74,6 +79,7 @@ def train(
     Args:
         config: The checked configuration.
         resume: Directory of a run to continue. Its configuration must agree with `config`.
+        may_restart: Whether a resumed run that has no checkpoint yet starts again at step 0. Otherwise that is an error.
         command: The command line for run.json.
         console: Where to print. By default standard error.
         until: Stop after this step as after an interrupt. Schedules keep the configured length of the run.
@@ -84,18 +90,20 @@ def train(
     """
     console = (console or Console(stderr=True)) if is_main_process() else Console(quiet=True)
     with raising_peer_lost():
-        result = train_once(config, resume, command, console, until)
+        result = train_once(config, resume, command, console, until, may_restart)
         while isinstance(result, Rollback):
-            result = train_once(result.config, result.directory, command, console, until)
+            result = train_once(result.config, result.directory, command, console, until, True)
         return result
 
 
-def train_once(config: Config, resume: Path | None, command: str, console: Console, until: int | None) -> TrainResult | Rollback:
+def train_once(
+    config: Config, resume: Path | None, command: str, console: Console, until: int | None, may_restart: bool
+) -> TrainResult | Rollback:
     """Trains until the last step, an interrupt or a failure, and returns a `Rollback` if training shall continue from before the failure.
 
     All arrays of a run are locals of this function, so those of a failed run are freed before the run continues.
     """
-    with setup_run(config, resume, command, console) as run:
+    with setup_run(config, resume, command, console, may_restart=may_restart) as run:
         with run.recording_errors():
             state, step, writers = init_or_restore(run)
             result = loop(run, writers, state, step, until)
@@ -108,7 +116,7 @@ def train_once(config: Config, resume: Path | None, command: str, console: Conso
         failure = writers.metrics.failure
         if failure is not None and can_roll_back(run) and not result.interrupted:
             return roll_back(run, failure)
-        finish(run, local, result.step, stored, failure, writers.metrics.started)
+        finish(run, local, result.step, stored, failure)
         return TrainResult(run.directory, *result.state, result.step, failure)
 
 
@@ -131,6 +139,7 @@ def loop(run: TrainingRun, writers: Writers | None, state: tuple[Players, Any], 
             count = min(config.scan_steps, steps - step)
             *state, metrics = compiled(count)(*state, run.feed.chunk(step, count), rng)
             before, step = step, step + count
+            run.reach(step)
             flush(writers, pending, bar)  # The metrics of the step before, while the device computes this one.
             to_log = crosses(before, step, config.log_every) or step == steps
             pending = (step, metrics) if to_log else None
@@ -272,7 +281,7 @@ def save_last(run: TrainingRun, result: LoopResult) -> bool:
     return not any_across_processes(not manager.close())
 
 
-def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool, failure: Finding | None, started: float) -> None:
+def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool, failure: Finding | None) -> None:
     """Writes the animation, run.json, the final metrics, the figures and the report, and prints how the run ended.
 
     Args:
@@ -281,15 +290,12 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
         step: The last train step.
         stored: Whether the last checkpoint was written.
         failure: The finding that ended the run, or None.
-        started: The time at which training started, of `time.monotonic`.
     """
     config, directory = run.config, run.directory
     warn_on_oserror("the animation", lambda: write_animation(directory), run.print)
     status = "stopped" if failure is not None else "interrupted" if step < config.steps else "finished"
-    seconds, processor_seconds = round(time.monotonic() - started, 1), round(time.process_time(), 1)
-    row = {"status": status, "step": step, "seconds": seconds, "processor_seconds": processor_seconds, "saved": stored}
-    data = run.record["data"] | {"passed_over": run.source.passed_over()}
-    warn_on_oserror("run.json", lambda: run.write(row | {"data": data}), run.print)
+    row = {"status": status, "saved": stored, "data": run.data | {"passed_over": run.source.passed_over()}}
+    warn_on_oserror("run.json", lambda: run.write(row), run.print)
     print_status(run, status, step, stored, failure)
     if status == "finished" and config.evaluation.samples:
         try:

@@ -19,6 +19,7 @@ from gan_jax.trainer.config import Config, load_config
 from gan_jax.trainer.differences import Difference, read_rows
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.run_directory import METRICS, RunError
+from gan_jax.trainer.run_record import recorded_starts
 
 DEFAULT_STEPS = 100
 
@@ -125,6 +126,7 @@ def _read(directory: Path) -> tuple[Config, dict[str, Any]]:
         raise RunError(f"{directory}: no run there (it has no config.yaml)")
     config = load_config(directory / "config.yaml")
     record = run_directory.read_record(directory)
+    recorded_starts(directory)  # Raises an error if they are damaged.
     if record.get("rollbacks"):
         raise RunError(f"{directory}: the run was rolled back and continued with other settings; such a run cannot be repeated")
     if record.get("processes", 1) != 1:

@@ -51,6 +51,6 @@ def roll_back(run: TrainingRun, failure: Finding) -> Rollback:
     save_config(dataclasses.replace(config, out=None), run.directory / "config.yaml")
     changed = {f"optimizer.{name}": value for name, value in rates.items()}
     row = {"finding": failure.id, "at_step": failure.step, "to_step": healthy or 0, "changed": changed}
-    run.write({"rollbacks": [*run.rolled_back, row]})
+    run.write({"status": "rolled back", "rollbacks": [*run.rolled_back, row]})
     run.print(f"rolling back to step {row['to_step']} with {changed}")
     return Rollback(config, run.directory)

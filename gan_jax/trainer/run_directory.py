@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +27,7 @@ def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
     return path
 
 
-def claim(path: Path) -> IO[str]:
+def claim(path: Path) -> IO[bytes]:
     """Makes the directory of a new run and locks it.
 
     A directory that a killed run made, but in which it saved nothing, is used again.
@@ -60,13 +62,22 @@ def is_unused(path: Path) -> bool:
     return path.is_dir() and all(entry.name in ("samples", LOCK) or entry.match(".config.yaml.*.partial") for entry in path.rglob("*"))
 
 
-def lock(path: Path) -> IO[str]:
+def lock(path: Path) -> IO[bytes]:
     """Locks the directory of a run. The lock is released when the returned file is closed or when this process ends.
 
+    The lock file is neither changed nor followed if it is a link, because a run can come from someone else.
+
     Raises:
-        RunError: Another process trains in this directory.
+        RunError: Another process trains in this directory, or its lock file is not a regular file.
+        OSError: The lock file cannot be opened.
     """
-    file = (path / LOCK).open("w")
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if (path / LOCK).is_symlink():
+        raise RunError(f"{path / LOCK}: is a symbolic link; delete it")
+    file = os.fdopen(os.open(path / LOCK, flags, 0o666), "rb+", buffering=0)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise RunError(f"{path / LOCK}: is not a regular file; delete it")
     try:
         import fcntl
 

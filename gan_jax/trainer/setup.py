@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shlex
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from rich.console import Console
 
-from gan_jax.checkpoint import Checkpointer, config_hash
+from gan_jax.checkpoint import Checkpointer, CheckpointNotFound, config_hash
 from gan_jax.data import DataError, Feed, Source, check_unchanged
 from gan_jax.distributed import (
     Placement,
@@ -24,16 +25,17 @@ from gan_jax.distributed import (
     state_shardings,
     to_local,
 )
-from gan_jax.trainer import environment, run_directory
+from gan_jax.trainer import run_directory
 from gan_jax.trainer.build.data import build_feed, load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
-from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, Config, ConfigError, DistributedConfig, flatten, save_config
+from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, Config, ConfigError, DistributedConfig, flatten, load_config, save_config
 from gan_jax.trainer.config.flags import name_flag
 from gan_jax.trainer.evaluate import best_mode
 from gan_jax.trainer.failure_policy import describe_run
 from gan_jax.trainer.features import choose_extractor
 from gan_jax.trainer.progress import print_text
 from gan_jax.trainer.run_directory import RunError
+from gan_jax.trainer.run_record import RunRecord
 from gan_jax.trainer.writers.errors import warn_on_oserror
 from gan_jax.trainer.writers.metric_writer import MetricWriter
 from gan_jax.trainer.writers.samples import SampleWriter
@@ -79,13 +81,15 @@ class TrainingRun:
         config: The configuration. `config.steps` is the length of the run and `config.epochs` is 0.
         console: Where the run prints.
         source: The data set.
+        data: The description of the data set for run.json.
         built: The GAN.
         placement: How several devices share the train step. None for one device.
         feed: Brings minibatches to the devices.
         directory: Directory of the run.
         resumed: Whether the run existed before.
         rolled_back: The rollbacks in run.json before this start.
-        record: The contents of run.json.
+        record: Writes run.json. None in processes other than process 0.
+        may_restart: Whether a resumed run without a checkpoint starts again at step 0.
         manager: Saves and restores checkpoints.
         locks: The open lock file of the directory. Empty in processes other than process 0.
     """
@@ -93,15 +97,17 @@ class TrainingRun:
     config: Config
     console: Console
     source: Source
+    data: dict[str, Any]
     built: BuiltGAN
     placement: Placement | None
     feed: Feed
     directory: Path
     resumed: bool
     rolled_back: list[dict[str, Any]]
-    record: dict[str, Any]
+    record: RunRecord | None
+    may_restart: bool
     manager: Checkpointer
-    locks: list[IO[str]]
+    locks: list[IO[bytes]]
 
     def __enter__(self) -> "TrainingRun":
         return self
@@ -112,17 +118,19 @@ class TrainingRun:
 
     @contextlib.contextmanager
     def recording_errors(self) -> Iterator[None]:
-        """Writes an error that ends the training into run.json and raises it again."""
+        """Writes an error that ends the training into run.json and raises it again. An error before training continues changes nothing."""
         try:
             yield
+        except KeyboardInterrupt:
+            warn_on_oserror("run.json", partial(self.write, {"status": "interrupted"}), self.print)
+            raise
         except Exception as error:
             if process_count() == 1:
                 # Finishes the save in progress and the threads. With several processes, a lost one would never finish its part.
                 self.manager.close()
                 self.feed.close()
-            if is_main_process():
-                row = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-                warn_on_oserror("run.json", partial(self.write, row), self.print)
+            row = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+            warn_on_oserror("run.json", partial(self.write, row), self.print)
             raise
 
     def save(self, step: int, state: tuple[Players, Any], metrics: dict[str, float] | None = None) -> None:
@@ -135,14 +143,22 @@ class TrainingRun:
         """
         details = {"step": step, "seed": self.config.seed, "data_position": step, "metrics": metrics or {}}
         self.manager.save(step, state, details)
+        # The row of a start that is killed later then has this step.
+        warn_on_oserror("run.json", partial(self.write, {}), self.print)
 
     def print(self, text: str) -> None:
         """Prints a line, see `print_text`."""
         print_text(self.console, text)
 
+    def reach(self, step: int) -> None:
+        """Notes the last train step for run.json."""
+        if self.record is not None:
+            self.record.step = step
+
     def write(self, more: dict[str, Any]) -> None:
-        """Writes run.json: `record`, with the fields of `more` added or replaced."""
-        run_directory.write_json(self.directory / "run.json", self.record | more)
+        """Writes run.json in process 0, with the fields of `more` added or replaced."""
+        if self.record is not None:
+            self.record.update(more)
 
 
 class Writers(NamedTuple):
@@ -181,7 +197,7 @@ def placement_of(config: Config) -> Placement | None:
         raise ConfigError(name_flag(error, "parallel")) from error
 
 
-def setup_run(config: Config, resume: Path | None, command: str, console: Console) -> TrainingRun:
+def setup_run(config: Config, resume: Path | None, command: str, console: Console, *, may_restart: bool = False) -> TrainingRun:
     """Loads the data, builds the GAN, and makes or locks the directory of the run.
 
     Args:
@@ -189,6 +205,7 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
         resume: Directory of the run to continue. None starts a new run.
         command: The command line for run.json.
         console: Where the run prints.
+        may_restart: Whether a resumed run without a checkpoint starts again at step 0. Otherwise that is an error.
 
     Raises:
         RunError: The directory cannot be used.
@@ -204,7 +221,7 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
     placement = placement_of(config)
     built = build(config, source.shape, source.num_classes, placement)
     feed = build_feed(config, source, batches_per_step=built.rule.batches_per_step, placement=placement)
-    locks: list[IO[str]] = []
+    locks: list[IO[bytes]] = []
 
     def claim_directory() -> str:
         directory = resume or config.out or run_directory.free_directory(config.recipe)
@@ -217,25 +234,36 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
             check_unchanged(run_directory.recorded_data(directory), source)
         return str(directory)
 
-    directory = Path(decide_on_process_zero(claim_directory, RunError))
     check_alike(config, source)
-    rolled_back = run_directory.recorded_rollbacks(directory)
-    record = environment.describe(command, config.seed) | {
-        "recipe": config.recipe,
-        "steps": config.steps,
-        "data": source.describe(),
-        "rollbacks": rolled_back,
-        "processes": process_count(),
-        "devices_used": placement.devices if placement else 1,
-    }
+    directory = Path(decide_on_process_zero(claim_directory, RunError))
+    rolled_back, data = run_directory.recorded_rollbacks(directory), source.describe()
+    facts = {"recipe": config.recipe, "seed": config.seed, "steps": config.steps, "data": data, "rollbacks": rolled_back}
+    devices = {"processes": process_count(), "devices_used": placement.devices if placement else 1}
+    record = RunRecord(directory, command, facts, devices, resumed=resume is not None) if is_main_process() else None
     manager = Checkpointer(
         directory / "checkpoints",
         config=config_fingerprint(config),
         keep=config.keep_checkpoints,
         best_metric=config.evaluation.best,
         best_mode=best_mode(config.evaluation.best),
+        owner=False,  # A refused command must not change the directory, see `init_or_restore`.
     )
-    return TrainingRun(config, console, source, built, placement, feed, directory, resume is not None, rolled_back, record, manager, locks)
+    return TrainingRun(
+        config=config,
+        console=console,
+        source=source,
+        data=data,
+        built=built,
+        placement=placement,
+        feed=feed,
+        directory=directory,
+        resumed=resume is not None,
+        rolled_back=rolled_back,
+        record=record,
+        may_restart=may_restart,
+        manager=manager,
+        locks=locks,
+    )
 
 
 def check_alike(config: Config, source: Source) -> None:
@@ -249,6 +277,33 @@ def check_alike(config: Config, source: Source) -> None:
         raise DataError(f"{whose} are not those of process 0; every process must be given the same")
 
 
+def latest_checkpoint(run: TrainingRun) -> str:
+    """The newest step with an intact manifest as text. "None" if the run has no checkpoint and may start again at step 0.
+
+    Raises:
+        RunError: There is no usable checkpoint, and the run may not start again, or there are damaged ones.
+    """
+    latest = run.manager.latest()
+    if latest is None and (not run.may_restart or run.manager.steps()):
+        raise RunError(no_checkpoint(run))
+    return str(latest)
+
+
+def no_checkpoint(run: TrainingRun) -> str:
+    """The message about a run without a usable checkpoint."""
+    steps = ", ".join(map(str, run.manager.steps()))
+    what = f"its checkpoints ({steps}) are damaged" if steps else "it has no checkpoint"
+    again = f"gan-jax train --config {shlex.quote(str(run.directory / 'config.yaml'))}"
+    return f"--resume {run.directory}: {what}; train it again in another directory with: {again}"
+
+
+def keep_steps(run: TrainingRun) -> None:
+    """Writes the number of steps of a resumed run into config.yaml, so that the next resume and `verify` have it."""
+    path = run.directory / "config.yaml"
+    if run.resumed and (saved := load_config(path)).steps != run.config.steps:
+        save_config(dataclasses.replace(saved, steps=run.config.steps, epochs=0), path)
+
+
 def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers | None]:
     """Initialises the state of a new run, or restores the newest checkpoint of a resumed one.
 
@@ -258,6 +313,7 @@ def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers
         writers: The writers, which continue at this step. None in processes other than process 0.
 
     Raises:
+        RunError: A resumed run has no usable checkpoint, or is past its last step already.
         The errors of `gan_jax.checkpoint`: The checkpoint cannot be restored. In the other processes it is a RunError.
         OSError: run.json cannot be written.
     """
@@ -268,25 +324,34 @@ def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers
     start = None
     if config.monitor.enabled and (config.optimizer.ema_decay or config.optimizer.ema_images):
         start = jax.tree.map(jnp.copy, to_local(run.placement, state[0].generator))
-    latest = decide_on_process_zero(lambda: str(manager.latest()), RunError) if run.resumed else "None"
+    latest = decide_on_process_zero(partial(latest_checkpoint, run), RunError) if run.resumed else "None"
     if latest != "None":
         changed = bool(run.rolled_back) and int(latest) == run.rolled_back[-1]["to_step"]
         restored: list[Any] = []
 
         def restore(step: int | None = None) -> str:
-            restored[:] = manager.restore(state, step, any_configuration=changed)
+            try:
+                restored[:] = manager.restore(state, step, any_configuration=changed)
+            except CheckpointNotFound as error:
+                raise RunError(no_checkpoint(run)) from error
             return str(restored[1]["step"])
 
         step = int(decide_on_process_zero(restore, RunError))
         if not is_main_process():
             restore(step)
+        if step > config.steps:
+            raise RunError(f"--steps {config.steps}: {run.directory} is at step {step} already; take at least {step}")
         state = restored[0]
         run.print(f"resuming {run.directory} at step {step}")
-    run.record["parameters"] = {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(state[0], p))) for p in Players._fields}
+    elif run.resumed:
+        run.print(f"{run.directory} has no checkpoint; starting again at step 0")
     local = to_local(run.placement, state)
-    if not is_main_process():
+    if run.record is None:
         return state, step, None
-    run.write({})
+    keep_steps(run)
+    parameters = {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(state[0], p))) for p in Players._fields}
+    run.record.begin(step, {"parameters": parameters})
+    manager.clear_leftovers()
     info = describe_run(config, run.built, *local, config.steps)
     images_per_step = config.batch_size * run.built.rule.batches_per_step
     metrics = MetricWriter(config, info, run.directory, images_per_step=images_per_step, step=step)

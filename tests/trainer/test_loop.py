@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -172,6 +173,19 @@ def test_a_run_releases_its_lock(run, tmp_path, monkeypatch):
     with pytest.raises(OSError, match="broken"):
         run(SMALL)
     monkeypatch.undo()
-    record, _ = run(SMALL, resume=tmp_path / "run")
+    record, _ = run(SMALL, resume=tmp_path / "run", may_restart=True)
     assert record["status"] == "finished"
     run_directory.lock(tmp_path / "run").close()
+
+
+def test_a_lock_is_neither_followed_nor_truncated(tmp_path):
+    (tmp_path / "precious").write_text("text")
+    for name in ("link", "fifo"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link" / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(RunError, match=r".lock: is a symbolic link"):
+        run_directory.lock(tmp_path / "link")
+    os.mkfifo(tmp_path / "fifo" / ".lock")
+    with pytest.raises(RunError, match=r".lock: is not a regular file"):
+        run_directory.lock(tmp_path / "fifo")
+    assert (tmp_path / "precious").read_text() == "text"

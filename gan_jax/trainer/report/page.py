@@ -11,7 +11,8 @@ from gan_jax.trainer.report.images import embed, embed_frames
 from gan_jax.trainer.report.reading import Run, since
 from gan_jax.trainer.report.verdict import confidence, is_number, judge, message, number
 
-_NOT_ENVIRONMENT = {"status", "error", "command", "config", "recipe"}
+_NOT_ENVIRONMENT = {"status", "error", "command", "config", "recipe", "starts"}
+_OF_A_START = {"command", "started", "status", "from_step", "to_step", "seconds", "processor_seconds"}
 
 
 def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
@@ -48,13 +49,27 @@ def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
 
 
 def reproduction(run: Run) -> str:
-    """The command that repeats this run: the recorded one, or one that reads its configuration. Empty if both are unknown."""
-    command = run.record.get("command")
-    if isinstance(command, list) and command:
-        return shlex.join(str(word) for word in command)
-    if isinstance(command, str) and command:
-        return command
+    """The commands that repeat this run, one a line: the recorded ones of all starts, or one that reads its configuration.
+
+    Equal commands that follow each other are one line. Starts that trained no step are left out. Empty if nothing is known.
+    """
+    starts = starts_of(run)
+    words = [_command(start) for start in starts if start.get("to_step") != start.get("from_step")] or [_command(run.record)]
+    lines = [word for index, word in enumerate(words) if word and (index == 0 or word != words[index - 1])]
+    if lines:
+        return "\n".join(lines)
     return f"gan-jax train --config {shlex.quote(str(run.path / 'config.yaml'))}" if run.config_text else ""
+
+
+def _command(record: dict[str, Any]) -> str:
+    command = record.get("command")
+    return shlex.join(str(word) for word in command) if isinstance(command, list) else command if isinstance(command, str) else ""
+
+
+def starts_of(run: Run) -> list[dict[str, Any]]:
+    """The starts in run.json, oldest first. Entries that are no starts are left out."""
+    starts = run.record.get("starts")
+    return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
 
 
 def facts(run: Run) -> list[tuple[str, Any]]:
@@ -244,4 +259,21 @@ def _environment(run: Run) -> str:
     rows = flatten({key: value for key, value in run.record.items() if key not in _NOT_ENVIRONMENT})
     if not run.record or not rows:
         return ""
-    return markup.table(["name", "value"], rows, caption="Environment of the run (run.json)")
+    return markup.table(["name", "value"], rows, caption="Environment of the run (run.json)") + _starts(run)
+
+
+def _starts(run: Run) -> str:
+    starts = starts_of(run)
+    if len(starts) < 2:
+        return ""
+    first, rows = dict(_machine(starts[0])), []
+    for start in starts:
+        changed = ", ".join(f"{name} {value}" for name, value in _machine(start) if first.get(name) != value)
+        cells = [start.get("started"), number(start.get("from_step")), number(start.get("to_step")), number(start.get("seconds"))]
+        rows.append([*cells, start.get("status"), changed])
+    heads = ["started", "from step", "to step", "seconds", "ended", "other than at the first start"]
+    return markup.table(heads, rows, caption="Starts of the run", numeric=(1, 2, 3))
+
+
+def _machine(start: dict[str, Any]) -> list[tuple[str, str]]:
+    return flatten({key: value for key, value in start.items() if key not in _OF_A_START})
