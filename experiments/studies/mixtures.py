@@ -8,25 +8,32 @@
 
 `ring` is 8 Gaussians of standard deviation 0.01 on the unit circle. `grid` is 25 Gaussians of standard deviation 0.05 from -4 to 4 with
 spacing 2. Both have 100,000 points. The outcomes are measured on 2,500 samples of the last step. A sample is of high quality if it lies
-within 3 standard deviations of a centre. A mode counts if it has one such sample (Lin et al., "PacGAN", 2018, table 1). Protocols:
+within 3 standard deviations of a centre. A mode counts if it has one such sample (Lin et al., "PacGAN", 2018, table 1). Coverage is 1 minus
+the total variation between the modes of the samples of high quality and the true weights. The energy distance to 10,000 fresh points is 0
+only for the right distribution. Coverage and quality are read together: one alone is won by a fog, or by a single narrow spot. Protocols:
 
     recipe   the configuration of gan_jax/recipes/ring.py or grid.py
     short    for comparing tricks: small perceptrons, 2,500 steps of 128 points
     pacgan   the networks, optimiser and budget of PacGAN's published code: 400 epochs, 400,000 steps of 100 (packs of) points
+    unrolled the ring of Unrolled GAN's published code: 25,000 steps of 512 points, D ten times slower than G, the minimax loss
 
 Flags: --protocol, --seeds N (from --seed on), --devices N (CPU devices that share the runs), --form map (the runs of a device one after
 the other, faster for large networks), --every STEPS (measure also along the way, a multiple of 500), --out FILE (rows are appended),
 --name LABEL, and the flags of `train` that change the configuration.
 
 The PacGAN networks are those of its code: four hidden layers of 400 with batch norm in G, three of 200 maxout units in D, and
-simultaneous updates. Differs: weights are initialised as PyTorch initialises linear layers (its code: normal, 0.02). A packed epoch has
-as many points as an unpacked one (its code: as many packs).
+simultaneous updates. Weights are normal with deviation 0.02. Differs: a packed epoch has as many points as an unpacked one (its code: as
+many packs).
+
+The `unrolled` protocol has the networks and settings of github.com/poolio/unrolled_gan at 67e2c7a: two hidden layers of 128 tanh units in
+both, orthogonal kernels of gain 1.4, 256 latents, Adam with rates 1e-3 (G) and 1e-4 (D) and b1 0.5. Unrolling is off, and
+`--update.name unrolled` turns it on. Differs: its ring has 7 distinct modes, because `linspace` lists one twice, and this ring has 8. D is
+updated before G's gradient is computed (its code: both at once).
 """
 
 import argparse
 import dataclasses
 import json
-import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,12 +41,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from docs._generate.tables import mean_and_deviation, table
-from experiments.rows import append_rows, existing, read_rows
+from experiments.rows import append_rows, command_of, existing, origin, read_rows
 from gan_jax.cli.compilation_cache import use_compilation_cache
 from gan_jax.cli.errors import errors_as_lines, fail
 from gan_jax.cli.train_command import parse_config, read_command
 from gan_jax.recipes import recipes
-from gan_jax.trainer.config import Config, ConfigError, DataConfig, ModelConfig, OptimizerConfig, UpdateConfig, check, flatten
+from gan_jax.trainer.config import Config, ConfigError, DataConfig, LossConfig, ModelConfig, OptimizerConfig, UpdateConfig, check, flatten
 
 DATA = ("ring", "grid")
 SAMPLES = 2500
@@ -67,19 +74,38 @@ PACGAN = Config(
             "discriminator_hidden": "200,200,200",
             "activation": "relu",
             "discriminator_activation": "maxout",
+            "kernel_init": "normal",
+            "init_scale": 0.02,
         },
     ),
     optimizer=OptimizerConfig(generator_lr=1e-4, discriminator_lr=1e-4, b1=0.8, ema_decay=0.0),
     update=UpdateConfig(name="simultaneous"),
 )
-PROTOCOLS = ("recipe", "short", "pacgan")
+UNROLLED = Config(
+    steps=25_000,
+    batch_size=512,
+    loss=LossConfig(name="minimax"),
+    model=ModelConfig(
+        name="points",
+        latent_dim=256,
+        options={
+            "generator_hidden": "128,128",
+            "discriminator_hidden": "128,128",
+            "activation": "tanh",
+            "kernel_init": "orthogonal",
+            "init_scale": 1.4,
+        },
+    ),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-4, b1=0.5, ema_decay=0.0),
+)
+PROTOCOLS = ("recipe", "short", "pacgan", "unrolled")
 
 
 def protocol_config(protocol: str, data: str) -> Config:
     """The configuration of a protocol."""
     if protocol == "recipe":
         return dataclasses.replace(recipes()[data][1], recipe=data)
-    config = {"short": SHORT, "pacgan": PACGAN}[protocol]
+    config = {"short": SHORT, "pacgan": PACGAN, "unrolled": UNROLLED}[protocol]
     return dataclasses.replace(config, recipe=f"{protocol}_{data}", data=DataConfig(source=data))
 
 
@@ -103,20 +129,29 @@ def label_of(config: Config, base: Config) -> str:
 
 
 def measure(samples: Any, source: Any) -> dict[str, Any]:
-    """Modes, share of high quality, and reverse KL of the samples of one run. A diverged run has no mode and no divergence."""
+    """The outcomes of the samples of one run. A diverged run has no mode, and no distance.
+
+    Args:
+        samples: float [samples, dim].
+        source: The mixture. The energy distance is to the points that it holds out.
+    """
     import numpy as np
 
-    from gan_jax.metrics import mode_coverage
+    from gan_jax.metrics import energy_distance, mode_coverage
 
     if not np.isfinite(samples).all():
-        return {"modes": 0, "high_quality": 0.0, "reverse_kl": None, "reverse_kl_good": None}
+        outcomes = {"modes": 0, "high_quality": 0.0, "coverage": 0.0, "energy": None}
+        return outcomes | {"reverse_kl": None, "reverse_kl_good": None}
     found = mode_coverage(samples, source.centers, source.std)
     # PacGAN's code computes the divergence over the samples of high quality only.
-    share = found.counts[found.counts > 0] / max(found.counts.sum(), 1)
-    good = float((share * np.log(share * len(source.centers))).sum()) if share.size else None
+    share = found.counts / max(found.counts.sum(), 1)
+    seen = share[share > 0]
+    good = float((seen * np.log(seen * len(source.centers))).sum()) if seen.size else None
     return {
         "modes": found.modes,
         "high_quality": round(found.high_quality, 5),
+        "coverage": round(float(1 - np.abs(share - 1 / len(share)).sum() / 2), 5) if seen.size else 0.0,
+        "energy": round(energy_distance(source.held_out.images, samples), 6),
         "reverse_kl": round(found.reverse_kl, 5),
         "reverse_kl_good": None if good is None else round(good, 5),
     }
@@ -143,8 +178,8 @@ def measure_seeds(
         every: Steps between two measurements, a multiple of `CHUNK`. With 0 only the last step is measured.
 
     Yields:
-        At each measurement, one row per seed with the step, the values of `measure`, and the milliseconds per step and run without
-        compilation.
+        At each measurement, one row per seed with the step, the values of `measure`, the milliseconds per step and run without
+        compilation, and the processor's seconds per run so far with compilation.
 
     Raises:
         ConfigError: The number of seeds is no multiple of the devices, or another argument is out of range.
@@ -177,7 +212,7 @@ def measure_seeds(
     orders = [Batches(source, config.batch_size * built.rule.batches_per_step, seed) for seed in seeds]
     data = {"image": jnp.asarray(source.images)}
     sample = jax.jit(partial(sample_many, built.gan, count=samples))
-    elapsed, timed = 0.0, 0
+    elapsed, timed, started = 0.0, 0, time.process_time()
     for step in range(0, config.steps, CHUNK):
         count = min(CHUNK, config.steps - step)
         indices = np.stack([order.indices_at(step, count) for order in orders])
@@ -190,18 +225,16 @@ def measure_seeds(
         if after == config.steps or (every and after % every == 0):
             cost = round(1000 * elapsed / timed / len(seeds), 3) if timed else None
             drawn = np.asarray(sample(params, opt_state, keys))
-            yield [
-                {"steps": after, "seed": seed, **measure(points, source), "milliseconds": cost}
-                for seed, points in zip(seeds, drawn, strict=True)
-            ]
+            spent = {"milliseconds": cost, "processor_seconds": round((time.process_time() - started) / len(seeds), 1)}
+            yield [{"steps": after, "seed": seed, **measure(points, source), **spent} for seed, points in zip(seeds, drawn, strict=True)]
 
 
-def rows_of(config: Config, base: Config, protocol: str, name: str, results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Result rows with the fields that describe the run."""
-    import jax
-
+def rows_of(
+    config: Config, base: Config, protocol: str, name: str, results: Iterable[dict[str, Any]], came_from: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Result rows with the fields that describe the run, and their origin."""
     about = {"data": config.data.source, "protocol": protocol, "name": name, "changes": changes(config, base)}
-    return [about | row | {"jax": jax.__version__} for row in results]
+    return [about | row | came_from for row in results]
 
 
 MODES = {"ring": 8, "grid": 25}
@@ -324,14 +357,15 @@ def main() -> None:
         config = check(parse_config(base, read_command([own.data, *rest]), __doc__))
         use_compilation_cache()
         seeds = range(config.seed, config.seed + own.seeds)
-        command = shlex.join(["python", "-m", "experiments.studies.mixtures", *sys.argv[1:]])
+        command = command_of("experiments.studies.mixtures")
+        came_from = origin(command, devices=own.devices, form=own.form, runs=own.seeds)
         rows: list[dict[str, Any]] = []
         for results in measure_seeds(config, seeds, devices=own.devices, form=own.form, every=own.every):
-            new = rows_of(config, base, own.protocol, own.name or label_of(config, base), results)
+            new = rows_of(config, base, own.protocol, own.name or label_of(config, base), results, came_from)
             for row in new:
                 print(json.dumps(row), flush=True)
             if own.out is not None:
-                append_rows(own.out, (row | {"command": command} for row in new))
+                append_rows(own.out, new)
             rows += new
         print(result_table(rows), file=sys.stderr)
 

@@ -1,10 +1,12 @@
 """Trains the digit classifier that measures digit generators, and writes its weights into the package.
 
     python -m experiments.tools.train_classifier
+    python -m experiments.tools.train_classifier --split test --out experiments/studies/files/held_out_classifier.safetensors
 
 The classifier trains on the train split of `mnist5k` (400 digits per class) with random rotation, scale, shear and shift, and with dropout
 before the last layer. Digits are not mirrored. The weights are the moving average at the last step, so the held-out digits select
-nothing. The held-out accuracy is measured on the test split (100 other digits per class) without augmentation.
+nothing. The held-out accuracy is measured on the test split (100 other digits per class) without augmentation. With `--split test` the
+splits change places: no digit that trains a generator has then trained the classifier that judges it.
 """
 
 import json
@@ -54,9 +56,9 @@ def augment(rng: Array, images: Array) -> Array:
     return jax.vmap(one)(images, angle, scale_x, scale_y, shear, shift_x, shift_y)
 
 
-def train(*, steps: int, batch_size: int, learning_rate: float, dropout: float, decay: float, seed: int) -> dict[str, Array]:
+def train(*, split: str, steps: int, batch_size: int, learning_rate: float, dropout: float, decay: float, seed: int) -> dict[str, Array]:
     """Trains the classifier and returns the moving average of its parameters."""
-    batches = Batches(load_source("mnist5k"), batch_size, seed)
+    batches = Batches(load_source("mnist5k", split=split), batch_size, seed)
     rng = jax.random.key(seed)
     optimizer = optax.adamw(optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 10, steps), weight_decay=1e-3)
 
@@ -81,15 +83,16 @@ def train(*, steps: int, batch_size: int, learning_rate: float, dropout: float, 
     return average
 
 
-def held_out_accuracy(params: dict[str, Array]) -> float:
-    """The share of the held-out digits that are classified correctly."""
-    held_out = load_source("mnist5k", split="test")
+def held_out_accuracy(params: dict[str, Array], split: str) -> float:
+    """The share of the digits of another split that are classified correctly."""
+    held_out = load_source("mnist5k", split=split)
     _, logits = jax.jit(classifier.apply)(params, jnp.asarray(held_out.images, jnp.float32) / 127.5 - 1)
     return float((np.asarray(logits).argmax(-1) == held_out.labels).mean())
 
 
 def main() -> int:
     parser = argument_parser(__doc__)
+    parser.add_argument("--split", choices=("train", "test"), default="train", help="the digits to train on. The others are held out")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
@@ -102,19 +105,23 @@ def main() -> int:
     started = time.monotonic()
     params = {name: np.asarray(array) for name, array in train(**settings).items()}
     seconds = time.monotonic() - started
-    accuracy = held_out_accuracy(params)
-    print(f"held-out accuracy {accuracy:.1%} on 1000 digits; trained in {seconds:.0f} s")
-    if accuracy < 0.97:
-        print(f"{arguments.out}: not written, because the accuracy must be at least 97%", file=sys.stderr)
+    other = {"train": "test", "test": "train"}[arguments.split]
+    accuracy = held_out_accuracy(params, other)
+    print(f"held-out accuracy {accuracy:.1%} on the {other} split; trained in {seconds:.0f} s")
+    least = {"train": 0.97, "test": 0.94}[arguments.split]
+    if accuracy < least:
+        print(f"{arguments.out}: not written, because the accuracy must be at least {least:.0%}", file=sys.stderr)
         return 1
+    parts = {"train": "the first 400 digits of each class", "test": "the last 100 digits of each class"}
     # One entry, because the format does not fix the order of several entries and the bytes should be reproducible.
     about = {
         "held_out_accuracy": accuracy,
-        "trained_on": "mnist5k train: the first 400 digits of each class, augmented",
-        "held_out": "mnist5k test: the last 100 digits of each class, not augmented; used for nothing but this figure",
+        "trained_on": f"mnist5k {arguments.split}: {parts[arguments.split]}, augmented",
+        "held_out": f"mnist5k {other}: {parts[other]}, not augmented; used for nothing but this figure",
         "made_by": "experiments/tools/train_classifier.py",
         **settings,
     }
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_bytes(save(params, {"about": json.dumps(about, sort_keys=True)}))
     print(arguments.out)
     return 0

@@ -7,6 +7,7 @@ extracts their features, computes the metrics and records the protocol with ever
 from gan_jax.metrics import classifier, inception
 from gan_jax.metrics.accuracy import ClassificationAccuracy, classification_accuracy_score, fit_convolutional, fit_linear
 from gan_jax.metrics.diversity import memorized_share, vendi_score
+from gan_jax.metrics.energy import energy_distance
 from gan_jax.metrics.features import FEATURE_EXTRACTORS, Extracted, FeatureExtractor, feature_extractor
 from gan_jax.metrics.frechet import (
     IntraClassDistance,
@@ -60,6 +61,7 @@ __all__ = [
     "classification_accuracy_score",
     "classifier",
     "density_coverage",
+    "energy_distance",
     "feature_extractor",
     "feature_moments",
     "fit_convolutional",

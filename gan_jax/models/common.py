@@ -88,14 +88,26 @@ def check_labels(labels: Array | None, num_classes: int) -> None:
         )
 
 
-def torch_dense(features: int, fan_in: int, *, dtype: Any = jnp.float32, name: str | None = None) -> nn.Dense:
-    """Returns a dense layer that is initialised like PyTorch's `nn.Linear`.
+def dense(
+    features: int, fan_in: int, *, kernel_init: str = "torch", init_scale: float = 1.0, dtype: Any = jnp.float32, name: str
+) -> nn.Dense:
+    """Returns a dense layer with a named initialisation.
 
-    Kernel and bias are uniform in [-1/sqrt(fan_in), 1/sqrt(fan_in)].
+    Args:
+        features: Width of the layer.
+        fan_in: Width of its input.
+        kernel_init: "torch" samples kernel and bias uniformly from [-1/sqrt(fan_in), 1/sqrt(fan_in)], as PyTorch's `nn.Linear` does.
+            "orthogonal" and "normal" sample such kernels, and the bias is 0.
+        init_scale: Gain of the orthogonal kernel, or standard deviation of the normal one.
+        dtype: Computation dtype.
+        name: Name of the layer.
     """
     bound = fan_in**-0.5
 
     def uniform(rng: Array, shape: tuple[int, ...], param_dtype: Any = jnp.float32, **_: Any) -> Array:
         return jax.random.uniform(rng, shape, param_dtype, -bound, bound)
 
-    return nn.Dense(features, kernel_init=uniform, bias_init=uniform, dtype=dtype, name=name)
+    if kernel_init == "torch":
+        return nn.Dense(features, kernel_init=uniform, bias_init=uniform, dtype=dtype, name=name)
+    init = {"orthogonal": nn.initializers.orthogonal, "normal": nn.initializers.normal}[kernel_init](init_scale)
+    return nn.Dense(features, kernel_init=init, dtype=dtype, name=name)

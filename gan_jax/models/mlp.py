@@ -1,12 +1,13 @@
 """Multilayer perceptrons for small images and for points in the plane."""
 
 import math
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, one_of, torch_dense, widths
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, dense, one_of, widths
 from gan_jax.nn import BatchNorm
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 
@@ -19,10 +20,9 @@ def _activate(x: Array, activation: str) -> Array:
     return ACTIVATIONS[activation](x)
 
 
-def _hidden(x: Array, features: int, activation: str, dtype: Any, name: str) -> Array:
-    """Applies one dense layer without its activation. For maxout the layer has several linear pieces per feature."""
-    pieces = MAXOUT_PIECES if activation == "maxout" else 1
-    return torch_dense(features * pieces, x.shape[-1], dtype=dtype, name=name)(x)
+def _pieces(activation: str) -> int:
+    """Returns the number of linear pieces of each feature before its activation."""
+    return MAXOUT_PIECES if activation == "maxout" else 1
 
 
 def _with_embedding(x: Array, labels: Array | None, num_classes: int, dtype: Any) -> Array:
@@ -48,6 +48,8 @@ class MlpGenerator(nn.Module):
         epsilon: Epsilon of batch norm.
         activation: Key of `ACTIVATIONS`, or "maxout".
         output_activation: "tanh" or "linear".
+        kernel_init: Initialisation of the layers, as in `gan_jax.models.common.dense`.
+        init_scale: Scale of that initialisation.
         dtype: Computation dtype. Parameters are float32.
     """
 
@@ -59,19 +61,22 @@ class MlpGenerator(nn.Module):
     epsilon: float = 0.8
     activation: str = "leaky_relu"
     output_activation: str = "tanh"
+    kernel_init: str = "torch"
+    init_scale: float = 1.0
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
         """Returns images or points, float32 [batch, *shape]."""
+        layer = partial(dense, kernel_init=self.kernel_init, init_scale=self.init_scale, dtype=self.dtype)
         x = _with_embedding(latents.astype(self.dtype), labels, self.num_classes, self.dtype)
         for index, features in enumerate(self.hidden):
-            x = _hidden(x, features, self.activation, self.dtype, f"dense_{index}")
+            x = layer(features * _pieces(self.activation), x.shape[-1], name=f"dense_{index}")(x)
             if self.norm == "batch" and (index or self.norm_first):
                 # PyTorch's momentum of 0.1 is the weight of the new statistics. Flax's momentum is the weight of the old ones.
                 x = BatchNorm(not train, momentum=0.9, epsilon=self.epsilon, dtype=self.dtype, name=f"norm_{index}")(x)
             x = _activate(x, self.activation)
-        x = torch_dense(math.prod(self.shape), x.shape[-1], dtype=self.dtype, name="output")(x)
+        x = layer(math.prod(self.shape), x.shape[-1], name="output")(x)
         return OUTPUT_ACTIVATIONS[self.output_activation](x.astype(jnp.float32)).reshape(-1, *self.shape)
 
 
@@ -83,6 +88,8 @@ class MlpDiscriminator(nn.Module):
         num_classes: Above 0, a learned embedding of the labels is appended to the input.
         activation: Key of `ACTIVATIONS`, or "maxout".
         dropout: Dropout rate after each hidden layer, in training only.
+        kernel_init: Initialisation of the layers, as in `gan_jax.models.common.dense`.
+        init_scale: Scale of that initialisation.
         dtype: Computation dtype. Parameters are float32.
     """
 
@@ -90,19 +97,22 @@ class MlpDiscriminator(nn.Module):
     num_classes: int = 0
     activation: str = "leaky_relu"
     dropout: float = 0.0
+    kernel_init: str = "torch"
+    init_scale: float = 1.0
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, images: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> DiscriminatorOutput:
         """Returns logits [batch] and the features of each hidden layer."""
+        layer = partial(dense, kernel_init=self.kernel_init, init_scale=self.init_scale, dtype=self.dtype)
         x = images.reshape(images.shape[0], -1).astype(self.dtype)
         x = _with_embedding(x, labels, self.num_classes, self.dtype)
         features = {}
         for index, width in enumerate(self.hidden):
-            x = _activate(_hidden(x, width, self.activation, self.dtype, f"dense_{index}"), self.activation)
+            x = _activate(layer(width * _pieces(self.activation), x.shape[-1], name=f"dense_{index}")(x), self.activation)
             x = nn.Dropout(self.dropout, deterministic=not train)(x) if self.dropout else x
             features[f"dense_{index}"] = x
-        logits = torch_dense(1, x.shape[-1], dtype=self.dtype, name="output")(x)
+        logits = layer(1, x.shape[-1], name="output")(x)
         return DiscriminatorOutput(logits[:, 0].astype(jnp.float32), features)
 
 
@@ -180,6 +190,8 @@ def points(
     norm: str = "none",
     activation: str = "relu",
     discriminator_activation: str | None = None,
+    kernel_init: str = "torch",
+    init_scale: float = 1.0,
     dtype: Any = "float32",
 ) -> Players:
     """Builds perceptrons for points [batch, dim], such as samples of a mixture of Gaussians in the plane.
@@ -200,6 +212,8 @@ def points(
         activation: Key of `ACTIVATIONS`, for both networks.
         discriminator_activation: Key of `ACTIVATIONS` or "maxout", for the discriminator. None: the value of
             `activation`.
+        kernel_init: "torch" (as PyTorch's linear layers), "orthogonal" or "normal", for both networks.
+        init_scale: Gain of "orthogonal" (1.4 for Unrolled GAN), or standard deviation of "normal" (0.02 for PacGAN).
         dtype: Computation dtype. Parameters are float32.
 
     Returns:
@@ -215,6 +229,8 @@ def points(
     one_of("norm", norm, ("batch", "none"))
     one_of("activation", activation, ACTIVATIONS)
     discriminator_activation = one_of("discriminator_activation", discriminator_activation or activation, (*ACTIVATIONS, "maxout"))
+    one_of("kernel_init", kernel_init, ("torch", "orthogonal", "normal"))
+    init = {"kernel_init": kernel_init, "init_scale": init_scale}
     generator = MlpGenerator(
         shape=(dim,),
         hidden=widths(generator_hidden),
@@ -224,9 +240,14 @@ def points(
         epsilon=1e-5,
         activation=activation,
         output_activation="linear",
+        **init,
         dtype=jnp.dtype(dtype),
     )
     discriminator = MlpDiscriminator(
-        hidden=widths(discriminator_hidden), num_classes=num_classes, activation=discriminator_activation, dtype=jnp.dtype(dtype)
+        hidden=widths(discriminator_hidden),
+        num_classes=num_classes,
+        activation=discriminator_activation,
+        **init,
+        dtype=jnp.dtype(dtype),
     )
     return Players(generator, discriminator)

@@ -1,5 +1,6 @@
 """The environment of a run for run.json: versions, processor, devices, git commit."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -34,6 +35,7 @@ def describe() -> dict[str, Any]:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "jax_options": jax_options(),
         "commit": commit(),
+        "code": code_hash(),
     }
 
 
@@ -88,3 +90,18 @@ def commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return ""
     return head + ("+" if changed else "")
+
+
+def code_hash() -> str:
+    """The first 12 hexadecimal digits of a SHA-256 over the paths and contents of all Python files of the package.
+
+    Two rows are comparable only if they were measured with the same code. Unlike the commit, the hash does not change with a page or a
+    test, and it notices a change that is not committed.
+    """
+    root = Path(gan_jax.__file__).resolve().parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:12]

@@ -10,7 +10,9 @@ from experiments.studies.ablations.statistics import (
     Interval,
     factorial_effects,
     fractional_factorial,
+    holm,
     paired_bootstrap,
+    paired_test,
     t_interval,
     verdict,
 )
@@ -140,3 +142,28 @@ def test_effects_refuse_what_they_cannot_tell():
         factorial_effects([[1.0], [-1.0], [1.0]], [1, np.inf, 2], ["a"])
     with pytest.raises(ValueError, match="design must be"):
         factorial_effects(design, np.arange(4.0), ["a"])
+
+
+def test_holm_by_hand():
+    # Sorted 0.01, 0.02, 0.03, 0.2: times 4, 3, 2, 1 is 0.04, 0.06, 0.06, 0.2, already increasing.
+    np.testing.assert_allclose(holm([0.03, 0.01, 0.2, 0.02]), [0.06, 0.04, 0.2, 0.06])
+    # 0.04 * 2 = 0.08 must not fall to 0.045 afterwards, and nothing exceeds 1.
+    np.testing.assert_allclose(holm([0.045, 0.04]), [0.08, 0.08])
+    np.testing.assert_allclose(holm([0.9, 0.8, 0.7]), [1.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match="p_values"):
+        holm([0.5, 1.5])
+
+
+def test_paired_tests_are_scipys():
+    found = paired_test(SAMPLE)
+    assert found.student == pytest.approx(stats.ttest_rel(SAMPLE, np.zeros(30)).pvalue)
+    assert found.wilcoxon == pytest.approx(stats.wilcoxon(SAMPLE).pvalue)
+    assert paired_test([0.0, 0.0, 0.0]) == (1.0, 1.0, 0.0)
+
+
+def test_detectable_difference_is_found_in_four_of_five_repetitions():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(0.0, 1.0, (4000, 10))
+    target = np.mean([paired_test(row).detectable for row in draws])
+    found = np.mean([stats.ttest_1samp(row + target, 0.0).pvalue < 0.05 for row in draws])
+    assert 0.74 < found < 0.86

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from experiments.rows import append_rows
+from experiments.rows import append_rows, command_of, origin
 from experiments.studies.ablations import baselines, factors, results
 from experiments.studies.ablations.tricks import GROUPS, NOT_COMPARED_HERE, NOT_SWITCHED, Changes, as_flags, tricks
 from gan_jax.cli.compilation_cache import use_compilation_cache
@@ -102,6 +102,7 @@ def train_units(flags: Flags, stop_at: float) -> None:
     import jax
 
     wanted = units(flags)
+    command = command_of("experiments.studies.ablations.ablate", without=("--out", "--minutes"))
     for number, unit in enumerate(wanted, 1):
         base = baselines.baseline(unit.data)
         name = baselines.digest(base)
@@ -114,8 +115,10 @@ def train_units(flags: Flags, stop_at: float) -> None:
             return
         print(f"{number}/{len(wanted)} {unit.data}: {as_flags(unit.changes) or 'the baseline'}", file=sys.stderr, flush=True)
         about = {"kind": "run", "data": unit.data, "changes": unit.changes, "baseline": name, "steps": base.steps}
+        points = baselines.group_of(unit.data) == "mixture"
+        came_from = origin(command, devices=flags.devices, form="vmap" if points else "scan", runs=len(missing) if points else 1)
         for row in baselines.train(baselines.changed(base, unit.changes), missing, devices=flags.devices):
-            append_rows(flags.out, [about | row | {"jax": jax.__version__}])
+            append_rows(flags.out, [about | row | came_from])
         jax.clear_caches()
 
 
@@ -125,6 +128,7 @@ def time_units(flags: Flags, stop_at: float) -> None:
 
     from experiments.studies.ablations import costs
 
+    command = command_of("experiments.studies.ablations.ablate", without=("--out", "--minutes"))
     for group, data in results.TIMED.items():
         base = baselines.digest(baselines.baseline(data))
         for unit in {results.key(data, unit.changes): unit for unit in single_units(flags, group)}.values():
@@ -134,7 +138,7 @@ def time_units(flags: Flags, stop_at: float) -> None:
                 return
             print(f"time on {data}: {as_flags(unit.changes)}", file=sys.stderr, flush=True)
             about = {"kind": "cost", "data": data, "changes": unit.changes, "baseline": base}
-            append_rows(flags.out, [about | costs.measure(data, unit.changes) | {"jax": jax.__version__}])
+            append_rows(flags.out, [about | costs.measure(data, unit.changes) | origin(command)])
             jax.clear_caches()
 
 

@@ -113,6 +113,69 @@ def verdict(differences, *, higher_is_better: bool = True, level: float = 0.95) 
     return "helps" if (intervals[0].mean > 0) == higher_is_better else "hurts"
 
 
+def holm(p_values) -> np.ndarray:
+    """Adjusted p-values that control the probability of any false discovery (familywise error).
+
+        adjusted_(k) = max_{j <= k} min((m - j + 1) p_(j), 1),  p_(1) <= ... <= p_(m)
+
+    Args:
+        p_values: Float [tests] in [0, 1].
+
+    Returns:
+        Float [tests], in the order of the argument. A test is a discovery at level a if its adjusted p-value is at most a.
+
+    Raises:
+        ValueError: The p-values are not in [0, 1], or not one row.
+
+    References:
+        Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    """
+    values = np.asarray(p_values, np.float64)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"p_values must be [tests] in [0, 1]; got {p_values}")
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate((len(values) - np.arange(len(values))) * values[order]), 1)
+    return adjusted
+
+
+class Test(NamedTuple):
+    """Two paired tests of a mean difference of 0.
+
+    Attributes:
+        student: Two-sided p-value of Student's paired t-test. 1 if all differences are 0.
+        wilcoxon: Two-sided p-value of Wilcoxon's signed-rank test, exact for few pairs without ties. 1 if all differences are 0.
+        detectable: The mean difference that the t-test would find with 80% probability, given the deviation of these differences.
+    """
+
+    student: float
+    wilcoxon: float
+    detectable: float
+
+
+def paired_test(differences, *, level: float = 0.95) -> Test:
+    """Tests paired differences by Student's t and by Wilcoxon's signed ranks, and states what could have been found.
+
+    Args:
+        differences: As in `t_interval`.
+        level: 1 minus the level of significance, for `detectable`.
+
+    Raises:
+        ValueError: As in `t_interval`.
+
+    References:
+        Student, "The probable error of a mean", 1908. Wilcoxon, "Individual comparisons by ranking methods", 1945.
+    """
+    values = _checked(differences, level, at_least=2)
+    if not values.any():
+        return Test(1.0, 1.0, 0.0)
+    freedom = len(values) - 1
+    # The power of the t-test by its usual approximation with quantiles of t: (t_{1-a/2} + t_{0.8}) s / sqrt(n).
+    detectable = (stats.t.ppf((1 + level) / 2, freedom) + stats.t.ppf(0.8, freedom)) * stats.sem(values)
+    student = 0.0 if not values.std() else float(stats.ttest_1samp(values, 0.0).pvalue)
+    return Test(student, float(stats.wilcoxon(values).pvalue), float(detectable))
+
+
 def fractional_factorial(base: int, generators: Sequence[Sequence[int]]) -> np.ndarray:
     """Two-level fractional factorial design.
 

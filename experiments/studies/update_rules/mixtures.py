@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.rows import append_rows, read_rows
+from experiments.rows import append_rows, command_of, origin, read_rows
 from experiments.studies import mixtures
 from experiments.studies.update_rules.variants import ROWS
 from gan_jax.cli.compilation_cache import use_compilation_cache
@@ -46,6 +46,8 @@ def done(flags: Flags) -> set[tuple[str, str]]:
 
 def train_missing(flags: Flags) -> None:
     """Trains every row that the file of results lacks."""
+    command = command_of("experiments.studies.update_rules.mixtures")
+    came_from = origin(command, devices=flags.devices, form="vmap", runs=flags.seeds)
     for data in mixtures.DATA if flags.data == "both" else (flags.data,):
         for name, changed in ROWS.items():
             if (data, name) in done(flags) or flags.only not in name:
@@ -56,7 +58,7 @@ def train_missing(flags: Flags) -> None:
             results = mixtures.train_seeds(config, range(flags.seeds), devices=flags.devices)
             if (data, name) in done(flags):  # another process trained it meanwhile
                 continue
-            append_rows(flags.out, mixtures.rows_of(config, base, "short", name, results))
+            append_rows(flags.out, mixtures.rows_of(config, base, "short", name, results, came_from))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
