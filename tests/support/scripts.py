@@ -9,7 +9,10 @@ EXPERIMENTS = ROOT / "experiments"
 TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "--evaluation.samples", "0", "--no-tensorboard"]
 COMMANDS = ("train", "evaluate", "sample", "stack", "report", "export", "verify", "launch", "recipes", "models")
 MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
-    **{name: f"experiments.studies.{name}" for name in ("dirac", "failures", "mixtures", "stacked_mnist", "compare_torch")},
+    **{
+        name: f"experiments.studies.{name}"
+        for name in ("dirac", "digit_outcomes", "failures", "mixtures", "race", "stacked_mnist", "compare_torch")
+    },
     "costs": "experiments.studies.update_rules.costs",
     "update_rule_mixtures": "experiments.studies.update_rules.mixtures",
     "ablate": "experiments.studies.ablations.ablate",
