@@ -189,6 +189,36 @@ def great_circle_strip(start: Array, end: Array, *, steps: int) -> Array:
     return jnp.swapaxes(slerp(start, end, t[:, None]), 0, 1)
 
 
+def great_circle_walk(points: Array, *, steps: int, closed: bool = False) -> Array:
+    """A path through a chain of latents: a great circle from each point to the next.
+
+    Output [i * steps] is point i. The angular velocity changes at the points only.
+
+    Args:
+        points: Float [count, dim], at least 2.
+        steps: Number of latents from one point to the next, at least 1.
+        closed: Whether the path returns to the first point. The first point is then not repeated at the end, so that an animation
+            repeats without a jump.
+
+    Returns:
+        Float [(count - 1) * steps + 1, dim], or [count * steps, dim] if the path is closed.
+
+    Raises:
+        ValueError: The points are not [count, dim], are fewer than 2, or `steps` is below 1.
+
+    References:
+        Shoemake, "Animating rotation with quaternion curves", 1985. White, "Sampling Generative Networks", 2016, section 2.1.
+    """
+    check_rank(2, points=points)
+    if len(points) < 2:
+        raise ValueError(f"points must be at least 2; got shape {points.shape}")
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1; got {steps}")
+    if closed:
+        return _fill(jnp.concatenate([points, points[:1]])[None], steps)[0, :-1]
+    return _fill(points[None], steps)[0]
+
+
 def j_diagram(source: Array, right: Array, down: Array, *, rows: int, columns: int) -> Array:
     """White's J-diagram: the analogy source : right :: down : ?, as a grid of interpolated latents.
 

@@ -176,3 +176,22 @@ def test_neighbor_layout_finds_a_hidden_grid_again():
 def test_truncation_threshold_must_be_positive():
     with pytest.raises(ValueError, match="threshold must be positive; got 0"):
         latents.truncated_normal(RNG, (2, 2), threshold=0)
+
+
+def test_a_walk_passes_its_points_at_a_constant_speed():
+    points = latents.spherical(RNG, (4, 6))
+    path = latents.great_circle_walk(points, steps=5)
+    assert path.shape == (16, 6)
+    np.testing.assert_allclose(path[::5], points, atol=1e-6)
+    np.testing.assert_allclose(path[7], latents.slerp(points[1], points[2], 0.4), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(path, axis=1), np.sqrt(6), rtol=1e-5)
+    closed = latents.great_circle_walk(points, steps=5, closed=True)
+    assert closed.shape == (20, 6)
+    np.testing.assert_allclose(closed[:16], path, atol=1e-6)
+    np.testing.assert_allclose(closed[18], latents.slerp(points[3], points[0], 0.6), atol=1e-6)
+
+
+@pytest.mark.parametrize(("shape", "steps", "message"), [((1, 3), 2, "at least 2; got shape"), ((2, 3), 0, "steps must be at least 1")])
+def test_a_walk_needs_two_points_and_a_step(shape, steps, message):
+    with pytest.raises(ValueError, match=message):
+        latents.great_circle_walk(jnp.ones(shape), steps=steps)

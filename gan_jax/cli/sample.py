@@ -1,50 +1,68 @@
 """Samples from a trained generator.
 
     gan-jax sample RUN --count 64
+    gan-jax sample RUN --seeds 0-15,42 --out faces --separate   one file for each seed, in the folder faces
+    gan-jax sample RUN --count 5000 --format npz   the images and their classes as arrays
     gan-jax sample RUN --interpolate 10            rows of great-circle interpolations
+    gan-jax sample RUN --walk 5 --out walk.mp4     a walk through 5 latents, as gif, webp or mp4
     gan-jax sample RUN --diagram j                 White's J-diagram, or a MINE grid with --diagram mine
     gan-jax sample RUN --pairs --count 8           for image-to-image models: the input, the output and the target
-    gan-jax sample RUN --count 5000 --format npz   the images as an array
 
-Writes one file, to RUN/pictures or to --out.
+Writes to RUN/pictures or to --out.
 """
 
 import dataclasses
-import itertools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from gan_jax.cli.errors import errors_as_lines
 from gan_jax.cli.parsing import parse_flags
 
+if TYPE_CHECKING:
+    from gan_jax.trainer.restore import LoadedRun
+    from gan_jax.trainer.sampling import Samples
+
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """What to sample."""
+    """What to sample, and what to write."""
 
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
-    count: int = 64
-    """Number of samples, or of rows with --interpolate."""
+    count: int | None = None
+    """Number of samples (64), of rows with --interpolate (64), or of walks side by side with --walk (1)."""
     seed: int = 0
     """Random seed of the latents."""
+    seeds: str | None = None
+    """Seeds of single samples, e.g. 0-15,42. A seed always gives the same sample. With --interpolate, --walk and --diagram: the points."""
     truncation: float | None = None
-    """Sample normal latents under the condition |z| <= this value."""
+    """Sample normal latents under the condition |z| <= this value. With --interpolate, --walk and --diagram it applies to the points."""
     interpolate: int = 0
-    """Steps of a great-circle interpolation in each of --count rows. 0 disables it."""
+    """Steps of a great-circle interpolation in each row. 0 disables it."""
+    walk: int = 0
+    """Number of latents of a walk along great circles. 0 disables it."""
+    frames: int = 30
+    """Frames of a walk from one latent to the next."""
+    fps: float = 30.0
+    """Frames of an animation per second."""
+    closed: bool = True
+    """Whether a walk returns to its first latent, so that it repeats without a jump."""
     diagram: Literal["none", "j", "mine"] = "none"
     """White's J-diagram or MINE grid."""
     pairs: bool = False
     """For image-to-image models: the inputs, the outputs and the targets, in three rows of --count columns."""
     label: int | None = None
     """Class of all samples of a conditional model. By default each class has a column."""
-    format: Literal["png", "gif", "npz"] = "png"
-    """A grid, an animation, or an array `images` uint8 [count, height, width, channels]."""
+    format: Literal["png", "webp", "gif", "mp4", "npz"] | None = None
+    """png, webp: a grid; gif, webp, mp4: an animation; npz: the arrays `images` and `labels`. By default that of --out, or png, or gif."""
     out: Path | None = None
-    """File to write. By default RUN/pictures/samples.FORMAT, with a number if that file exists."""
+    """File to write, or the folder with --separate. By default RUN/pictures/samples.FORMAT, with a number if that file exists."""
+    separate: bool = False
+    """Write each sample at its own size into a folder, and the classes of a conditional model into its dataset.json."""
+    scale: int = 1
+    """Enlarge each pixel of the written images to this many pixels a side."""
     step: int | None = None
     """Step of the checkpoint. By default the newest."""
     standing_statistics: int = 0
@@ -52,104 +70,99 @@ class Flags:
     raw_weights: bool = False
     """Sample with the weights themselves, not with their moving average."""
 
-
-def free_file(path: Path) -> Path:
-    """Returns the path, or the first of NAME-2, NAME-3, ... that does not exist."""
-    paths = (path.with_stem(f"{path.stem}-{number}") if number > 1 else path for number in itertools.count(1))
-    return next(candidate for candidate in paths if not candidate.exists())
-
-
-def plain_samples(run: Any, flags: Flags) -> tuple[Any, int | None]:
-    """Returns images and the columns of their grid. A conditional model has one column for each class."""
-    import numpy as np
-
-    from gan_jax.trainer.evaluate import sample_images
-
-    classes = run.built.spec.num_classes
-    images, _ = sample_images(
-        run.built,
-        run.params,
-        run.opt_state,
-        flags.count,
-        seed=flags.seed,
-        source=run.source.held_out or run.source,
-        ema=not flags.raw_weights,
-        truncation=flags.truncation,
-        labels=None if flags.label is None else np.full(flags.count, flags.label),
-    )
-    return images, classes if classes and flags.label is None and flags.count >= classes else None
+    @property
+    def has_path(self) -> bool:
+        """Whether the samples lie on a path or a grid of latents."""
+        return self.interpolate != 0 or self.walk != 0 or self.diagram != "none"
 
 
-def latent_grid(run: Any, flags: Flags) -> tuple[Any, int | None]:
-    """Returns the images of a grid of latents, which is an interpolation or a diagram, and its columns."""
-    import jax
-    import numpy as np
-
-    from gan_jax import latents
-    from gan_jax.trainer import image_grid
-
-    spec, rng = run.built.spec, jax.random.key(flags.seed)
-    if flags.diagram == "j":
-        corners = spec.sample_latents(rng, (3, spec.latent_dim))
-        grid = latents.j_diagram(*corners, rows=8, columns=8)
-    elif flags.diagram == "mine":
-        anchors = spec.sample_latents(rng, (9, spec.latent_dim)).reshape(3, 3, -1)
-        grid = latents.mine_grid(anchors, spacing=3)
-    else:
-        ends = spec.sample_latents(rng, (2 * flags.count, spec.latent_dim))
-        grid = latents.great_circle_strip(ends[::2], ends[1::2], steps=flags.interpolate)
-    flat = grid.reshape(-1, spec.latent_dim)
-    labels = jax.numpy.full(len(flat), flags.label or 0) if spec.num_classes else None
-    ema = not flags.raw_weights
-    images = np.asarray(run.built.gan.sample(run.params, run.opt_state, rng, len(flat), labels, latents=flat, ema=ema))
-    return (image_grid.to_uint8(images) if images.ndim == 4 else images), grid.shape[1]
-
-
-def pairs(run: Any, flags: Flags) -> tuple[Any, int | None]:
-    """Returns the inputs of an image-to-image model, its outputs and the targets, all at the size of the targets, and the columns."""
-    import jax
-    import numpy as np
-
-    from gan_jax.trainer import image_grid
-
-    source, spec = run.source.held_out or run.source, run.built.spec
-    count, rng = min(flags.count, len(source)), jax.random.key(flags.seed)
-    real = np.stack([source.images[index] for index in range(count)]) / np.float32(127.5) - 1
-
-    @jax.jit
-    def outputs(params: Any, opt_state: Any, rng: Any, real: Any) -> tuple[Any, Any]:
-        context = spec.context(jax.random.fold_in(rng, 1), real)
-        options = {"ema": not flags.raw_weights, "truncation": flags.truncation}
-        return context, run.built.gan.sample(params, opt_state, rng, count, None, context, **options)
-
-    context, generated = outputs(run.params, run.opt_state, rng, real)
-    inputs = np.asarray(context)[..., : real.shape[-1]]  # Without the mask of inpainting.
-    inputs = inputs.repeat(real.shape[1] // inputs.shape[1], axis=1).repeat(real.shape[2] // inputs.shape[2], axis=2)
-    rows = (np.broadcast_to(inputs, real.shape), np.asarray(generated), real)
-    return image_grid.to_uint8(np.concatenate(rows)), count
-
-
-def sampler(flags: Flags) -> Callable[[Any, Flags], tuple[Any, int | None]]:
-    """Returns the function for the flags.
+def parse_seeds(text: str) -> list[int]:
+    """The seeds of a text such as "0-15,42".
 
     Raises:
-        ConfigError: Two flags exclude each other, or a value is not allowed.
+        ConfigError: The text is something else.
     """
     from gan_jax.trainer.config import ConfigError
 
-    grid = flags.diagram != "none" or flags.interpolate != 0
-    if flags.diagram != "none" and flags.interpolate:
-        raise ConfigError("--interpolate: excludes --diagram")
-    if flags.interpolate < 0 or flags.interpolate == 1:
-        raise ConfigError(f"--interpolate {flags.interpolate}: must be at least 2, or 0 for none")
-    if flags.pairs and (grid or flags.label is not None):
-        raise ConfigError("--pairs: excludes --interpolate, --diagram and --label")
-    if flags.truncation is not None and (grid or flags.truncation <= 0):
-        raise ConfigError(f"--truncation {flags.truncation}: must be positive, and excludes --interpolate and --diagram")
-    return pairs if flags.pairs else latent_grid if grid else plain_samples
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ConfigError(f"--seeds {text}: must be numbers and ranges with commas between them, e.g. 0-15,42")
+        low, high = int(first), int(last or first)
+        if not low <= high < 2**31 or len(seeds) + high - low >= 10**6:
+            raise ConfigError(f"--seeds {text}: {part} must go upwards, stay below 2147483648, and name at most a million seeds")
+        seeds += range(low, high + 1)
+    return seeds
 
 
-def check_model(flags: Flags, run: Any) -> None:
+def points_needed(flags: Flags) -> int:
+    """Number of latents that the path or grid of the flags is made of."""
+    if flags.diagram != "none":
+        return {"j": 3, "mine": 9}[flags.diagram]
+    if flags.walk:
+        return (flags.count or 1) * flags.walk
+    return 2 * (flags.count or (len(parse_seeds(flags.seeds)) // 2 if flags.seeds else 64))
+
+
+def file_format(flags: Flags) -> str:
+    """The format to write: --format, or the ending of --out, or "png", and "gif" for walks.
+
+    Raises:
+        ConfigError: The ending is not one of a format, or the format does not suit the samples.
+    """
+    from gan_jax.trainer.config import ConfigError
+    from gan_jax.trainer.sample_files import ANIMATED, FORMATS, STILL, has_ffmpeg
+
+    ending = "" if flags.separate or flags.out is None else flags.out.suffix[1:].lower()
+    if flags.format is None and ending and ending not in FORMATS:
+        raise ConfigError(f"--out {flags.out}: must end in one of {', '.join(FORMATS)}, or name --format")
+    chosen = flags.format or ending or ("gif" if flags.walk and not flags.separate else "png")
+    name = f"--format {chosen}" if flags.format or not ending else f"--out {flags.out}"
+    if flags.separate and chosen not in STILL:
+        raise ConfigError(f"{name}: --separate writes {' or '.join(STILL)} files")
+    if flags.walk and not flags.separate and chosen not in (*ANIMATED, "npz"):
+        raise ConfigError(f"{name}: a walk is written as {', '.join(ANIMATED)} or npz, or as single images with --separate")
+    if chosen == "mp4" and not flags.walk:
+        raise ConfigError(f"{name}: needs --walk")
+    if chosen == "mp4" and not has_ffmpeg():
+        raise ConfigError(f'{name}: needs the package imageio-ffmpeg: pip install "gan-jax[video]"; or write webp or gif')
+    return chosen
+
+
+def check_flags(flags: Flags) -> None:
+    """Raises ConfigError if two flags exclude each other, or if a value is not allowed."""
+    from gan_jax.trainer.config import ConfigError
+
+    if flags.count is not None and flags.count < 1:
+        raise ConfigError(f"--count {flags.count}: must be at least 1")
+    for flag, value in (("interpolate", flags.interpolate), ("walk", flags.walk)):
+        if value < 0 or value == 1:
+            raise ConfigError(f"--{flag} {value}: must be at least 2, or 0 for none")
+    paths = [
+        name for name, chosen in (("interpolate", flags.interpolate), ("walk", flags.walk), ("diagram", flags.diagram != "none")) if chosen
+    ]
+    if len(paths) > 1:
+        raise ConfigError(f"--{paths[0]}: excludes --{paths[1]}")
+    if flags.frames < 1 or flags.scale < 1:
+        raise ConfigError(f"--frames {flags.frames}, --scale {flags.scale}: must be at least 1")
+    if not 0.1 <= flags.fps <= 100:
+        raise ConfigError(f"--fps {flags.fps}: must be between 0.1 and 100")
+    if flags.truncation is not None and not flags.truncation > 0:
+        raise ConfigError(f"--truncation {flags.truncation}: must be positive")
+    if flags.pairs and (flags.has_path or flags.label is not None or flags.seeds is not None or flags.separate):
+        raise ConfigError("--pairs: excludes --interpolate, --walk, --diagram, --seeds, --label and --separate")
+    if flags.seeds is not None:
+        given = len(parse_seeds(flags.seeds))
+        if flags.count is not None and not flags.has_path:
+            raise ConfigError("--seeds: excludes --count, because each seed is one sample")
+        if flags.has_path and given != points_needed(flags):
+            raise ConfigError(f"--seeds {flags.seeds}: must name {points_needed(flags)} seeds here, one for each point; got {given}")
+    if flags.out and flags.out.exists() and not (flags.separate and flags.out.is_dir() and not any(flags.out.iterdir())):
+        raise ConfigError(f"--out {flags.out}: exists already")
+
+
+def check_model(flags: Flags, run: "LoadedRun") -> None:
     """Raises ConfigError if the model of the run does not support the flags."""
     from gan_jax.models import MODELS
     from gan_jax.trainer.config import ConfigError
@@ -158,42 +171,72 @@ def check_model(flags: Flags, run: Any) -> None:
     context = MODELS[model].context
     if flags.label is not None and not 0 <= flags.label < classes:
         raise ConfigError(f"--label {flags.label}: the model has {classes or 'no'} classes")
-    if (flags.interpolate or flags.diagram != "none") and context not in (None, "real"):
-        raise ConfigError(f"--interpolate, --diagram: the model {model} samples from images, not from latents alone")
+    if (flags.has_path or flags.seeds is not None) and context not in (None, "real"):
+        raise ConfigError(f"--seeds, --interpolate, --walk, --diagram: the model {model} samples from images, not from latents alone")
+    if flags.truncation is not None and run.config.model.latents not in ("normal", "truncated_normal"):
+        raise ConfigError(f"--truncation {flags.truncation}: the latents of the run are {run.config.model.latents}, not normal")
     if flags.pairs and context in (None, "real"):  # The images of an encoder are no inputs of the samples.
         raise ConfigError(f"--pairs: the model {model} does not translate images")
-    if flags.format != "npz" and not run.source.is_images:
-        raise ConfigError(f"--format {flags.format}: the samples are points; use --format npz")
+    if file_format(flags) != "npz" and not run.source.is_images:
+        raise ConfigError(f"--format {file_format(flags)}: the samples are points; use --format npz")
+
+
+def sample(run: "LoadedRun", flags: Flags) -> "Samples":
+    """Returns the samples of the flags."""
+    from gan_jax.trainer import sampling
+
+    weights = sampling.Weights(not flags.raw_weights, flags.truncation)
+    seeds = parse_seeds(flags.seeds) if flags.seeds is not None else []
+    count = flags.count or 64
+    if flags.pairs:
+        return sampling.translation_pairs(run, count, seed=flags.seed, weights=weights)
+    if not flags.has_path and seeds:
+        return sampling.samples_of_seeds(run, seeds, weights=weights, label=flags.label)
+    if not flags.has_path:
+        return sampling.independent_samples(run, count, seed=flags.seed, weights=weights, label=flags.label)
+    points = sampling.anchors(run, points_needed(flags), seed=flags.seed, seeds=seeds, weights=weights)
+    if flags.walk:
+        shape = {"walks": flags.count or 1, "steps": flags.frames, "closed": flags.closed}
+        return sampling.walk(run, points, **shape, weights=weights, label=flags.label)
+    if flags.interpolate:
+        return sampling.interpolations(run, points, steps=flags.interpolate, weights=weights, label=flags.label)
+    return sampling.diagram(run, flags.diagram, points, weights=weights, label=flags.label)
+
+
+def write(samples: "Samples", flags: Flags) -> Path:
+    """Writes the samples and returns the path of the file or folder."""
+    from gan_jax.trainer import image_grid, sample_files
+
+    ending = file_format(flags)
+    default = flags.run / "pictures" / ("samples" if flags.separate else f"samples.{ending}")
+    path = flags.out or sample_files.free_path(default)
+    if flags.separate:
+        by_seed = flags.seeds is not None and not flags.has_path
+        names = [f"seed{seed:04}" for seed in parse_seeds(flags.seeds)] if by_seed else None
+        sample_files.save_folder(path, samples.images, samples.labels, names=names, ending=ending, scale=flags.scale)
+    elif ending == "npz":
+        sample_files.save_arrays(path, samples.images, samples.labels)
+    elif flags.walk:
+        sample_files.save_animation(path, samples.images, ending=ending, fps=flags.fps, scale=flags.scale)
+    elif ending == "gif":
+        image_grid.save_gif(path, list(samples.images), scale=flags.scale)
+    else:
+        sample_files.save_still(path, image_grid.image_grid(samples.images, cols=samples.columns), ending=ending, scale=flags.scale)
+    return path
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Samples and prints the path of the file."""
+    """Samples and prints the path of the file or folder."""
     flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax sample")
     with errors_as_lines():
-        import numpy as np
-
         from gan_jax.cli.compilation_cache import use_compilation_cache
-        from gan_jax.trainer import image_grid
-        from gan_jax.trainer.config import ConfigError
         from gan_jax.trainer.restore import load_run
 
-        if flags.count < 1:
-            raise ConfigError(f"--count {flags.count}: must be at least 1")
-        if flags.out and flags.out.exists():
-            raise ConfigError(f"--out {flags.out}: exists already")
-        sample = sampler(flags)
+        check_flags(flags)
+        file_format(flags)
         use_compilation_cache()
         run = load_run(flags.run, step=flags.step)
         check_model(flags, run)
         if flags.standing_statistics:
             run = run.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
-        images, columns = sample(run, flags)
-        path = flags.out or free_file(flags.run / "pictures" / f"samples.{flags.format}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if flags.format == "npz":
-            np.savez_compressed(path, images=images)
-        elif flags.format == "gif":
-            image_grid.save_gif(path, list(images), scale=4)
-        else:
-            image_grid.save_png(path, image_grid.image_grid(images, cols=columns), scale=2)
-        print(path)
+        print(write(sample(run, flags), flags))

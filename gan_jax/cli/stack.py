@@ -64,11 +64,11 @@ def main(arguments: list[str] | None = None) -> None:
         import numpy as np
 
         from gan_jax.cli.compilation_cache import use_compilation_cache
-        from gan_jax.cli.sample import free_file
         from gan_jax.models.stacked import sample_stages
         from gan_jax.trainer import image_grid
         from gan_jax.trainer.config import ConfigError
         from gan_jax.trainer.restore import load_run
+        from gan_jax.trainer.sample_files import free_path
 
         if flags.count < 1:
             raise ConfigError(f"--count {flags.count}: must be at least 1")
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
         use_compilation_cache()
         images = sample_stages([stage(run, flags.count) for run in stages], jax.random.key(flags.seed))
         arrays = [image_grid.to_uint8(np.asarray(stage_images)) for stage_images in images]
-        path = flags.out or free_file(flags.runs[-1] / "pictures" / f"stack.{flags.format}")
+        path = flags.out or free_path(flags.runs[-1] / "pictures" / f"stack.{flags.format}")
         path.parent.mkdir(parents=True, exist_ok=True)
         if flags.format == "npz":
             np.savez_compressed(path, images=arrays[-1])
@@ -90,5 +90,5 @@ def main(arguments: list[str] | None = None) -> None:
             enlarged = [array.repeat(size // array.shape[1], 1).repeat(size // array.shape[2], 2) for array in arrays]
             side_by_side = np.concatenate(enlarged, axis=2)
             columns = max(1, 8 // len(stages))
-            image_grid.save_png(path, image_grid.image_grid(side_by_side, cols=columns), scale=2)
+            image_grid.save_png(path, image_grid.image_grid(side_by_side, cols=columns))
         print(path)

@@ -88,7 +88,7 @@ def save_png(path: Path | str, image: np.ndarray, *, scale: int = 1) -> None:
         ValueError: The shape is neither, or the scale is below 1.
         OSError: The file cannot be written.
     """
-    converted = _to_pillow(image, scale)
+    converted = to_pillow(image, scale)
     _write(Path(path), lambda target: converted.save(target, format="PNG", optimize=True))
 
 
@@ -128,7 +128,7 @@ def save_gif(
     if len(shapes) > 1:
         raise ValueError(f"frames must have one shape; got {sorted(shapes)}")
     chosen = spread(len(frames), max_frames)
-    first, *rest = [_to_pillow(frames[index], scale, None if labels is None else labels[index]) for index in chosen]
+    first, *rest = [to_pillow(frames[index], scale, None if labels is None else labels[index]) for index in chosen]
     durations = [round(1000 * seconds_per_frame)] * len(rest) + [round(1000 * last_frame_seconds)]
     options = {"format": "GIF", "save_all": True, "append_images": rest, "duration": durations, "loop": 0}
     _write(Path(path), lambda target: first.save(target, **options))
@@ -189,7 +189,8 @@ def spread(count: int, limit: int) -> list[int]:
     return [round(index * (count - 1) / (limit - 1)) for index in range(limit)]
 
 
-def _to_pillow(image: np.ndarray, scale: int, label: str | None = None) -> Image.Image:
+def to_pillow(image: np.ndarray, scale: int = 1, label: str | None = None) -> Image.Image:
+    """Returns an image as a Pillow image, enlarged `scale` times, with a line of text below it if there is a label."""
     image = to_uint8(image)
     if image.ndim == 3 and image.shape[-1] == 1:
         image = image[..., 0]

@@ -42,7 +42,24 @@ def test_the_launcher_chooses_one_place_for_all_its_starts(script, tmp_path, mon
         (["--interpolate", "3", "--diagram", "j"], "--interpolate: excludes --diagram"),
         (["--pairs", "--diagram", "j"], "--pairs: excludes"),
         (["--truncation", "0"], "--truncation 0.0: must be positive"),
-        (["--truncation", "1", "--interpolate", "3"], "excludes --interpolate and --diagram"),
+        (["--walk", "1"], "--walk 1: must be at least 2, or 0"),
+        (["--walk", "3", "--diagram", "j"], "--walk: excludes --diagram"),
+        (["--walk", "3", "--frames", "0"], "--frames 0"),
+        (["--walk", "3", "--fps", "0"], "--fps 0.0: must be between"),
+        (["--walk", "3", "--format", "png"], "--format png: a walk is written as gif, webp, mp4 or npz"),
+        (["--walk", "3", "--seeds", "1,2"], "--seeds 1,2: must name 3 seeds here, one for each point; got 2"),
+        (["--interpolate", "3", "--seeds", "1-3"], "must name 2 seeds here"),
+        (["--seeds", "3-1"], "--seeds 3-1: 3-1 must go upwards"),
+        (["--seeds", "3-2147483648"], "stay below 2147483648"),
+        (["--seeds", "0-1000000"], "at most a million"),
+        (["--seeds", "-1"], "--seeds"),
+        (["--seeds", "one"], "--seeds one: must be numbers and ranges"),
+        (["--seeds", "1,2", "--count", "2"], "--seeds: excludes --count"),
+        (["--separate", "--format", "npz"], "--format npz: --separate writes png or webp files"),
+        (["--pairs", "--separate"], "--pairs: excludes"),
+        (["--out", "samples.bmp"], "--out samples.bmp: must end in one of png, webp, gif, mp4, npz"),
+        (["--out", "samples.mp4"], "--out samples.mp4: needs --walk"),
+        (["--scale", "0"], "--scale 0: must be at least 1"),
     ],
 )
 def test_flags_of_a_sample_that_do_not_go_together(script, flags, message):
@@ -56,6 +73,7 @@ def test_flags_of_a_sample_that_do_not_go_together(script, flags, message):
         ("dcgan", True, {"pairs": True}, "--pairs: the model dcgan does not translate images"),
         ("vaegan", True, {"pairs": True}, "--pairs: the model vaegan does not translate images"),
         ("pix2pix", True, {"interpolate": 3}, "the model pix2pix samples from images"),
+        ("pix2pix", True, {"seeds": "0-3"}, "the model pix2pix samples from images"),
         ("points", False, {}, "--format png: the samples are points; use --format npz"),
     ],
 )
@@ -76,7 +94,7 @@ def test_what_a_model_is_given_stands_beside_its_answer(model, channels):
     built = build(config, source.shape, 0)
     params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
     stored = LoadedRun(config, source, built, params, opt_state, 0)
-    images, columns = sample.pairs(stored, sample.Flags(Path("run"), count=3, pairs=True))
+    images, _, columns = sample.sample(stored, sample.Flags(Path("run"), count=3, pairs=True))
     given, drawn, real = images.reshape(3, 3, 16, 16, channels)
     assert columns == 3
     np.testing.assert_array_equal(real, source.held_out.images[:3])

@@ -9,25 +9,9 @@ import pytest
 from PIL import Image
 
 import gan_jax
-from gan_jax.checkpoint import Checkpointer
-from gan_jax.trainer.build.gan import build
-from gan_jax.trainer.config import save_config
 from gan_jax.trainer.restore import load_run
 from support.small_recipes import RECIPES
-
-
-def store(directory, recipe, **changes):
-    """A run with its first checkpoint only."""
-    config = RECIPES[recipe][1]
-    model = dataclasses.replace(config.model, width=4, latent_dim=3, **changes.pop("model", {}))
-    config = dataclasses.replace(config, model=model, **changes)
-    size = config.data.image_size
-    gan = build(config, (size, size, 1), 10).gan
-    manager = Checkpointer(directory / "checkpoints")
-    manager.save(1, jax.jit(gan.init)(jax.random.key(0)), {"step": 1})
-    manager.close()
-    save_config(config, directory / "config.yaml")
-    return directory
+from support.stored_runs import store
 
 
 @pytest.fixture(scope="module")
@@ -66,15 +50,15 @@ def test_a_generator_with_a_context_is_exported_with_its_shape(runs, script, tmp
 def test_stages_in_sequence(runs, script, tmp_path):
     status, out, error = script("stack", *runs, "--count", 4)
     assert status == 0, error
-    # Four pairs in a row, each 64 pixels wide, margins of 2, everything twice as large.
-    assert Image.open(out.strip()).size == (2 * (2 + 4 * 66), 2 * 36)
+    # Four pairs in a row, each 64 pixels wide, margins of 2.
+    assert Image.open(out.strip()).size == (2 + 4 * 66, 36)
     images = tmp_path / "images.npz"
     assert script("stack", *runs, "--count", 4, "--format", "npz", "--out", images)[0] == 0
     with np.load(images) as file:
         drawn = file["images"]
     assert (drawn.shape, drawn.dtype) == ((4, 32, 32, 1), np.uint8)
     # The second half of each pair in the picture is the array's image.
-    picture = np.asarray(Image.open(out.strip()).convert("L"))[::2, ::2]
+    picture = np.asarray(Image.open(out.strip()).convert("L"))
     np.testing.assert_array_equal(picture[2:34, 34:66], drawn[0, ..., 0])
 
 

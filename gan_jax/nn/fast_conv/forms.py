@@ -9,7 +9,10 @@ Nothing in this file defines derivatives. `gan_jax.nn.fast_conv.bilinear` does t
 Layouts: x [batch, H, W, channels], w [kh, kw, channels, features], y [batch, h, w, features].
 """
 
+import contextlib
+import contextvars
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -20,6 +23,7 @@ from gan_jax.nn.fast_conv.choices import CHOICES
 from gan_jax.typing import Array
 
 SWITCH = "GAN_JAX_CONVOLUTIONS"
+_PLAIN = contextvars.ContextVar("plain_convolutions", default=False)
 _NHWC = ("NHWC", "HWIO", "NHWC")
 
 
@@ -298,7 +302,8 @@ def fast_by_default() -> bool:
     """Whether layers with form "auto" use the fast forms.
 
     True on the CPU, unless the environment variable `GAN_JAX_CONVOLUTIONS=lax` turns the fast forms off for the whole
-    process. The variable is read when a function is traced. A function that has been traced does not change.
+    process, or `plain_convolutions` for a block. Both are read when a function is traced. A function that has been traced
+    does not change.
 
     Raises:
         ValueError: If the variable is neither "auto" nor "lax".
@@ -306,4 +311,17 @@ def fast_by_default() -> bool:
     wanted = os.environ.get(SWITCH, "auto")
     if wanted not in ("auto", "lax"):
         raise ValueError(f"{SWITCH} must be auto or lax; got {wanted!r}")
-    return wanted == "auto" and is_cpu()
+    return wanted == "auto" and is_cpu() and not _PLAIN.get()
+
+
+@contextlib.contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Layers with form "auto" that are traced in this block use XLA's own convolutions.
+
+    Use it for programs that leave this process: other tools and other devices know only these.
+    """
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)

@@ -1,0 +1,189 @@
+"""Samples of a loaded run: independent samples, samples by seed, interpolations, walks, and pairs of image translation."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax import latents as latent_space
+from gan_jax._keys import named_key
+from gan_jax.trainer import image_grid
+from gan_jax.trainer.evaluate import SAMPLE_BATCH, sample_images
+from gan_jax.trainer.restore import LoadedRun
+
+J_ANCHORS, MINE_ANCHORS = 3, 9
+
+
+class Samples(NamedTuple):
+    """Samples and how to lay them out.
+
+    Attributes:
+        images: uint8 [count, height, width, channels], or float [count, dim] for points.
+        labels: int32 [count], or None if the model is not conditional.
+        columns: Number of columns of a grid. None if the images have no order.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    columns: int | None = None
+
+
+class Weights(NamedTuple):
+    """How to sample.
+
+    Attributes:
+        ema: Whether to sample with the moving average of the parameters.
+        truncation: Largest magnitude of a latent coordinate, or None.
+    """
+
+    ema: bool = True
+    truncation: float | None = None
+
+
+def independent_samples(run: LoadedRun, count: int, *, seed: int, weights: Weights, label: int | None = None) -> Samples:
+    """Independent samples. A conditional model has one column for each class, unless the class is given."""
+    classes = run.built.spec.num_classes
+    images, labels = sample_images(
+        run.built,
+        run.params,
+        run.opt_state,
+        count,
+        seed=seed,
+        source=run.source.held_out or run.source,
+        ema=weights.ema,
+        truncation=weights.truncation,
+        labels=None if label is None else np.full(count, label),
+    )
+    return Samples(images, labels, classes if classes and label is None and count >= classes else None)
+
+
+def samples_of_seeds(run: LoadedRun, seeds: Sequence[int], *, weights: Weights, label: int | None = None) -> Samples:
+    """One sample for each seed. A seed gives the same image whatever the other seeds are, that of `Generator.sample(key(seed), 1)`.
+
+    A conditional model draws its class from the seed, unless the class is given.
+    """
+    spec, gan = run.built.spec, run.built.gan
+
+    @jax.jit
+    def sample(params: Any, opt_state: Any, seeds: Any) -> tuple[Any, Any]:
+        def one(seed: Any) -> tuple[Any, Any]:
+            key, labels = jax.random.key(seed), None
+            if spec.num_classes:
+                labels = jax.random.randint(named_key(key, "labels"), (1,), 0, spec.num_classes)
+                labels = labels if label is None else jnp.full_like(labels, label)
+            image = gan.sample(params, opt_state, key, 1, labels, ema=weights.ema, truncation=weights.truncation)[0]
+            return image, None if labels is None else labels[0]
+
+        return jax.lax.map(one, seeds)
+
+    images, labels = sample(run.params, run.opt_state, jnp.asarray(seeds, jnp.int32))
+    return Samples(_as_saved(images), None if labels is None else np.asarray(labels))
+
+
+def anchors(run: LoadedRun, count: int, *, seed: int, seeds: Sequence[int] = (), weights: Weights) -> jax.Array:
+    """The latents that a path goes through, float [count, latent_dim].
+
+    Args:
+        run: The run.
+        count: Number of latents.
+        seed: Random seed, without `seeds`.
+        seeds: Seeds of the latents, one for each. These are the latents of `samples_of_seeds`.
+        weights: Its truncation is that of the latents.
+    """
+    spec = run.built.spec
+
+    def draw(key: Any, count: int) -> Any:
+        shape = (count, spec.latent_dim)
+        if weights.truncation is None:
+            return spec.sample_latents(key, shape)
+        return latent_space.truncated_normal(key, shape, threshold=weights.truncation)
+
+    if not seeds:
+        return draw(jax.random.key(seed), count)
+    return jnp.concatenate([draw(named_key(jax.random.key(seed), "latents"), 1) for seed in seeds])
+
+
+def diagram(run: LoadedRun, kind: Literal["j", "mine"], points: jax.Array, *, weights: Weights, label: int | None = None) -> Samples:
+    """White's J-diagram of 3 latents, or his MINE grid of 9 latents."""
+    if kind == "j":
+        grid = latent_space.j_diagram(*points, rows=8, columns=8)
+    else:
+        grid = latent_space.mine_grid(points.reshape(3, 3, -1), spacing=3)
+    return grid_samples(run, grid, weights=weights, label=label)
+
+
+def interpolations(run: LoadedRun, points: jax.Array, *, steps: int, weights: Weights, label: int | None = None) -> Samples:
+    """Rows of great-circle interpolations, each from one latent to the next: the first to the second, the third to the fourth."""
+    return grid_samples(run, latent_space.great_circle_strip(points[::2], points[1::2], steps=steps), weights=weights, label=label)
+
+
+def walk(run: LoadedRun, points: jax.Array, *, walks: int, steps: int, closed: bool, weights: Weights, label: int | None = None) -> Samples:
+    """The frames of walks through latents.
+
+    Args:
+        run: The run.
+        points: float [walks * points of a walk, latent_dim].
+        walks: Number of walks, which are shown side by side.
+        steps: Number of frames from one point to the next.
+        closed: Whether a walk returns to its first point.
+        weights: How to sample.
+        label: Class of a conditional model. By default class 0.
+
+    Returns:
+        The frames: images if there is one walk, and grids of images if there are several.
+    """
+    chains = points.reshape(walks, -1, points.shape[-1])
+    path = jnp.stack([latent_space.great_circle_walk(chain, steps=steps, closed=closed) for chain in chains], axis=1)
+    images, labels, _ = grid_samples(run, path, weights=weights, label=label)
+    if walks > 1:
+        images = np.stack([image_grid.image_grid(frame) for frame in images.reshape(len(path), walks, *images.shape[1:])])
+    return Samples(images, None if labels is None else labels[: len(images)])
+
+
+def grid_samples(run: LoadedRun, grid: jax.Array, *, weights: Weights, label: int | None = None) -> Samples:
+    """The images of a grid of latents, float [rows, columns, latent_dim], row by row. A conditional model has class 0 by default.
+
+    All images have the same noise if the model uses noise, so that only the latents change from one to the next.
+    """
+    spec, flat = run.built.spec, grid.reshape(-1, grid.shape[-1])
+    size = min(SAMPLE_BATCH, len(flat))
+    labels = np.full(len(flat), label or 0, np.int32) if spec.num_classes else None
+
+    @jax.jit
+    def sample(params: Any, opt_state: Any, latents: Any) -> Any:
+        chosen = None if labels is None else jnp.full(1, label or 0)
+
+        def one(latent: Any) -> Any:
+            return run.built.gan.sample(params, opt_state, jax.random.key(0), 1, chosen, latents=latent[None], ema=weights.ema)[0]
+
+        return jax.vmap(one)(latents)
+
+    # The last batch is filled up, so that one program serves all.
+    padded = jnp.concatenate([flat, jnp.tile(flat[-1:], (-len(flat) % size, 1))])
+    batches = [np.asarray(sample(run.params, run.opt_state, batch)) for batch in padded.reshape(-1, size, flat.shape[-1])]
+    return Samples(_as_saved(np.concatenate(batches)[: len(flat)]), labels, grid.shape[1])
+
+
+def translation_pairs(run: LoadedRun, count: int, *, seed: int, weights: Weights) -> Samples:
+    """Three rows for an image-to-image model: its inputs, its outputs and the targets, all at the size of the targets."""
+    source, spec = run.source.held_out or run.source, run.built.spec
+    count, rng = min(count, len(source)), jax.random.key(seed)
+    real = np.stack([source.images[index] for index in range(count)]) / np.float32(127.5) - 1
+
+    @jax.jit
+    def outputs(params: Any, opt_state: Any, rng: Any, real: Any) -> tuple[Any, Any]:
+        context = spec.context(jax.random.fold_in(rng, 1), real)
+        return context, run.built.gan.sample(params, opt_state, rng, count, None, context, ema=weights.ema, truncation=weights.truncation)
+
+    context, generated = outputs(run.params, run.opt_state, rng, real)
+    inputs = np.asarray(context)[..., : real.shape[-1]]  # Without the mask of inpainting.
+    inputs = inputs.repeat(real.shape[1] // inputs.shape[1], axis=1).repeat(real.shape[2] // inputs.shape[2], axis=2)
+    rows = (np.broadcast_to(inputs, real.shape), np.asarray(generated), real)
+    return Samples(image_grid.to_uint8(np.concatenate(rows)), None, count)
+
+
+def _as_saved(samples: Any) -> np.ndarray:
+    samples = np.asarray(samples)
+    return image_grid.to_uint8(samples) if samples.ndim == 4 else samples
