@@ -29,6 +29,7 @@ def biggan(
     up: str = "nearest",
     activation: str = "relu",
     output_activation: str = "tanh",
+    gradient_checkpointing: bool = False,
     dtype: Any = "float32",
 ) -> Players:
     """Builds BigGAN's networks (Brock et al., 2019). Apply `gan_jax.transforms.spectral_norm` to both.
@@ -55,6 +56,8 @@ def biggan(
         up: "nearest", as published, or "bilinear".
         activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
+        gradient_checkpointing: Whether the backward pass computes the activations inside each block again, which needs less
+            memory and more time.
         dtype: Computation dtype. Parameters are float32.
 
     Returns:
@@ -80,6 +83,7 @@ def biggan(
     base, generator_widths, discriminator_widths, downsample = ARCHITECTURES[image_size]
     sides = (attention,) if attention else ()
     shared = {"num_classes": num_classes, "attention": sides, "activation": activation, "dtype": jnp.dtype(dtype)}
+    shared |= {"gradient_checkpointing": gradient_checkpointing}
     generator = ResNetGenerator(
         channels=channels,
         base=base * width,

@@ -88,6 +88,21 @@ def check_labels(labels: Array | None, num_classes: int) -> None:
         )
 
 
+def run_block(block: nn.Module, *inputs: Array | None, checkpoint: bool, **static: Any) -> Array:
+    """Applies a block of a network.
+
+    Args:
+        block: The module.
+        inputs: Its arrays.
+        checkpoint: Whether the backward pass computes the activations inside the block again (`jax.checkpoint`), instead of
+            storing them. The result and the parameters are the same.
+        static: Keyword arguments that are no arrays, such as `train`.
+    """
+    if not checkpoint:
+        return block(*inputs, **static)
+    return nn.remat(lambda module, *arrays: module(*arrays, **static))(block, *inputs)
+
+
 def dense(
     features: int, fan_in: int, *, kernel_init: str = "torch", init_scale: float = 1.0, dtype: Any = jnp.float32, name: str
 ) -> nn.Dense:

@@ -27,6 +27,7 @@ class ModelOptions(TypedDict, total=False):
     embedding_dim: int
     gamma: float
     generator_hidden: str | int | tuple[int, ...]
+    gradient_checkpointing: bool
     group_size: int
     image_size: int
     latent_dim: int

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models.common import OUTPUT_ACTIVATIONS, check_labels, check_size, one_of
+from gan_jax.models.common import OUTPUT_ACTIVATIONS, check_labels, check_size, one_of, run_block
 from gan_jax.nn.fast_conv.grouped import GroupedConv
 from gan_jax.nn.resize import filtered_downsample, filtered_upsample
 from gan_jax.typing import Array, DiscriminatorOutput, Players
@@ -71,6 +71,7 @@ class R3ganGenerator(nn.Module):
         embedding_dim: Size of that embedding.
         output_activation: "linear" or "tanh".
         dtype: Computation dtype. Parameters are float32.
+        gradient_checkpointing: Whether the backward pass computes the activations inside each block again.
     """
 
     channels: int
@@ -81,6 +82,7 @@ class R3ganGenerator(nn.Module):
     embedding_dim: int = 64
     output_activation: str = "linear"
     dtype: Any = jnp.float32
+    gradient_checkpointing: bool = False
 
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
@@ -99,7 +101,8 @@ class R3ganGenerator(nn.Module):
                 x = _pointwise(width, dtype=self.dtype, name=f"transition_{stage}")(x) if width != x.shape[-1] else x
                 x = filtered_upsample(x)
             for index in range(self.blocks):
-                x = ResNeXtBlock(2 * width // self.group_size, total, self.dtype, name=f"block_{stage}_{index}")(x)
+                block = ResNeXtBlock(2 * width // self.group_size, total, self.dtype, name=f"block_{stage}_{index}")
+                x = run_block(block, x, checkpoint=self.gradient_checkpointing)
         x = _pointwise(self.channels, dtype=self.dtype, name="output")(x)
         return OUTPUT_ACTIVATIONS[self.output_activation](x.astype(jnp.float32))
 
@@ -113,6 +116,7 @@ class R3ganDiscriminator(nn.Module):
         group_size: Number of channels in a group of the 3x3 convolutions.
         num_classes: Above 0, the logit is the inner product of the last features and an embedding of the label.
         dtype: Computation dtype. Parameters are float32.
+        gradient_checkpointing: Whether the backward pass computes the activations inside each block again.
     """
 
     widths: tuple[int, ...]
@@ -120,6 +124,7 @@ class R3ganDiscriminator(nn.Module):
     group_size: int
     num_classes: int = 0
     dtype: Any = jnp.float32
+    gradient_checkpointing: bool = False
 
     @nn.compact
     def __call__(self, images: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> DiscriminatorOutput:
@@ -132,7 +137,8 @@ class R3ganDiscriminator(nn.Module):
                 x = filtered_downsample(x)
                 x = _pointwise(width, dtype=self.dtype, name=f"transition_{stage}")(x) if width != x.shape[-1] else x
             for index in range(self.blocks):
-                x = ResNeXtBlock(2 * width // self.group_size, total, self.dtype, name=f"block_{stage}_{index}")(x)
+                block = ResNeXtBlock(2 * width // self.group_size, total, self.dtype, name=f"block_{stage}_{index}")
+                x = run_block(block, x, checkpoint=self.gradient_checkpointing)
             features[f"stage_{stage}"] = x
         # A depthwise 4x4 convolution of a 4x4 map is the inner product of each channel with its own basis image.
         basis = self.param("basis", nn.initializers.normal(0.25), (4, 4, self.widths[-1]), jnp.float32)
@@ -157,6 +163,7 @@ def r3gan(
     group_size: int = 16,
     embedding_dim: int = 64,
     output_activation: str = "linear",
+    gradient_checkpointing: bool = False,
     dtype: Any = "float32",
 ) -> Players:
     """Builds R3GAN's networks (Huang et al., 2024).
@@ -181,6 +188,8 @@ def r3gan(
         embedding_dim: Size of the generator's class embedding.
         output_activation: "linear", as published, or "tanh". With "linear", pixels can be slightly outside [-1, 1], so
             clip images for display.
+        gradient_checkpointing: Whether the backward pass computes the activations inside each block again, which needs less
+            memory and more time.
         dtype: Computation dtype. Parameters are float32.
 
     Returns:
@@ -200,5 +209,6 @@ def r3gan(
     if any(not w or 2 * w % group_size for w in widths):
         raise ValueError(f"group_size={group_size} must divide twice the channels of every stage; got width={width}, stage widths {widths}")
     shared = {"blocks": blocks, "group_size": group_size, "num_classes": num_classes, "dtype": jnp.dtype(dtype)}
+    shared |= {"gradient_checkpointing": gradient_checkpointing}
     generator = R3ganGenerator(channels=channels, widths=widths, embedding_dim=embedding_dim, output_activation=output_activation, **shared)
     return Players(generator, R3ganDiscriminator(widths=widths[::-1], **shared))

@@ -9,7 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, run_block
 from gan_jax.nn.fast_conv.conv import Conv
 from gan_jax.nn.norms import normalize
 from gan_jax.nn.projection import ProjectionHead
@@ -123,6 +123,7 @@ class ResNetGenerator(nn.Module):
         output_kernel: Kernel size of the last convolution.
         axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share batch statistics.
         dtype: Computation dtype. Parameters are float32.
+        gradient_checkpointing: Whether the backward pass computes the activations inside each block again.
     """
 
     channels: int
@@ -139,6 +140,7 @@ class ResNetGenerator(nn.Module):
     output_kernel: int = 3
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    gradient_checkpointing: bool = False
 
     def _conditions(self, latents: Array, labels: Array | None) -> tuple[Array, list[Array | None]]:
         """Returns the latents of the 4x4 map and the condition of the norms of each block."""
@@ -168,7 +170,8 @@ class ResNetGenerator(nn.Module):
         tables = self.num_classes if not (self.shared_dim or self.skip_latents) else 0
         shared = {"up": self.up, "activation": self.activation, "axis_name": self.axis_name, "dtype": self.dtype}
         for index, (features, condition) in enumerate(zip(self.widths, conditions)):
-            x = GeneratorBlock(features, self.norm, tables, name=f"block_{index}", **shared)(x, condition, train=train)
+            block = GeneratorBlock(features, self.norm, tables, name=f"block_{index}", **shared)
+            x = run_block(block, x, condition, train=train, checkpoint=self.gradient_checkpointing)
             if x.shape[1] in self.attention:
                 x = SelfAttention(dtype=self.dtype, name=f"attention_{x.shape[1]}")(x)
         x = normalize(x, self.norm, train=train, axis_name=self.axis_name, dtype=self.dtype, name="norm")
@@ -190,6 +193,7 @@ class ResNetDiscriminator(nn.Module):
         attention: Self-attention follows the blocks that halve the sides to these values.
         activation: Key of `ACTIVATIONS`.
         dtype: Computation dtype. Parameters are float32.
+        gradient_checkpointing: Whether the backward pass computes the activations inside each block again.
     """
 
     widths: tuple[int, ...]
@@ -200,6 +204,7 @@ class ResNetDiscriminator(nn.Module):
     attention: tuple[int, ...] = ()
     activation: str = "relu"
     dtype: Any = jnp.float32
+    gradient_checkpointing: bool = False
 
     @nn.compact
     def __call__(self, images: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> DiscriminatorOutput:
@@ -210,7 +215,7 @@ class ResNetDiscriminator(nn.Module):
         for index, (width, downsample) in enumerate(zip(self.widths, self.downsample)):
             hidden = width if self.wide or index == 0 else x.shape[-1]
             block = DiscriminatorBlock(width, hidden, downsample, index == 0, self.activation, self.dtype, name=f"block_{index}")
-            x = block(x)
+            x = run_block(block, x, checkpoint=self.gradient_checkpointing)
             # Several blocks can have maps with this side. Attention follows the first of them, which is the one that down-samples.
             if x.shape[1] in self.attention and downsample:
                 x = SelfAttention(dtype=self.dtype, name=f"attention_{x.shape[1]}")(x)

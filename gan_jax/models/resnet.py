@@ -29,6 +29,7 @@ def sngan(
     activation: str = "relu",
     output_activation: str = "tanh",
     output_kernel: int = 3,
+    gradient_checkpointing: bool = False,
     dtype: Any = "float32",
 ) -> Players:
     """Builds SNGAN's ResNet generator and discriminator (Miyato et al., 2018).
@@ -54,6 +55,8 @@ def sngan(
         activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
         output_kernel: Kernel size of the generator's last convolution: 1, 3 or 9.
+        gradient_checkpointing: Whether the backward pass computes the activations inside each block again, which needs less
+            memory and more time.
         dtype: Computation dtype. Parameters are float32.
 
     Returns:
@@ -79,6 +82,7 @@ def sngan(
         raise ValueError("auxiliary needs num_classes above 0; got 0")
     base, generator_widths, discriminator_widths, downsample = ARCHITECTURES[image_size]
     shared = {"num_classes": num_classes, "activation": activation, "dtype": jnp.dtype(dtype)}
+    shared |= {"gradient_checkpointing": gradient_checkpointing}
     generator = ResNetGenerator(
         channels=channels,
         base=base * width,

@@ -26,6 +26,7 @@ def sagan(
     up: str = "nearest",
     activation: str = "relu",
     output_activation: str = "tanh",
+    gradient_checkpointing: bool = False,
     dtype: Any = "float32",
 ) -> Players:
     """Builds SAGAN's networks (Zhang et al., 2019). Apply `gan_jax.transforms.spectral_norm` to both.
@@ -46,6 +47,8 @@ def sagan(
         up: "nearest", as published, or "bilinear".
         activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
+        gradient_checkpointing: Whether the backward pass computes the activations inside each block again, which needs less
+            memory and more time.
         dtype: Computation dtype. Parameters are float32.
 
     Returns:
@@ -67,6 +70,7 @@ def sagan(
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
     base, generator_widths, discriminator_widths, downsample, sides = ARCHITECTURES[image_size]
     shared = {"num_classes": num_classes, "activation": activation, "dtype": jnp.dtype(dtype)}
+    shared |= {"gradient_checkpointing": gradient_checkpointing}
     generator = ResNetGenerator(
         channels=channels,
         base=base * width,

@@ -64,7 +64,7 @@ ADVICE: dict[str, Advice] = {
     "non_finite": Advice(
         "A value is not finite: the run cannot recover from this",
         ("a learning rate that is too high", "a logit or a penalty that overflows, often in a type of low precision", "a broken image"),
-        ("optimizer.clip_gradients 10", "optimizer.generator_lr 1e-4 optimizer.discriminator_lr 1e-4", "model.dtype float32"),
+        ("optimizer.clip_gradients 10", "optimizer.generator_lr 1e-4 optimizer.discriminator_lr 1e-4", "precision float32"),
         "watch-2",
     ),
     "labels_out_of_range": Advice(

@@ -56,6 +56,12 @@ def jax_options() -> dict[str, Any]:
     return {name: jax.config.values[name] for name in JAX_OPTIONS if name in jax.config.values}
 
 
+def peak_memory() -> int | None:
+    """The largest number of bytes that this process had in use on one of its devices, or None if the devices do not tell it (a CPU)."""
+    known = [statistics["peak_bytes_in_use"] for device in jax.local_devices() if (statistics := device.memory_stats())]
+    return max(known, default=None)
+
+
 def cpus_allowed() -> int:
     """The number of CPU cores that this process may use. On systems without CPU affinity (macOS) it is the number of all cores."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from gan_jax.distributed import any_across_processes, decide_on_process_zero, is_main_process, process_count, raising_peer_lost, to_local
 from gan_jax.monitor import Finding
+from gan_jax.trainer import environment
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.trainer.evaluate import evaluate, evaluate_run, metric_values
@@ -294,7 +295,12 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
     config, directory = run.config, run.directory
     warn_on_oserror("the animation", lambda: write_animation(directory), run.print)
     status = "stopped" if failure is not None else "interrupted" if step < config.steps else "finished"
-    row = {"status": status, "saved": stored, "data": run.data | {"passed_over": run.source.passed_over()}}
+    row = {
+        "status": status,
+        "saved": stored,
+        "peak_memory_bytes": environment.peak_memory(),
+        "data": run.data | {"passed_over": run.source.passed_over()},
+    }
     warn_on_oserror("run.json", lambda: run.write(row), run.print)
     print_status(run, status, step, stored, failure)
     if status == "finished" and config.evaluation.samples:

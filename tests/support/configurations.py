@@ -52,7 +52,8 @@ VALUES = {
     "model.minibatch_discrimination": [True],
     "model.condition": ["projection", "none", "channels"],
     "model.auxiliary": [True],
-    "model.dtype": ["bfloat16"],
+    "model.gradient_checkpointing": [True],
+    "precision": ["tf32", "bfloat16"],
     "loss.name": list(ADVERSARIAL),
     "loss.real_target": [[0.7, 1.2], [0.9, 0.9]],
     "loss.fake_target": [[0.0, 0.3]],
@@ -188,7 +189,7 @@ BREAKS = {
         for path in ("optimizer.b1", "optimizer.b2", "optimizer.ema_decay", "optimizer.target_decay")
     },
     **{path: ["best", "", None, 3, ["adam"]] for path in ("loss.name", "model.name", "optimizer.generator", "optimizer.discriminator")},
-    **{path: ["never", None, 0, {}, []] for path in ("update.name", "optimizer.schedule", "data.pipeline", "model.dtype")},
+    **{path: ["never", None, 0, {}, []] for path in ("update.name", "optimizer.schedule", "data.pipeline", "precision")},
     **{path: ["yes", 1, None, []] for path in ("loss.halve", "data.flip", "tensorboard", "model.conditional", "update.joint_batches")},
     "loss.real_target": [[1.2, 0.7], [1.0], [1, 2, 3], "1 2", [float("nan"), 1.0], 1.0],
     "loss.fake_target": [[0.3, 0.0], [float("inf"), float("inf")], ["a", "b"]],

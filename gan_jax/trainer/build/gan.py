@@ -24,6 +24,7 @@ from gan_jax.replay import Replay, player_pool, replay_buffer
 from gan_jax.trainer.build.compatibility import UPDATE_OPTIONS, check_compatibility
 from gan_jax.trainer.build.model_options import model_options, network_classes
 from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer, over_burn_in
+from gan_jax.trainer.build.precision import gan_in_precision, networks_in_precision
 from gan_jax.trainer.build.terms import build_terms
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.transforms import is_kernel, is_weight, spectral_norm, weight_norm
@@ -67,7 +68,7 @@ def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, pl
                     "times --update.micro-batches, times --augment.pack)"
                 )
             rule = distribute(rule, placement, micro_batches=config.update.micro_batches)
-        return BuiltGAN(spec, rule, with_diagnostics(spec, rule))
+        return BuiltGAN(spec, rule, gan_in_precision(with_diagnostics(spec, rule), config.precision))
     except ConfigError:
         raise
     except ValueError as error:
@@ -80,7 +81,7 @@ def build_spec(config: Config, image_shape: tuple[int, ...], num_classes: int) -
     classes = network_classes(config, num_classes)
     options = model_options(config, image_shape, classes)
     try:
-        networks = build_model(config.model.name, **options)
+        networks = networks_in_precision(build_model(config.model.name, **options), config.precision)
     except (TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"--model.options: {config.model.name} cannot be built: {error}") from error
     return GANSpec(

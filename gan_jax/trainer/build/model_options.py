@@ -47,7 +47,11 @@ def model_options(config: Config, image_shape: tuple[int, ...], num_classes: int
     if missing:
         raise ConfigError(f"--model.name {model.name}: does not make data of shape {image_shape}")
     chosen = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.name not in _NOT_OPTIONS}
-    chosen = {name: value for name, value in chosen.items() if value is not None and (value != "float32" or name in known)}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    if config.precision == "bfloat16":
+        if "dtype" not in known:
+            raise ConfigError(f"--precision bfloat16: the model {model.name} computes in float32 only", fields=("precision",))
+        chosen["dtype"] = "bfloat16"
     for name in chosen | model.options:
         if name not in known:
             path, word = (

@@ -102,8 +102,8 @@ class ModelConfig:
     """D also classifies (ACGAN)."""
     phase_steps: Annotated[int | None, Range(1, 10**9)] = None
     """Steps of each phase of progressive growing, fading in or stable. By default the phases divide the run equally."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the computation. Parameters and statistics stay float32."""
+    gradient_checkpointing: Annotated[bool | None, tyro.conf.arg(aliases=["--gradient-checkpointing"])] = None
+    """Compute the activations inside each block again in the backward pass, instead of storing them. Needs less memory and more time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -389,6 +389,9 @@ class Config:
     """Directory of the run. By default runs/RECIPE, or runs/RECIPE-2 and so on if that exists."""
     burn_in: Annotated[float, Range(1e-6, 1)] = 1.0
     """Share of the run over which the ...-final values are reached, by a half cosine. They stay until the end."""
+    precision: Literal["float32", "tf32", "bfloat16"] = "float32"
+    """Arithmetic: float32, tf32 (products of float32 numbers on the matrix units of a GPU), or bfloat16 in the networks (mixed precision).
+    Parameters, statistics, losses and the optimiser are always float32."""
     scan_steps: Annotated[int, Range(1, 10**4)] = 1
     """Steps compiled into one program. Loop and scan differ in the last bits, so a resumed run cannot change this."""
     log_every: Interval = 50

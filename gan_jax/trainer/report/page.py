@@ -74,7 +74,7 @@ def starts_of(run: Run) -> list[dict[str, Any]]:
 
 def facts(run: Run) -> list[tuple[str, Any]]:
     """The key figures of a run as pairs (name, value). Unknown ones are left out."""
-    speed = run.series.get("images_per_second")
+    speed, memory = run.series.get("images_per_second"), run.record.get("peak_memory_bytes")
     known = [
         ("Status", run.status),
         ("Ended by", run.record.get("error")),
@@ -82,6 +82,7 @@ def facts(run: Run) -> list[tuple[str, Any]]:
         ("Steps", f"{run.steps:,}" if run.steps is not None else None),
         ("Time", duration(run.seconds) if run.seconds is not None else None),
         ("Images per second", number(speed.last[1]) if speed and speed.last else None),
+        ("Peak memory", f"{memory / 2**30:.2f} GiB" if is_number(memory) else None),
         ("Seed", run.record.get("seed")),
         ("Findings", str(len(run.findings))),
         ("Log written", run.updated.strftime("%Y-%m-%d %H:%M UTC") if run.updated else None),
