@@ -13,6 +13,7 @@ COMMANDS = {
     "report": "write the report of a run, or compare runs",
     "export": "write the generator of a run as a file of its own",
     "verify": "repeat a run and check that it is reproduced to the byte",
+    "sweep": "train many seeds and settings of a recipe at once",
     "launch": "train with several processes, and restart them if one is lost",
     "stack": "sample from the stages of a stacked GAN",
     "recipes": "list the recipes",

@@ -73,6 +73,7 @@ def train_many(
     indices: Array,
     keys: Array,
     settings: PyTree = None,
+    flips: Array | None = None,
     *,
     form: Form = "vmap",
 ) -> tuple[Players, PyTree, Metrics]:
@@ -86,6 +87,7 @@ def train_many(
         indices: int32 [runs, steps, batch], the examples of each batch.
         keys: Typed keys [runs]. The key of a run is constant, and the train step folds in its step number.
         settings: As in `init_many`.
+        flips: bool [runs, steps, batch], the images that are mirrored. None mirrors none.
         form: "vmap" or "map", see the module docstring.
 
     Returns:
@@ -94,22 +96,27 @@ def train_many(
     Raises:
         ValueError: If the arguments have different numbers of runs, if indices are not [runs, steps, batch], or if the form is unknown.
     """
-    _check_runs(keys, params=params, opt_state=opt_state, indices=indices, settings=settings)
+    _check_runs(keys, params=params, opt_state=opt_state, indices=indices, settings=settings, flips=flips)
     if indices.ndim != 3:
         raise ValueError(f"indices must be [runs, steps, batch]; got shape {indices.shape}")
 
-    def train_one(params: Players, opt_state: PyTree, indices: Array, key: Array, setting: PyTree) -> tuple[Players, PyTree, Metrics]:
+    def train_one(
+        params: Players, opt_state: PyTree, indices: Array, key: Array, setting: PyTree, flips: Array | None
+    ) -> tuple[Players, PyTree, Metrics]:
         train_step = _gan_of(gan, setting).train_step
 
-        def step(carry: tuple[Players, PyTree], chosen: Array) -> tuple[tuple[Players, PyTree], Metrics]:
-            batch = {name: array[chosen] for name, array in data.items()}
+        def step(carry: tuple[Players, PyTree], chosen: tuple[Array, Array | None]) -> tuple[tuple[Players, PyTree], Metrics]:
+            examples, mirrored = chosen
+            batch = {name: array[examples] for name, array in data.items()}
+            if mirrored is not None:
+                batch["image"] = jnp.where(mirrored[:, None, None, None], batch["image"][:, :, ::-1], batch["image"])
             params, opt_state, metrics = train_step(*carry, batch, key)
             return (params, opt_state), metrics
 
-        (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), indices)
+        (params, opt_state), metrics = jax.lax.scan(step, (params, opt_state), (indices, flips))
         return params, opt_state, metrics
 
-    return _each(train_one, form)(params, opt_state, indices, keys, settings)
+    return _each(train_one, form)(params, opt_state, indices, keys, settings, flips)
 
 
 def sample_many(

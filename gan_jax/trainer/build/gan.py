@@ -26,6 +26,7 @@ from gan_jax.trainer.build.model_options import model_options, network_classes
 from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer, over_burn_in
 from gan_jax.trainer.build.precision import gan_in_precision, networks_in_precision
 from gan_jax.trainer.build.terms import build_terms
+from gan_jax.trainer.build.traced import is_on, with_traced
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.transforms import is_kernel, is_weight, spectral_norm, weight_norm
 from gan_jax.typing import GAN, Array, Augmentation, ParamTransform, Players
@@ -45,7 +46,14 @@ class BuiltGAN(NamedTuple):
     gan: GAN
 
 
-def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, placement: Placement | None = None) -> BuiltGAN:
+def build(
+    config: Config,
+    image_shape: tuple[int, ...],
+    num_classes: int = 0,
+    placement: Placement | None = None,
+    *,
+    traced: Mapping[str, Array] | None = None,
+) -> BuiltGAN:
     """Builds the GAN that a configuration describes.
 
     Args:
@@ -53,12 +61,13 @@ def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, pl
         image_shape: Shape of one example of the data.
         num_classes: Number of classes of the data. Used if the model is conditional or has an auxiliary classifier.
         placement: Devices that run `train_step`. None means one device.
+        traced: Path -> scalar array, for fields of `traceable(config)` whose values are arguments of the compiled program.
 
     Raises:
         ConfigError: The fields are incompatible with each other, with the model or with the data.
     """
     try:
-        spec = build_spec(config, image_shape, num_classes)
+        spec = build_spec(config, image_shape, num_classes, traced)
         rule = build_update_rule(config)
         if placement is not None:
             parts = placement.devices * config.update.micro_batches * config.augment.pack
@@ -75,9 +84,10 @@ def build(config: Config, image_shape: tuple[int, ...], num_classes: int = 0, pl
         raise ConfigError(str(error)) from error
 
 
-def build_spec(config: Config, image_shape: tuple[int, ...], num_classes: int) -> GANSpec:
+def build_spec(config: Config, image_shape: tuple[int, ...], num_classes: int, traced: Mapping[str, Array] | None = None) -> GANSpec:
     """Builds the static description of the GAN. See `build` for the arguments."""
     check_compatibility(config, image_shape, num_classes)
+    numbers = with_traced(config, traced)
     classes = network_classes(config, num_classes)
     options = model_options(config, image_shape, classes)
     try:
@@ -88,19 +98,19 @@ def build_spec(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         generator=networks.generator,
         discriminator=networks.discriminator,
         loss=ADVERSARIAL[config.loss.name],
-        optimizer=build_optimizer(config),
+        optimizer=build_optimizer(numbers),
         image_shape=image_shape,
         latent_dim=config.model.latent_dim,
         sample_latents=latents.LATENTS[config.model.latents],
         num_classes=classes,
         sample_labels=partial(jax.random.randint, minval=0, maxval=config.model.codes) if config.model.codes else None,
-        penalties=build_penalties(config),
-        terms=build_terms(config, num_classes),
+        penalties=build_penalties(numbers),
+        terms=build_terms(numbers, num_classes),
         transforms=build_transforms(config),
         augmentations=build_augmentations(config),
         targets=build_targets(config),
         generator_target=config.loss.generator_target,
-        adversarial_weight=config.loss.adversarial_weight,
+        adversarial_weight=numbers.loss.adversarial_weight,
         halve_discriminator_loss=config.loss.halve,
         joint_batches=config.update.joint_batches,
         context=CONDITIONS[MODELS[config.model.name].context],
@@ -109,7 +119,7 @@ def build_spec(config: Config, image_shape: tuple[int, ...], num_classes: int) -
         top_k=build_top_k(config),
         freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
         curriculum=build_curriculum(config, image_shape),
-        learning_rates=build_learning_rates(config),
+        learning_rates=build_learning_rates(numbers),
         layer_norms=config.layer_norms,
         # The examples of `init` are packed too, so their number is rounded up to a multiple of the pack.
         example_batch=-(-GANSpec.example_batch // config.augment.pack) * config.augment.pack,
@@ -154,7 +164,7 @@ def build_penalties(config: Config) -> tuple[GradientPenalty, ...]:
     return tuple(
         GradientPenalty(name, function, scheduled(weight), options.interval, couples_examples=name in COUPLES_EXAMPLES)
         for name, (weight, function) in rows.items()
-        if weight
+        if is_on(weight)
     )
 
 

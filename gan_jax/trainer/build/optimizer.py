@@ -8,6 +8,7 @@ import optax
 
 from gan_jax import optimizers
 from gan_jax.optimizers import SCHEDULES, cosine_between, half_life_decay
+from gan_jax.trainer.build.traced import is_on
 from gan_jax.trainer.config import Config
 from gan_jax.typing import Array, Metrics, Players
 
@@ -40,7 +41,11 @@ def learning_rate_schedule(config: Config, player: str) -> optax.Schedule:
     rate, steps = getattr(optimizer, f"{player}_lr"), max(1, config.steps) * updates
     if optimizer.lr_final is not None:
         return over_burn_in(config, rate, rate * optimizer.lr_final, updates)
-    return SCHEDULES[optimizer.schedule](rate, steps=steps, warmup_steps=steps // 20)
+    schedule = partial(SCHEDULES[optimizer.schedule], steps=steps, warmup_steps=steps // 20)
+    if isinstance(rate, int | float):
+        return schedule(rate)
+    relative = schedule(1.0)  # Every schedule is proportional to its rate, but optax compares the rate with 0.
+    return lambda step: rate * relative(step)
 
 
 def build_learning_rates(config: Config) -> Callable[[Array], Metrics]:
@@ -101,7 +106,7 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
         adaptive_clip=optimizer.adaptive_clip or None,
         historical_weight=optimizer.historical_averaging,
         discriminator_bound=optimizer.clip_weights or None,
-        ema_decay=decay or optimizer.ema_decay or None,
+        ema_decay=decay or (optimizer.ema_decay if is_on(optimizer.ema_decay) else None),
         ema_start_step=optimizer.ema_start,
         ema_warmup=optimizer.ema_warmup and not decay,
         discriminator_ema_decay=optimizer.target_decay if optimizer.target_discriminator else None,

@@ -28,6 +28,7 @@ from gan_jax.gan.loss_terms import (
     target_of,
 )
 from gan_jax.gan.types import LossContext, LossTerm
+from gan_jax.trainer.build.traced import is_on
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.typing import Array
 
@@ -57,7 +58,7 @@ def build_terms(config: Config, num_classes: int) -> tuple[LossTerm, ...]:
     rows: list[LossTerm] = []
 
     def add(name: str, player: str, weight: float, function: TermFunction | None = None, **more: Any) -> None:
-        if weight:
+        if is_on(weight):
             assert function is not None
             rows.append(LossTerm(name, player, function, weight, **more))
 
@@ -70,9 +71,9 @@ def build_terms(config: Config, num_classes: int) -> tuple[LossTerm, ...]:
     add("feature_reconstruction", generator, loss.feature_reconstruction, stateless(feature_reconstruction), needs_real=True)
     add("kl", generator, loss.kl, stateless(posterior_divergence))
     add("total_variation", generator, loss.total_variation, stateless(lambda context: losses.total_variation_loss(images_of(context))))
-    if loss.perceptual:
+    if is_on(loss.perceptual):
         add("perceptual", generator, loss.perceptual, vgg_term(config, losses.perceptual_loss, ("relu2_2", "relu3_3")))
-    if loss.style:
+    if is_on(loss.style):
         add("style", generator, loss.style, vgg_term(config, losses.style_loss, ("relu1_2", "relu2_2", "relu3_3", "relu4_3")))
     return (*rows, *_penalty_terms(config))
 
@@ -91,4 +92,4 @@ def _penalty_terms(config: Config) -> list[LossTerm]:
         LossTerm("latent_diversity", generator, stateless(latent_diversity), penalty.latent_diversity),
         LossTerm("lecam", discriminator, lecam_function, penalty.lecam, init=lambda rng, params: penalties.init_lecam()),
     ]
-    return [row for row in rows if row.weight]
+    return [row for row in rows if is_on(row.weight)]
