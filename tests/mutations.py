@@ -1,26 +1,34 @@
 """Breaks the wiring of the train step one line at a time, and reports the changes that no test notices.
 
-    python tests/mutations.py                    all of them, up to some minutes for each on two cores
-    python tests/mutations.py --only updates     those of one file
+    python tests/mutations.py                            all of them, 10 to 60 seconds for each on one core
+    python tests/mutations.py --only updates             those of one file
+    python tests/mutations.py --missing --minutes 10     those that are not in the report, for 10 minutes
 
 Each row names a file, a line of it, and the broken line: a sign, a stopped gradient, a key, a weight or an order. The tests run on a
-copy of the tree. The exit status is the number of survivors. Not part of the test suite, because it runs the suite many times.
+copy of the tree, first the test that noticed the change the last time, then the files of tests nearest to the line, then all files that
+run train steps. The report is docs/data/mutations.jsonl. The exit status is 1 if a mutant survives that is not known to be equivalent.
+Not part of the test suite, because it runs the suite many times.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+REPORT = ROOT / "docs" / "data" / "mutations.jsonl"
 OBJECTIVES, UPDATES, RULES = "gan_jax/gan/objectives.py", "gan_jax/gan/updates.py", "gan_jax/gan/update_rules.py"
 TERMS, BUILD = "gan_jax/gan/loss_terms.py", "gan_jax/trainer/build/"
 
-MUTANTS = (
+MUTANTS: tuple[tuple[str, str, str], ...] = (
     (OBJECTIVES, "        fake = jax.lax.stop_gradient(fake)\n", "        pass\n"),
     (OBJECTIVES, "real_logits - _reference(spec, fake_logits) > 0", "real_logits > 0"),
     (OBJECTIVES, '"real_target": real_target, "fake_target": fake_target}', '"real_target": fake_target, "fake_target": real_target}'),
@@ -113,55 +121,95 @@ MUTANTS = (
     (BUILD + "terms.py", 'add("kl", generator, loss.kl,', 'add("kl", generator, loss.reconstruction,'),
 )
 
-# The tests that lie nearest to a file run first, and all the others only if these pass. The first failure ends a run.
+# Broken lines that make the same steps, and why.
+EQUIVALENT: dict[str, str] = {}
+
+# The tests that lie nearest to a file.
+GOLDEN = "tests/gan/test_golden_steps.py"
 NEAR = {
-    OBJECTIVES: ("tests/gan/test_wiring.py", "tests/gan/test_step.py"),
-    UPDATES: ("tests/gan/test_update_rules.py", "tests/gan/test_step.py"),
-    RULES: ("tests/gan/test_update_rules.py", "tests/gan/test_wiring.py"),
-    TERMS: ("tests/gan/test_loss_terms.py", "tests/gan/test_wiring.py"),
-    BUILD: ("tests/trainer/test_build.py", "tests/gan/test_wiring.py"),
+    OBJECTIVES: ("tests/gan/test_spec.py", "tests/gan/test_wiring.py", GOLDEN),
+    UPDATES: ("tests/gan/test_update_rules.py", "tests/gan/test_spec.py", GOLDEN),
+    RULES: ("tests/gan/test_update_rules.py", "tests/gan/test_wiring.py", "tests/gan/test_step.py"),
+    TERMS: ("tests/gan/test_loss_terms.py", "tests/gan/test_wiring.py", GOLDEN),
+    BUILD: ("tests/trainer/test_build.py", "tests/optimizers", GOLDEN),
 }
-TESTS = ("tests/gan", "tests/trainer/test_build.py", "tests/recipes", "tests/trainer/test_configurations.py", "tests/distributed")
+TESTS = (
+    "tests/gan",
+    "tests/trainer/test_build.py",
+    "tests/recipes",
+    "tests/trainer/test_configurations.py",
+    "tests/distributed/test_devices.py",
+)
 
 
-def noticed(tree: Path, tests: Sequence[str], timeout: float = 1800) -> str:
+def noticed(tree: Path, tests: Sequence[str], timeout: float = 900) -> str:
     """Runs tests on a tree. Returns the first test that fails, or nothing."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not long", *tests]
-    done = subprocess.run(command, cwd=tree, env={**os.environ, "PYTHONPATH": str(tree)}, capture_output=True, text=True, timeout=timeout)
-    failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("FAILED")]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--durations=0", "-m", "not long", *tests]
+    # Programs that the mutant does not change are compiled once for all mutants.
+    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "compiled"))
+    environment = {**os.environ, "PYTHONPATH": str(tree), "JAX_COMPILATION_CACHE_DIR": cache}
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=timeout)
+    failed = [line.split(" ", 1)[1].split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR "))]
+    if done.returncode == pytest.ExitCode.USAGE_ERROR and len(tests) == 1:  # The test has another name now.
+        return ""
     if done.returncode != 0 and not failed:  # The tests could not run at all.
         raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
     return failed[0] if failed else ""
 
 
+def copy_of_the_tree(scratch: str) -> Path:
+    """What the tests need, in a directory whose files can be broken."""
+    tree = Path(scratch) / "tree"
+    for part in ("gan_jax", "experiments", "tests", "docs"):
+        shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / part, tree / part)
+    return tree
+
+
+def read_report() -> dict[tuple[str, str, str], dict]:
+    """The rows of the report by file, line and broken line."""
+    rows = [json.loads(line) for line in REPORT.read_text().splitlines()] if REPORT.exists() else []
+    return {(row["file"], row["line"], row["broken"]): row for row in rows}
+
+
+def write_report(rows: dict[tuple[str, str, str], dict]) -> None:
+    """Writes the rows of the mutants that there still are, in their order."""
+    REPORT.write_text("".join(json.dumps(rows[mutant]) + "\n" for mutant in MUTANTS if mutant in rows))
+
+
 def main() -> int:
-    """Runs the mutants that `--only` selects."""
+    """Runs the mutants that the arguments select."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="part of the name of the files to break")
+    parser.add_argument("--missing", action="store_true", help="skip the mutants that are in the report")
+    parser.add_argument("--survivors", action="store_true", help="only the mutants that survive according to the report")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no mutant after this time")
     parser.add_argument("--check", action="store_true", help="only look whether each line still occurs, exactly once")
     args = parser.parse_args()
-    survivors = 0
+    rows, start, alive = read_report(), time.monotonic(), 0
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     with tempfile.TemporaryDirectory() as scratch:
-        tree = Path(scratch) / "tree"
-        for part in ("gan_jax", "experiments", "tests", "docs"):
-            shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__"))
-        for part in ("pyproject.toml", "README.md"):
-            shutil.copy(ROOT / part, tree / part)
+        tree = copy_of_the_tree(scratch)
         for name, line, broken in MUTANTS:
-            if args.only not in name:
+            source, row = (ROOT / name).read_text(), rows.get((name, line, broken), {})
+            if source.count(line) != 1:
+                raise SystemExit(f"{name}: {line!r} occurs {source.count(line)} times. Name a line that occurs once")
+            skipped = (args.missing and row) or (args.survivors and row.get("noticed_by", "none"))
+            if args.check or args.only not in name or skipped or time.monotonic() - start > 60 * args.minutes:
                 continue
-            path, number = tree / name, (ROOT / name).read_text().count(line)
-            if number != 1:
-                raise SystemExit(f"{name}: {line!r} occurs {number} times. Name a line that occurs once")
-            if args.check:
-                continue
-            path.write_text((ROOT / name).read_text().replace(line, broken))
-            near = next(tests for part, tests in NEAR.items() if name.startswith(part))
-            test = noticed(tree, near) or noticed(tree, TESTS)
-            path.write_text((ROOT / name).read_text())
-            survivors += not test
-            print(f"{'noticed' if test else 'SURVIVED'}  {name}  {broken.strip()[:70]!r}  {test}", flush=True)
-    return survivors
+            (tree / name).write_text(source.replace(line, broken))
+            begun, near = time.monotonic(), next(tests for part, tests in NEAR.items() if name.startswith(part))
+            stages = ([row["noticed_by"]] if row.get("noticed_by") else [], near, TESTS)
+            test = next((found for tests in stages if tests and (found := noticed(tree, tests))), "")
+            (tree / name).write_text(source)
+            reason = EQUIVALENT.get(broken, "")
+            alive += not test and not reason
+            row = {"file": name, "line": line, "broken": broken, "noticed_by": test, "seconds": round(time.monotonic() - begun)}
+            rows[name, line, broken] = row | {"equivalent": reason, "commit": commit}
+            write_report(rows)
+            print(f"{'noticed' if test else 'SURVIVED'}  {name}  {broken.strip()[:70]!r}  {test or reason}", flush=True)
+    return int(alive > 0)
 
 
 if __name__ == "__main__":

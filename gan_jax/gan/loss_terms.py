@@ -156,6 +156,12 @@ def lecam(context: LossContext, state: PyTree, *, one_sided: bool = True, start_
     return jax.tree.map(values, real, fake), state
 
 
+def drift(context: LossContext) -> PyTree:
+    """Squared logits of the reals for D (Karras et al., 2018)."""
+    assert context.real_output is not None
+    return jax.tree.map(penalties.drift_penalty, context.real_output.logits)
+
+
 def spectral_regularisation(context: LossContext, state: PyTree) -> tuple[Array, PyTree]:
     """Half the sum of the squared spectral norms of D's kernels (Yoshida and Miyato, 2017)."""
     value, state = penalties.spectral_norm_penalty(context.params, state)

@@ -1,4 +1,4 @@
-"""Penalties on changes of D's logits: under augmentation (CR, bCR), under latent noise (zCR), and over time (LeCam)."""
+"""Penalties on D's logits: on changes under augmentation (CR, bCR), latent noise (zCR) and over time (LeCam), and on drift from zero."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -236,6 +236,30 @@ def lecam_penalty(real_logits: Array, fake_logits: Array, state: LecamState, *, 
     if one_sided:
         above, below = jax.nn.relu(above), jax.nn.relu(below)
     return jnp.square(above) + jnp.square(below)
+
+
+def drift_penalty(real_logits: Array) -> Array:
+    """Drift penalty of progressive GANs: D(x)^2 for reals.
+
+    A Wasserstein loss and a gradient penalty do not change if a constant is added to D. This penalty keeps D(x) from drifting away
+    from zero.
+
+    Args:
+        real_logits: D(x), float, any shape.
+
+    Returns:
+        One value per logit, same shape, at least float32. The paper's weight is 0.001.
+
+    Raises:
+        ValueError: There are no logits.
+        TypeError: The logits are not floating point.
+
+    References:
+        Karras et al., "Progressive Growing of GANs for Improved Quality, Stability, and Variation", 2018, appendix A.1.
+    """
+    check_not_empty(real_logits=real_logits)
+    check_float(real_logits=real_logits)
+    return jnp.square(_widen(real_logits))
 
 
 def random_flip_shift(rng: Array, images: Array, *, max_shift: int | None = None, flip: bool = True) -> Array:

@@ -5,8 +5,8 @@
 Takes:    not run at this width. At width 16 it takes 1,106 s of processor time, one CPU core (a Zen 4)
 Reaches:  classifier_fd 187.4 at width 16 (real held-out digits: 7.6), precision 0.48, recall 0.51, from seed 0: docs/recipes.md
 Paper:    Inception score 8.80 on CIFAR-10
-Differs:  digits at 32x32, phases of equal length in steps, no epsilon-drift term, and a lower learning rate of G (the paper: 1e-3
-          for both), with which D keeps ahead in so few steps
+Differs:  digits at 32x32, phases of equal length in steps, no drift penalty (the paper: `--penalty.drift 0.001`), and a lower
+          learning rate of G (the paper: 1e-3 for both), with which D keeps ahead in so few steps
 """
 
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, PenaltyConfig

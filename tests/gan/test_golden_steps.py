@@ -11,6 +11,7 @@ The peers deviate from `gan_jax` in these points, which the cases take into acco
   one for an update of D. Both sides run 20 in a pass, from converged vectors.
 - BigGAN-PyTorch's orthogonal regularisation adds half of the gradient of the paper's penalty.
 - The loss of D in PyTorch-GAN's acgan.py is half of the loss here, which does not change Adam's steps.
+- PGGAN's authors' moving average follows G before its update. Here it follows after it, and the case does not compare it.
 - InfoGAN's authors sample new codes for G's update. Here the update has the codes of D's update. PyTorch-GAN and StudioGAN, which train
   the codes in steps of their own or in G's update only, are other algorithms.
 - StyleGAN2-ADA makes an optimiser step of its own for R1. Here it shares the step of D's loss.
@@ -218,6 +219,10 @@ CASES = {
             update=UpdateConfig(order="generator_first"),
         ),
         change=with_fixed_colors,
+    ),
+    "pggan": Case(
+        settings(1e-3, (0.0, 0.99), loss=LossConfig(name="wasserstein"), penalty=PenaltyConfig(wgan_gp=10.0, drift=1e-3)),
+        change=with_penalty_at_fixed_points,
     ),
     "infogan": Case(
         settings((1e-3, 2e-4), (0.5, 0.999), model={"name": "dcgan", "codes": CLASSES, "auxiliary": True, "condition": "none"}),

@@ -24,6 +24,7 @@ PEERS = {
     "pytorch_gan": ("eriklindernoren+PyTorch-GAN", "36d3c77e5ff20ebe0aeefd322326a134a279b93e"),
     "relativistic": ("AlexiaJM+RelativisticGAN", "2646c0b27cfd42c20fcecaf4005c3d67322fdf4a"),
     "infogan": ("openai+InfoGAN", "6e41232332672844f539c9fbf46d230f3d5b0699"),
+    "pggan": ("tkarras+progressive_growing_of_gans", "2504c3f3cb98ca58751610ad61fa1097313152bd"),
     "pix2pix": ("junyanz+pytorch-CycleGAN-and-pix2pix", "032e88438b1b2690e538c2cf399ebceb76adbea9"),
 }
 BATCH, STEPS, CLASSES, LATENT, ITERATIONS = 4, 2, 3, 4, 20
@@ -189,6 +190,7 @@ STUBS = (
     *("torchvision", "torchvision.transforms", "torchvision.datasets", "torchvision.utils", "tqdm", "animal_hash", "datasets"),
     *("third_party.datasets", "torch.utils.tensorboard", "PIL", "PIL.Image", "matplotlib", "matplotlib.pyplot"),
     *("tensorflow", "prettytensor", "progressbar", "infogan.models.regularized_gan", "infogan.misc.distributions"),
+    "tfutil",
 )
 
 

@@ -474,6 +474,44 @@ def infogan():
         return recorder.end()
 
 
+def pggan():
+    """progressive_growing_of_gans: `G_wgan_acgan` and `D_wgangp_acgan` of loss.py on PyTorch's functions instead of TensorFlow's.
+
+    The order of updates and the betas are those of train.py and config.py. Its moving average follows in D's update, before G's. It is
+    not recorded.
+    """
+    with imported("pggan"):
+        loss = importlib.import_module("loss")
+        generator, discriminator = initialise(Generator(), "generator"), initialise(Discriminator(), "discriminator")
+        optimizers = adam(generator, 1e-3, (0.0, 0.99)), adam(discriminator, 1e-3, (0.0, 0.99))
+        recorder = Recorder("pggan", {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
+        draws = Draws()
+        tf, tfutil = loss.tf, loss.tfutil
+        tf.cast, tf.sqrt, tf.square = lambda value, dtype: value, torch.sqrt, torch.square
+        tf.random_normal = lambda shape: draws.take("latents", shape[0])
+        tf.random_uniform = lambda *_, dtype: torch.tensor(1 - SHARED["coefficients"]).view(-1, 1, 1, 1)
+        tf.reduce_sum = lambda value, axis=None: value.sum(axis) if axis else value.sum()
+        tf.gradients = lambda value, inputs: torch.autograd.grad(value, inputs, create_graph=True)
+        tfutil.autosummary, tfutil.lerp = lambda name, value: value, lambda a, b, t: a + (b - a) * t
+        no_labels = types.SimpleNamespace(get_random_labels_tf=lambda count: None)
+        opt = types.SimpleNamespace(apply_loss_scaling=lambda value: value, undo_loss_scaling=lambda value: value)
+        G = types.SimpleNamespace(input_shapes=[[None, LATENT]], get_output_for=lambda latents, labels, is_training: generator(latents))
+        D = types.SimpleNamespace(
+            output_shapes=[[None, 1], [None, 0]],
+            get_output_for=lambda images, is_training: (discriminator(images).view(-1), torch.zeros(0)),
+        )
+        for number in range(STEPS):
+            real = draws.take("reals")
+            optimizers[1].zero_grad()
+            loss.D_wgangp_acgan(G, D, opt, no_labels, BATCH, real, None).mean().backward()
+            optimizers[1].step()
+            optimizers[0].zero_grad()
+            loss.G_wgan_acgan(G, D, opt, no_labels, BATCH).mean().backward()
+            optimizers[0].step()
+            recorder.step(number)
+        return recorder.end()
+
+
 def pix2pix():
     """pytorch-CycleGAN-and-pix2pix: `Pix2PixModel.optimize_parameters`. A is the mean of the channels of B, instead of edges."""
     with imported("pix2pix"):
@@ -499,7 +537,7 @@ if __name__ == "__main__":
     arrays = {f"shared/{name}": value for name, value in SHARED.items()}
     for case in ("sngan", "cgan_pd", "sagan"):
         arrays |= mimicry(case)
-    for make in (biggan, diffaugment, lecam, r3gan, stylegan2, infogan, pix2pix):
+    for make in (biggan, diffaugment, lecam, r3gan, stylegan2, infogan, pggan, pix2pix):
         arrays |= make()
     for case in ("gan", "lsgan", "acgan", "wgan", "wgan_gp"):
         arrays |= pytorch_gan(case)

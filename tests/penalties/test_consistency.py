@@ -54,6 +54,14 @@ def test_lecam_by_hand():
     np.testing.assert_allclose(state.fake / state.weight, -0.18 / 0.19, rtol=1e-5)
 
 
+def test_drift_is_the_square_of_each_logit():
+    logits = jnp.asarray([[2.0, -3.0], [0.0, 0.5]])
+    np.testing.assert_allclose(penalties.drift_penalty(logits), [[4.0, 9.0], [0.0, 0.25]])
+    assert penalties.drift_penalty(logits.astype(jnp.bfloat16)).dtype == jnp.float32
+    with pytest.raises(TypeError, match="real_logits"):
+        penalties.drift_penalty(jnp.arange(3))
+
+
 def test_lecam_anchors_are_constants():
     def value(real):
         state = penalties.update_lecam(penalties.init_lecam(), real, jnp.zeros(1))

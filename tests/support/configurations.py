@@ -73,7 +73,15 @@ VALUES = {
     **{f"penalty.{name}": [1.0] for name in ("wgan_gp", "r1", "r2", "zero_centered", "dragan", "consistency", "balanced_consistency")},
     **{
         f"penalty.{name}": [0.01]
-        for name in ("orthogonal_generator", "orthogonal_discriminator", "spectral", "latent_consistency", "latent_diversity", "lecam")
+        for name in (
+            "orthogonal_generator",
+            "orthogonal_discriminator",
+            "spectral",
+            "latent_consistency",
+            "latent_diversity",
+            "lecam",
+            "drift",
+        )
     },
     "penalty.target": [0.0, 2.0],
     "penalty.one_sided": [True],

@@ -14,6 +14,7 @@ from gan_jax.gan.loss_terms import (
     classify_real,
     classify_real_and_fake,
     consistency,
+    drift,
     feature_matching,
     feature_reconstruction,
     images_of,
@@ -90,6 +91,7 @@ def _penalty_terms(config: Config) -> list[LossTerm]:
         LossTerm("balanced_consistency", discriminator, stateless(partial(balanced_consistency, flip=flip)), penalty.balanced_consistency),
         LossTerm("latent_consistency", discriminator, stateless(latent_consistency), penalty.latent_consistency),
         LossTerm("latent_diversity", generator, stateless(latent_diversity), penalty.latent_diversity),
+        LossTerm("drift", discriminator, stateless(drift), penalty.drift),
         LossTerm("lecam", discriminator, lecam_function, penalty.lecam, init=lambda rng, params: penalties.init_lecam()),
     ]
     return [row for row in rows if is_on(row.weight)]

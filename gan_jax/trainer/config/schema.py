@@ -188,6 +188,8 @@ class PenaltyConfig:
     """Consistency of D under small changes of the latents (zCR, 5 in the paper, 20 for BigGAN)."""
     latent_diversity: Weight = 0.0
     """Diversity of G under small changes of the latents (zCR, 0.5 in the paper)."""
+    drift: Weight = 0.0
+    """Squared logits of the reals, so that D stays near zero (0.001 in PGGAN)."""
     lecam: Weight = 0.0
     """LeCam regularisation."""
     lecam_one_sided: bool = True
