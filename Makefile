@@ -6,17 +6,20 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(sys.version_info.minor)')
 CONSTRAINTS := constraints/python3.$(if $(filter 11,$(MINOR)),11,12).txt
 FLAGS ?=
 
-.PHONY: train test test-optimized test-long lint format docs-data package clean
+.PHONY: train test test-slow test-optimized test-long lint format docs-data package clean
 
 train: $(VENV)/ready
 	$(BIN)/python -m gan_jax train dcgan_mnist $(FLAGS)
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -m "not long" $(FLAGS)
+	$(BIN)/python -m pytest -m "not long and not slow" $(FLAGS)
+
+test-slow: $(VENV)/ready
+	$(BIN)/python -m pytest -m "slow and not long" $(FLAGS)
 
 # The tests compile with few optimisations, to save time. Users run optimised programs, so this part of the tests does, too.
 test-optimized: $(VENV)/ready
-	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m "not long" tests/gan tests/losses tests/penalties tests/transforms $(FLAGS)
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m "not long and not slow" tests/gan tests/losses tests/penalties tests/transforms $(FLAGS)
 
 test-long: $(VENV)/ready
 	$(BIN)/python -m pytest -m long -n 0 $(FLAGS)

@@ -1,5 +1,6 @@
 """Eight simulated devices, so that the parallel paths are tested anywhere; compiled programs are kept between runs of the tests."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -13,6 +14,13 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 import sys
 
 import pytest
+
+
+def pytest_collection_finish(session):
+    """Looks for garbage more rarely. Traced programs are many objects, and the modules never become garbage."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture

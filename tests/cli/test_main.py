@@ -84,6 +84,7 @@ Config(seeds=3)
 """
 
 
+@pytest.mark.slow
 def test_type_checkers_see_the_public_names(tmp_path):
     pytest.importorskip("mypy")
     (tmp_path / "user.py").write_text(PUBLIC)

@@ -162,6 +162,7 @@ def test_a_run_its_resumption_and_its_refusals(script, tmp_path):
     assert_one_line(script("evaluate", "nothing"), "nothing")
 
 
+@pytest.mark.slow
 def test_a_recipe_gives_way_with_a_notice(script, tmp_path):
     status, _, error = script("train", "dcgan_mnist", "--loss.name", "hinge", "--out", "run", "--steps", "1", *TINY)
     assert status == 0

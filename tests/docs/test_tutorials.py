@@ -58,6 +58,7 @@ def test_every_tutorial_is_tested():
     assert {path.stem for path in TUTORIALS.glob("*.md")} == set(NAMES)
 
 
+@pytest.mark.slow
 def test_own_images(follow, tmp_path):
     follow("own_images")
     assert len(list((tmp_path / "my_images").rglob("*.png"))) == 120
@@ -83,6 +84,7 @@ def test_a_trick_in_one_file(follow):
     assert re.search(r"Interval\(.*\) (helps|hurts|unclear)", printed)
 
 
+@pytest.mark.slow
 def test_reproduce(follow, tmp_path):
     names, printed = follow("reproduce")
     assert "reproduced" in printed
@@ -91,6 +93,7 @@ def test_reproduce(follow, tmp_path):
     assert len(names["longer"]) > len(names["first"])
 
 
+@pytest.mark.slow
 def test_why_it_fails(follow, tmp_path):
     names, printed = follow("why_it_fails")
     assert "generator_frozen" in {finding["id"] for finding in names["findings"]}
