@@ -9,6 +9,8 @@ from gan_jax.cli.errors import did_you_mean, fail
 COMMANDS = {
     "train": "train a GAN, or continue a run",
     "evaluate": "measure the quality of a trained generator",
+    "measure": "measure a set of images against another",
+    "invert": "find the latents of an image",
     "sample": "sample from a trained generator",
     "report": "write the report of a run, or compare runs",
     "export": "write the generator of a run as a file of its own",

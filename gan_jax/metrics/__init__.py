@@ -36,6 +36,7 @@ from gan_jax.metrics.protocol import METRICS, Measurement, measure
 from gan_jax.metrics.scores import InceptionScore, inception_score
 from gan_jax.metrics.similarity import Diversity, ms_ssim, ms_ssim_diversity
 from gan_jax.metrics.spectrum import radial_power_spectrum, spectrum_distance
+from gan_jax.metrics.statistics import Statistics, feature_statistics, image_statistics, load_statistics, save_statistics
 from gan_jax.metrics.torch_weights import load_torch_weights
 from gan_jax.metrics.wasserstein import SlicedWasserstein, laplacian_pyramid, sliced_wasserstein
 
@@ -57,6 +58,7 @@ __all__ = [
     "Neighbors",
     "PrecisionRecall",
     "SlicedWasserstein",
+    "Statistics",
     "class_coverage",
     "classification_accuracy_score",
     "classifier",
@@ -64,16 +66,19 @@ __all__ = [
     "energy_distance",
     "feature_extractor",
     "feature_moments",
+    "feature_statistics",
     "fit_convolutional",
     "fit_linear",
     "frechet_distance",
     "frechet_distance_from_moments",
+    "image_statistics",
     "inception",
     "inception_score",
     "init_moments",
     "intra_class_frechet_distance",
     "kernel_distance",
     "laplacian_pyramid",
+    "load_statistics",
     "load_torch_weights",
     "manifold_metrics",
     "measure",
@@ -85,6 +90,7 @@ __all__ = [
     "nearest_neighbors",
     "precision_recall",
     "radial_power_spectrum",
+    "save_statistics",
     "sliced_wasserstein",
     "spectrum_distance",
     "stacked_digit_coverage",

@@ -16,6 +16,7 @@ from gan_jax.metrics.frechet import Moments, feature_moments, frechet_distance_f
 from gan_jax.metrics.kernel import kernel_distance
 from gan_jax.metrics.scores import inception_score
 from gan_jax.metrics.similarity import ms_ssim_diversity
+from gan_jax.metrics.statistics import UNKNOWN, Statistics
 from gan_jax.metrics.wasserstein import sliced_wasserstein
 
 
@@ -48,22 +49,46 @@ class Measurement(NamedTuple):
 
 
 class _Sets:
-    """Fakes and reals. Features are extracted on first use, and the features of the reals are cached."""
+    """Fakes and reals: images, or statistics of images. Features are extracted on first use, and those of the reals are cached."""
 
     def __init__(self, fake, real, fake_labels, real_labels, extractor, weights, cache, seed, progress):
-        self.fake, self.real = fake, real
+        self._fake, self._real = fake, real
         self.fake_labels, self.real_labels = fake_labels, real_labels
         self.seed = seed
         self._extractor, self._weights, self._cache, self._progress = extractor, weights, cache, progress
+        if isinstance(fake, Statistics) and isinstance(real, Statistics):
+            _check_comparable(fake, real)
 
     @cached_property
     def extractor(self) -> FeatureExtractor:
         if self._extractor is None:
             raise ValueError("this metric needs a feature extractor; pass extractor=...")
-        return feature_extractor(self._extractor, self._weights)
+        chosen = feature_extractor(self._extractor, self._weights)
+        for given in (self._fake, self._real):
+            if isinstance(given, Statistics):
+                given.check_extractor(chosen)
+        return chosen
+
+    @property
+    def features_from(self) -> tuple[str, str]:
+        """Name and resize of the features."""
+        if isinstance(self._fake, Statistics) and isinstance(self._real, Statistics):
+            named = self._fake if self._real.extractor == UNKNOWN else self._real
+            return named.extractor, named.resize
+        return self.extractor.name, self.extractor.resize
+
+    @property
+    def fake(self) -> np.ndarray:
+        return _images(self._fake)
+
+    @property
+    def real(self) -> np.ndarray:
+        return _images(self._real)
 
     @cached_property
     def fake_extracted(self) -> Extracted:
+        if isinstance(self._fake, Statistics):
+            return Extracted(_features(self._fake), None)
         return self.extractor.extract(self.fake, progress=self._progress)
 
     @cached_property
@@ -74,6 +99,9 @@ class _Sets:
 
     @cached_property
     def real_features(self) -> np.ndarray:
+        if isinstance(self._real, Statistics):
+            return _features(self._real)
+
         def compute():
             return {"features": self.extractor(self.real, progress=self._progress)}
 
@@ -81,11 +109,13 @@ class _Sets:
 
     @cached_property
     def real_moments(self) -> Moments:
+        if isinstance(self._real, Statistics):
+            return self._real.moments
         return Moments(**self._cached("moments", lambda: feature_moments(self.real_features)._asdict()))
 
     @cached_property
     def fake_moments(self) -> Moments:
-        return feature_moments(self.fake_extracted.features)
+        return self._fake.moments if isinstance(self._fake, Statistics) else feature_moments(self.fake_extracted.features)
 
     def _cached(self, kind: str, compute: Callable[[], dict]) -> dict:
         if self._cache is None:
@@ -96,6 +126,30 @@ class _Sets:
         if self.fake_labels is None or self.real_labels is None:
             raise ValueError("this metric needs fake_labels and real_labels")
         return self.fake_labels, self.real_labels
+
+
+def _images(given) -> np.ndarray:
+    if isinstance(given, Statistics):
+        raise ValueError(f"this metric needs images; {given.name} has statistics only")
+    return given
+
+
+def _features(statistics: Statistics) -> np.ndarray:
+    if statistics.features is None:
+        raise ValueError(f"this metric needs features; {statistics.name} has their mean and covariance only")
+    return statistics.features
+
+
+def _check_comparable(first: Statistics, second: Statistics) -> None:
+    """Raises ValueError if the features of two sets have different extractors."""
+    known = UNKNOWN not in (first.extractor, second.extractor)
+    if (known and first.extractor != second.extractor) or (
+        first.fingerprint and second.fingerprint and first.fingerprint != second.fingerprint
+    ):
+        raise ValueError(
+            f"{first.name} and {second.name} have features of different networks: {first.extractor} and {second.extractor}"
+            + (", with different weights" if first.extractor == second.extractor else "")
+        )
 
 
 def _frechet(sets):
@@ -114,7 +168,7 @@ def _kernel(sets):
 def _inception_score(sets):
     probabilities = sets.fake_extracted.probabilities
     if probabilities is None:
-        raise ValueError(f"inception_score needs an extractor that classifies; {sets.extractor.name} does not")
+        raise ValueError(f"inception_score needs an extractor that classifies; {sets.features_from[0]} does not")
     order = np.random.default_rng(sets.seed).permutation(len(probabilities))
     splits = min(10, len(order))
     result = inception_score(probabilities[order], splits=splits)
@@ -233,9 +287,10 @@ def measure(
     Images of any type are first converted to `uint8`, as for saving.
 
     Args:
-        fake_images: uint8, or float in `value_range`, [batch, height, width, channels].
-        real_images: Images of the same shape. Their number may differ.
-        extractor: A key of `FEATURE_EXTRACTORS`, or an extractor. It may be None if all metrics are computed on pixels.
+        fake_images: uint8, or float in `value_range`, [batch, height, width, channels]. Or `Statistics` of images.
+        real_images: Images of the same shape. Their number may differ. Or `Statistics` of images.
+        extractor: A key of `FEATURE_EXTRACTORS`, or an extractor. It may be None if all metrics are computed on pixels, or if both sets
+            are `Statistics`.
         metrics: Keys of `METRICS`.
         weights: Weights of the extractor. None means the shipped ones.
         fake_labels: int [batch], for metrics that use classes.
@@ -256,20 +311,23 @@ def measure(
     Raises:
         KeyError: If a metric or the extractor is unknown.
         ValueError: If the images differ in shape, hold NaN, or are outside of `value_range`, if labels or an extractor are missing, or if
-            a metric is not defined for the inputs.
+            a metric is not defined for the inputs, or if statistics were made with another extractor.
         TypeError: If the images are neither uint8 nor floating point.
     """
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise KeyError(f"unknown metric {unknown[0]!r}; must be one of {', '.join(METRICS)}")
     given = {"fake_images": fake_images, "real_images": real_images}
-    scaled = {name: _in_range(name, np.asarray(images), value_range) for name, images in given.items()}
-    fake, real = (to_uint8(images) for images in as_images(at_least=2, **scaled))
+    images = {name: np.asarray(value) for name, value in given.items() if not isinstance(value, Statistics)}
+    scaled = {name: _in_range(name, value, value_range) for name, value in images.items()}
+    converted = dict(zip(scaled, (to_uint8(value) for value in as_images(at_least=2, **scaled)), strict=True))
+    fake, real = (converted.get(name, value) for name, value in given.items())
+    counts = [value.samples if isinstance(value, Statistics) else len(value) for value in (fake, real)]
     sets = _Sets(fake, real, fake_labels, real_labels, extractor, weights, cache, seed, progress)
     records = []
     for name in metrics:
         pixels = name in ON_PIXELS
         for metric, (value, details) in METRICS[name](sets).items():
-            features = ("pixels", "none") if pixels else (sets.extractor.name, sets.extractor.resize)
-            records.append(Measurement(metric, float(value), features[0], len(fake), reference, len(real), features[1], seed, ema, details))
+            features = ("pixels", "none") if pixels else sets.features_from
+            records.append(Measurement(metric, float(value), features[0], counts[0], reference, counts[1], features[1], seed, ema, details))
     return records

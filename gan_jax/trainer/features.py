@@ -28,22 +28,44 @@ def choose_extractor(config: Config, source: Source) -> str | metrics.FeatureExt
     Raises:
         ConfigError: The network does not exist, needs a weight file, or does not accept images of this shape.
     """
-    name, weights = config.evaluation.extractor, config.evaluation.weights
+    name = config.evaluation.extractor
     if name not in EXTRACTORS:
         raise ConfigError(f"--evaluation.extractor {name}: must be one of {', '.join(EXTRACTORS)}")
     if name == "auto":
         return "digit_classifier" if has_digits(source) else None
+    if name == "pixels":
+        return None
+    return extractor_for(name, config.evaluation.weights, source.shape)
+
+
+def extractor_for(
+    name: str, weights: Path | None, shape: tuple[int, ...], *, flags: tuple[str, str] = ("--evaluation.extractor", "--evaluation.weights")
+) -> str | metrics.FeatureExtractor:
+    """A feature network by its name.
+
+    Args:
+        name: "vgg16", or a name of `metrics.FEATURE_EXTRACTORS`.
+        weights: Its weight file.
+        shape: Shape of the images, (height, width, channels).
+        flags: The flags of the name and of the weight file, for errors.
+
+    Returns:
+        The name, or the network if it has no row in `metrics.FEATURE_EXTRACTORS`.
+
+    Raises:
+        ConfigError: The network needs a weight file, or does not accept images of this shape.
+    """
     accepted = None
-    if name == "digit_classifier" and source.shape not in DIGIT_SHAPES:
+    if name == "digit_classifier" and shape not in DIGIT_SHAPES:
         accepted = " or ".join(format_shape(shape) for shape in DIGIT_SHAPES) + " images"
-    if name == "vgg16" and min(source.shape[:2]) < VGG_SIDE:
+    if name == "vgg16" and min(shape[:2]) < VGG_SIDE:
         accepted = f"images of at least {VGG_SIDE} pixels a side"
     if accepted is not None:
-        raise ConfigError(f"--evaluation.extractor {name}: takes {accepted}; the data are {format_shape(source.shape)}")
+        raise ConfigError(f"{flags[0]} {name}: takes {accepted}; the data are {format_shape(shape)}")
     if name in CONVERTERS and weights is None:
         script = f"experiments/tools/{CONVERTERS[name]}"
-        raise ConfigError(f"--evaluation.weights: {name} needs its weight file; python {script} --help says how to get it")
-    return vgg_extractor(weights) if name == "vgg16" else None if name == "pixels" else name
+        raise ConfigError(f"{flags[1]}: {name} needs its weight file; python {script} --help says how to get it")
+    return vgg_extractor(weights) if name == "vgg16" else name
 
 
 def has_digits(source: Source) -> bool:

@@ -66,7 +66,7 @@ def test_the_module_and_the_wrappers_are_the_command():
     for words in (["-m", "gan_jax", "recipes"], ["-m", "gan_jax.cli.main"], [EXPERIMENTS / "report.py", "--help"]):
         result = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True)
         assert result.returncode == 0, result.stderr
-    for name in ("train", "evaluate", "sample", "report", "export", "verify", "launch", "stack"):
+    for name in ("train", "evaluate", "measure", "invert", "sample", "report", "export", "verify", "launch", "stack"):
         assert f'run_command("{name}")' in (EXPERIMENTS / f"{name}.py").read_text()
 
 

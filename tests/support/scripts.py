@@ -7,7 +7,8 @@ ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ROOT / "experiments"
 
 TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "--evaluation.samples", "0", "--no-tensorboard"]
-COMMANDS = ("train", "evaluate", "sample", "stack", "report", "export", "verify", "launch", "sweep", "recipes", "models")
+COMMANDS = ("train", "evaluate", "measure", "invert", "sample", "stack", "report", "export", "verify", "launch", "sweep")
+COMMANDS += ("recipes", "models")
 MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     **{
         name: f"experiments.studies.{name}"
