@@ -10,30 +10,16 @@ import pytest
 from PIL import Image
 
 from gan_jax import latents
-from gan_jax.data import load_source
 from gan_jax.trainer import sample_files, sampling
-from gan_jax.trainer.build.gan import build
-from gan_jax.trainer.config import Config, ConfigError, DataConfig, ModelConfig, check
+from gan_jax.trainer.config import ConfigError
 from gan_jax.trainer.image_grid import to_uint8
-from gan_jax.trainer.restore import LoadedRun
 from support.scripts import assert_one_line, load_script
-from support.stored_runs import store
-
-WEIGHTS = sampling.Weights()
+from support.stored_runs import loaded_mlp, store
 
 
 @pytest.fixture(scope="module")
 def run():
-    """An untrained conditional run with 8x8 images."""
-    source = load_source("mnist5k", image_size=8)
-    options = {"discriminator_hidden": "4", "generator_hidden": "8"}
-    model = ModelConfig(name="mlp", latent_dim=5, conditional=True, options=options)
-    config = check(Config(batch_size=4, model=model, data=DataConfig(image_size=8)))
-    built = build(config, source.shape, 10)
-    params, opt_state = jax.jit(built.gan.init)(jax.random.key(0))
-    # Larger weights, so that the samples differ visibly.
-    params = params._replace(generator=jax.tree.map(lambda leaf: 3 * leaf, params.generator))
-    return LoadedRun(config, source, built, params, opt_state, 0)
+    return loaded_mlp()
 
 
 @pytest.fixture(scope="module")
