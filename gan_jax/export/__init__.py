@@ -1,6 +1,17 @@
-"""Export of a trained generator: one safetensors file, or a StableHLO program that needs neither gan_jax nor Flax."""
+"""Export of a trained generator: a safetensors file, a StableHLO or ONNX program without gan_jax, or a folder for the Hugging Face Hub."""
 
 from gan_jax.export.generator import Generator, GeneratorConfig, load_generator, save_generator
+from gan_jax.export.onnx import OnnxProgram, export_onnx, onnx_program
 from gan_jax.export.stablehlo import export_stablehlo, stablehlo_program
 
-__all__ = ["Generator", "GeneratorConfig", "export_stablehlo", "load_generator", "save_generator", "stablehlo_program"]
+__all__ = [
+    "Generator",
+    "GeneratorConfig",
+    "OnnxProgram",
+    "export_onnx",
+    "export_stablehlo",
+    "load_generator",
+    "onnx_program",
+    "save_generator",
+    "stablehlo_program",
+]
