@@ -2,9 +2,11 @@
 
     gan-jax export RUN                              writes RUN/generator.safetensors, for gan_jax.load_generator
     gan-jax export RUN --stablehlo                  also writes RUN/generator.stablehlo, a program that needs only JAX
+    gan-jax export RUN --onnx                       also writes RUN/generator.onnx, for runtimes in other languages
+    gan-jax export RUN --hub my-faces               also writes a folder for the Hugging Face Hub, with a model card
     gan-jax export RUN --out digits.safetensors     writes to another file
 
-Read the file with
+Read the file, the folder or its copy on the Hub with
 
     generator = gan_jax.load_generator("runs/dcgan_mnist/generator.safetensors")
     images = generator.sample(jax.random.key(0), 16)
@@ -32,6 +34,12 @@ class Flags:
     """Also write a StableHLO program, which samples without gan_jax and Flax. Needs the package flatbuffers."""
     platforms: tuple[str, ...] = ("cpu", "cuda", "tpu")
     """Platforms of that program."""
+    onnx: bool = False
+    """Also write an ONNX program. Needs the package jax2onnx."""
+    hub: Path | None = None
+    """Also write this folder for the Hugging Face Hub: weights, config.json, samples and a model card."""
+    license: str | None = None
+    """Licence of the weights for the model card, e.g. cc-by-4.0."""
     step: int | None = None
     """Step of the checkpoint. By default the newest."""
     best: bool = False
@@ -45,16 +53,24 @@ def main(arguments: list[str] | None = None) -> None:
     flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax export")
     with errors_as_lines():
         from gan_jax.export.generator import GeneratorConfig, load_generator, save_generator
+        from gan_jax.export.onnx import export_onnx
         from gan_jax.export.stablehlo import export_stablehlo
         from gan_jax.gan.make import sampling_params
         from gan_jax.trainer.build.model_options import model_options
         from gan_jax.trainer.config import ConfigError
         from gan_jax.trainer.evaluate import context_shape
+        from gan_jax.trainer.hub_folder import check_folder, write_hub_folder
+        from gan_jax.trainer.image_grid import image_grid
         from gan_jax.trainer.restore import load_run
+        from gan_jax.trainer.sampling import Weights, independent_samples
 
         path = flags.out or flags.run / "generator.safetensors"
         if flags.out and flags.out.exists():
             raise ConfigError(f"--out {flags.out}: exists already")
+        if flags.hub:
+            check_folder(flags.hub)
+        if flags.license and not flags.hub:
+            raise ConfigError("--license: needs --hub")
         run = load_run(flags.run, step=flags.step, best=flags.best)
         spec, config = run.built.spec, run.config
         generator_config = GeneratorConfig(
@@ -75,3 +91,19 @@ def main(arguments: list[str] | None = None) -> None:
             except (ImportError, ValueError) as error:
                 fail(f"--stablehlo: {error}")
             print(f"{program}: called with {', '.join(arguments)}")
+        if flags.onnx:
+            file = path.with_suffix(".onnx")
+            try:
+                exported = export_onnx(file, load_generator(path))
+            except (ImportError, ValueError) as error:
+                fail(f"--onnx: {error}")
+            checked = "not checked: onnxruntime is missing" if exported.difference is None else f"max difference {exported.difference:.2g}"
+            print(f"{file}: called with {', '.join(exported.arguments)} ({checked})")
+        if flags.hub:
+            grid = None
+            if run.source.is_images:
+                count = 8 * spec.num_classes if 0 < spec.num_classes <= 32 else 64
+                samples = independent_samples(run, count, seed=0, weights=Weights(not flags.raw_weights))
+                grid = image_grid(samples.images, cols=samples.columns)
+            write_hub_folder(flags.hub, path, flags.run, config, step=run.step, samples=grid, license_name=flags.license)
+            print(f"{flags.hub}: upload it with: hf upload USER/{flags.hub.name} {flags.hub}")

@@ -17,6 +17,7 @@ import numpy as np
 
 from gan_jax._files import write_bytes
 from gan_jax._keys import named_key
+from gan_jax.export.hub import PREFIX, WEIGHTS, download_generator
 from gan_jax.latents import LATENTS
 from gan_jax.models import MODELS, build_model
 from gan_jax.typing import Array, Network, PyTree
@@ -142,9 +143,14 @@ def save_generator(path: str | Path, config: GeneratorConfig, params: PyTree, st
 
     arrays = _flatten(params, state)
     _check_arrays("params and state", config, arrays)
+    write_bytes(Path(path), save(arrays, {METADATA_KEY: json.dumps(describe_config(config))}))
+
+
+def describe_config(config: GeneratorConfig) -> dict[str, Any]:
+    """The configuration as plain values, as it is stored in the metadata of the file."""
     described = {"format": FORMAT, "model": config.model, "options": dict(config.options), "latents": config.latents}
     described["context_shape"] = list(config.context_shape) if config.context_shape else None
-    write_bytes(Path(path), save(arrays, {METADATA_KEY: json.dumps(described)}))
+    return described
 
 
 def load_generator(path: str | Path) -> Generator:
@@ -154,7 +160,8 @@ def load_generator(path: str | Path) -> Generator:
         images = generator.sample(jax.random.key(0), 16)
 
     Args:
-        path: Path of the file.
+        path: Path of the file, or of a folder with the file generator.safetensors, or an address hf://USER/NAME[@REVISION] on the
+            Hugging Face Hub, which needs the package huggingface_hub.
 
     Returns:
         The generator. Call it with latents, or use its method `sample`.
@@ -165,7 +172,8 @@ def load_generator(path: str | Path) -> Generator:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = download_generator(path) if isinstance(path, str) and path.startswith(PREFIX) else Path(path)
+    path = path / WEIGHTS if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
