@@ -7,7 +7,7 @@ import secrets
 import shutil
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,6 +58,7 @@ class Checkpointer:
         token: Text that the processes of this run share, and that no other run has. By default process 0 draws and broadcasts it.
         peer_timeout: Seconds that process 0 waits for the parts of all other processes.
         owner: Whether this run owns the directory. It then calls `clear_leftovers`.
+        before_write: Called before each write. An exception that it raises ends the save, and `wait` raises it.
 
     Raises:
         ValueError: If `keep`, `best_mode` or `process_index` is out of range.
@@ -77,6 +78,7 @@ class Checkpointer:
         token: str | None = None,
         peer_timeout: float = 300.0,
         owner: bool = True,
+        before_write: Callable[[], None] | None = None,
     ):
         if keep < 1:
             raise ValueError(f"keep must be at least 1; got {keep}")
@@ -91,7 +93,7 @@ class Checkpointer:
         if not 0 <= self._index < self._count:
             raise ValueError(f"process_index must be in [0, {self._count}); got {self._index}")
         self._token = token or _shared_token(self._count)
-        self._peer_timeout = peer_timeout
+        self._peer_timeout, self._before_write = peer_timeout, before_write
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._saves = 0
@@ -252,6 +254,8 @@ class Checkpointer:
 
     def _write(self, job: Job) -> None:
         try:
+            if self._before_write is not None:
+                self._before_write()
             if self._count == 1:
                 files.write_step(self._place(job.step), job.snapshot, job.metadata, step=job.step, versions=_versions())
             else:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 PEER_LOST = 4  # Exit status if another process of the run is lost.
+NOT_SAVED = 5  # Exit status if training ended, but its last weights could not be saved.
 
 
 def fail(message: str, status: int = 2) -> NoReturn:

@@ -5,7 +5,8 @@
 
 The words after -- are passed to every `gan-jax train`, with the flags by which the processes find each other. If one process dies, the
 others exit, at once or within --heartbeat-seconds. Then all of them start again with --resume auto, from the last good checkpoint. They do
-not start again after an error (status 2), after a training failure (status 3), after Ctrl-C, or after --restarts restarts.
+not start again after an error (status 2), after a training failure (status 3), if the last weights could not be saved (status 5), after
+Ctrl-C, or after --restarts restarts.
 """
 
 import argparse
@@ -17,10 +18,10 @@ import sys
 import time
 from pathlib import Path
 
-from gan_jax.cli.errors import PEER_LOST, errors_as_lines, fail
+from gan_jax.cli.errors import NOT_SAVED, PEER_LOST, errors_as_lines, fail
 from gan_jax.cli.parsing import argument_parser
 
-FINAL = (2, 3)  # A restart would end with these statuses again.
+FINAL = (2, 3, NOT_SAVED)  # A restart would end with these statuses again.
 GRACE = 30  # Seconds after the heartbeat until a process that does not exit is killed.
 
 
@@ -111,8 +112,9 @@ def main(arguments: list[str] | None = None) -> None:
             if process.poll() is None and (number != signal.SIGINT or not os.isatty(0)):
                 process.send_signal(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has no SIGHUP.
+        if signal.getsignal(number) is not signal.SIG_IGN:  # SIGHUP is ignored under nohup.
+            signal.signal(number, pass_on)
     for attempt in range(options.restarts + 1):
         processes[:] = start(options, flags if attempt == 0 else resuming(flags))
         statuses = wait(processes, options.heartbeat_seconds + GRACE, signals)

@@ -11,7 +11,8 @@
 --compilation-cache DIR|none sets the directory of compiled programs. For several processes use `gan-jax launch`, or start each one
 with --distributed.coordinator HOST:PORT --distributed.num-processes N --distributed.process-id I.
 
-The exit status is 0 after training, 2 after an error, 3 if --monitor.on-failure ended the run, and 4 if another process is lost.
+The exit status is 0 after training, 2 after an error, 3 if --monitor.on-failure ended the run, 4 if another process is lost, and 5 if
+the last weights could not be saved, e.g. on a full disk.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.errors import NOT_SAVED, errors_as_lines
 from gan_jax.cli.train_command import TrainCommand, base_config, find_run, parse_config, read_command, read_config
 from gan_jax.recipes import recipes
 
@@ -37,16 +38,18 @@ def main(arguments: list[str] | None = None) -> None:
     # The same bytes in every run on a GPU. This must be set before JAX is used.
     os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")
     from gan_jax.distributed import abort_process
+    from gan_jax.trainer.progress import tolerating_broken_stderr
 
-    try:
-        with errors_as_lines():
-            failed = run(command, shlex.join(["gan-jax", "train", *arguments]))
-    except SystemExit as end:
-        if command.several_processes and end.code:
-            abort_process(int(end.code))
-        raise
-    if failed:
-        raise SystemExit(FAILED)
+    with tolerating_broken_stderr():
+        try:
+            with errors_as_lines():
+                status = run(command, shlex.join(["gan-jax", "train", *arguments]))
+        except SystemExit as end:
+            if command.several_processes and end.code:
+                abort_process(int(end.code))
+            raise
+    if status:
+        raise SystemExit(status)
 
 
 def print_help(command: TrainCommand) -> None:
@@ -66,8 +69,8 @@ def print_help(command: TrainCommand) -> None:
     print(short_help(config, usage, name))
 
 
-def run(command: TrainCommand, text: str) -> bool:
-    """Trains, and returns whether a training failure ended the run.
+def run(command: TrainCommand, text: str) -> int:
+    """Trains, and returns the exit status.
 
     Args:
         command: The command line.
@@ -101,4 +104,5 @@ def run(command: TrainCommand, text: str) -> bool:
 
     # A run that was killed before its first checkpoint starts again, because --resume auto is the command of a loop.
     auto = command.own.get("--resume") == "auto"
-    return train(config, resume=resume, may_restart=auto, command=text).failure is not None
+    result = train(config, resume=resume, may_restart=auto, command=text)
+    return FAILED if result.failure is not None else 0 if result.saved else NOT_SAVED

@@ -304,7 +304,16 @@ def metric_values(records: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def evaluate_run(
-    directory: Path, config: Config, built: BuiltGAN, source: Source, params: Players, opt_state: Any, *, console: Console, **options: Any
+    directory: Path,
+    config: Config,
+    built: BuiltGAN,
+    source: Source,
+    params: Players,
+    opt_state: Any,
+    *,
+    console: Console,
+    before_write: Callable[[], None] = lambda: None,
+    **options: Any,
 ) -> list[dict[str, Any]]:
     """Evaluates a run, writes `metrics.json` into its directory, and prints a table.
 
@@ -316,6 +325,7 @@ def evaluate_run(
         params: Parameters of G and D.
         opt_state: The rest of the state.
         console: Where to print.
+        before_write: Called before `metrics.json` is written.
         options: Further arguments of `evaluate`.
 
     Returns:
@@ -333,8 +343,9 @@ def evaluate_run(
             before = done
 
         records = evaluate(config, built, source, params, opt_state, progress=progress, **options)
-    run_directory.write_json(directory / "metrics.json", records)
     console.print(table(records))
+    before_write()
+    run_directory.write_json(directory / "metrics.json", records)
     return records
 
 

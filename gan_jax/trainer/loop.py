@@ -1,9 +1,11 @@
 """Training: set up the run, restore it, then step, log, sample, evaluate and checkpoint until it ends. It reads top to bottom."""
 
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.trainer.evaluate import evaluate, evaluate_run, metric_values
 from gan_jax.trainer.figures import write_figures
-from gan_jax.trainer.progress import ProgressBar
+from gan_jax.trainer.progress import ProgressBar, TolerantStream
 from gan_jax.trainer.report import write_report
 from gan_jax.trainer.restore import LoadedRun
 from gan_jax.trainer.rollback import Rollback, can_roll_back, roll_back
@@ -26,6 +28,8 @@ from gan_jax.trainer.setup import TrainingRun, Writers, init_or_restore, setup_r
 from gan_jax.trainer.writers.errors import warn_on_oserror
 from gan_jax.trainer.writers.samples import write_animation
 from gan_jax.typing import Array, Players
+
+NOT_SAVED = "finished, not saved"  # Status of a run that reached its last step, but could not save it.
 
 
 class TrainResult(NamedTuple):
@@ -37,6 +41,7 @@ class TrainResult(NamedTuple):
         opt_state: The rest of the state.
         step: The last train step. It is below the configured number if the run was interrupted or failed.
         failure: The finding that ended the run, with `--monitor.on-failure stop` or after too many rollbacks. Otherwise None.
+        saved: Whether a checkpoint of the last step is on the disk. A failed run keeps an earlier one instead.
     """
 
     directory: Path
@@ -44,6 +49,7 @@ class TrainResult(NamedTuple):
     opt_state: Any
     step: int
     failure: Finding | None = None
+    saved: bool = True
 
 
 class LoopResult(NamedTuple):
@@ -89,7 +95,7 @@ def train(
         RunError, DataError, ConfigError and the errors of `gan_jax.checkpoint`: The run cannot start or continue.
         gan_jax.distributed.PeerLost: Another process of this run is lost.
     """
-    console = (console or Console(stderr=True)) if is_main_process() else Console(quiet=True)
+    console = (console or Console(file=TolerantStream(sys.stderr))) if is_main_process() else Console(quiet=True)
     with raising_peer_lost():
         result = train_once(config, resume, command, console, until, may_restart)
         while isinstance(result, Rollback):
@@ -105,30 +111,37 @@ def train_once(
     All arrays of a run are locals of this function, so those of a failed run are freed before the run continues.
     """
     with setup_run(config, resume, command, console, may_restart=may_restart) as run:
-        with run.recording_errors():
+        with run.recording_errors(), stop_on_interrupt() as stop_requested:
             state, step, writers = init_or_restore(run)
-            result = loop(run, writers, state, step, until)
-        stored = save_last(run, result)
+            result = loop(run, writers, state, step, until, stop_requested)
+            stored = save_last(run, result)
         run.feed.close()
         local = to_local(run.placement, result.state)
         if writers is None:
-            return TrainResult(run.directory, *result.state, result.step)
+            return TrainResult(run.directory, *result.state, result.step, saved=stored)
         writers.metrics.close()
         failure = writers.metrics.failure
         if failure is not None and can_roll_back(run) and not result.interrupted:
             return roll_back(run, failure)
         finish(run, local, result.step, stored, failure)
-        return TrainResult(run.directory, *result.state, result.step, failure)
+        return TrainResult(run.directory, *result.state, result.step, failure, stored)
 
 
-def loop(run: TrainingRun, writers: Writers | None, state: tuple[Players, Any], step: int, until: int | None) -> LoopResult:
+def loop(
+    run: TrainingRun,
+    writers: Writers | None,
+    state: tuple[Players, Any],
+    step: int,
+    until: int | None,
+    stop_requested: Callable[[], bool],
+) -> LoopResult:
     """The training loop: trains, logs, samples, evaluates and checkpoints until the last step, an interrupt, or a detected failure."""
     config, steps, end = run.config, run.config.steps, run.config.steps if until is None else min(until, run.config.steps)
     compiled = compile_steps(run, state)
     rng = jax.random.fold_in(jax.random.key(config.seed), 1)
     pending, saved = None, step
 
-    with stop_on_interrupt() as stop_requested, ProgressBar(steps, step, run.console) as bar:
+    with ProgressBar(steps, step, run.console) as bar:
 
         def failed() -> bool:
             return writers is not None and writers.metrics.failure is not None
@@ -141,7 +154,7 @@ def loop(run: TrainingRun, writers: Writers | None, state: tuple[Players, Any], 
             *state, metrics = compiled(count)(*state, run.feed.chunk(step, count), rng)
             before, step = step, step + count
             run.reach(step)
-            flush(writers, pending, bar)  # The metrics of the step before, while the device computes this one.
+            flush(run, writers, pending, bar)  # The metrics of the step before, while the device computes this one.
             to_log = crosses(before, step, config.log_every) or step == steps
             pending = (step, metrics) if to_log else None
             bar.advance(step)
@@ -150,7 +163,7 @@ def loop(run: TrainingRun, writers: Writers | None, state: tuple[Players, Any], 
             to_save = to_evaluate or (config.checkpoint_every and crosses(before, step, config.checkpoint_every)) or step == steps
             if to_sample or to_save:
                 # Sampling and saving wait for the step anyway. Rows stay in order, and a checkpoint has all rows up to its step.
-                flush(writers, pending, bar)
+                flush(run, writers, pending, bar)
                 pending = None
             if to_sample:
                 sample(run, writers, step, state, bar)
@@ -161,7 +174,7 @@ def loop(run: TrainingRun, writers: Writers | None, state: tuple[Players, Any], 
             # Asking the other processes costs a message, so several processes ask only at steps at which they wait anyway.
             if process_count() == 1 or to_log or to_sample or to_save:
                 stop = any_across_processes(stop_requested() or failed())
-        flush(writers, pending, bar)
+        flush(run, writers, pending, bar)
         has_failed = any_across_processes(failed())
         return LoopResult(tuple(state), step, saved, any_across_processes(stop_requested()), has_failed)
 
@@ -170,7 +183,7 @@ def loop(run: TrainingRun, writers: Writers | None, state: tuple[Players, Any], 
 def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Yields a function that tells whether a stop was requested.
 
-    The first SIGINT or SIGTERM requests a clean stop. A second one exits immediately.
+    The first SIGINT, SIGTERM or SIGHUP requests a clean stop. A second one exits immediately. SIGHUP stays ignored under `nohup`.
     """
     received: list[int] = []
 
@@ -180,7 +193,10 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         received.append(number)
 
     try:
-        before = {number: signal.signal(number, request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # Windows has no SIGHUP.
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, request_stop) for number in numbers}
     except ValueError:  # Only the main thread receives signals.
         before = {}
     try:
@@ -230,8 +246,10 @@ def chunk_step(built: BuiltGAN, scan_steps: int, gather: Callable[..., Any] = la
     return chunk
 
 
-def flush(writers: Writers | None, pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
+def flush(run: TrainingRun, writers: Writers | None, pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
     """Waits for pending metrics in every process. Process 0 writes them."""
+    if pending is not None:
+        run.check_directory()
     if writers is not None:
         writers.metrics.flush(pending, bar)
     elif pending is not None:
@@ -242,6 +260,7 @@ def sample(run: TrainingRun, writers: Writers | None, step: int, state: tuple[Pl
     """Writes a grid of samples in process 0. Call it in every process, because the state may be sharded."""
     local = to_local(run.placement, state)
     if writers is not None:
+        run.check_directory()
         writers.samples.write(step, local, bar)
 
 
@@ -261,6 +280,7 @@ def measure(run: TrainingRun, writers: Writers | None, step: int, state: tuple[P
         return None
     row = {f"evaluation/{record['metric']}": record["value"] for record in records}
     bar.print_above(f"step {step}: " + "  ".join(f"{name} {value:.3f}" for name, value in row.items()))
+    run.check_directory()
     writers.metrics.write(step, row, bar)
     values, best = metric_values(records), run.config.evaluation.best
     if best not in values:
@@ -268,8 +288,13 @@ def measure(run: TrainingRun, writers: Writers | None, step: int, state: tuple[P
     return values
 
 
+RETRY_SECONDS = (1.0, 5.0, 15.0)  # Pauses before the last state is saved again, e.g. on a disk that was full for a moment.
+
+
 def save_last(run: TrainingRun, result: LoopResult) -> bool:
     """Saves the last state unless a checkpoint of it exists or the run failed. A failed run is saved if it has no checkpoint at all.
+
+    A save that fails is tried again after each pause in `RETRY_SECONDS`.
 
     Returns:
         Whether every save in progress has succeeded.
@@ -277,9 +302,16 @@ def save_last(run: TrainingRun, result: LoopResult) -> bool:
     manager = run.manager
     last_save_failed = any_across_processes(not manager.wait())  # This save is made again.
     unsaved = (last_save_failed or result.step != result.saved) and not result.failed
-    if unsaved or decide_on_process_zero(lambda: str(manager.latest()), RunError) == "None":
+    if not unsaved and decide_on_process_zero(lambda: str(manager.latest()), RunError) != "None":
+        return True
+    for pause in (*RETRY_SECONDS, None):
         run.save(result.step, result.state)
-    return not any_across_processes(not manager.close())
+        if not any_across_processes(not manager.wait()):
+            return True
+        if pause is not None:
+            run.print(f"the weights of step {result.step} could not be saved; trying again in {pause:g} seconds")
+            time.sleep(pause)
+    return False
 
 
 def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool, failure: Finding | None) -> None:
@@ -293,8 +325,9 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
         failure: The finding that ended the run, or None.
     """
     config, directory = run.config, run.directory
+    run.check_directory()
     warn_on_oserror("the animation", lambda: write_animation(directory), run.print)
-    status = "stopped" if failure is not None else "interrupted" if step < config.steps else "finished"
+    status = "stopped" if failure is not None else "interrupted" if step < config.steps else "finished" if stored else NOT_SAVED
     row = {
         "status": status,
         "saved": stored,
@@ -303,11 +336,13 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
     }
     warn_on_oserror("run.json", lambda: run.write(row), run.print)
     print_status(run, status, step, stored, failure)
-    if status == "finished" and config.evaluation.samples:
+    if status in ("finished", NOT_SAVED) and config.evaluation.samples:
+        measured = partial(evaluate_run, directory, config, run.built, run.source, *state, console=run.console)
         try:
-            evaluate_run(directory, config, run.built, run.source, *state, console=run.console)
+            warn_on_oserror("metrics.json", partial(measured, before_write=run.check_directory), run.print)
         except ConfigError as error:
             run.print(f"not measured: {error}")
+    run.check_directory()
     if config.sample_every and status != "interrupted":
         loaded = LoadedRun(config, run.source, run.built, *state, step)
         warn_on_oserror("the figures", lambda: write_figures(directory, loaded, run.print), run.print)
@@ -328,4 +363,7 @@ def print_status(run: TrainingRun, status: str, step: int, stored: bool, failure
         saved = f"saved at step {step}" if stored else "the last step could not be saved"
         run.print(f"interrupted; {saved}; continue with: gan-jax train {run.config.recipe} --resume {run.directory}")
     elif not stored:
-        run.print(f"the weights of step {step} could not be saved; the newest checkpoint is of step {run.manager.latest()}")
+        run.print(
+            f"the weights of step {step} could not be saved; the newest checkpoint is of step {run.manager.latest()}; "
+            f"free some space, then train the last steps again with: gan-jax train --resume {run.directory}"
+        )

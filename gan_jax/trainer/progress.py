@@ -1,10 +1,56 @@
 """The progress of a run on the terminal: a bar with rate, time left and losses. Without a terminal it is plain lines."""
 
+import contextlib
+import os
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class TolerantStream:
+    """A text stream whose write errors are ignored, so that a closed terminal, a broken pipe or a full disk does not end training.
+
+    Args:
+        stream: The stream to write to. Everything else is passed on to it.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes text, if that is possible."""
+        with contextlib.suppress(OSError, ValueError):  # ValueError: the stream is closed.
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes the stream, if that is possible."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def tolerating_broken_stderr() -> Iterator[None]:
+    """A context in which errors of standard error are ignored, also those at the exit of the program."""
+    stream = sys.stderr
+    try:
+        with contextlib.redirect_stderr(TolerantStream(stream)):  # type: ignore[type-var]
+            yield
+    finally:
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            # Python flushes what is left at its exit, and would exit with status 120.
+            with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nothing:
+                os.dup2(nothing.fileno(), stream.fileno())
+
 
 LINE_INTERVAL = 10.0  # Seconds between lines if the console is no terminal.
 

@@ -44,6 +44,7 @@ def roll_back(run: TrainingRun, failure: Finding) -> Rollback:
     """
     config, manager = run.config, run.manager
     manager.wait()
+    run.check_directory()
     healthy = max((step for step in manager.steps() if step < failure.since_step), default=None)
     manager.discard_after(-1 if healthy is None else healthy)
     rates = {name: getattr(config.optimizer, name) / 2 for name in ("generator_lr", "discriminator_lr")}

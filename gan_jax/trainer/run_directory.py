@@ -18,16 +18,71 @@ class RunError(ValueError):
     """A run cannot start or continue. The message is one line that names the flag or the file and says what to do."""
 
 
+class DirectoryLost(RunError):
+    """The directory of a run was renamed, removed or replaced while the run trained.
+
+    Attributes:
+        moved_to: Where the directory is now, if that is known.
+    """
+
+    def __init__(self, path: Path, moved_to: Path | None) -> None:
+        self.moved_to = moved_to
+        where = f"moved to {moved_to}" if moved_to else "renamed, removed or replaced"
+        advice = f"continue with: gan-jax train --resume {moved_to}" if moved_to else "training cannot continue without it"
+        super().__init__(f"{path}: this directory was {where} while the run trained; {advice}")
+
+
+class DirectoryLock:
+    """The lock on the directory of a run. It belongs to an open file, so it ends with the process at the latest.
+
+    Args:
+        path: The directory.
+        file: The open and locked file.
+    """
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path, self._file = path, file
+
+    def check(self) -> None:
+        """Call it before each write, so that nothing is written into a directory that has taken the place of this one.
+
+        Raises:
+            DirectoryLost: The path of the directory no longer leads to the locked file.
+        """
+        if not self._is_at(self._path):
+            raise DirectoryLost(self._path, self._moved_to())
+
+    def _is_at(self, path: Path) -> bool:
+        try:
+            found = (path / LOCK).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        held = os.fstat(self._file.fileno())
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
+
+    def _moved_to(self) -> Path | None:
+        try:
+            path = Path(os.readlink(f"/proc/self/fd/{self._file.fileno()}")).parent  # Linux only.
+        except OSError:
+            return None
+        return path if self._is_at(path) else None
+
+    def close(self) -> None:
+        """Releases the lock."""
+        self._file.close()
+
+
 def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
     """The first of runs/RECIPE, runs/RECIPE-2, runs/RECIPE-3 ... that does not exist."""
-    number, path = 1, parent / recipe
+    name = recipe or "run"
+    number, path = 1, parent / name
     while path.exists():
         number += 1
-        path = parent / f"{recipe}-{number}"
+        path = parent / f"{name}-{number}"
     return path
 
 
-def claim(path: Path) -> IO[bytes]:
+def claim(path: Path) -> DirectoryLock:
     """Makes the directory of a new run and locks it.
 
     A directory that a killed run made, but in which it saved nothing, is used again.
@@ -36,7 +91,7 @@ def claim(path: Path) -> IO[bytes]:
         path: The directory. Its parents are made.
 
     Returns:
-        The open lock file, see `lock`.
+        The lock, see `lock`.
 
     Raises:
         RunError: The directory exists already, another process has locked it, or it cannot be written.
@@ -45,16 +100,16 @@ def claim(path: Path) -> IO[bytes]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not is_unused(path):
             path.mkdir()
-        file = lock(path)
+        held = lock(path)
         if not is_unused(path):  # Another process made a run here between the check and the lock, and has ended.
-            file.close()
+            held.close()
             raise FileExistsError
         (path / "samples").mkdir(exist_ok=True)
     except FileExistsError:
         raise RunError(f"--out {path}: exists already; choose another directory, or continue that run with --resume {path}") from None
     except OSError as error:
         raise RunError(f"--out {path}: cannot be written: {error.strerror}; choose another directory") from error
-    return file
+    return held
 
 
 def is_unused(path: Path) -> bool:
@@ -62,8 +117,8 @@ def is_unused(path: Path) -> bool:
     return path.is_dir() and all(entry.name in ("samples", LOCK) or entry.match(".config.yaml.*.partial") for entry in path.rglob("*"))
 
 
-def lock(path: Path) -> IO[bytes]:
-    """Locks the directory of a run. The lock is released when the returned file is closed or when this process ends.
+def lock(path: Path) -> DirectoryLock:
+    """Locks the directory of a run. The lock is released when it is closed or when this process ends.
 
     The lock file is neither changed nor followed if it is a link, because a run can come from someone else.
 
@@ -87,7 +142,7 @@ def lock(path: Path) -> IO[bytes]:
         raise RunError(f"--resume {path}: another process is training there") from None
     except (ImportError, OSError):
         pass  # The operating system or the file system has no locks.
-    return file
+    return DirectoryLock(path, file)
 
 
 def write_json(path: Path, value: Any) -> None:

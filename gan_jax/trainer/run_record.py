@@ -40,6 +40,7 @@ class RunRecord:
         resumed: Whether the run existed before.
 
     Attributes:
+        directory: Directory of the run.
         step: The last train step. The training loop updates it.
 
     Raises:
@@ -48,7 +49,7 @@ class RunRecord:
 
     def __init__(self, directory: Path, command: str, facts: Mapping[str, Any], devices: Mapping[str, Any], *, resumed: bool):
         self.step = 0
-        self._directory, self._facts, self._resumed = directory, dict(facts), resumed
+        self.directory, self._facts, self._resumed = directory, dict(facts), resumed
         self._start = {"command": command, "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **environment.describe(), **devices}
         existing = resumed and (directory / "run.json").exists()
         self._content = run_directory.read_record(directory) if existing else {}
@@ -96,4 +97,4 @@ class RunRecord:
         self._start |= {"status": self._content["status"], "to_step": self.step, "seconds": seconds, "processor_seconds": processor_seconds}
         sums = {name: round(sum(row[name] for row in self._starts), 1) for name in ("seconds", "processor_seconds")}
         self._content |= {"step": self.step, **sums, "starts": self._starts}
-        run_directory.write_json(self._directory / "run.json", self._content)
+        run_directory.write_json(self.directory / "run.json", self._content)

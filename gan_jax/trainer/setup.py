@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ from gan_jax.trainer.evaluate import best_mode
 from gan_jax.trainer.failure_policy import describe_run
 from gan_jax.trainer.features import choose_extractor
 from gan_jax.trainer.progress import print_text
-from gan_jax.trainer.run_directory import RunError
+from gan_jax.trainer.run_directory import DirectoryLost, RunError
 from gan_jax.trainer.run_record import RunRecord
 from gan_jax.trainer.writers.errors import warn_on_oserror
 from gan_jax.trainer.writers.metric_writer import MetricWriter
@@ -91,7 +91,7 @@ class TrainingRun:
         record: Writes run.json. None in processes other than process 0.
         may_restart: Whether a resumed run without a checkpoint starts again at step 0.
         manager: Saves and restores checkpoints.
-        locks: The open lock file of the directory. Empty in processes other than process 0.
+        locks: The lock on the directory. Empty in processes other than process 0.
     """
 
     config: Config
@@ -107,7 +107,7 @@ class TrainingRun:
     record: RunRecord | None
     may_restart: bool
     manager: Checkpointer
-    locks: list[IO[bytes]]
+    locks: list[run_directory.DirectoryLock]
 
     def __enter__(self) -> "TrainingRun":
         return self
@@ -122,15 +122,17 @@ class TrainingRun:
         try:
             yield
         except KeyboardInterrupt:
-            warn_on_oserror("run.json", partial(self.write, {"status": "interrupted"}), self.print)
+            self.try_to_write({"status": "interrupted"})
             raise
         except Exception as error:
             if process_count() == 1:
                 # Finishes the save in progress and the threads. With several processes, a lost one would never finish its part.
-                self.manager.close()
+                with contextlib.suppress(DirectoryLost):
+                    self.manager.close()
                 self.feed.close()
-            row = {"status": "failed", "error": f"{type(error).__name__}: {error}"}
-            warn_on_oserror("run.json", partial(self.write, row), self.print)
+            if self.record is not None and isinstance(error, DirectoryLost) and error.moved_to is not None:
+                self.record.directory = error.moved_to
+            self.try_to_write({"status": "failed", "error": f"{type(error).__name__}: {error}"})
             raise
 
     def save(self, step: int, state: tuple[Players, Any], metrics: dict[str, float] | None = None) -> None:
@@ -141,10 +143,10 @@ class TrainingRun:
             state: (params, opt_state).
             metrics: Values of the metrics at this step. The best checkpoint is selected by them.
         """
+        self.check_directory()
         details = {"step": step, "seed": self.config.seed, "data_position": step, "metrics": metrics or {}}
         self.manager.save(step, state, details)
-        # The row of a start that is killed later then has this step.
-        warn_on_oserror("run.json", partial(self.write, {}), self.print)
+        self.try_to_write({})  # The row of a start that is killed later then has this step.
 
     def print(self, text: str) -> None:
         """Prints a line, see `print_text`."""
@@ -155,10 +157,22 @@ class TrainingRun:
         if self.record is not None:
             self.record.step = step
 
+    def check_directory(self) -> None:
+        """Raises `DirectoryLost` if the directory was renamed, removed or replaced. Call it before each write."""
+        for lock in self.locks:
+            lock.check()
+
     def write(self, more: dict[str, Any]) -> None:
         """Writes run.json in process 0, with the fields of `more` added or replaced."""
         if self.record is not None:
+            if self.record.directory == self.directory:
+                self.check_directory()
             self.record.update(more)
+
+    def try_to_write(self, more: dict[str, Any]) -> None:
+        """Writes run.json as `write`, and prints a line if that is impossible."""
+        with contextlib.suppress(DirectoryLost):  # The error that is raised has its message.
+            warn_on_oserror("run.json", partial(self.write, more), self.print)
 
 
 class Writers(NamedTuple):
@@ -221,7 +235,7 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
     placement = placement_of(config)
     built = build(config, source.shape, source.num_classes, placement)
     feed = build_feed(config, source, batches_per_step=built.rule.batches_per_step, placement=placement)
-    locks: list[IO[bytes]] = []
+    locks: list[run_directory.DirectoryLock] = []
 
     def claim_directory() -> str:
         directory = resume or config.out or run_directory.free_directory(config.recipe)
@@ -246,6 +260,7 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
         keep=config.keep_checkpoints,
         best_metric=config.evaluation.best,
         best_mode=best_mode(config.evaluation.best),
+        before_write=locks[0].check if locks else None,
         owner=False,  # A refused command must not change the directory, see `init_or_restore`.
     )
     return TrainingRun(

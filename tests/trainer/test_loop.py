@@ -4,14 +4,18 @@ import dataclasses
 import io
 import json
 import os
+import shutil
+import signal
+import sys
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer, CheckpointWarning, files
+from gan_jax.cli import launch
 from gan_jax.data import DataError
-from gan_jax.trainer import run_directory, setup
+from gan_jax.trainer import loop, run_directory, setup
 from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.config import (
     Config,
@@ -21,7 +25,9 @@ from gan_jax.trainer.config import (
     ModelConfig,
     OptimizerConfig,
     ParallelConfig,
+    check,
     load_config,
+    save_config,
 )
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import load_run
@@ -67,20 +73,140 @@ def fill_disk(monkeypatch, times, step=4):
     monkeypatch.setattr(files, "write_step", full)
 
 
-def test_a_failed_last_save_is_repeated(run, tmp_path, monkeypatch):
-    fill_disk(monkeypatch, 1)
+@pytest.fixture
+def without_pauses(monkeypatch):
+    monkeypatch.setattr(loop, "RETRY_SECONDS", (0.0, 0.0, 0.0))
+
+
+def test_a_failed_last_save_is_repeated(run, tmp_path, monkeypatch, without_pauses):
+    fill_disk(monkeypatch, 4)  # The save in the loop and three of the four afterwards.
     with pytest.warns(CheckpointWarning, match="No space left"):
-        record, _ = run(SMALL)
+        record, printed = run(SMALL)
     assert (record["status"], record["saved"]) == ("finished", True)
+    assert printed.count("the weights of step 4 could not be saved; trying again in 0 seconds") == 3
     assert Checkpointer(tmp_path / "run" / "checkpoints", owner=False).steps() == [2, 4]
 
 
-def test_a_run_whose_last_save_fails_twice_prints_it(run, monkeypatch):
-    fill_disk(monkeypatch, 2)
+def test_a_run_whose_last_save_fails_is_not_called_finished(run, tmp_path, monkeypatch, without_pauses):
+    fill_disk(monkeypatch, 5)
     with pytest.warns(CheckpointWarning, match="No space left"):
         record, printed = run(SMALL)
-    assert (record["status"], record["saved"]) == ("finished", False)
-    assert "the weights of step 4 could not be saved; the newest checkpoint is of step 2" in printed
+    assert (record["status"], record["saved"]) == ("finished, not saved", False)
+    assert "the weights of step 4 could not be saved; the newest checkpoint is of step 2; free some space" in printed
+    assert "its last weights could not be saved" in (tmp_path / "run" / "report.html").read_text()
+    monkeypatch.undo()
+    record, _ = run(SMALL, resume=tmp_path / "run")
+    assert (record["status"], record["saved"]) == ("finished", True)
+
+
+def test_the_command_ends_with_status_5_if_the_last_weights_are_lost(script, monkeypatch, without_pauses):
+    fill_disk(monkeypatch, 5, step=2)
+    flags = ("ring", "--out", "run", "--steps", "2", "--sample-every", "0", "--evaluation.samples", "0", "--batch-size", "8")
+    small = ("--model.options.generator-hidden", "8", "--model.options.discriminator-hidden", "8", "--compilation-cache", "none")
+    status, _, error = script("train", *flags, *small)
+    assert status == 5, error
+    assert 5 in launch.FINAL
+
+
+def at_step(monkeypatch, step, act):
+    """Calls `act` once in a run, when its metrics of a step are written."""
+    flush = loop.flush
+
+    def flush_and_act(run, writers, pending, bar):
+        if pending is not None and pending[0] == step:
+            run.manager.wait()  # The moment is then the same in every run of the test.
+            act()
+        flush(run, writers, pending, bar)
+
+    monkeypatch.setattr(loop, "flush", flush_and_act)
+
+
+def files_of(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("what", ["renamed", "removed", "replaced"])
+def test_a_directory_that_is_lost_while_training_ends_the_run(run, tmp_path, monkeypatch, what):
+    place, moved, other = tmp_path / "run", tmp_path / "moved", tmp_path / "other"
+    run(dataclasses.replace(SMALL, steps=2))
+    place.rename(other)
+    before = {}
+
+    def lose():
+        shutil.rmtree(place) if what == "removed" else place.rename(moved)
+        if what == "replaced":
+            shutil.copytree(other, place)
+            before.update(files_of(place))
+
+    at_step(monkeypatch, 3, lose)
+    words = "renamed, removed or replaced" if what == "removed" else f"moved to {moved} while the run trained; continue with: .* {moved}"
+    with pytest.raises(run_directory.DirectoryLost, match=words):
+        run(SMALL)
+    assert place.exists() == (what == "replaced")
+    assert files_of(place) == before
+    if what != "removed":
+        record = json.loads((moved / "run.json").read_text())
+        assert (record["status"], record["step"]) == ("failed", 4)
+        assert "DirectoryLost" in record["error"]
+        monkeypatch.undo()
+        assert train(SMALL, resume=moved, console=Console(quiet=True)).step == 4
+
+
+def test_the_writer_thread_notices_a_replaced_directory(tmp_path):
+    """The check and the write of a checkpoint are in one thread, so that no later moment is missed."""
+    lost = run_directory.DirectoryLost(tmp_path / "run", None)
+
+    def check():
+        raise lost
+
+    manager = Checkpointer(tmp_path / "checkpoints", before_write=check)
+    manager.save(1, {"x": np.zeros(2)})
+    with pytest.raises(run_directory.DirectoryLost):
+        manager.wait()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_hangup_saves_like_a_termination(run, tmp_path, monkeypatch):
+    at_step(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGHUP))
+    record, printed = run(SMALL)
+    assert (record["status"], record["saved"]) == ("interrupted", True)
+    assert record["step"] < 4
+    assert "interrupted; saved at step" in printed
+
+
+def test_nohup_stays_in_effect(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with loop.stop_on_interrupt() as stop_requested:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop_requested()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop_requested()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_broken_pipe_does_not_end_the_training(script, tmp_path, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as broken:
+        monkeypatch.setattr(sys, "stderr", broken)
+        flags = ("ring", "--out", "run", "--steps", "2", "--evaluation.samples", "0", "--batch-size", "8", "--log-every", "1")
+        small = ("--model.options.generator-hidden", "8", "--model.options.discriminator-hidden", "8", "--compilation-cache", "none")
+        assert script("train", *flags, *small)[0] == 0
+        broken.flush()  # As the interpreter does at its exit.
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize("recipe", ["../../x", "/tmp/x", "a/b", "..", "*", "a\nb"])
+def test_a_recipe_is_a_name(script, tmp_path, recipe):
+    with pytest.raises(ConfigError, match="must be a name"):
+        check(dataclasses.replace(SMALL, recipe=recipe))
+    save_config(dataclasses.replace(SMALL, recipe=recipe), tmp_path / "saved.yaml")
+    status, _, error = script("train", "--config", "saved.yaml")
+    assert (status, error.count("\n")) == (2, 1)
+    assert "must be a name" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["saved.yaml"]
 
 
 def test_a_failed_evaluation_does_not_end_the_training(run, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Checks that the values of a configuration are allowed. The errors name the flag."""
 
 import math
+import re
 
 from gan_jax.trainer.config.fields import flag, flatten, schema_fields
 from gan_jax.trainer.config.schema import Config
@@ -25,6 +26,8 @@ def check(config: Config) -> Config:
     Raises:
         ConfigError: A number is not finite or outside its range, a name is unknown, or two fields contradict each other.
     """
+    if not re.fullmatch(r"(\w[\w.-]*)?", config.recipe):  # It names the directory of the run.
+        raise ConfigError(f"recipe {config.recipe!r}: must be a name of letters, digits, '_', '-' and '.'")
     fields = schema_fields()
     for path, value in flatten(config).items():
         for number in value if isinstance(value, tuple) else (value,):

@@ -54,6 +54,8 @@ def judge(run: Run, *, now: datetime | None = None) -> Verdict:
     if run.status in ("failed", "stopped", "interrupted"):
         how = "ended with an error" if run.status == "failed" else f"was {run.status}"
         return Verdict("warning", f"The run {how}: no failure of the training was found", reasons)
+    if run.status == "finished, not saved":
+        return Verdict("warning", "The run finished, but its last weights could not be saved", reasons)
     silent = ((now or datetime.now(UTC)) - run.updated).total_seconds() if run.updated else 0.0
     if run.status == "running" and silent > _SILENT:
         reasons.append("The run was probably killed. gan-jax train --resume continues it from its last checkpoint.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gan_jax._files import write_text
+from gan_jax.trainer.progress import TolerantStream
 
 
 class JsonLines:
@@ -39,5 +40,5 @@ class JsonLines:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             if not self._warned:
-                print(f"{self._path}: {error.strerror}; training continues without these lines", file=sys.stderr)
+                print(f"{self._path}: {error.strerror}; training continues without these lines", file=TolerantStream(sys.stderr))
             self._warned = True
