@@ -33,7 +33,7 @@ class DirectoryLost(RunError):
 
 
 class DirectoryLock:
-    """The lock on the directory of a run. It belongs to an open file, so it ends with the process at the latest.
+    """The lock on the directory of a run, also as a context manager. It ends with the process at the latest.
 
     Args:
         path: The directory.
@@ -70,6 +70,12 @@ class DirectoryLock:
     def close(self) -> None:
         """Releases the lock."""
         self._file.close()
+
+    def __enter__(self) -> "DirectoryLock":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def free_directory(recipe: str, parent: Path = Path("runs")) -> Path:
