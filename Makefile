@@ -6,7 +6,7 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(sys.version_info.minor)')
 CONSTRAINTS := constraints/python3.$(if $(filter 11,$(MINOR)),11,12).txt
 FLAGS ?=
 
-.PHONY: train test test-slow test-optimized test-long lint format docs-data package clean
+.PHONY: accelerator-rehearsal train test test-slow test-optimized test-long lint format docs-data package clean
 
 train: $(VENV)/ready
 	$(BIN)/python -m gan_jax train dcgan_mnist $(FLAGS)
@@ -32,6 +32,19 @@ lint: $(VENV)/ready-dev
 format: $(VENV)/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The script for an accelerator at toy size on the CPU, with exactly the packages that the accelerator's machine has.
+REHEARSAL := .venv-accelerator
+accelerator-rehearsal: $(REHEARSAL)/ready
+	rm -rf runs/rehearsal
+	JAX_PLATFORMS=cpu $(REHEARSAL)/bin/python experiments/benchmarks/accelerator.py --rehearsal --minutes 3.5 \
+	  --out runs/rehearsal --work runs/rehearsal/work
+
+$(REHEARSAL)/ready: constraints/accelerator.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 12) else "the rehearsal needs Python 3.12; set PYTHON=python3.12, say")'
+	test -d $(REHEARSAL) || $(PYTHON) -m venv $(REHEARSAL)
+	$(REHEARSAL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints/accelerator.txt
+	touch $@
 
 docs-data: $(VENV)/ready
 	$(BIN)/python -m docs._generate.pages $(FLAGS)

@@ -3,7 +3,6 @@
     python -m experiments.benchmarks.run                                        the cases of the preset cpu
     python -m experiments.benchmarks.run dcgan32 r1_32 --seconds 15             two cases
     python -m experiments.benchmarks.run --preset scaling                       cost against batch, resolution, width and seeds
-    python -m experiments.benchmarks.run --preset gpu                           the cases for an accelerator
     python -m experiments.benchmarks.run dcgan32 --out docs/data/timings.jsonl  adds the rows of the documentation
     python -m experiments.benchmarks.run --list                                 the names of all cases
 

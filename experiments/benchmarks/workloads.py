@@ -2,12 +2,11 @@
 
 from typing import Any, NamedTuple
 
-SMALL, COLOUR, LARGE = (32, 32, 1), (32, 32, 3), (64, 64, 3)
+SMALL, COLOUR = (32, 32, 1), (32, 32, 3)
 
 FLOAT32 = ("gan_jax", "gan_jax cores", "eager")
 EVERY = ("gan_jax", "gan_jax cores", "gan_jax bfloat16", "eager", "compile", "autocast")
 TORCH_OPTIONS: dict[str, dict[str, bool]] = {"eager": {}, "compile": {"compiled": True}, "autocast": {"autocast": True}}
-ACCELERATOR = ("gan_jax", "gan_jax bfloat16", "eager", "compile", "autocast")
 
 
 class Workload(NamedTuple):
@@ -103,21 +102,5 @@ SCALING: dict[str, Workload] = {
     },
 }
 
-GPU: dict[str, Workload] = {
-    **{
-        f"dcgan64_scan{k}": _dcgan(f"DCGAN 64x64x3, batch 256, {k} steps a call", LARGE, batch=256, scan=k, columns=ACCELERATOR)
-        for k in (1, 8)
-    },
-    "sngan32_gpu": _sngan("SNGAN-ResNet 32x32x3, batch 64", scan=8, columns=ACCELERATOR),
-    "r3gan": Workload(
-        "R3GAN 32x32x3, small",
-        {"model": "r3gan", "image_shape": COLOUR},
-        {"image_shape": COLOUR, "scan": 8},
-        None,
-        columns=ACCELERATOR[:2],
-    ),
-    **{f"mixture_gpu_{n}": _mixture(n, scan=200)._replace(columns=("gan_jax", "eager", "compile")) for n in (0, 16, 64, 256)},
-}
-
-PRESETS = {"cpu": CORE, "scaling": SCALING, "gpu": GPU}
-WORKLOADS = CORE | SCALING | GPU
+PRESETS = {"cpu": CORE, "scaling": SCALING}
+WORKLOADS = CORE | SCALING

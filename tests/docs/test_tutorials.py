@@ -12,7 +12,7 @@ import pytest
 from support.scripts import load_script
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
-NAMES = ("own_images", "one_penalty", "a_trick_in_one_file", "reproduce", "why_it_fails")
+NAMES = ("own_images", "one_penalty", "a_trick_in_one_file", "reproduce", "why_it_fails", "many_runs")
 # Flags that make a command of a tutorial quick. A later flag takes precedence over an earlier one.
 SMALL = {
     "dcgan_mnist": "--steps 2 --batch-size 8 --model.width 4 --model.latent-dim 8 --model.norm none "

@@ -1,0 +1,14 @@
+"""The first quarter of an hour on an accelerator, see `experiments.benchmarks.accelerator.run`.
+
+python experiments/benchmarks/accelerator.py --minutes 9 --out DIR
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[2])  # Not this folder: its package has the name of this file.
+
+from experiments.benchmarks.accelerator.run import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())
