@@ -103,3 +103,12 @@ def test_why_it_fails(follow, tmp_path):
     found = [json.loads(line)["id"] for line in mended.read_text().splitlines()] if mended.exists() else []
     assert "generator_frozen" not in found
     assert (tmp_path / "runs" / "both.html").is_file()
+
+
+@pytest.mark.slow
+def test_many_runs(follow, tmp_path):
+    names, printed = follow("many_runs")
+    assert names["record"]["settings"] == {"lr": 1e-4}
+    assert printed.count("0000 {'lr': 0.001} 0 ") == 1
+    assert len(list((tmp_path / "runs" / "search" / "runs").iterdir())) == 3
+    assert all((tmp_path / "runs" / name / "sweep.html").is_file() for name in ("rates", "search"))
