@@ -144,7 +144,7 @@ def aims_table(rows: dict[str, Row]) -> str:
             f"{at_most(2, overhead, 1, '%')} ({loop['bare step']:.1f} ms bare, {loop['step of a run']:.1f} ms in a run; width 32;"
             f" {rows['loop_32']['machine']['device']})",
         ),
-        ("one H100", "1.3; 20", "not measured; `python experiments/benchmarks/accelerator.py` measures it"),
+        ("one H100", "1.3; 20", "not measured; `python -m experiments.benchmarks.accelerator.run` measures it"),
     ]
     return table(["figure", "aim", "measured"], lines)
 

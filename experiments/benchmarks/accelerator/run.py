@@ -136,3 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     session.calls[-1]["ended"] = "done"
     session.write()
     return show()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
