@@ -19,6 +19,7 @@ from gan_jax.trainer.restore import load_run
 
 FEATURE_METRICS = tuple(name for name in DEFAULT_METRICS if name != "inception_score")
 RUN_SAMPLES = 5000
+MOST_PIXELS = 4096  # The covariance of more values takes minutes and gigabytes.
 LEAST_SIDE = 16  # The sliced Wasserstein distance needs images of this size, and halves larger ones down to it.
 
 
@@ -191,6 +192,9 @@ def choose_extractor(
         name = stored or ("inception_v3" if weights else "none")
     if name == "none":
         return None
+    values = int(np.prod(images.shape[1:]))
+    if name == "pixels" and values > MOST_PIXELS:
+        raise ConfigError(f"--extractor pixels: takes at most {MOST_PIXELS} values of an image; got {values}. Choose a smaller --size")
     try:
         chosen = extractor_for(name, weights, images.shape[1:], flags=("--extractor", "--weights"))
         return metrics.feature_extractor(chosen, None if isinstance(chosen, metrics.FeatureExtractor) else weights)

@@ -46,7 +46,11 @@ def made(name, **changes):
     return Generator(network, params, state, GeneratorConfig(name, options, context_shape=context))
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+# Seconds each, and variants of the layers of the others.
+SLOW = ("biggan", "inpaint", "stacked", "vaegan", "klgan")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in sorted(CASES)])
 def test_the_program_makes_the_images_of_its_generator(name, tmp_path):
     pytest.importorskip("jax2onnx", reason=MISSING)
     onnxruntime = pytest.importorskip("onnxruntime", reason=MISSING)

@@ -107,6 +107,7 @@ def test_the_command_measures_two_folders_of_pixels(script, tmp_path):
     assert "spectrum_distance" in out
     assert_one_line(script("measure", a, b, "--out", "records.json"), "--out records.json: exists already")
     assert_one_line(script("measure", a, b, "--save-reference", "new.npz"), "--save-reference: needs a feature network")
+    assert_one_line(script("measure", a, b, "--extractor", "pixels", "--size", "40"), "takes at most 4096 values of an image; got 4800")
     assert_one_line(script("measure", a, b, "--extractor", "vgg16"), "--weights: vgg16 needs its weight file")
     assert_one_line(script("measure", a, b, "--extractor", "digit_classifier"), "--extractor digit_classifier: takes 28x28x1")
 
