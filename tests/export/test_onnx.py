@@ -10,6 +10,7 @@ import pytest
 from gan_jax.export.generator import Generator, GeneratorConfig
 from gan_jax.export.onnx import export_onnx, onnx_program
 from gan_jax.models import MODELS, build_model
+from gan_jax.nn.fast_conv.forms import plain_convolutions
 
 MISSING = "needs the extra `onnx` (jax2onnx and onnxruntime)"
 SMALL = {"image_size": 16, "channels": 3, "width": 4, "latent_dim": 3}
@@ -72,6 +73,16 @@ def test_the_program_makes_the_images_of_its_generator(name, tmp_path):
         expected = np.asarray(without_dropout(latents, labels, context))
         assert expected.std() > 1e-2
         np.testing.assert_allclose(images, expected, atol=1e-4)
+
+
+def test_plain_convolutions_are_only_those_of_xla():
+    generator, latents = made("dcgan", dropout=0.0, num_classes=0), jnp.zeros((2, 3))
+    assert "custom_vmap" in str(jax.make_jaxpr(lambda z: generator(z))(latents))
+    with plain_convolutions():
+        program = str(jax.make_jaxpr(lambda z: generator(z))(latents))
+    assert "conv_general_dilated" in program
+    assert "custom_vmap" not in program
+    assert "custom_vmap" in str(jax.make_jaxpr(lambda z: generator(z))(latents))
 
 
 def test_a_model_with_noise_is_refused():
