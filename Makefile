@@ -1,4 +1,4 @@
-# `make train` and `make test` install what they need, on a fresh machine too.
+# `make train` and `make test` install what they need, on a fresh machine too. Training needs fewer packages than the tests.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +8,7 @@ FLAGS ?=
 
 .PHONY: accelerator-rehearsal train test test-slow test-optimized test-long lint format docs-data package clean
 
-train: $(VENV)/ready
+train: $(VENV)/ready-train
 	$(BIN)/python -m gan_jax train dcgan_mnist $(FLAGS)
 
 test: $(VENV)/ready
@@ -49,20 +49,30 @@ $(REHEARSAL)/ready: constraints/accelerator.txt
 docs-data: $(VENV)/ready
 	$(BIN)/python -m docs._generate.pages $(FLAGS)
 
-$(VENV)/ready: requirements.txt pyproject.toml $(CONSTRAINTS)
-	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gan_jax needs Python 3.11 or later; set PYTHON=python3.12, say")'
-	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	touch $@
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "gan_jax needs Python 3.11 or later; set PYTHON=python3.12, say")'
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+
+$(VENV)/ready-train: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	@test -f $(VENV)/ready || echo "installing gan_jax with JAX and Flax into $(VENV): once, about 750 MB on disk"
+	@test -f $(VENV)/ready || $(PIP) -c $(CONSTRAINTS) --editable '.[train,export]'
+	@touch $@
+
+$(VENV)/ready: requirements.txt pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	@echo "installing what the tests need into $(VENV): once"
+	@$(PIP) -c $(CONSTRAINTS) -r requirements.txt
+	@$(PIP) --no-deps --editable .
+	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -r requirements-dev.txt
-	touch $@
+	@$(PIP) -c $(CONSTRAINTS) -r requirements-dev.txt
+	@touch $@
 
 # Builds the wheel and the source distribution in dist/.
 package: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check build twine
+	$(PIP) build twine
 	rm -rf build dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*

@@ -74,6 +74,6 @@ def one_line(box: str) -> str:
         return f"missing: {lines[1]}; see --help"
     for line in lines[1:]:
         if line.startswith("--"):
-            text += f"; did you mean {line.split()[0]}?" if "nrecognized" in text else f" ({line})"
+            text += f"; did you mean {line.split()[0].rstrip(',')}?" if "nrecognized" in text else f" ({line})"
             break
     return f"{text}; see --help"

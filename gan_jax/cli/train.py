@@ -7,7 +7,7 @@
     gan-jax train --resume auto RECIPE      continues the newest run of the recipe, or starts one
     gan-jax train --config run.yaml         starts a run of a saved configuration
 
---lr sets the learning rates of both players. --model.options.NAME VALUE sets any option of the model, see `gan-jax models`.
+--open shows the report in a browser at the end. --lr sets both learning rates. --model.options.NAME VALUE sets any option of the model, see `gan-jax models`.
 --compilation-cache DIR|none sets the directory of compiled programs. For several processes use `gan-jax launch`, or start each one
 with --distributed.coordinator HOST:PORT --distributed.num-processes N --distributed.process-id I.
 
@@ -105,4 +105,14 @@ def run(command: TrainCommand, text: str) -> int:
     # A run that was killed before its first checkpoint starts again, because --resume auto is the command of a loop.
     auto = command.own.get("--resume") == "auto"
     result = train(config, resume=resume, may_restart=auto, command=text)
+    if command.open and is_main_process():
+        open_report(result.directory / "report.html")
     return FAILED if result.failure is not None else 0 if result.saved else NOT_SAVED
+
+
+def open_report(path: Path) -> None:
+    """Opens a report in a browser, or prints one line if there is none."""
+    import webbrowser
+
+    if not path.is_file() or not webbrowser.open(path.resolve().as_uri()):
+        print(f"notice: --open: no browser could show {path}", file=sys.stderr)

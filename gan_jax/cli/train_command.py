@@ -1,7 +1,7 @@
 """Reads the command line of `gan-jax train`.
 
 The words that are not part of a configuration are split off first: the recipe, `--resume`, `--config`, `--out`,
-`--compilation-cache`, `--help` and the options of the model. tyro reads all other words.
+`--compilation-cache`, `--open`, `--help` and the options of the model. tyro reads all other words.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ class TrainCommand:
         recipe: Name of the recipe, or "".
         own: Values of the flags in `OWN` that were typed, by flag.
         help: The help flag that was typed, or "".
+        open: Whether to open the report in a browser after training.
         options: Options of the model by name.
         words: The other words, which tyro reads.
     """
@@ -36,6 +37,7 @@ class TrainCommand:
     help: str
     options: dict[str, int | float | str | bool]
     words: list[str]
+    open: bool = False
 
     @property
     def typed(self) -> set[str]:
@@ -57,7 +59,7 @@ def read_command(arguments: list[str]) -> TrainCommand:
     queue, words = deque(arguments), []
     own: dict[str, str] = {}
     options: dict[str, int | float | str | bool] = {}
-    help_flag = ""
+    help_flag, open_report = "", False
 
     def value(name: str, inline: str) -> str:
         found = inline or (queue.popleft() if queue and "=" not in word else "")
@@ -71,6 +73,8 @@ def read_command(arguments: list[str]) -> TrainCommand:
         name = name.replace("_", "-")
         if name in ("-h", "--help", "--help-all"):
             help_flag = name
+        elif name == "--open":
+            open_report = True
         elif name in OWN:
             own[name] = value(name, inline)
         elif name == "--lr":
@@ -88,7 +92,7 @@ def read_command(arguments: list[str]) -> TrainCommand:
         else:
             words.append(word)
     recipe = words.pop(0) if words and not words[0].startswith("-") else ""
-    return TrainCommand(recipe, own, help_flag, options, words)
+    return TrainCommand(recipe, own, help_flag, options, words, open_report)
 
 
 def option_value(word: str) -> int | float | str | bool:

@@ -113,6 +113,7 @@ def train_once(
     with setup_run(config, resume, command, console, may_restart=may_restart) as run:
         with run.recording_errors(), stop_on_interrupt() as stop_requested:
             state, step, writers = init_or_restore(run)
+            run.print(f"run: {run.directory}")
             result = loop(run, writers, state, step, until, stop_requested)
             stored = save_last(run, result)
         run.feed.close()
@@ -148,6 +149,8 @@ def loop(
 
         if step == 0 and config.sample_every:
             sample(run, writers, 0, state, bar)
+        if step < end:
+            bar.print_above("compiling the train step: seconds to minutes the first time, then from the cache")
         stop = any_across_processes(stop_requested() or failed())
         while step < end and not stop:
             count = min(config.scan_steps, steps - step)

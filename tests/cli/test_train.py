@@ -208,3 +208,32 @@ def test_interrupt_saves_and_says_how_to_resume(tmp_path):
     assert "Traceback" not in error
     assert list((tmp_path / "run" / "checkpoints").glob("step_*"))
     assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_the_directory_is_printed_first_and_the_report_can_be_opened(script, monkeypatch):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    flags = ["--steps", "1", "--batch-size", "8", "--model.options.generator_hidden", "8", "--model.options.discriminator_hidden", "8"]
+    status, _, printed = script("train", "ring", *flags, "--sample-every", "0", "--evaluation.samples", "0", "--no-tensorboard", "--open")
+    lines = printed.splitlines()
+    assert status == 0
+    assert lines[0] == "run: runs/ring"
+    assert any(line.startswith("compiling the train step") for line in lines)
+    assert lines[-1] == "report: runs/ring/report.html"
+    assert len(opened) == 1
+    assert opened[0].startswith("file:///")
+    assert opened[0].endswith("/runs/ring/report.html")
+
+
+def test_a_missing_browser_is_one_line(script, monkeypatch, tmp_path):
+    from gan_jax.cli.train import open_report
+
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    (tmp_path / "report.html").write_text("")
+    open_report(tmp_path / "report.html")
+
+
+def test_a_suggestion_has_no_comma(script):
+    status, _, error = script("train", "ring", "--no-optimizer.ema-warmpu")
+    assert status == 2
+    assert "did you mean --optimizer.ema-warmup?" in error or "did you mean --optimizer.no-ema-warmup?" in error
