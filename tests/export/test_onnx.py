@@ -42,8 +42,6 @@ def made(name, **changes):
     params, state = jax.jit(network.init)(jax.random.key(1), *inputs)
     draws = np.random.default_rng(0)
     state = jax.tree.map(lambda leaf: leaf + draws.uniform(0.1, 0.3, leaf.shape).astype(leaf.dtype), state)
-    # The images of initial weights of "sagan" are nearly grey.
-    params = jax.tree.map(lambda leaf: 3 * leaf, params) if name == "sagan" else params
     return Generator(network, params, state, GeneratorConfig(name, options, context_shape=context))
 
 
@@ -71,8 +69,8 @@ def test_the_program_makes_the_images_of_its_generator(name, tmp_path):
         (images,) = session.run(None, {key: given[key] for key in exported.arguments})
         without_dropout = made(name, dropout=0.0) if generator.config.option("dropout") else generator
         expected = np.asarray(without_dropout(latents, labels, context))
-        assert expected.std() > 1e-2
-        np.testing.assert_allclose(images, expected, atol=1e-4)
+        # The images of some initial weights are nearly grey, so their contrast is the measure, too.
+        assert np.abs(images - expected).max() <= min(1e-4, 1e-2 * expected.std())
 
 
 def test_plain_convolutions_are_only_those_of_xla():
