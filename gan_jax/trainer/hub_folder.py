@@ -154,8 +154,10 @@ def _training_rows(run: reading.Run, config: Config, step: int) -> list[tuple[st
 def _figures(run: reading.Run) -> list[str]:
     if not run.metrics:
         return ["This generator was not measured."]
-    rows = [(metric, value, real, protocol) for metric, value, real, _, protocol in page.metric_rows(run.metrics)]
-    return _table(("metric", "samples", "held-out real images", "protocol"), rows)
+    common = page.common_protocol(run.metrics)
+    rows = [(metric, value, real, protocol) for metric, value, real, _, protocol in page.metric_rows(run.metrics, without=common)]
+    shared = [f"Of every figure: {', '.join(common.values())}.", ""] if common else []
+    return shared + _table(("metric", "samples", "held-out real images", "protocol"), rows)
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> list[str]:

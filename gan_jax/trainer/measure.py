@@ -275,14 +275,16 @@ def reference_statistics(
 
 
 def table(records: Sequence[metrics.Measurement]) -> Table:
-    """The records as a table for the terminal. What all of them share is below it."""
+    """The records as a table for the terminal. The sets, their counts, and the resize of each extractor are below it."""
     result = Table(title="A against B")
-    for name, side in (("metric", "left"), ("value", "right"), ("standard error", "right"), ("features", "left"), ("resize", "left")):
-        result.add_column(name, justify=side)  # type: ignore[arg-type]
+    for name, side in (("metric", "left"), ("value", "right"), ("standard error", "right"), ("features", "left")):
+        result.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]
     for record in records:
         error = record.details.get("standard_error", float("nan"))
-        result.add_row(record.metric, f"{record.value:.6g}", "" if np.isnan(error) else f"{error:.2g}", record.extractor, record.resize)
+        result.add_row(record.metric, f"{record.value:.6g}", "" if np.isnan(error) else f"{error:.2g}", record.extractor)
     first = records[0]
     counts = [str(count) if count else "an unknown number of" for count in (first.samples, first.reference_samples)]
-    result.caption = f"{counts[0]} images against {counts[1]} of {first.reference}, seed {first.seed}"
+    lines = [f"{counts[0]} images against {counts[1]} of {first.reference}, seed {first.seed}"]
+    lines += [f"{extractor}: resize {resize}" for extractor, resize in dict.fromkeys((row.extractor, row.resize) for row in records)]
+    result.caption = "\n".join(lines)
     return result

@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,7 +115,10 @@ def _write_mp4(path: Path, pictures: Sequence[Image.Image], fps: float) -> None:
     # The path ends in ".partial", so the container is named. One pixel is the block, so that no frame is resized.
     options = {"fps": fps, "macro_block_size": 1, "quality": 8, "output_params": ["-f", "mp4"], "ffmpeg_log_level": "error"}
     writer = imageio_ffmpeg.write_frames(str(path), first.shape[1::-1], **options)
-    writer.send(None)
+    with warnings.catch_warnings():
+        # JAX warns about every fork. This one only starts ffmpeg.
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+        writer.send(None)
     for picture in pictures:
         writer.send(_even_sides(picture))
     writer.close()

@@ -131,7 +131,7 @@ def protocol_parts(record: dict[str, Any]) -> dict[str, str]:
         elif name == "ema" and isinstance(value, bool):
             parts[name] = "EMA weights" if value else "raw weights"
         elif isinstance(value, dict):
-            parts[name] = ", ".join(f"{inner.replace('_', ' ')} {_words(of)}" for inner, of in value.items())
+            parts[name] = ", ".join(f"{inner.replace('_', ' ')} {_words(of)}" for inner, of in value.items() if of is not None)
         else:
             parts[name] = f"{name.replace('_', ' ')} {value if name == 'seed' else _words(value)}"
     return parts
