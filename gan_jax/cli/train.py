@@ -7,7 +7,8 @@
     gan-jax train --resume auto RECIPE      continues the newest run of the recipe, or starts one
     gan-jax train --config run.yaml         starts a run of a saved configuration
 
---open shows the report in a browser at the end. --lr sets both learning rates. --model.options.NAME VALUE sets any option of the model, see `gan-jax models`.
+--open shows the report in a browser at the end. --lr sets both learning rates. --model.options.NAME VALUE sets any option of the model,
+see `gan-jax models`.
 --compilation-cache DIR|none sets the directory of compiled programs. For several processes use `gan-jax launch`, or start each one
 with --distributed.coordinator HOST:PORT --distributed.num-processes N --distributed.process-id I.
 
