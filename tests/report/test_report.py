@@ -21,7 +21,7 @@ from gan_jax.trainer.report.charts import script_json
 from gan_jax.trainer.report.images import embed, embed_frames
 from gan_jax.trainer.report.page import common_protocol, duration, protocol
 from gan_jax.trainer.report.series import make_series
-from gan_jax.trainer.report.verdict import number
+from gan_jax.trainer.report.values import number
 from support.fake_run import FINDING, METRICS, WEAK_FINDING, make_run
 
 SCRIPT = Path(__file__).resolve().parents[2] / "experiments" / "report.py"
@@ -335,7 +335,9 @@ def test_a_running_run_reloads_and_a_finished_one_does_not(tmp_path):
 @pytest.mark.parametrize(
     ("findings", "status", "metrics", "level", "headline"),
     [
-        ((), "finished", METRICS, "good", "No failure found"),
+        ((), "finished", [{"metric": "fid", "value": 5.0, "real": 3.0}], "good", "the samples are near real images"),
+        ((), "finished", METRICS, "warning", "No failure found, but the samples are not yet near real images"),
+        ((), "finished", [{"metric": "inception_score", "value": 5.0, "real": 9.0}], "unknown", "nothing tells how near"),
         ((), "finished", [], "unknown", "the run was not evaluated"),
         ((WEAK_FINDING,), "finished", METRICS, "warning", "Look closer: Spikes"),
         ((WEAK_FINDING, FINDING), "finished", METRICS, "bad", "Failing: Mode collapse"),

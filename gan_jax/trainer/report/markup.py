@@ -10,7 +10,8 @@ from typing import Any
 from gan_jax.trainer.report.charts import thinning
 from gan_jax.trainer.report.images import Embedded
 from gan_jax.trainer.report.series import Series
-from gan_jax.trainer.report.verdict import Verdict, number
+from gan_jax.trainer.report.values import number
+from gan_jax.trainer.report.verdict import Verdict
 
 
 def document(title: str, body: str, data: str, sections: Iterable[tuple[str, str]], refresh: int | None) -> str:

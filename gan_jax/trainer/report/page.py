@@ -5,11 +5,12 @@ from collections.abc import Collection
 from html import escape
 from typing import Any
 
-from gan_jax.trainer.report import markup
+from gan_jax.trainer.report import markup, quality
 from gan_jax.trainer.report.charts import drawable, group, script_json
 from gan_jax.trainer.report.images import embed, embed_frames
 from gan_jax.trainer.report.reading import Run, since
-from gan_jax.trainer.report.verdict import confidence, is_number, judge, message, number
+from gan_jax.trainer.report.values import is_number, number
+from gan_jax.trainer.report.verdict import confidence, judge, message
 
 _NOT_ENVIRONMENT = {"status", "error", "command", "config", "recipe", "starts"}
 _OF_A_START = {"command", "started", "status", "from_step", "to_step", "seconds", "processor_seconds"}
@@ -103,15 +104,17 @@ def duration(seconds: float) -> str:
 def metric_rows(records: list[dict[str, Any]], *, without: Collection[str] = ()) -> list[list[str]]:
     """The rows of the table of metrics: name, value, the value for real images, their ratio, and the protocol.
 
+    The ratio is empty if a value is not positive.
+
     Args:
         records: Records of metrics.json.
         without: Keys of parts of the protocol to leave out.
     """
     rows = []
     for record in records:
-        value, real = record.get("value"), record.get("real")
-        ratio = number(value / real) if is_number(value) and is_number(real) and real else ""
-        rows.append([str(record["metric"]), number(value), number(real), ratio, protocol(record, without=without)])
+        times = quality.ratio(record)
+        cells = [number(record.get("value")), number(record.get("real")), "" if times is None else number(times)]
+        rows.append([str(record["metric"]), *cells, protocol(record, without=without)])
     return rows
 
 
@@ -175,12 +178,14 @@ def _numbers(run: Run) -> str:
         return ""
     common = common_protocol(run.metrics)
     shared = f"<p class='note'>All of them: {escape(', '.join(common.values()))}.</p>" if common else ""
-    return shared + markup.table(
+    meanings = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in quality.explanations(run.metrics))
+    table = markup.table(
         ["metric", "value", "real images", "ratio", "protocol"],
         metric_rows(run.metrics, without=common),
         caption="Metrics of the samples, and the same for real against held-out real images",
         numeric=(1, 2, 3),
     )
+    return shared + table + (f"<details><summary>What these numbers mean</summary><dl>{meanings}</dl></details>" if meanings else "")
 
 
 def _findings(run: Run) -> str:

@@ -1,11 +1,12 @@
 """Summarises the state of a run in one word and a few sentences, from its status, findings and metrics."""
 
-import math
 import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from gan_jax.trainer.report.quality import assess
 from gan_jax.trainer.report.reading import Run, since
+from gan_jax.trainer.report.values import is_number, number
 
 _SURE = 0.8
 _SILENT = 1800  # Seconds without a new line in the log.
@@ -30,7 +31,8 @@ def judge(run: Run, *, now: datetime | None = None) -> Verdict:
     """Summarises the state of a run.
 
     The level is "bad" for a finding of confidence 0.8 or more or a value that is not finite. It is "warning" for a weaker finding or a run
-    that ended early. It is "good" for a finished and evaluated run without findings. Otherwise it is "unknown".
+    that ended early, or if the samples are far from real images (`gan_jax.trainer.report.quality.assess`). It is "good" for a finished run
+    without findings whose samples are near. Otherwise it is "unknown".
 
     Args:
         run: The run.
@@ -46,7 +48,8 @@ def judge(run: Run, *, now: datetime | None = None) -> Verdict:
     if broken:
         name, series = min(broken.items(), key=lambda item: item[1].broken[0])
         reasons.append(f"{name} was not finite at step {series.broken[0]:,} ({series.broken_count:,} times in all).")
-    reasons += critic(run) + figures(run)
+    quality = assess(run.metrics)
+    reasons += critic(run) + ([quality.sentence] if quality.sentence else figures(run))
     if sure or broken:
         return Verdict("bad", f"Failing: {message(sure[0]).rstrip('.') if sure else 'values that are not finite'}", reasons)
     if run.findings:
@@ -68,7 +71,11 @@ def judge(run: Run, *, now: datetime | None = None) -> Verdict:
         return Verdict("unknown", "No failure found, but the run was not evaluated", reasons)
     if run.status != "finished":
         return Verdict("unknown", "No failure found, but whether the run finished is not recorded", reasons)
-    return Verdict("good", "No failure found", reasons)
+    if quality.near is None:
+        return Verdict("unknown", "No failure found, but nothing tells how near the samples are to real images", reasons)
+    if not quality.near:
+        return Verdict("warning", "No failure found, but the samples are not yet near real images", reasons)
+    return Verdict("good", "No failure found, and the samples are near real images", reasons)
 
 
 def critic(run: Run) -> list[str]:
@@ -105,19 +112,3 @@ def confidence(finding: dict[str, Any]) -> float:
 def message(finding: dict[str, Any]) -> str:
     """The message of a finding, or its id."""
     return str(finding.get("message") or finding.get("id") or "a finding without a name")
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value from JSON is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def number(value: Any) -> str:
-    """A value from JSON as text. Numbers have four significant digits and separated thousands."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "" if value is None else str(value)
-    if not math.isfinite(value):
-        return {True: "∞", False: "−∞"}[value > 0] if math.isinf(value) else "NaN"
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e9):
-        return f"{int(value):,}".replace("-", "−")
-    return f"{value:,.4g}".replace("-", "−")

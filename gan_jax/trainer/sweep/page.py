@@ -12,7 +12,7 @@ from gan_jax.trainer.report import markup
 from gan_jax.trainer.report.charts import compare, drawable, script_json
 from gan_jax.trainer.report.reading import ReportError, read_run
 from gan_jax.trainer.report.series import Series
-from gan_jax.trainer.report.verdict import number
+from gan_jax.trainer.report.values import number
 from gan_jax.trainer.sweep.directory import Sweep
 from gan_jax.trainer.sweep.outcome import RunOutcome, SettingOutcome, best_of, best_of_quantile, rank, read_outcomes, search_values
 from gan_jax.trainer.sweep.plan import Axis, describe_axis
