@@ -5,7 +5,8 @@
     gan-jax verify RUN --all           repeats all steps, and the evaluation at the end
 
 Compares the rows of metrics.jsonl, the sample images and every leaf of the checkpoints that both have. Prints the first difference and
-its size, and the differences between the machines and the versions. Nothing is written to RUN.
+its size, and the differences between the machines and the versions. Nothing is written to RUN. XLA flags that were used for the run
+are used again only if they are known and harmless, unless --trust-xla-flags is given.
 
 The exit status is 0 if the run is reproduced, 1 if something differs, and 2 if the run cannot be repeated.
 """
@@ -13,6 +14,7 @@ The exit status is 0 if the run is reproduced, 1 if something differs, and 2 if 
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -26,6 +28,7 @@ def read(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("run", type=Path, metavar="RUN", help="directory of the run")
     parser.add_argument("--steps", type=int, help="number of steps to repeat")
     parser.add_argument("--all", action="store_true", help="repeat all steps")
+    parser.add_argument("--trust-xla-flags", action="store_true", help="use all XLA flags of the run, also those that write files")
     parser.add_argument("--compilation-cache", metavar="DIR", help="directory of compiled programs, or none")
     flags = parser.parse_args(arguments)
     if flags.steps is not None and flags.steps < 1:
@@ -35,20 +38,62 @@ def read(arguments: list[str]) -> argparse.Namespace:
     return flags
 
 
-def recorded_xla_flags(run: Path) -> str:
-    """Returns the XLA_FLAGS of the run, or the default if they are not recorded."""
+# Flags of XLA that change how a program computes, and neither read nor write files.
+HARMLESS = frozenset(
+    {
+        "xla_allow_excess_precision",
+        "xla_backend_optimization_level",
+        "xla_cpu_enable_fast_math",
+        "xla_cpu_enable_fast_min_max",
+        "xla_cpu_multi_thread_eigen",
+        "xla_cpu_use_onednn",
+        "xla_cpu_use_thunk_runtime",
+        "xla_force_host_platform_device_count",
+        "xla_gpu_autotune_level",
+        "xla_gpu_deterministic_ops",
+        "xla_gpu_enable_command_buffer",
+        "xla_gpu_enable_latency_hiding_scheduler",
+        "xla_gpu_enable_triton_gemm",
+        "xla_gpu_exclude_nondeterministic_ops",
+    }
+)
+
+
+def recorded_xla_flags(run: Path, *, trusted: bool = False) -> tuple[str, list[str]]:
+    """Reads the XLA_FLAGS of a run.
+
+    A run can come from someone else, and XLA has flags that write files. So only the flags in `HARMLESS` are taken, with short values.
+
+    Args:
+        run: Directory of the run.
+        trusted: Whether all flags are taken.
+
+    Returns:
+        flags: The flags to use, or the default if none are recorded.
+        refused: The other flags.
+    """
     try:
-        record = json.loads((run / "run.json").read_text())
-        return str(record["xla_flags"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "--xla_gpu_deterministic_ops=true"
+        recorded = json.loads((run / "run.json").read_text())["xla_flags"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        recorded = None
+    if not isinstance(recorded, str):
+        return "--xla_gpu_deterministic_ops=true", []
+    words = recorded.split()
+    if trusted:
+        return recorded, []
+    taken = [word for word in words if (match := re.fullmatch(r"--(\w+)(=\w{0,8})?", word)) and match[1] in HARMLESS]
+    return " ".join(taken), [word for word in words if word not in taken]
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Repeats the run and prints the result."""
     flags = read(sys.argv[1:] if arguments is None else arguments)
     # This must be set before JAX is used. XLA_FLAGS of the environment have priority, and a difference is printed.
-    os.environ.setdefault("XLA_FLAGS", recorded_xla_flags(flags.run))
+    if "XLA_FLAGS" not in os.environ:
+        os.environ["XLA_FLAGS"], refused = recorded_xla_flags(flags.run, trusted=flags.trust_xla_flags)
+        if refused:
+            names = " ".join(ascii(word)[1:-1] for word in refused)[:300]
+            print(f"notice: these recorded XLA flags are not used: {names}; --trust-xla-flags uses them", file=sys.stderr)
     with errors_as_lines():
         from gan_jax.cli.compilation_cache import use_compilation_cache
 

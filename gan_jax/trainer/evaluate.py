@@ -41,6 +41,21 @@ BETTER: dict[str, Literal["min", "max"]] = {
 }
 
 
+NOT_FINITE = "finite_samples"  # Name of the metric that is measured alone if a sample is not finite.
+
+
+class SamplesNotFinite(ConfigError):
+    """Samples hold NaN or infinity.
+
+    Attributes:
+        broken: Number of these samples.
+    """
+
+    def __init__(self, broken: int, count: int) -> None:
+        super().__init__(f"{broken} of {count} samples are not finite: they hold NaN or infinity")
+        self.broken = broken
+
+
 def context_shape(built: BuiltGAN) -> tuple[int, ...] | None:
     """Shape of the context of one example, on which the generator is conditioned. None if it is not conditioned on images."""
     spec = built.spec
@@ -84,7 +99,7 @@ def sample_images(
         labels: int [count] for a conditional model, otherwise None.
 
     Raises:
-        ConfigError: Images are not finite. They would be measured as black.
+        SamplesNotFinite: Images are not finite. They would be measured as black.
     """
     spec = built.spec
     if spec.num_classes and labels is None:
@@ -106,10 +121,18 @@ def sample_images(
             real = jnp.asarray(np.stack([source.images[index % len(source)] for index in indices])) / 127.5 - 1.0
         batches.append(np.asarray(sample(params, opt_state, jax.random.fold_in(rng, start), batch_labels, real)))
     samples = np.concatenate(batches)[:count]
-    broken = int((~np.isfinite(samples).reshape(count, -1).all(axis=1)).sum())
-    if broken and samples.ndim == 4:
-        raise ConfigError(f"{broken} of {count} samples are not finite: they hold NaN or infinity")
+    if samples.ndim == 4 and (broken := not_finite(samples)):
+        raise SamplesNotFinite(broken, count)
     return (image_grid.to_uint8(samples) if samples.ndim == 4 else samples), (None if labels is None else labels[:count])
+
+
+def not_finite(samples: np.ndarray) -> int:
+    """The number of samples that hold NaN or infinity.
+
+    Args:
+        samples: float [n, ...].
+    """
+    return int((~np.isfinite(samples).reshape(len(samples), -1).all(axis=1)).sum())
 
 
 class ImageSet(NamedTuple):
@@ -169,7 +192,8 @@ def evaluate(
 
     Returns:
         One record for each value: `metric`, `value`, `real` (the value of real images, or None), and the protocol. Samples and held-out
-        images are equally many, so that their distances have the same bias.
+        images are equally many, so that their distances have the same bias. If a sample is not finite, the only record is
+        `finite_samples`, the share of finite samples.
 
     Raises:
         ConfigError: A metric does not suit this generator or these data, or the features do not suit the images.
@@ -178,7 +202,13 @@ def evaluate(
     seed = config.seed if seed is None else seed
     extractor = choose_extractor(config, source) if source.is_images else None
     chosen = choose_metrics(names, extractor, source) if source.is_images else []
-    fake, labels = sample_images(built, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
+    try:
+        fake, labels = sample_images(built, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
+        if broken := not_finite(fake):
+            raise SamplesNotFinite(broken, count)
+    except SamplesNotFinite as error:
+        value = 1 - error.broken / count
+        return [{"metric": NOT_FINITE, "value": value, "real": 1.0, "extractor": "none", "samples": count, "seed": seed, "ema": ema}]
     if not source.is_images:
         return mode_records(fake, source, config, seed, ema)
     # Labels that G draws itself (InfoGAN) are no classes of the data.

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
@@ -12,18 +11,18 @@ from typing import Any, NamedTuple
 import jax
 from rich.console import Console
 
-from gan_jax.distributed import any_across_processes, decide_on_process_zero, is_main_process, process_count, raising_peer_lost, to_local
+from gan_jax.distributed import any_across_processes, is_main_process, process_count, raising_peer_lost, to_local
 from gan_jax.monitor import Finding
 from gan_jax.trainer import environment
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
-from gan_jax.trainer.evaluate import evaluate, evaluate_run, metric_values
+from gan_jax.trainer.evaluate import NOT_FINITE, evaluate, evaluate_run, metric_values
 from gan_jax.trainer.figures import write_figures
 from gan_jax.trainer.progress import ProgressBar, TolerantStream
 from gan_jax.trainer.report import write_report
 from gan_jax.trainer.restore import LoadedRun
 from gan_jax.trainer.rollback import Rollback, can_roll_back, roll_back
-from gan_jax.trainer.run_directory import RunError
+from gan_jax.trainer.saving import LoopResult, all_finite, save, save_last
 from gan_jax.trainer.setup import TrainingRun, Writers, init_or_restore, setup_run
 from gan_jax.trainer.writers.errors import warn_on_oserror
 from gan_jax.trainer.writers.samples import write_animation
@@ -50,24 +49,6 @@ class TrainResult(NamedTuple):
     step: int
     failure: Finding | None = None
     saved: bool = True
-
-
-class LoopResult(NamedTuple):
-    """The result of `loop`.
-
-    Attributes:
-        state: (params, opt_state).
-        step: The last train step.
-        saved: The step of the last checkpoint.
-        interrupted: Whether a stop was requested.
-        failed: Whether a finding ended the loop.
-    """
-
-    state: tuple[Players, Any]
-    step: int
-    saved: int
-    interrupted: bool
-    failed: bool
 
 
 def train(
@@ -171,8 +152,7 @@ def loop(
             if to_sample:
                 sample(run, writers, step, state, bar)
             values = measure(run, writers, step, state, bar) if to_evaluate else None
-            if to_save and not any_across_processes(failed()):
-                run.save(step, tuple(state), values)
+            if to_save and not any_across_processes(failed()) and save(run, step, tuple(state), values):
                 saved = step
             # Asking the other processes costs a message, so several processes ask only at steps at which they wait anyway.
             if process_count() == 1 or to_log or to_sample or to_save:
@@ -286,35 +266,9 @@ def measure(run: TrainingRun, writers: Writers | None, step: int, state: tuple[P
     run.check_directory()
     writers.metrics.write(step, row, bar)
     values, best = metric_values(records), run.config.evaluation.best
-    if best not in values:
+    if best not in values and NOT_FINITE not in values:
         bar.print_above(f"--evaluation.best {best}: is not measured here; measured: {', '.join(values)}")
     return values
-
-
-RETRY_SECONDS = (1.0, 5.0, 15.0)  # Pauses before the last state is saved again, e.g. on a disk that was full for a moment.
-
-
-def save_last(run: TrainingRun, result: LoopResult) -> bool:
-    """Saves the last state unless a checkpoint of it exists or the run failed. A failed run is saved if it has no checkpoint at all.
-
-    A save that fails is tried again after each pause in `RETRY_SECONDS`.
-
-    Returns:
-        Whether every save in progress has succeeded.
-    """
-    manager = run.manager
-    last_save_failed = any_across_processes(not manager.wait())  # This save is made again.
-    unsaved = (last_save_failed or result.step != result.saved) and not result.failed
-    if not unsaved and decide_on_process_zero(lambda: str(manager.latest()), RunError) != "None":
-        return True
-    for pause in (*RETRY_SECONDS, None):
-        run.save(result.step, result.state)
-        if not any_across_processes(not manager.wait()):
-            return True
-        if pause is not None:
-            run.print(f"the weights of step {result.step} could not be saved; trying again in {pause:g} seconds")
-            time.sleep(pause)
-    return False
 
 
 def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool, failure: Finding | None) -> None:
@@ -331,14 +285,16 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
     run.check_directory()
     warn_on_oserror("the animation", lambda: write_animation(directory), run.print)
     status = "stopped" if failure is not None else "interrupted" if step < config.steps else "finished" if stored else NOT_SAVED
+    finite = all_finite(state)
     row = {
         "status": status,
-        "saved": stored,
+        "saved": stored and finite,
+        "finite": finite,
         "peak_memory_bytes": environment.peak_memory(),
         "data": run.data | {"passed_over": run.source.passed_over()},
     }
     warn_on_oserror("run.json", lambda: run.write(row), run.print)
-    print_status(run, status, step, stored, failure)
+    print_status(run, status, step, stored, finite, failure)
     if status in ("finished", NOT_SAVED) and config.evaluation.samples:
         measured = partial(evaluate_run, directory, config, run.built, run.source, *state, console=run.console)
         try:
@@ -354,19 +310,23 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
         run.print(f"report: {report}")
 
 
-def print_status(run: TrainingRun, status: str, step: int, stored: bool, failure: Finding | None) -> None:
+def print_status(run: TrainingRun, status: str, step: int, stored: bool, finite: bool, failure: Finding | None) -> None:
     """Prints why a run ended before its last step, and the command that continues it."""
-    if failure is not None:
+    latest = run.manager.latest()
+    if failure is not None and latest is None:
+        advice = f"; try {failure.advice[0]}" if failure.advice else ""
+        run.print(f"stopped at step {step}: {failure.message}; there is no checkpoint from before{advice}")
+    elif failure is not None:
         advice = f"try {failure.advice[0]}, or " if failure.advice else ""
         run.print(
-            f"stopped at step {step}: {failure.message}; the checkpoint of step {run.manager.latest()} is kept; "
+            f"stopped at step {step}: {failure.message}; the checkpoint of step {latest} is kept; "
             f"{advice}continue with: gan-jax train --resume {run.directory} --on-failure warn"
         )
     elif status == "interrupted":
-        saved = f"saved at step {step}" if stored else "the last step could not be saved"
+        saved = f"saved at step {step}" if stored and finite else "the last step could not be saved" if finite else "not saved"
         run.print(f"interrupted; {saved}; continue with: gan-jax train {run.config.recipe} --resume {run.directory}")
     elif not stored:
         run.print(
-            f"the weights of step {step} could not be saved; the newest checkpoint is of step {run.manager.latest()}; "
+            f"the weights of step {step} could not be saved; the newest checkpoint is of step {latest}; "
             f"free some space, then train the last steps again with: gan-jax train --resume {run.directory}"
         )

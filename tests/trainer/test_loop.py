@@ -15,7 +15,7 @@ from rich.console import Console
 from gan_jax.checkpoint import Checkpointer, CheckpointWarning, files
 from gan_jax.cli import launch
 from gan_jax.data import DataError
-from gan_jax.trainer import loop, run_directory, setup
+from gan_jax.trainer import loop, run_directory, saving, setup
 from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.config import (
     Config,
@@ -75,7 +75,7 @@ def fill_disk(monkeypatch, times, step=4):
 
 @pytest.fixture
 def without_pauses(monkeypatch):
-    monkeypatch.setattr(loop, "RETRY_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(saving, "RETRY_SECONDS", (0.0, 0.0, 0.0))
 
 
 def test_a_failed_last_save_is_repeated(run, tmp_path, monkeypatch, without_pauses):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from gan_jax.checkpoint import Checkpointer, read_step, write_step
 from gan_jax.checkpoint.serialization import Leaf, Snapshot, snapshot
+from gan_jax.cli.verify import recorded_xla_flags
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from gan_jax.trainer.differences import (
     Difference,
@@ -243,3 +245,29 @@ def test_a_reader_keeps_a_save_in_progress(tmp_path):
     assert not under_way.exists()
     with pytest.raises(RunError, match="no run there"):
         verify(tmp_path)
+
+
+def test_only_harmless_xla_flags_of_a_run_are_taken(run):
+    record = json.loads((run / "run.json").read_text())
+
+    def flags(text, **options):
+        (run / "run.json").write_text(json.dumps(record | {"xla_flags": text}))
+        return recorded_xla_flags(run, **options)
+
+    harmless = "--xla_gpu_deterministic_ops=true --xla_force_host_platform_device_count=8"
+    assert flags(harmless) == (harmless, [])
+    bad = ["--xla_dump_to=/tmp/x", "--xla_dump_hlo_as_text", "--xla_gpu_deterministic_ops=/tmp/x", "--flagfile=x", "file_of_flags"]
+    assert flags(f"{harmless} {' '.join(bad)}") == (harmless, bad)
+    assert flags(bad[0], trusted=True) == (bad[0], [])
+    for damaged in (3, None, ["--xla_dump_to=x"]):
+        assert flags(damaged) == ("--xla_gpu_deterministic_ops=true", [])
+
+
+def test_verify_writes_nothing_where_the_run_asks_for_it(script, run, tmp_path, monkeypatch):
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"xla_flags": f"--xla_dump_to={tmp_path / 'dump'} --xla_cpu_enable_fast_math=false"}))
+    monkeypatch.delenv("XLA_FLAGS")
+    _, _, error = script("verify", run, "--steps", "2", "--compilation-cache", "none")
+    assert "notice: these recorded XLA flags are not used: --xla_dump_to=" in error
+    assert "--trust-xla-flags" in error
+    assert os.environ["XLA_FLAGS"] == "--xla_cpu_enable_fast_math=false"
