@@ -112,10 +112,15 @@ def power_iteration(matrix: Array, vector: Array, *, n_steps: int, eps: float) -
 
     vector = jax.lax.stop_gradient(vector)
     left = normalise(constant @ vector, jnp.zeros(matrix.shape[0], matrix.dtype))
-    for step in range(n_steps):
-        if step:
-            left = normalise(constant @ vector, left)
+    if n_steps:
         vector = normalise(left @ constant, vector)
+
+    def iterate(_: Array, vectors: tuple[Array, Array]) -> tuple[Array, Array]:
+        left = normalise(constant @ vectors[1], vectors[0])
+        return left, normalise(left @ constant, vectors[1])
+
+    if n_steps > 1:  # A loop of the program, so that the time to compile does not grow with the number of iterations.
+        left, vector = jax.lax.fori_loop(1, n_steps, iterate, (left, vector))
     return jnp.vdot(left, matrix @ vector), left, vector
 
 
