@@ -108,6 +108,75 @@ def test_balanced_consistency_where_there_are_two_fakes_for_each_real():
     assert float(jnp.minimum(of_real.max(), of_fake.max())) > 0
 
 
+def with_outputs(real, fake, **extras):
+    """What a term sees of outputs of D with these features, and of a generator with these extras."""
+    context = context_of(None, None)
+    real_output, fake_output = (DiscriminatorOutput(jnp.zeros(2), features) for features in (real, fake))
+    return context._replace(real_output=real_output, fake_output=fake_output, fake=context.fake._replace(extras=extras))
+
+
+def test_features_of_the_reals_are_constant_in_the_terms_of_the_generator():
+    """The mean features are matched: |(1 + 3) / 2 - (0 + 2) / 2|^2 = 1, whose gradient is that of the fakes alone."""
+    real, fake = {"last": jnp.array([[1.0], [3.0]])}, {"last": jnp.array([[0.0], [2.0]])}
+
+    def matching(real, fake):
+        return jnp.sum(loss_terms.feature_matching(with_outputs(real, fake)))
+
+    def reconstruction(real, fake):
+        context = with_outputs(real, fake)._replace(discriminate=lambda images, name: DiscriminatorOutput(jnp.zeros(2), fake))
+        return jnp.sum(loss_terms.feature_reconstruction(context))
+
+    for term, expected in ((matching, 1.0), (reconstruction, 0.5 * (1 + 1))):
+        value, (of_real, of_fake) = jax.value_and_grad(term, argnums=(0, 1))(real, fake)
+        np.testing.assert_allclose(value, expected)
+        np.testing.assert_array_equal(of_real["last"], 0)
+        assert np.all(np.asarray(of_fake["last"]) != 0)
+
+
+def test_the_last_features_are_reconstructed():
+    """Half of the squared distance, summed over an example: (4^2 + 2^2) / 2 and (1^2 + 0^2) / 2."""
+    wanted = {"first": jnp.zeros((2, 1)), "last": jnp.array([[4.0, 2.0], [1.0, 0.0]])}
+    made = {"first": jnp.full((2, 1), 9.0), "last": jnp.zeros((2, 2))}
+    context = with_outputs(wanted, made)._replace(discriminate=lambda images, name: DiscriminatorOutput(jnp.zeros(2), made))
+    np.testing.assert_allclose(loss_terms.feature_reconstruction(context), [10.0, 0.5])
+
+
+def test_the_reconstruction_and_the_coarse_image_are_compared_with_the_target():
+    """The target is 0. The fake is 0, the reconstruction 2 and the coarse image -3, so the mean distances are 2 and 3."""
+    images = jnp.ones((2, 4, 4, 1))
+    plain = with_outputs({}, {})
+    assert float(jnp.abs(loss_terms.reconstruction(plain)).max()) == 0
+    np.testing.assert_allclose(loss_terms.reconstruction(with_outputs({}, {}, reconstruction=2 * images)), [2.0, 2.0])
+    coarse = with_outputs({}, {}, reconstruction=2 * images, coarse=-3 * images)
+    np.testing.assert_allclose(loss_terms.reconstruction(coarse), [5.0, 5.0])
+    np.testing.assert_array_equal(loss_terms.images_of(coarse), 2 * images)
+
+
+def test_spectral_regularisation_has_the_half_of_its_paper():
+    """A diagonal kernel with entries 3 and 1 has the norm 3: 3^2 / 2."""
+    params = {"kernel": jnp.diag(jnp.array([3.0, 1.0]))}
+    state = penalties.init_spectral_norm_penalty(jax.random.key(0), params)
+    for _ in range(20):
+        value, state = loss_terms.spectral_regularisation(context_of(None, None)._replace(params=params), state)
+    np.testing.assert_allclose(value, 4.5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("step", "active"), [(2, False), (3, True), (4, True)])
+def test_lecam_acts_from_its_start_step_on(step, active):
+    logits = DiscriminatorOutput(jnp.array([2.0, 4.0]), {}), DiscriminatorOutput(jnp.array([-1.0, -3.0]), {})
+    context = context_of(None, None)._replace(real_output=logits[0], fake_output=logits[1], step=jnp.int32(step))
+    values, _ = loss_terms.lecam(context, penalties.init_lecam(), start_step=3)
+    assert (float(values.min()) > 0) == active
+
+
+def test_drift_is_that_of_the_logits_of_the_reals():
+    real, fake = (jnp.array([2.0, -3.0]), jnp.ones((2, 1, 2))), (jnp.zeros(2), jnp.zeros((2, 1, 2)))
+    context = context_of(None, None)._replace(real_output=DiscriminatorOutput(real, {}), fake_output=DiscriminatorOutput(fake, {}))
+    coarse, fine = loss_terms.drift(context)
+    np.testing.assert_allclose(coarse, [4.0, 9.0])
+    np.testing.assert_allclose(fine, np.ones((2, 1, 2)))
+
+
 def with_dropout(network):
     """The generator with half of its output dropped, by draws of its own."""
 
