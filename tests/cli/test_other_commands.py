@@ -86,7 +86,10 @@ def test_what_a_model_cannot_show(model, is_images, flags, message):
         sample.check_model(sample.Flags(Path("run"), **flags), stored)
 
 
-@pytest.mark.parametrize(("model", "channels"), [("pix2pix", 1), ("inpaint", 3), ("stacked", 1)])
+@pytest.mark.parametrize(
+    ("model", "channels"),
+    [("pix2pix", 1), pytest.param("inpaint", 3, marks=pytest.mark.slow), pytest.param("stacked", 1, marks=pytest.mark.slow)],
+)
 def test_what_a_model_is_given_stands_beside_its_answer(model, channels):
     sample, source = load_script("sample"), load_source("mnist5k", image_size=16, channels=channels)
     options = {"blocks": 1} if model == "stacked" else {}
@@ -100,7 +103,8 @@ def test_what_a_model_is_given_stands_beside_its_answer(model, channels):
     np.testing.assert_array_equal(real, source.held_out.images[:3])
     floats, rng = jax.numpy.asarray(real) / 127.5 - 1, jax.random.key(0)
     context = built.spec.context(jax.random.fold_in(rng, 1), floats)
-    expected = to_uint8(np.asarray(built.gan.sample(params, opt_state, rng, 3, None, context)))
+    sampler = jax.jit(lambda params, opt_state, context: built.gan.sample(params, opt_state, rng, 3, None, context))
+    expected = to_uint8(np.asarray(sampler(params, opt_state, context)))
     assert np.abs(drawn.astype(int) - expected).max() <= 1
     if model == "pix2pix":
         np.testing.assert_array_equal(given, to_uint8(np.asarray(context)))

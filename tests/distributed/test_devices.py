@@ -197,6 +197,7 @@ def check_in_float64(name, devices):
             assert not row["metrics"], row
 
 
+@pytest.mark.slow
 def test_a_small_game_is_the_same_on_two_devices_in_float64():
     check_in_float64("points", "2")
 

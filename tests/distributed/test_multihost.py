@@ -99,15 +99,24 @@ def test_two_processes_train_as_one_with_two_devices(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
     assert "report:" in ended[0][1]
     assert "report:" not in ended[1][1]
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_is_verified_and_continued_by_one(tmp_path):
+    flags = [*SMALL, "--steps", "10", "--checkpoint-every", "10"]
+    ended = end(start(tmp_path, *flags, "--out", "two"))
+    assert [status for status, _ in ended] == [0, 0], ended
+    alone(tmp_path, *flags, "--out", "one", "--parallel.devices", "2")
     # A run on several devices is reproduced on as many devices.
     again = [sys.executable, str(EXPERIMENTS / "verify.py"), "one", "--steps", "10", "--compilation-cache", "none"]
     verified = subprocess.run(again, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=150)
     assert (verified.returncode, "reproduced to the byte" in verified.stdout) == (0, True), verified
     # The flags about processes are not stored, so one process can continue the run on other devices.
-    alone(tmp_path, "--resume", "two", "--steps", "40", "--parallel.devices", "1")
-    assert json.loads((two / "run.json").read_text())["devices_used"] == 1
+    alone(tmp_path, "--resume", "two", "--steps", "20", "--parallel.devices", "1")
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["devices_used"] == 1
 
 
+@pytest.mark.slow
 def test_a_killed_peer_ends_the_others_at_once_and_the_run_resumes(tmp_path):
     flags = [*SMALL, "--steps", "100000", "--checkpoint-every", "10", "--log-every", "10", "--sample-every", "0"]
     processes = start(tmp_path, *flags, "--out", "run")
@@ -248,6 +257,7 @@ def test_an_error_that_nobody_foresaw_in_one_process_ends_all(tmp_path):
     assert ended[0][0] not in (0, None)
 
 
+@pytest.mark.slow
 def test_an_error_of_the_first_process_ends_all_with_its_line(tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "precious").write_text("data")

@@ -126,7 +126,7 @@ def test_unrolled_gradient_equals_finite_differences():
             sample_latents=normal64,
         )
         gan = build_gan(spec, unrolled(unroll_steps=3))
-        params, state = gan.init(jax.random.key(1))
+        params, state = jax.jit(gan.init)(jax.random.key(1))
         params = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), params)
         batch = {"image": jax.random.normal(jax.random.key(2), (4, 2), jnp.float64)}
         # D's own step first, as the strategy does, then the loss of G against the answer, as a plain function.
@@ -145,7 +145,7 @@ def test_unrolled_gradient_equals_finite_differences():
                 d = jax.tree.map(lambda p, g: p - 0.7 * g, d, gradient)
             return generator_loss(spec, fake, d, state_after, turn, generator, None)[0]
 
-        after, _, _ = gan.train_step(params, state, batch, RNG)
+        after, _, _ = jax.jit(gan.train_step)(params, state, batch, RNG)
         gradient = jax.tree.map(lambda old, new: old - new, params.generator, after.generator)  # learning rate 1
         for path in (("dense_0", "kernel"), ("dense_1", "bias")):
             leaf = params.generator[path[0]][path[1]]
@@ -311,7 +311,13 @@ def all_update_rules():
     }
 
 
-@pytest.mark.parametrize("name", sorted(all_update_rules()))
+# tests/distributed/test_devices.py shards the others.
+QUICK = ("alternating", "pool")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in sorted(all_update_rules())]
+)
 def test_every_update_rule_compiles_once_and_is_the_same_under_vmap_and_sharding(name):
     rule = all_update_rules()[name]
     spec = point_spec(batch_norm=True, replay=replay_buffer(capacity=8, share=0.25))
@@ -319,15 +325,16 @@ def test_every_update_rule_compiles_once_and_is_the_same_under_vmap_and_sharding
     keys = jax.random.split(jax.random.key(9), 3)
     step = jax.jit(gan.train_step)
     singles = []
+    init = jax.jit(gan.init)
     for key in keys:
-        params, state = gan.init(key)
+        params, state = init(key)
         for _ in range(4):
             params, state, metrics = step(params, state, points(), RNG)
         singles.append((params, metrics))
         assert all(np.isfinite(value) for value in metrics.values())
     assert step._cache_size() == 1
 
-    many_params, many_state = jax.vmap(gan.init)(keys)
+    many_params, many_state = jax.jit(jax.vmap(gan.init))(keys)
     many = jax.jit(jax.vmap(gan.train_step, in_axes=(0, 0, None, None)))
     for _ in range(4):
         many_params, many_state, _ = many(many_params, many_state, points(), RNG)
@@ -336,7 +343,7 @@ def test_every_update_rule_compiles_once_and_is_the_same_under_vmap_and_sharding
 
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     replicated, split = (jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes)) for axes in ((), ("data",)))
-    params, state = jax.device_put(gan.init(keys[0]), replicated)
+    params, state = jax.device_put(init(keys[0]), replicated)
     batch = jax.device_put(points(), split)
     sharded = jax.jit(gan.train_step, out_shardings=replicated)
     for _ in range(4):

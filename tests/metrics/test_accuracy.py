@@ -14,6 +14,7 @@ def stripes(count, seed, classes=3):
     return np.clip(images, 0, 255).astype(np.uint8), labels
 
 
+@pytest.mark.slow
 def test_fakes_that_hold_the_classes_teach_them():
     fake, fake_labels = stripes(300, 0)
     real, real_labels = stripes(200, 1)

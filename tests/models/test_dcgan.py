@@ -78,7 +78,12 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"channels": 3, "dtype": "bfloat16", "norm": "instance", "num_classes": 2}, EVERYTHING], ids=["plain", "bf16", "all"]
+    "options",
+    [
+        pytest.param({}, id="plain", marks=pytest.mark.slow),
+        pytest.param({"channels": 3, "dtype": "bfloat16", "norm": "instance", "num_classes": 2}, id="bf16", marks=pytest.mark.slow),
+        pytest.param(EVERYTHING, id="all"),
+    ],
 )
 def test_both_players_train(options):
     results = check_both("dcgan", **options)

@@ -1,6 +1,6 @@
-"""Every model can be played by every strategy: the hardest are traced, a few compiled, and all of them compiled in the long tests.
+"""Every update rule trains every model. The hardest rules are traced, some pairs are compiled, and all of them in the long tests.
 
-`alternating` is what tests/recipes/test_recipes.py plays.
+tests/recipes/test_recipes.py has the rule `alternating`.
 """
 
 import dataclasses
@@ -16,6 +16,8 @@ from support.small_recipes import RECIPES, one_recipe_per_model, shrunk, started
 
 # Second derivatives through both players; gradients that flow through a step of D's optimiser.
 HARDEST = ("consensus", "unrolled")
+# Models whose second derivatives take seconds to trace.
+LARGE = {"r3gan", "progressive", "biggan", "sagan", "sngan", "inpaint", "multiscale", "pix2pix"}
 PAIRS = [(model, rule) for model in one_recipe_per_model() for rule in UPDATE_RULES]
 
 
@@ -45,7 +47,10 @@ def shapes_at_the_start(model):
     return jax.eval_shape(built.gan.init, jax.random.key(0))
 
 
-@pytest.mark.parametrize(("model", "rule"), [(model, rule) for model, rule in PAIRS if rule in HARDEST])
+@pytest.mark.parametrize(
+    ("model", "rule"),
+    [pytest.param(model, rule, marks=pytest.mark.slow if model in LARGE else ()) for model, rule in PAIRS if rule in HARDEST],
+)
 def test_a_step_can_be_traced_and_keeps_every_shape(model, rule):
     built, batch = started(small_config(model, rule))
     before = shapes_at_the_start(model)
@@ -57,7 +62,13 @@ def test_a_step_can_be_traced_and_keeps_every_shape(model, rule):
 
 @pytest.mark.parametrize(
     ("model", "rule"),
-    [("dcgan", "consensus"), ("vaegan", "unrolled"), ("mlp", "extragradient"), ("mlp", "simultaneous"), ("mlp", "loss_balanced")],
+    [
+        ("dcgan", "consensus"),
+        *(
+            pytest.param(*pair, marks=pytest.mark.slow)
+            for pair in (("vaegan", "unrolled"), ("mlp", "extragradient"), ("mlp", "simultaneous"), ("mlp", "loss_balanced"))
+        ),
+    ],
 )
 def test_a_step_runs(model, rule):
     play_once(model, rule)

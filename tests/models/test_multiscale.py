@@ -14,7 +14,7 @@ def test_the_pyramid_equals_pytorch():
     np.testing.assert_allclose(halve(images), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("options", [{}, {"channels": 3, "dtype": "bfloat16"}])
+@pytest.mark.parametrize("options", [pytest.param({}, marks=pytest.mark.slow), {"channels": 3, "dtype": "bfloat16"}])
 def test_both_players_train(options):
     results = check_both("multiscale", scales=2, patch_layers=1, **options)
     output = results.discriminator[2]

@@ -5,7 +5,7 @@ import pytest
 from support.model_checks import build_small, check_both, fill, run
 
 
-@pytest.mark.parametrize("options", [{}, {"channels": 3, "dtype": "bfloat16"}])
+@pytest.mark.parametrize("options", [pytest.param({}, marks=pytest.mark.slow), {"channels": 3, "dtype": "bfloat16"}])
 def test_both_players_train(options):
     results = check_both("inpaint", **options)
     channels = options.get("channels", 1)

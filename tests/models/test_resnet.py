@@ -20,11 +20,10 @@ def test_parameters_number_as_published(size, published):
 @pytest.mark.parametrize(
     "options",
     [
-        {"channels": 3, "num_classes": 3, "image_size": 64, "width": 2},
-        {"channels": 3, "num_classes": 3, "auxiliary": True, "up": "bilinear", "activation": "leaky_relu"},
-        {"channels": 1, "dtype": "bfloat16", "norm": "switchable"},
+        pytest.param({"channels": 3, "num_classes": 3, "image_size": 64, "width": 2}, id="64-conditional", marks=pytest.mark.slow),
+        pytest.param({"channels": 3, "num_classes": 3, "auxiliary": True, "up": "bilinear", "activation": "leaky_relu"}, id="auxiliary"),
+        pytest.param({"channels": 1, "dtype": "bfloat16", "norm": "switchable"}, id="1-channel-bfloat16", marks=pytest.mark.slow),
     ],
-    ids=["64-conditional", "auxiliary", "1-channel-bfloat16"],
 )
 def test_shapes_and_gradients_of_every_parameter(options):
     options = {"width": 4, **options}

@@ -124,6 +124,7 @@ def test_an_open_page_follows_its_file(tmp_path):
     assert console == []
 
 
+@pytest.mark.slow
 def test_100_000_steps_open_in_under_two_seconds(tmp_path):
     page = write_report(make_run(tmp_path / "run", steps=100_000, every=1, layers=2))
     # At the load event the script has drawn every chart; asking for a height makes the browser lay all of it out.

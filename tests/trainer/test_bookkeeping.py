@@ -129,19 +129,21 @@ def seconds_of(work):
     return min(times)
 
 
-def test_a_log_of_a_hundred_thousand_rows_is_reported_and_resumed_in_two_seconds(tmp_path):
-    directory = long_log(tmp_path / "run", 100_000)
+@pytest.mark.parametrize("rows", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_long_log_is_reported_and_resumed_in_seconds(tmp_path, rows):
+    directory = long_log(tmp_path / "run", rows)
 
     def resume():
-        JsonLines(directory / "metrics.jsonl", after_step=99_990)
+        JsonLines(directory / "metrics.jsonl", after_step=rows - 10)
         FailurePolicy(Config(), RunInfo(), directory)
 
     reported, resumed = seconds_of(lambda: write_report(directory)), seconds_of(resume)
     print(f"report {reported:.2f} s, resume {resumed:.2f} s of processor time")
     # The limits are twice those for an idle machine, because processor time also grows on shared cores.
-    assert reported < 4
-    assert resumed < 4
-    assert read_run(directory).steps == 99_990
+    limit = 1 + 3 * rows / 100_000
+    assert reported < limit
+    assert resumed < limit
+    assert read_run(directory).steps == rows - 10
 
 
 def test_a_resumed_monitor_of_a_long_run_equals_one_that_received_all_rows(tmp_path):

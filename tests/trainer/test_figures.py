@@ -222,6 +222,7 @@ def small(name):
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source="mnist5k", image_size=max(8, config.data.image_size)))
 
 
+@pytest.mark.slow
 def test_attention_maps_are_those_of_the_samples(monkeypatch):
     config = small("biggan")
     config = dataclasses.replace(

@@ -107,7 +107,7 @@ def kill_and_resume(launcher, kills, draws):
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(launcher):
-    kill_and_resume(launcher, 3, random.Random(0))
+    kill_and_resume(launcher, 2, random.Random(0))
 
 
 @pytest.mark.long
@@ -151,6 +151,7 @@ def damage_and_resume(launcher, count, draws):
     assert logs[0] == logs[1]
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named_and_the_previous_one_is_used(launcher):
     damage_and_resume(launcher, 2, random.Random(0))
 

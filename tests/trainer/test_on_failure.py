@@ -73,6 +73,7 @@ def test_stop_ends_with_status_3_and_the_run_can_be_continued(run, tmp_path):
     assert f"resuming run at step {kept[-1]}" in printed
 
 
+@pytest.mark.slow
 def test_rollback_halves_the_learning_rates_and_prints_it(run, tmp_path):
     """The learning rates are too high until they are halved once or twice. The run then finishes."""
     lower = [argument if argument != "0.5" else "0.04" for argument in FAILING]
