@@ -24,10 +24,9 @@ def test_parameters_number_as_published(latent_dim, options, published):
 @pytest.mark.parametrize(
     "options",
     [
-        {"channels": 3, "num_classes": 3, "attention": 16},
-        {"channels": 1, "num_classes": 0, "dtype": "bfloat16"},
+        pytest.param({"channels": 3, "num_classes": 3, "attention": 16}, id="attention"),
+        pytest.param({"channels": 1, "num_classes": 0, "dtype": "bfloat16"}, id="skip-z-alone-bfloat16", marks=pytest.mark.slow),
     ],
-    ids=["attention", "skip-z-alone-1-channel-bfloat16"],
 )
 def test_shapes_and_gradients_of_every_parameter(options):
     check_model("biggan", **{"width": 4, "shared_dim": 6, **options})

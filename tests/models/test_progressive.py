@@ -101,6 +101,7 @@ def test_shapes_and_gradients(options):
     assert (judged.class_logits is not None) == bool(options.get("num_classes"))
 
 
+@pytest.mark.slow
 def test_layers_of_stages_to_come_get_no_gradient_and_the_grown_network_uses_all_but_the_old_image_layers():
     options = {"width": 4, "image_size": 8, "channels": 1}
     _, _, (g, d), _ = gradients_of("progressive", lambda state: set_growth(state, 0.0), **options)

@@ -120,7 +120,7 @@ def test_mlp_mnist_is_the_step_of_the_script():
     assert compared > 300
 
 
-@pytest.mark.parametrize(("name", "clipped"), [("wgan", True), ("wgan_gp", False)])
+@pytest.mark.parametrize(("name", "clipped"), [("wgan", True), pytest.param("wgan_gp", False, marks=pytest.mark.slow)])
 def test_wasserstein_critics_have_no_batch_norm_and_five_updates(name, clipped):
     config = RECIPES[name][1]
     built, batch = started(shrunk(config))

@@ -71,7 +71,7 @@ def test_every_configuration_can_be_traced(group):
         assert after == params, changes
 
 
-@pytest.mark.parametrize("group", tricks.GROUPS)
+@pytest.mark.parametrize("group", [pytest.param(group, marks=pytest.mark.slow if group == "images" else ()) for group in tricks.GROUPS])
 def test_flags_are_those_of_the_command_line(group):
     base = baselines.baseline(tricks.GROUPS[group][0])
     for changes in all_changes(group):
@@ -309,6 +309,7 @@ def tiny(monkeypatch):
     monkeypatch.setitem(baselines.SAMPLES, "mixture", 50)
 
 
+@pytest.mark.slow
 def test_runs_are_resumed_where_they_stopped(tmp_path, monkeypatch):
     tiny(monkeypatch)
     flags = ablate.Flags(group="mixture", only=("loss-5",), data=("ring",), seeds=2, out=tmp_path / "results.jsonl")
@@ -323,6 +324,7 @@ def test_runs_are_resumed_where_they_stopped(tmp_path, monkeypatch):
     assert again == rows
 
 
+@pytest.mark.slow
 def test_configurations_are_timed_once(tmp_path, monkeypatch):
     tiny(monkeypatch)
     monkeypatch.setattr(costs, "interleave", partial(costs.interleave, least_rounds=1))
@@ -338,6 +340,7 @@ def test_configurations_are_timed_once(tmp_path, monkeypatch):
     costs._plain.cache_clear()
 
 
+@pytest.mark.slow
 def test_images_are_trained_seed_after_seed(monkeypatch):
     small = {"steps": 4, "batch_size": 8, "scan_steps": 2, "model.width": 4, "model.latent_dim": 8, "model.norm": "none"}
     monkeypatch.setitem(baselines.SAMPLES, "images", 20)

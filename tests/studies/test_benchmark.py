@@ -138,6 +138,7 @@ def test_every_workload_can_be_made(name):
     jax_steps.make(**WORKLOADS[name].spec)
 
 
+@pytest.mark.slow
 def test_each_core_as_a_device_makes_the_same_steps():
     """A program over all devices and one over a single device: as many operations, the same number of steps."""
     spec = {"model": "points", "image_shape": (2,), "latent_dim": 2, "generator_hidden": (32, 32), "discriminator_hidden": (32, 32)}
