@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # Not this folder: its package has the name of this file.
 
-from experiments.benchmarks.accelerator.run import main
+from experiments.benchmarks.accelerator.run import main_and_exit
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main_and_exit()

@@ -130,7 +130,7 @@ def test_every_method_of_the_search_can_be_traced(method):
 
 
 def test_a_search_that_collapsed_fails():
-    source = search.load_source("ring", split="train", data_dir=None, channels=None)
+    source = search.load_points("ring")
     good = np.asarray(source.images[:2500])
     one_mode = np.repeat(source.centers[:1], 2500, 0)
     found = search.summarise(np.stack([good, one_mode, np.full_like(good, np.nan)]), "ring")
@@ -178,3 +178,12 @@ def test_errors_are_one_line(words, message, capsys, tmp_path):
     with pytest.raises(SystemExit) as end:
         main(["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work"), *words])
     assert_one_line((end.value.code, "", capsys.readouterr().err), message)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps"),
+    [(160.0, 10_000), (1e6, 12_000), (50.0, 3_000), (30.0, 3_750), (9.0, 2_500), (-5.0, 2_500)],
+)
+def test_the_search_has_as_many_steps_as_fit(seconds, steps):
+    # 8 methods on 2 data sets, with 1 ms a step of all runs, else 4, else 2. Whole chunks of 250 steps.
+    assert search.choose_steps(seconds, scale.FULL, 1e-3, 250) == steps

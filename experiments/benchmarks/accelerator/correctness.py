@@ -19,6 +19,7 @@ from gan_jax.penalties import PENALTIES
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.build.precision import in_precision
 from gan_jax.trainer.config import Config, ModelConfig, OptimizerConfig, check
+from gan_jax.trainer.environment import cpus_allowed
 
 # The largest relative error that is expected. TF32 has 10 bits of mantissa and bfloat16 7.
 TOLERANCES = {"float32": 1e-5, "tf32": 3e-3, "bfloat16": 3e-2}
@@ -213,20 +214,19 @@ def check_reproducible(scale: Scale) -> dict[str, Any]:
 def run(session: Session, scale: Scale) -> None:
     """Runs the part."""
     rest = scale.compile_seconds
-    with ThreadPoolExecutor(4) as pool:
-        models = [name for name in scale.models if name in MODELS and f"correctness/step of {name}" not in session.rows]
-        session.item("correctness/losses", check_losses, needs=rest)
-        session.item("correctness/convolutions float32", lambda: check_convolutions("float32"), needs=rest)
-        # Compiling uses the cores of the CPU, so several models are compiled at once.
-        compiling = {name: pool.submit(lower_step(name)) for name in models} if session.remaining() > rest else {}
-        session.item("correctness/penalties", check_penalties, needs=rest)
-        for name, program in compiling.items():
-            session.item(f"correctness/step of {name}", lambda program=program: program.result()(), needs=rest, kind="model")
-        for precision in scale.precisions[1:]:
-            session.item(f"correctness/convolutions {precision}", lambda precision=precision: check_convolutions(precision), needs=rest / 2)
-        session.item("correctness/two runs", lambda: check_reproducible(scale), needs=2 * rest)
-        for program in compiling.values():
-            program.cancel()
+    pool = ThreadPoolExecutor(min(4, cpus_allowed()))
+    models = [name for name in scale.models if name in MODELS and f"correctness/step of {name}" not in session.rows]
+    session.item("correctness/losses", check_losses, needs=rest)
+    session.item("correctness/convolutions float32", lambda: check_convolutions("float32"), needs=rest)
+    # Compiling uses the cores of the CPU, so several models are compiled at once.
+    compiling = {name: pool.submit(lower_step(name)) for name in models} if session.remaining() > rest else {}
+    session.item("correctness/penalties", check_penalties, needs=rest)
+    for name, program in compiling.items():
+        session.item(f"correctness/step of {name}", lambda program=program: program.result()(), needs=rest, kind="model")
+    for precision in scale.precisions[1:]:
+        session.item(f"correctness/convolutions {precision}", lambda precision=precision: check_convolutions(precision), needs=rest / 2)
+    session.item("correctness/two runs", lambda: check_reproducible(scale), needs=2 * rest)
+    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def absent(scale: Scale) -> list[str]:

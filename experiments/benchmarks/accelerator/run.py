@@ -138,5 +138,13 @@ def main(arguments: list[str] | None = None) -> int:
     return show()
 
 
+def main_and_exit() -> None:
+    """Measures and ends the process at once. A program that is still being compiled would keep it until the compiler returns."""
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    raise SystemExit(main())
+    main_and_exit()

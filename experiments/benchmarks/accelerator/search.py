@@ -24,6 +24,7 @@ from gan_jax.distributed.sweep import init_many, sample_many, train_many
 from gan_jax.metrics import energy_distance, mode_coverage
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, DataConfig, check
+from gan_jax.trainer.environment import cpus_allowed
 from gan_jax.trainer.sweep.outcome import best_of
 
 SAMPLES, ENERGY_POINTS, CHUNK = 2500, 1000, 250
@@ -74,39 +75,56 @@ def draw_settings(method: str, runs: int) -> dict[str, np.ndarray]:
 
 
 class Search:
-    """The runs of one method: compiled once, for all data sets, because the data are an argument."""
+    """The runs of one method, compiled once for all data sets, because the data are an argument.
 
-    def __init__(self, method: str, runs: int):
-        self.method, self.runs = method, runs
-        self.config = method_config(method, DATA[0])
+    Args:
+        method: Key of `METHODS`.
+        runs: Number of runs.
+        chunk: Steps in one program.
+    """
+
+    def __init__(self, method: str, runs: int, chunk: int):
+        self.runs, self.chunk = runs, chunk
+        config = method_config(method, DATA[0])
         self.settings = {path: jnp.asarray(values) for path, values in draw_settings(method, runs).items()}
         self.keys = jax.vmap(jax.random.key)(jnp.arange(1000, 1000 + runs, dtype=jnp.uint32))
-        source = load_source(DATA[0], split="train", data_dir=None, channels=None)
-        self.shape = source.shape
-        self.size = self.config.batch_size * build(self.config, self.shape).rule.batches_per_step
+        source = load_points(DATA[0])
+        self.size = config.batch_size * build(config, source.shape).rule.batches_per_step
 
         def gan(settings: dict[str, Any]) -> Any:
-            return build(self.config, self.shape, traced=settings).gan
+            return build(config, source.shape, traced=settings).gan
 
-        self.init = jax.jit(partial(init_many, gan))
-        self.train = jax.jit(partial(train_many, gan), donate_argnums=(0, 1))
-        self.sample = jax.jit(partial(sample_many, gan, count=SAMPLES))
+        begin = time.perf_counter()
+        start = (self.keys, self.settings)
+        init = jax.jit(partial(init_many, gan))
+        state = jax.eval_shape(init, *start)
+        data = {"image": jax.ShapeDtypeStruct(source.images.shape, jnp.float32)}
+        indices = jax.ShapeDtypeStruct((runs, chunk, self.size), jnp.int32)
+        train = jax.jit(partial(train_many, gan), donate_argnums=(0, 1))
+        sample = jax.jit(partial(sample_many, gan, count=SAMPLES))
+        self.init = init.lower(*start).compile()
+        self.train = train.lower(*state, data, indices, *start).compile()
+        self.sample = sample.lower(*state, *start).compile()
+        self.compile_seconds = time.perf_counter() - begin
 
-    def run(self, data: str, steps: int, chunk: int) -> tuple[np.ndarray, float, float]:
-        """Trains on a data set. Returns the samples [runs, samples, 2], the seconds of the first chunk, and those of a later step."""
-        source = load_source(data, split="train", data_dir=None, channels=None)
+    def run(self, data: str, steps: int) -> tuple[np.ndarray, float]:
+        """Trains on a data set. Returns the samples [runs, samples, 2] and the seconds of a step."""
+        source = load_points(data)
         points = {"image": jnp.asarray(source.images)}
         draws = np.random.default_rng(2000)
         params, state = self.init(self.keys, self.settings)
-        times = []
-        for _ in range(0, steps, chunk):
-            indices = draws.integers(0, len(source), (self.runs, chunk, self.size), np.int32)
-            begin = time.perf_counter()
-            params, state, metrics = self.train(params, state, points, indices, self.keys, self.settings)
-            jax.block_until_ready(metrics)
-            times.append(time.perf_counter() - begin)
-        later = times[1:] or times
-        return np.asarray(self.sample(params, state, self.keys, self.settings)), times[0], sum(later) / len(later) / chunk
+        begin = time.perf_counter()
+        for _ in range(0, steps, self.chunk):
+            indices = jnp.asarray(draws.integers(0, len(source), (self.runs, self.chunk, self.size), np.int32))
+            params, state, _ = self.train(params, state, points, indices, self.keys, self.settings)
+        jax.block_until_ready(params)
+        seconds = (time.perf_counter() - begin) / steps
+        return np.asarray(self.sample(params, state, self.keys, self.settings)), seconds
+
+
+def load_points(data: str) -> Source:
+    """The points of a mixture, which are float32 [100000, 2] for both."""
+    return load_source(data, split="train", data_dir=None, channels=None)
 
 
 def outcome(points: np.ndarray, source: Source) -> dict[str, Any]:
@@ -129,7 +147,7 @@ def outcome(points: np.ndarray, source: Source) -> dict[str, Any]:
 
 def summarise(samples: np.ndarray, data: str) -> dict[str, Any]:
     """Outcomes of all runs, the share of failed ones, and the best of k settings by energy distance."""
-    source = load_source(data, split="train", data_dir=None, channels=None)
+    source = load_points(data)
     with ThreadPoolExecutor(8) as pool:
         rows = list(pool.map(lambda points: outcome(points, source), samples))
     failed = [row["energy"] is None or row["modes"] <= 1 or row["high_quality"] < 0.05 for row in rows]
@@ -150,43 +168,45 @@ def summarise(samples: np.ndarray, data: str) -> dict[str, Any]:
     }
 
 
-def choose_steps(session: Session, scale: Scale, step: float, first: float) -> int:
-    """The number of steps with which as many methods as possible fit into the part, from the time of one step."""
+def choose_steps(seconds: float, scale: Scale, step: float, chunk: int) -> int:
+    """The number of steps with which many methods fit into a number of seconds.
+
+    Args:
+        seconds: Seconds for all methods.
+        scale: The smallest and largest number of steps.
+        step: Seconds of a step of all runs.
+        chunk: Steps in one program, of which the result is a multiple.
+    """
     low, high = scale.search_steps
-    chunk = chunk_of(scale)
-    for methods in (8, 4, 2, 1):
-        seconds = session.remaining() / methods - first - 5
-        steps = int(seconds / (len(DATA) * max(step, 1e-9)))
-        if steps >= low:
-            return min(high, steps) // chunk * chunk
-    return low
-
-
-def chunk_of(scale: Scale) -> int:
-    """Steps in one program."""
-    return min(CHUNK, scale.search_steps[0] // 2)
+    steps = next((steps for methods in (8, 4, 2) if (steps := int(seconds / methods / len(DATA) / max(step, 1e-9))) >= low), low)
+    return min(high, steps) // chunk * chunk
 
 
 def run(session: Session, scale: Scale) -> None:
     """Runs the part. The number of steps is chosen once, from a timed chunk of the first method."""
-    chunk = chunk_of(scale)
+    chunk = min(CHUNK, scale.search_steps[0] // 2)
 
     def timed() -> dict[str, Any]:
-        search = Search("non-saturating", scale.search_runs)
-        _, first, step = search.run(DATA[0], 2 * chunk, chunk)
-        steps = choose_steps(session, scale, step, first)
-        return {"runs": scale.search_runs, "compile_seconds": first, "milliseconds_per_step": 1e3 * step, "steps": steps}
+        search = Search("non-saturating", scale.search_runs, chunk)
+        search.run(DATA[0], chunk)
+        _, step = search.run(DATA[0], chunk)
+        # The other methods are compiled while the first ones are trained, so one more compilation is waited for.
+        steps = choose_steps(session.remaining() - 1.5 * search.compile_seconds, scale, step, chunk)
+        facts = {"compile_seconds": round(search.compile_seconds, 1), "milliseconds_per_step": 1e3 * step}
+        return {"runs": scale.search_runs, "steps": steps} | facts
 
     size = session.item("search/size", timed, needs=2 * scale.compile_seconds)
     if size is None:
         return
-    needs = size["compile_seconds"] + 5 + len(DATA) * size["steps"] * size["milliseconds_per_step"] / 1e3
-    for method in METHODS:
+    wanted = [method for method in METHODS if f"search/{method}" not in session.rows][: 2 if scale.peak_size <= 1024 else None]
+    needs = 3 + len(DATA) * size["steps"] * size["milliseconds_per_step"] / 1e3
+    pool = ThreadPoolExecutor(min(6, cpus_allowed()))
+    compiling = {method: pool.submit(Search, method, scale.search_runs, chunk) for method in wanted}
+    for number, (method, program) in enumerate(compiling.items()):
 
-        def both(method: str = method) -> dict[str, Any]:
-            search = Search(method, scale.search_runs)
-            return {"steps": size["steps"]} | {data: summarise(search.run(data, size["steps"], chunk)[0], data) for data in DATA}
+        def both(program: Any = program) -> dict[str, Any]:
+            search = program.result()
+            return {"steps": size["steps"]} | {data: summarise(search.run(data, size["steps"])[0], data) for data in DATA}
 
-        session.item(f"search/{method}", both, needs=needs, kind="search")
-        if scale.peak_size <= 1024 and session.values("search/").keys() >= {"non-saturating", "R1"}:
-            return
+        session.item(f"search/{method}", both, needs=needs + (0 if number else size["compile_seconds"]))
+    pool.shutdown(wait=False, cancel_futures=True)
