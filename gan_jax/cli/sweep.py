@@ -147,7 +147,8 @@ def print_ranking(sweep: Any) -> None:
     highest = best_mode(sweep.base.evaluation.best) == "max"
     for row in ranking_rows(axes, rank(sweep, outcomes), highest=highest):
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """The plan of a sweep: values of flags, which runs share a program, and the ranking."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from gan_jax.cli.sweep import read_words
 from gan_jax.recipes import recipes
 from gan_jax.trainer.config import ConfigError, flatten
 from gan_jax.trainer.sweep.outcome import best_of, best_of_quantile
-from gan_jax.trainer.sweep.page import scatter
+from gan_jax.trainer.sweep.picture import curves, scatter
 from gan_jax.trainer.sweep.plan import Axis, combinations, group_runs, is_swept, make_axis, plan_runs, structure, varying, with_changes
 
 RING = recipes()["ring"][1]
@@ -140,3 +141,13 @@ def test_a_picture_has_every_point_and_escapes_its_titles():
 def test_plans_keep_every_field():
     runs, _ = plan_runs(RING, [Axis("steps", ("steps",), (10, 20))], ())
     assert [flatten(with_changes(RING, run.changes))["steps"] for run in runs] == [10, 20]
+
+
+def test_curves_reach_from_the_first_to_the_last_value():
+    picture = curves([("mean", [4.0, 2.0, 1.0]), ("a<b", [5.0, 3.0, 1.0])], "k", "fd")
+    assert picture.count("<path") == 2
+    assert "a&lt;b" in picture
+    path = re.search(r'd="M([^"]*)"', picture)[1].split("L")
+    heights = [float(point.split()[1]) for point in path]
+    assert len(path) == 3
+    assert heights == sorted(heights)  # Pixels count from the top, so falling values have rising pixels.

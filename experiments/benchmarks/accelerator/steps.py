@@ -29,6 +29,7 @@ from gan_jax.trainer.build.precision import PRODUCTS, gan_in_precision
 from gan_jax.transforms import spectral_norm
 from gan_jax.typing import GAN, Players
 
+ROOT = Path(__file__).parents[3]
 LATENTS = 128
 # PyTorch's columns in the order of worth. The later ones take minutes to compile.
 TORCH_COLUMNS = (
@@ -165,9 +166,10 @@ def run_torch(session: Session, scale: Scale, columns: tuple[str, ...]) -> None:
     if not wanted or budget < scale.compile_seconds:
         return
     toy = [] if scale.peak_size > 1024 else ["--rehearsal"]
-    words = [sys.executable, "-m", "experiments.benchmarks.accelerator.torch_rows", "--out", str(rows), *toy]
+    words = [sys.executable, "-m", "experiments.benchmarks.accelerator.torch_rows", "--out", str(rows.resolve()), *toy]
     rows.unlink(missing_ok=True)
-    child = subprocess.Popen([*words, "--columns", json.dumps(wanted)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    child = subprocess.Popen([*words, "--columns", json.dumps(wanted)], **pipes)
     session.children.add(child)
     try:
         _, errors = child.communicate(timeout=budget)

@@ -1,6 +1,5 @@
 """The page and the table of a sweep: ranking, best of k, failure map, response to each flag, curves."""
 
-import math
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -11,14 +10,17 @@ from gan_jax.trainer.evaluate import best_mode
 from gan_jax.trainer.report import markup
 from gan_jax.trainer.report.charts import compare, drawable, script_json
 from gan_jax.trainer.report.reading import ReportError, read_run
-from gan_jax.trainer.report.series import Series
 from gan_jax.trainer.report.values import number
 from gan_jax.trainer.sweep.directory import Sweep
 from gan_jax.trainer.sweep.outcome import RunOutcome, SettingOutcome, best_of, best_of_quantile, rank, read_outcomes, search_values
+from gan_jax.trainer.sweep.picture import curves, scatter
 from gan_jax.trainer.sweep.plan import Axis, describe_axis
 
 CURVES = 24  # Runs whose curves are drawn: those of the best settings.
-WIDTH, HEIGHT, LEFT, BOTTOM = 460, 300, 70, 40
+DRAWN = (
+    *("discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy"),
+    *("discriminator_gradient_norm", "generator_gradient_norm"),
+)
 
 
 def write_page(sweep: Sweep) -> Path:
@@ -34,22 +36,21 @@ def sweep_page(sweep: Sweep) -> str:
     settings = rank(sweep, outcomes)
     highest = best_mode(sweep.base.evaluation.best) == "max"
     metric = next((outcome.metric for outcome in outcomes if outcome.metric), "")
-    search = _search_charts(settings, metric, highest)
-    curves = _curves(sweep, settings)
+    charts = _charts(sweep, settings)
     swept = [axis for axis in sweep.axes if axis.paths != ("seed",)]
     sections = [
         ("overview", "Overview", _overview(sweep, outcomes)),
         ("ranking", "Settings", _ranking(swept, settings, metric, highest)),
-        ("search", "Best of k settings", _search_help(settings) + markup.chart_figures(search) if search else ""),
+        ("search", "Best of k settings", _search(settings, metric, highest)),
         ("failures", "Failure map", _failure_map(sweep, swept, settings, outcomes)),
         ("response", f"{metric} against each flag", _responses(sweep, swept, outcomes, metric)),
-        ("curves", "Curves of the best settings", markup.chart_figures(curves, len(search)) if curves else ""),
+        ("curves", "Curves of the best settings", markup.chart_figures(charts) if charts else ""),
         ("programs", "Programs", _programs(sweep)),
     ]
     title = f"Sweep of {sweep.base.recipe}: {len(sweep.runs)} runs"
     body = f"<h1>{escape(title)}</h1>" + "".join(markup.section(*parts) for parts in sections)
     navigation = [(key, name) for key, name, content in sections if content]
-    return markup.document(title, body, script_json(drawable(search + curves, []) | {"frames": {}}), navigation, None)
+    return markup.document(title, body, script_json(drawable(charts, []) | {"frames": {}}), navigation, None)
 
 
 def ranking_rows(axes: Sequence[Axis], settings: Sequence[SettingOutcome], *, highest: bool) -> list[list[str]]:
@@ -102,28 +103,30 @@ def _search_help(settings: Sequence[SettingOutcome]) -> str:
     counted = f" {failed} settings failed, and count as the worst of the others." if failed else ""
     return (
         "<p class='note'>The best of k settings that are drawn at random from the "
-        f"{len(settings)} of this sweep. The mean is over all subsets of k settings. The step of the chart is k.{counted}</p>"
+        f"{len(settings)} of this sweep. The mean is over all subsets of k settings.{counted}</p>"
     )
 
 
-def _search_charts(settings: Sequence[SettingOutcome], metric: str, highest: bool) -> list[dict[str, Any]]:
+def _search(settings: Sequence[SettingOutcome], metric: str, highest: bool) -> str:
     values = search_values(settings, highest=highest)
     if len(values) < 2:
-        return []
+        return ""
     series = [
-        ("mean", _series(best_of(values, highest=highest))),
-        ("10% of the draws are at least as good", _series(best_of_quantile(values, 0.1, highest=highest))),
-        ("90% of the draws are at least as good", _series(best_of_quantile(values, 0.9, highest=highest))),
+        ("mean", best_of(values, highest=highest)),
+        ("10% of the draws are as good", best_of_quantile(values, 0.1, highest=highest)),
+        ("90% of the draws are as good", best_of_quantile(values, 0.9, highest=highest)),
     ]
-    return [{"title": f"{metric}, best of k", "log": False, "series": series}]
+    rows = [[f"{k}", *(number(values[k - 1]) for _, values in series)] for k in _some(len(values))]
+    table = markup.table(["k", *(name for name, _ in series)], rows, caption=f"{metric} of the best of k settings", numeric=range(4))
+    return _search_help(settings) + f"<figure>{curves(series, 'k', f'{metric}, best of k')}</figure>" + table
 
 
-def _series(values: Sequence[float]) -> Series:
-    steps, count = list(range(1, len(values) + 1)), len(values)
-    return Series(steps, list(values), [], [], count, (1, values[0]), (count, values[-1]), min(values), max(values), [], 0)
+def _some(count: int) -> list[int]:
+    """1, 2, 4, 8 ... and the count."""
+    return sorted({2**power for power in range(count.bit_length())} | {count})
 
 
-def _curves(sweep: Sweep, settings: Sequence[SettingOutcome]) -> list[dict[str, Any]]:
+def _charts(sweep: Sweep, settings: Sequence[SettingOutcome]) -> list[dict[str, Any]]:
     runs, labels = [], []
     for outcome in [outcome for setting in settings for outcome in setting.runs][:CURVES]:
         try:
@@ -132,7 +135,7 @@ def _curves(sweep: Sweep, settings: Sequence[SettingOutcome]) -> list[dict[str, 
             continue
         words = [f"{name} {number(value)}" for name, value in sweep.runs[outcome.run].settings.items()]
         labels.append(f"{outcome.run:04d}: " + ", ".join([*words, f"seed {outcome.seed}"]))
-    return [chart for chart in compare(runs, labels) if "/" not in chart["title"]]
+    return [chart for chart in compare(runs, labels) if chart["title"] in DRAWN]
 
 
 def _failure_map(sweep: Sweep, axes: Sequence[Axis], settings: Sequence[SettingOutcome], outcomes: Sequence[RunOutcome]) -> str:
@@ -192,63 +195,6 @@ def _responses(sweep: Sweep, axes: Sequence[Axis], outcomes: Sequence[RunOutcome
 def _is_numeric(sweep: Sweep, axis: Axis) -> bool:
     values = {run.settings[axis.name] for run in sweep.runs}
     return len(values) > 1 and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def scatter(points: Sequence[tuple[float, float, bool, str]], x_title: str, y_title: str) -> str:
-    """A picture of points, as SVG. An axis is logarithmic if its values are positive and span more than a decade.
-
-    Args:
-        points: Each is x, y, whether it is a cross instead of a dot, and its tooltip.
-        x_title: Title of the horizontal axis.
-        y_title: Title of the vertical axis.
-    """
-    x, y = _Scale([point[0] for point in points], LEFT, WIDTH - 15), _Scale([point[1] for point in points], HEIGHT - BOTTOM, 15)
-    marks = ""
-    for a, b, crossed, title in points:
-        u, v = x(a), y(b)
-        shape = f"M{u - 4:.1f} {v - 4:.1f}l8 8m0 -8l-8 8" if crossed else f"M{u - 3:.1f} {v:.1f}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0"
-        style = 'fill="none" stroke="var(--c1)" stroke-width="2"' if crossed else 'fill="var(--c0)" fill-opacity="0.6"'
-        marks += f'<path d="{shape}" {style}><title>{escape(title)}: {number(a)}, {number(b)}</title></path>'
-    lines = ""
-    for value in x.marks():
-        lines += (
-            f'<line x1="{x(value):.1f}" x2="{x(value):.1f}" y1="15" y2="{HEIGHT - BOTTOM}" stroke="currentColor" stroke-opacity="0.15"/>'
-        )
-        lines += f'<text x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{number(value)}</text>'
-    for value in y.marks():
-        lines += (
-            f'<line x1="{LEFT}" x2="{WIDTH - 15}" y1="{y(value):.1f}" y2="{y(value):.1f}" stroke="currentColor" stroke-opacity="0.15"/>'
-        )
-        lines += f'<text x="{LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{number(value)}</text>'
-    lines += f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_title)}</text>'
-    lines += f'<text x="12" y="{HEIGHT / 2}" text-anchor="middle" transform="rotate(-90 12 {HEIGHT / 2})">{escape(y_title)}</text>'
-    label = f"{y_title} against {x_title}, {len(points)} runs"
-    size = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" font-size="11" fill="currentColor"'
-    return f'<svg role="img" aria-label="{escape(label)}" {size}>{lines}{marks}</svg>'
-
-
-class _Scale:
-    """Maps values to pixels."""
-
-    def __init__(self, values: Sequence[float], first: float, last: float):
-        low, high = min(values), max(values)
-        self.log = low > 0 and high > 10 * low
-        self.low, self.high = (math.log10(low), math.log10(high)) if self.log else (low, high)
-        margin = 0.05 * (self.high - self.low) or abs(self.high) or 1.0
-        self.low, self.high, self.first, self.last = self.low - margin, self.high + margin, first, last
-
-    def __call__(self, value: float) -> float:
-        position = math.log10(value) if self.log else value
-        return self.first + (self.last - self.first) * (position - self.low) / (self.high - self.low)
-
-    def marks(self) -> list[float]:
-        """Round values to write at the axis."""
-        if self.log:
-            powers = range(math.ceil(self.low), math.floor(self.high) + 1)
-            return [10.0**power for power in powers] or [10 ** ((self.low + self.high) / 2)]
-        step = 10.0 ** math.floor(math.log10((self.high - self.low) / 2))
-        step *= next(factor for factor in (1, 2, 5) if (self.high - self.low) / (factor * step) <= 8)
-        return [step * count for count in range(math.ceil(self.low / step), math.floor(self.high / step) + 1)]
 
 
 def _programs(sweep: Sweep) -> str:

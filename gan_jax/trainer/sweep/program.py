@@ -98,7 +98,8 @@ def train_program(sweep: Sweep, program: int, *, print_line: Callable[[str], Non
         state, details = manager.restore(state)
         step = details["step"]
         print_line(f"continuing at step {step}")
-    logs = [_RunLog(sweep, run, config, runs.built, state, row, step) for row, (run, config) in enumerate(zip(runs.numbers, runs.configs))]
+    shapes = jax.eval_shape(partial(_one, row=0), state)
+    logs = [_RunLog(sweep, run, config, runs.built, shapes, row, step) for row, (run, config) in enumerate(zip(runs.numbers, runs.configs))]
     begin, timed, trained, compiled = time.monotonic(), 0.0, 0, set[int]()
     end = steps if until is None else min(until, steps)
     while step < end:
@@ -178,13 +179,13 @@ def compile_runs(runs: Program) -> tuple[Any, Callable[[Any, int, int], tuple[An
 class _RunLog:
     """The files of one run."""
 
-    def __init__(self, sweep: Sweep, run: int, config: Config, built: BuiltGAN, state: Any, row: int, step: int):
+    def __init__(self, sweep: Sweep, run: int, config: Config, built: BuiltGAN, shapes: Any, row: int, step: int):
         self.directory, self.config, self.row = sweep.run_directory(run), config, row
         self.directory.mkdir(parents=True, exist_ok=True)
         save_config(config, self.directory / "config.yaml")
         self._file = JsonLines(self.directory / METRICS, after_step=step or -1)
         watched = dataclasses.replace(config, monitor=dataclasses.replace(config.monitor, on_failure="stop"))
-        self._policy = FailurePolicy(watched, describe_run(config, built, *_one(state, row), config.steps), self.directory)
+        self._policy = FailurePolicy(watched, describe_run(config, built, *shapes, config.steps), self.directory)
         self._record = {"recipe": config.recipe, "seed": config.seed, "steps": config.steps, "settings": sweep.runs[run].settings}
         self._print = lambda line: None
 
