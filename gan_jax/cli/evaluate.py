@@ -13,6 +13,7 @@ from typing import Annotated
 import tyro
 
 from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.notices import notice_missing_data
 from gan_jax.cli.parsing import parse_flags
 from gan_jax.trainer.config import ConfigError
 from gan_jax.trainer.config.schema import Extractor
@@ -65,6 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise ConfigError(f"--samples {flags.samples}: must be at least 2")
         use_compilation_cache(flags.compilation_cache)
         run = load_run(flags.run, step=flags.step, best=flags.best)
+        notice_missing_data(run)
         if flags.standing_statistics:
             run = run.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
         evaluation = dataclasses.replace(run.config.evaluation, extractor=flags.extractor, weights=flags.weights)

@@ -19,6 +19,7 @@ from typing import Annotated
 import tyro
 
 from gan_jax.cli.errors import errors_as_lines, fail
+from gan_jax.cli.notices import notice_missing_data
 from gan_jax.cli.parsing import parse_flags
 
 
@@ -72,12 +73,14 @@ def main(arguments: list[str] | None = None) -> None:
         if flags.license and not flags.hub:
             raise ConfigError("--license: needs --hub")
         run = load_run(flags.run, step=flags.step, best=flags.best)
+        notice_missing_data(run)
         spec, config = run.built.spec, run.config
         generator_config = GeneratorConfig(
             config.model.name,
             model_options(config, run.source.shape, spec.num_classes),
             config.model.latents,
             context_shape(run.built),
+            run.source.class_names if spec.num_classes == run.source.num_classes else (),
         )
         weights = run.params.generator if flags.raw_weights else sampling_params(run.params, run.opt_state)
         # The network computes with the weights after spectral and weight normalisation.

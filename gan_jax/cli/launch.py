@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from gan_jax.cli.errors import NOT_SAVED, PEER_LOST, errors_as_lines, fail
 from gan_jax.cli.parsing import argument_parser
@@ -82,14 +81,15 @@ def describe(number: int, status: int) -> str:
 def with_directory(words: list[str]) -> list[str]:
     """Adds a directory for the run, so that a restart finds this run and not an older one."""
     with errors_as_lines():
-        from gan_jax.cli.train_command import read_command
+        from gan_jax.cli.train_command import read_command, saved_configuration
         from gan_jax.trainer.config import load_config
         from gan_jax.trainer.run_directory import free_directory
 
         command = read_command(words)
         if {"--out", "--resume"} & set(command.own):
             return words
-        recipe = load_config(Path(command.own["--config"])).recipe if "--config" in command.own else command.recipe
+        saved = saved_configuration(command)
+        recipe = load_config(saved).recipe if saved else command.recipe
         return [*words, "--out", str(free_directory(recipe))]
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from gan_jax.cli.errors import errors_as_lines
+from gan_jax.cli.notices import notice_missing_data
 from gan_jax.cli.parsing import parse_flags
 
 if TYPE_CHECKING:
@@ -236,6 +237,7 @@ def main(arguments: list[str] | None = None) -> None:
         file_format(flags)
         use_compilation_cache()
         run = load_run(flags.run, step=flags.step)
+        notice_missing_data(run)
         check_model(flags, run)
         if flags.standing_statistics:
             run = run.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)

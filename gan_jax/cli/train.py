@@ -6,6 +6,7 @@
     gan-jax train --resume runs/RECIPE      continues a run, to the bytes of an uninterrupted run
     gan-jax train --resume auto RECIPE      continues the newest run of the recipe, or starts one
     gan-jax train --config run.yaml         starts a run of a saved configuration
+    gan-jax train --fork runs/RECIPE        continues the state of a run in a new run, with changed flags
 
 --open shows the report in a browser at the end. --lr sets both learning rates. --model.options.NAME VALUE sets any option of the model,
 see `gan-jax models`.

@@ -1,6 +1,6 @@
 """Reads the command line of `gan-jax train`.
 
-The words that are not part of a configuration are split off first: the recipe, `--resume`, `--config`, `--out`,
+The words that are not part of a configuration are split off first: the recipe, `--resume`, `--config`, `--fork`, `--out`,
 `--compilation-cache`, `--open`, `--help` and the options of the model. tyro reads all other words.
 """
 
@@ -15,7 +15,7 @@ from gan_jax.cli.parsing import parse_flags
 from gan_jax.recipes import recipes
 from gan_jax.trainer.config import Config, DistributedConfig, check, flag, load_config, replace_field, schema_fields
 
-OWN = ("--resume", "--config", "--out", "--compilation-cache")
+OWN = ("--resume", "--config", "--fork", "--out", "--compilation-cache")
 LEARNING_RATES = ("--optimizer.generator-lr", "--optimizer.discriminator-lr")  # These two are set by --lr.
 
 
@@ -123,7 +123,8 @@ def find_run(command: TrainCommand) -> Path | None:
         return Path(resume)
     if out:
         return Path(out) if (Path(out) / "config.yaml").is_file() else None
-    recipe = load_config(Path(command.own["--config"])).recipe if "--config" in command.own else command.recipe
+    saved = saved_configuration(command)
+    recipe = load_config(saved).recipe if saved else command.recipe
     runs = [path for path in Path("runs").glob(f"{recipe}*") if path.name == recipe or path.name.removeprefix(f"{recipe}-").isdigit()]
     runs = [path for path in runs if (path / "config.yaml").is_file()]
     return max(runs, key=lambda path: (path / "config.yaml").stat().st_mtime) if runs else None
@@ -134,7 +135,7 @@ def base_config(command: TrainCommand, resume: Path | None) -> Config:
     known = recipes()
     if command.recipe and command.recipe not in known:
         fail(f"{command.recipe}: no such recipe{did_you_mean(command.recipe, known)}; there are {', '.join(known)}")
-    saved = resume / "config.yaml" if resume else Path(command.own["--config"]) if "--config" in command.own else None
+    saved = resume / "config.yaml" if resume else saved_configuration(command)
     if saved is None:
         if not command.recipe:
             fail("missing: RECIPE, before the flags; `gan-jax recipes` lists them")
@@ -142,7 +143,21 @@ def base_config(command: TrainCommand, resume: Path | None) -> Config:
     config = load_config(saved)
     if command.recipe not in ("", config.recipe):
         fail(f"{saved} is a run of the recipe {config.recipe}, not of {command.recipe}")
-    return dataclasses.replace(config, out=None, distributed=DistributedConfig())
+    forked = {"init_from": None} if "--fork" in command.own and not resume else {}
+    return dataclasses.replace(config, out=None, distributed=DistributedConfig(), **forked)
+
+
+def saved_configuration(command: TrainCommand) -> Path | None:
+    """Returns the file of the configuration that the command starts from: of `--config`, or of the run of `--fork`."""
+    if "--fork" in command.own:
+        if "--config" in command.own:
+            fail("--fork, --config: exclude each other; --fork takes the configuration of its run")
+        path = Path(command.own["--fork"])
+        directory = path.parent.parent if (path / "manifest.json").is_file() else path
+        if not (directory / "config.yaml").is_file():
+            fail(f"--fork {path}: no run there (it has no config.yaml)")
+        return directory / "config.yaml"
+    return Path(command.own["--config"]) if "--config" in command.own else None
 
 
 def parse_config(default: Config, command: TrainCommand, description: str | None = None) -> Config:
@@ -150,7 +165,8 @@ def parse_config(default: Config, command: TrainCommand, description: str | None
     default = replace_field(default, "model.options", default.model.options | command.options)
     words: list[Any] = ["--help"] if command.help else command.words
     config = parse_flags(Config, description, words, prog=f"gan-jax train {command.recipe}".strip(), default=default)
-    return dataclasses.replace(config, out=Path(command.own["--out"])) if "--out" in command.own else config
+    own = {name: Path(command.own[f"--{name}"]) for name in ("out", "fork") if f"--{name}" in command.own}
+    return dataclasses.replace(config, **own)  # type: ignore[arg-type]
 
 
 def read_config(command: TrainCommand, resume: Path | None = None) -> tuple[Config, list[str]]:

@@ -118,6 +118,11 @@ class Source:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        classes = f", {self.num_classes} classes" if self.num_classes else ""
+        held_out = "" if self.held_out is None else f", {len(self.held_out)} held out"
+        return f"Source({self.name}/{self.split}: {len(self)} of {'x'.join(map(str, self.shape))}{classes}{held_out})"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of one example: (height, width, channels) of an image, (dim,) of a point."""
@@ -141,6 +146,7 @@ class Source:
             "examples": len(self),
             "shape": list(self.shape),
             "num_classes": self.num_classes,
+            "class_names": list(self.class_names),
             "fingerprint": self.fingerprint(),
             "provenance": self.provenance,
             "passed_over": self.passed_over(),

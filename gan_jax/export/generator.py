@@ -4,6 +4,7 @@
 gan_jax nor Flax.
 """
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,12 +36,14 @@ class GeneratorConfig:
         options: Options that the model was built with.
         latents: Name of the latent sampler, a key of `gan_jax.latents.LATENTS`.
         context_shape: Shape of one context if the model is conditioned on a context, otherwise None.
+        class_names: Names of the classes, in the order of the labels. Empty if the classes have only numbers.
     """
 
     model: str
     options: Mapping[str, Any]
     latents: str = "normal"
     context_shape: tuple[int, ...] | None = None
+    class_names: tuple[str, ...] = ()
 
     def option(self, name: str, default: Any = None) -> Any:
         """The value of an option of the model. If the option was not given, its default in `MODELS`, or else `default`."""
@@ -63,6 +66,37 @@ class Generator:
     state: PyTree
     config: GeneratorConfig
 
+    @property
+    def latent_dim(self) -> int:
+        """Dimension of the latents [batch, latent_dim]."""
+        return int(self.config.option("latent_dim"))
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes. 0 if the model takes no labels."""
+        return int(self.config.option("num_classes", 0) or 0)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels. Empty if they have only numbers."""
+        return self.config.class_names
+
+    @functools.cached_property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one image, (height, width, channels), or (dim,) of a point."""
+        latents = jax.ShapeDtypeStruct((1, self.latent_dim), jnp.float32)
+        labels = jax.ShapeDtypeStruct((1,), jnp.int32) if self.num_classes else None
+        shape = self.config.context_shape
+        context = None if shape is None else jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+        images = jax.eval_shape(lambda *inputs: self(*inputs, rng=jax.random.key(0)), latents, labels, context)
+        return tuple(images.shape[1:])
+
+    def __repr__(self) -> str:
+        classes = f", {self.num_classes} classes" if self.num_classes else ""
+        count = sum(int(leaf.size) for leaf in jax.tree.leaves(self.params))
+        shape = "x".join(map(str, self.image_shape))
+        return f"Generator({self.config.model}: {self.latent_dim} latents -> {shape}{classes}, {count:,} parameters)"
+
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, rng: Array | None = None) -> Array:
         """Generates the images of given latents.
 
@@ -79,18 +113,18 @@ class Generator:
         Raises:
             ValueError: A label is not one of the classes. Inside a transformation such as `jax.jit` labels are not checked.
         """
-        classes = self.config.option("num_classes", 0)
+        classes = self.num_classes
         if classes and labels is not None and not isinstance(labels, jax.core.Tracer):
             low, high = int(jnp.min(labels)), int(jnp.max(labels))
             if low < 0 or high >= classes:
                 raise ValueError(f"labels must be in 0, ..., {classes - 1}; got {low} to {high}")
         return self.network.apply(self.params, self.state, latents, labels, context, rng=rng, train=False)[0].images
 
-    def sample(self, rng: Array, count: int, labels: Array | None = None, context: Array | None = None) -> Array:
+    def sample(self, rng: Array | int, count: int, labels: Array | None = None, context: Array | None = None) -> Array:
         """Samples images. The result is that of `GAN.sample` of the trained GAN with the same key.
 
         Args:
-            rng: Typed key.
+            rng: Typed key, or the int seed of one.
             count: Number of images.
             labels: int32 [count]. If a conditional model gets no labels, they are sampled uniformly.
             context: See `__call__`.
@@ -98,11 +132,41 @@ class Generator:
         Returns:
             `count` images, see `__call__`.
         """
-        latents = LATENTS[self.config.latents](named_key(rng, "latents"), (count, self.config.option("latent_dim")))
-        classes = self.config.option("num_classes", 0)
-        if classes and labels is None:
-            labels = jax.random.randint(named_key(rng, "labels"), (count,), 0, classes)
+        rng = jax.random.key(rng) if isinstance(rng, int | np.integer) else rng
+        latents = LATENTS[self.config.latents](named_key(rng, "latents"), (count, self.latent_dim))
+        if self.num_classes and labels is None:
+            labels = jax.random.randint(named_key(rng, "labels"), (count,), 0, self.num_classes)
         return self(latents, labels, context, rng=named_key(rng, "generator"))
+
+    @staticmethod
+    def as_uint8(images: Any) -> np.ndarray:
+        """Images as bytes: round(127.5 (x + 1)), clipped to [0, 255]. A value that is not finite becomes black or, for +Inf, white.
+
+        Args:
+            images: float in [-1, 1], any shape.
+
+        Returns:
+            uint8, same shape.
+        """
+        scaled = 127.5 * (np.asarray(images, np.float32) + 1)
+        return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255)).astype(np.uint8)
+
+    @classmethod
+    def as_pil(cls, images: Any) -> list[Any]:
+        """Images as a list of `PIL.Image.Image`.
+
+        Args:
+            images: float in [-1, 1], [count, height, width, 1, 3 or 4].
+
+        Raises:
+            ValueError: The images have another shape, e.g. because they are points.
+        """
+        from PIL import Image
+
+        pixels = cls.as_uint8(images)
+        if pixels.ndim != 4 or pixels.shape[-1] not in (1, 3, 4):
+            raise ValueError(f"images must be [count, height, width, 1, 3 or 4]; got {list(pixels.shape)}")
+        return [Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image) for image in pixels]
 
 
 def _flatten(params: PyTree, state: PyTree) -> dict[str, np.ndarray]:
@@ -150,6 +214,7 @@ def describe_config(config: GeneratorConfig) -> dict[str, Any]:
     """The configuration as plain values, as it is stored in the metadata of the file."""
     described = {"format": FORMAT, "model": config.model, "options": dict(config.options), "latents": config.latents}
     described["context_shape"] = list(config.context_shape) if config.context_shape else None
+    described["class_names"] = list(config.class_names)
     return described
 
 
@@ -186,8 +251,10 @@ def load_generator(path: str | Path) -> Generator:
         described = json.loads(metadata[METADATA_KEY])
         if described["format"] != FORMAT:
             raise ValueError(f"unsupported format {described['format']}; must be {FORMAT}")
-        shape = described["context_shape"]
-        config = GeneratorConfig(described["model"], described["options"], described["latents"], tuple(shape) if shape else None)
+        shape, names = described["context_shape"], described.get("class_names", ())
+        config = GeneratorConfig(
+            described["model"], described["options"], described["latents"], tuple(shape) if shape else None, tuple(map(str, names))
+        )
         _check_arrays("arrays", config, arrays)
         network = build_model(config.model, **config.options).generator
     except Exception as error:  # Metadata that save_generator did not write can make a builder raise any exception.

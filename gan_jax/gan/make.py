@@ -7,6 +7,7 @@ import jax
 import optax
 
 from gan_jax.conditioning import CONDITIONS, Condition
+from gan_jax.gan.check_networks import check_networks
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import GradientPenalty, LossTerm
@@ -67,7 +68,7 @@ def make_gan(
         G's weights if it is tracked.
 
     Raises:
-        ValueError: The loss is unknown.
+        ValueError: The loss is unknown. `init` raises it if the networks do not fit each other or `image_shape`.
     """
     if isinstance(loss, str):
         if loss not in ADVERSARIAL:
@@ -100,7 +101,13 @@ def make_gan(
         curriculum=curriculum,
         layer_norms=layer_norms,
     )
-    return build_gan(spec, update_rule or alternating())
+    gan = build_gan(spec, update_rule or alternating())
+
+    def init(rng: Array) -> tuple[Players, TrainState]:
+        check_networks(spec)
+        return gan.init(rng)
+
+    return gan._replace(init=init)
 
 
 def build_gan(spec: GANSpec, rule: UpdateRule) -> GAN:

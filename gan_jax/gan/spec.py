@@ -103,24 +103,40 @@ class GANSpec:
 
     def init(self, rng: Array) -> tuple[Players, TrainState]:
         """Initialises the parameters of both players and the train state."""
+        return self.init_state(rng, *self.init_networks(rng))
+
+    def init_networks(self, rng: Array) -> tuple[Players, Players]:
+        """Initialises both networks. Returns their parameters, which no transformation has prepared yet, and their states."""
         real = jnp.zeros((self.example_batch, *self.image_shape), jnp.float32)
         labels = jnp.zeros((self.example_batch,), jnp.int32) if self.num_classes else None
         context = self.context(named_key(rng, "context"), real)
         latents = self.sample_latents(named_key(rng, "latents"), (self.example_batch, self.latent_dim))
         augmentations = tuple(augmentation.init() for augmentation in self.augmentations)
         seen = self.augment(real, augmentations, named_key(rng, "inputs"), jnp.int32(0))
-
         generator, generator_state = self.generator.init(named_key(rng, "generator"), latents, labels, context)
         discriminator, discriminator_state = self.discriminator.init(named_key(rng, "discriminator"), seen, labels, context)
-        generator, generator_transforms = self._init_transforms("generator", generator, rng)
-        discriminator, discriminator_transforms = self._init_transforms("discriminator", discriminator, rng)
+        return Players(generator, discriminator), Players(generator_state, discriminator_state)
+
+    def init_state(self, rng: Array, networks: Players, network_states: Players) -> tuple[Players, TrainState]:
+        """Initialises the train state for given networks, e.g. for those of another run.
+
+        Args:
+            rng: Typed key.
+            networks: `Players` of parameters that no transformation has prepared yet.
+            network_states: `Players` of the states of the networks.
+
+        Returns:
+            The parameters, as the transformations prepare them, and the train state.
+        """
+        generator, generator_transforms = self.init_transforms("generator", networks.generator, rng)
+        discriminator, discriminator_transforms = self.init_transforms("discriminator", networks.discriminator, rng)
         params = Players(generator, discriminator)
         state = TrainState(
             step=jnp.int32(0),
             optimizer=self.optimizer.init(params),
-            networks=Players(generator_state, discriminator_state),
+            networks=network_states,
             transforms=Players(generator_transforms, discriminator_transforms),
-            augmentations=augmentations,
+            augmentations=tuple(augmentation.init() for augmentation in self.augmentations),
             terms=(),
             replay=self.replay.init(self.image_shape) if self.replay else (),
             update_rule=(),
@@ -130,7 +146,8 @@ class GANSpec:
         terms = tuple(term.init(named_key(rng, f"term/{term.name}"), getattr(effective, term.player)) for term in self.terms)
         return params, state._replace(terms=terms)
 
-    def _init_transforms(self, player: str, params: PyTree, rng: Array) -> tuple[PyTree, tuple[PyTree, ...]]:
+    def init_transforms(self, player: str, params: PyTree, rng: Array) -> tuple[PyTree, tuple[PyTree, ...]]:
+        """Prepares a player's parameters for its transformations. Returns the result and the states of the transformations."""
         states = []
         for number, transform in enumerate(getattr(self.transforms, player)):
             params = transform.prepare(params)

@@ -213,10 +213,13 @@ def _sliced_wasserstein(sets):
 
 def _ms_ssim(sets):
     # At most 10,000 pairs, or 100 pairs per class with labels, to limit the time.
-    whole = None if len(sets.real) <= 20_000 and len(sets.fake) <= 20_000 else 10_000
+    whole = None if (sets.real is None or len(sets.real) <= 20_000) and len(sets.fake) <= 20_000 else 10_000
     fake = ms_ssim_diversity(sets.fake, sets.fake_labels, pairs=whole if sets.fake_labels is None else 100, seed=sets.seed)
-    real = ms_ssim_diversity(sets.real, sets.real_labels, pairs=whole if sets.real_labels is None else 100, seed=sets.seed)
-    return {"ms_ssim": (fake.value, {"real": real.value, "per_class": _text_keys(fake.per_class)})}
+    details: dict = {"per_class": _text_keys(fake.per_class)}
+    if sets.real is not None:
+        real = ms_ssim_diversity(sets.real, sets.real_labels, pairs=whole if sets.real_labels is None else 100, seed=sets.seed)
+        details = {"real": real.value, **details}
+    return {"ms_ssim": (fake.value, details)}
 
 
 def _spectrum(sets):
@@ -229,8 +232,8 @@ def _memorized(sets):
 
 
 def _vendi(sets):
-    real = diversity.vendi_score(sets.real_features)
-    return {"vendi_score": (diversity.vendi_score(sets.fake_extracted.features), {"real": real})}
+    details = {} if sets.real is None else {"real": diversity.vendi_score(sets.real_features)}
+    return {"vendi_score": (diversity.vendi_score(sets.fake_extracted.features), details)}
 
 
 def _text_keys(values: Mapping) -> dict:
@@ -263,6 +266,7 @@ METRICS: dict[str, Callable[[_Sets], dict[str, tuple[float, dict]]]] = {
     "ms_ssim": _ms_ssim,
     "spectrum_distance": _spectrum,
 }
+WITHOUT_REALS = frozenset({"inception_score", "ms_ssim", "vendi_score"})  # They measure the fakes alone.
 ON_PIXELS = frozenset({"classification_accuracy_score", "sliced_wasserstein", "ms_ssim", "spectrum_distance"})
 
 
@@ -288,7 +292,8 @@ def measure(
 
     Args:
         fake_images: uint8, or float in `value_range`, [batch, height, width, channels]. Or `Statistics` of images.
-        real_images: Images of the same shape. Their number may differ. Or `Statistics` of images.
+        real_images: Images of the same shape. Their number may differ. Or `Statistics` of images. None if all metrics are in
+            `WITHOUT_REALS`.
         extractor: A key of `FEATURE_EXTRACTORS`, or an extractor. It may be None if all metrics are computed on pixels, or if both sets
             are `Statistics`.
         metrics: Keys of `METRICS`.
@@ -317,12 +322,15 @@ def measure(
     unknown = [name for name in metrics if name not in METRICS]
     if unknown:
         raise KeyError(f"unknown metric {unknown[0]!r}; must be one of {', '.join(METRICS)}")
+    needy = [name for name in metrics if name not in WITHOUT_REALS]
+    if real_images is None and needy:
+        raise ValueError(f"{needy[0]} needs real_images; without them there are {', '.join(sorted(WITHOUT_REALS))}")
     given = {"fake_images": fake_images, "real_images": real_images}
-    images = {name: np.asarray(value) for name, value in given.items() if not isinstance(value, Statistics)}
+    images = {name: np.asarray(value) for name, value in given.items() if value is not None and not isinstance(value, Statistics)}
     scaled = {name: _in_range(name, value, value_range) for name, value in images.items()}
     converted = dict(zip(scaled, (to_uint8(value) for value in as_images(at_least=2, **scaled)), strict=True))
     fake, real = (converted.get(name, value) for name, value in given.items())
-    counts = [value.samples if isinstance(value, Statistics) else len(value) for value in (fake, real)]
+    counts = [0 if value is None else value.samples if isinstance(value, Statistics) else len(value) for value in (fake, real)]
     sets = _Sets(fake, real, fake_labels, real_labels, extractor, weights, cache, seed, progress)
     records = []
     for name in metrics:

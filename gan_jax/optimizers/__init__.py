@@ -1,5 +1,6 @@
 """Optimisers for two players: optax transformations (EMA, clipping, historical averaging), rules by name, chains (TTUR), schedules."""
 
+from gan_jax.optimizers.freezing import freeze_layers, frozen_paths
 from gan_jax.optimizers.players import apply_updates, per_player
 from gan_jax.optimizers.rules import OPTIMIZERS, schedule_b2, ttur
 from gan_jax.optimizers.schedules import SCHEDULES, cosine_between, half_life_decay
@@ -11,6 +12,7 @@ from gan_jax.optimizers.transformations import (
     ema_params,
     historical_averaging,
     track_ema,
+    with_ema_params,
 )
 
 __all__ = [
@@ -23,10 +25,13 @@ __all__ = [
     "clip_weights",
     "cosine_between",
     "ema_params",
+    "freeze_layers",
+    "frozen_paths",
     "half_life_decay",
     "historical_averaging",
     "per_player",
     "schedule_b2",
     "track_ema",
     "ttur",
+    "with_ema_params",
 ]

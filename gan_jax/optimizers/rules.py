@@ -5,11 +5,13 @@ from typing import Any, TypeAlias
 
 import optax
 
+from gan_jax.optimizers.freezing import freeze_layers
 from gan_jax.optimizers.players import per_player
 from gan_jax.optimizers.transformations import _check_decay, clip_weights, historical_averaging, track_ema
-from gan_jax.typing import Array
+from gan_jax.typing import Array, Players
 
 LearningRate: TypeAlias = float | Array | optax.Schedule
+NO_LAYERS = Players(None, None)
 
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
@@ -77,12 +79,13 @@ def ttur(
     ema_start_step: int = 0,
     ema_warmup: bool = False,
     discriminator_ema_decay: float | None = None,
+    freeze: Players = NO_LAYERS,
 ) -> optax.GradientTransformationExtraArgs:
     """Two time-scale update rule (TTUR): one optimiser for both players, each with its own learning rate and algorithm.
 
-    A player's chain is global-norm clipping, adaptive clipping, historical averaging, the algorithm, weight clipping (D
-    only), and the moving average. Links that are not requested are omitted. With two equal learning rates this is the
-    ordinary optimiser of a GAN.
+    A player's chain is the frozen layers, global-norm clipping, adaptive clipping, historical averaging, the algorithm, weight
+    clipping (D only), the frozen layers again, and the moving average. Links that are not requested are omitted. With two equal
+    learning rates this is the ordinary optimiser of a GAN.
 
     Args:
         generator_lr: Learning rate of G, or an optax schedule over G's own steps.
@@ -99,6 +102,7 @@ def ttur(
         ema_start_step: Argument `start_step` of `track_ema`.
         ema_warmup: Argument `warmup` of `track_ema`.
         discriminator_ema_decay: Decay of `track_ema` for D, as for a target network. None disables it.
+        freeze: `Players` of the regular expressions of the layers that are not trained, see `freeze_layers`. None freezes none.
 
     Returns:
         Gradient transformation over `Players`. See `per_player` and `apply_updates`.
@@ -114,18 +118,23 @@ def ttur(
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm must be positive; got {clip_norm}")
 
-    def before() -> list[optax.GradientTransformation]:
-        links = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+    frozen = Players(*([] if pattern is None else [freeze_layers(pattern)] for pattern in freeze))
+
+    def before(player: str) -> list[optax.GradientTransformation]:
+        links = list(getattr(frozen, player))
+        if clip_norm is not None:
+            links.append(optax.clip_by_global_norm(clip_norm))
         if adaptive_clip is not None:
             links.append(optax.adaptive_grad_clip(adaptive_clip))
         return [*links, historical_averaging(historical_weight)] if historical_weight else links
 
-    generator_chain = [*before(), _rule("generator", generator, generator_lr, b1, b2)]
+    generator_chain = [*before("generator"), _rule("generator", generator, generator_lr, b1, b2), *frozen.generator]
     if ema_decay is not None:
         generator_chain.append(track_ema(ema_decay, start_step=ema_start_step, warmup=ema_warmup))
-    discriminator_chain = [*before(), _rule("discriminator", discriminator, discriminator_lr, b1, b2)]
+    discriminator_chain = [*before("discriminator"), _rule("discriminator", discriminator, discriminator_lr, b1, b2)]
     if discriminator_bound is not None:
         discriminator_chain.append(clip_weights(discriminator_bound))
+    discriminator_chain += frozen.discriminator
     if discriminator_ema_decay is not None:
         discriminator_chain.append(track_ema(discriminator_ema_decay))
     return per_player(optax.chain(*generator_chain), optax.chain(*discriminator_chain))

@@ -96,6 +96,28 @@ def ema_params(opt_state: PyTree, *, player: str = "generator") -> PyTree:
     return candidates[0][1]
 
 
+def with_ema_params(opt_state: PyTree, average: PyTree, *, player: str = "generator") -> PyTree:
+    """Replaces the averaged parameters that `ema_params` returns.
+
+    Args:
+        opt_state: Pytree that contains an `EmaState`.
+        average: The new averaged parameters, with the same tree.
+        player: See `ema_params`.
+
+    Returns:
+        A tree of the same structure. The number of averaged steps does not change.
+
+    Raises:
+        ValueError: As `ema_params`.
+    """
+    old = ema_params(opt_state, player=player)
+
+    def replaced(node: PyTree) -> PyTree:
+        return node._replace(params=average) if isinstance(node, EmaState) and node.params is old else node
+
+    return jax.tree.map(replaced, opt_state, is_leaf=lambda node: isinstance(node, EmaState))
+
+
 def average_gradients(axis_name: str | tuple[str, ...]) -> optax.GradientTransformation:
     """Averages the gradients over the devices of a mapped axis. Put it first in the chain inside `shard_map` or `pmap`.
 

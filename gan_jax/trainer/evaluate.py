@@ -14,7 +14,9 @@ from rich.table import Table
 
 from gan_jax import metrics
 from gan_jax.data import Source
+from gan_jax.data.missing import why_missing
 from gan_jax.metrics.cache import cache_folder
+from gan_jax.metrics.protocol import WITHOUT_REALS
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
@@ -178,6 +180,8 @@ def evaluate(
     The classification accuracy score is the exception. It is tested on the held-out images, which G was not trained on, and the real
     images beside the samples are then training images. Its record is the last one.
 
+    If the images of the run are gone, only metrics of the samples alone are measured: Inception score, MS-SSIM, Vendi score, modes.
+
     Args:
         config: The configuration of the run.
         built: The GAN.
@@ -202,6 +206,7 @@ def evaluate(
     seed = config.seed if seed is None else seed
     extractor = choose_extractor(config, source) if source.is_images else None
     chosen = choose_metrics(names, extractor, source) if source.is_images else []
+    missing = bool(why_missing(source))
     try:
         fake, labels = sample_images(built, params, opt_state, count, seed=seed, source=source.held_out or source, ema=ema)
         if broken := not_finite(fake):
@@ -214,6 +219,11 @@ def evaluate(
     # Labels that G draws itself (InfoGAN) are no classes of the data.
     has_classes = labels is not None and built.spec.sample_labels is None
     with_labels = has_classes and not BY_CLASS.isdisjoint(chosen)
+    if missing:
+        alone = ImageSet(fake, labels if with_labels else None, "samples")
+        weights = None if isinstance(extractor, metrics.FeatureExtractor) else config.evaluation.weights
+        options = {"extractor": extractor, "weights": weights, "seed": seed, "progress": progress}
+        return measure_images(alone, None, None, names=chosen, ema=ema, **options) + mode_records(fake, source, config, seed, ema)
     real = random_images(source, REFERENCE_LIMIT, with_labels=with_labels)
     held_out = None if source.held_out is None else random_images(source.held_out, count, with_labels=with_labels)
     fakes = ImageSet(fake, labels if with_labels else None, "samples").first(count if held_out is None else len(held_out.images))
@@ -242,8 +252,11 @@ def choose_metrics(names: Sequence[str] | None, extractor: Any, source: Source) 
     Raises:
         ConfigError: A metric needs a feature network or held-out images, and there are none.
     """
-    chosen = list(names or (DEFAULT_METRICS if extractor else PIXEL_METRICS))
+    missing = why_missing(source)
+    chosen = list(names or [name for name in (DEFAULT_METRICS if extractor else PIXEL_METRICS) if not missing or name in WITHOUT_REALS])
     for name in chosen:
+        if missing and name not in WITHOUT_REALS:
+            raise ConfigError(f"--metrics {name}: needs the images of the run, which are gone: {missing}")
         if extractor is None and name not in metrics.protocol.ON_PIXELS:
             raise ConfigError(f"--metrics {name}: needs a feature network; set --evaluation.extractor")
         if source.held_out is None and name in UNSEEN:
@@ -256,7 +269,7 @@ def choose_metrics(names: Sequence[str] | None, extractor: Any, source: Source) 
 def measure_images(
     fakes: ImageSet,
     reals: ImageSet | None,
-    reference: ImageSet,
+    reference: ImageSet | None,
     *,
     names: Sequence[str],
     extractor: Any,
@@ -269,7 +282,7 @@ def measure_images(
     Args:
         fakes: The samples.
         reals: The real images beside the samples, or None.
-        reference: The images that both are compared with.
+        reference: The images that both are compared with. None for metrics of the samples alone.
         names: Names of the metrics.
         extractor: The feature network, see `choose_extractor`.
         weights: Weight file of the feature network.
@@ -285,14 +298,14 @@ def measure_images(
     folder = cache_folder()
 
     def rows(images: ImageSet, ema: bool | None) -> list[metrics.Measurement]:
-        labels = {} if fakes.labels is None else {"fake_labels": images.labels, "real_labels": reference.labels}
+        labels = {} if fakes.labels is None else {"fake_labels": images.labels, "real_labels": reference and reference.labels}
         return metrics.measure(
             images.images,
-            reference.images,
+            reference and reference.images,
             extractor,
             metrics=names,
             weights=weights,
-            reference=reference.name,
+            reference=reference.name if reference else "none",
             ema=ema,
             cache=None if folder is None else folder / "statistics",
             **labels,
@@ -373,9 +386,13 @@ def evaluate_run(
             before = done
 
         records = evaluate(config, built, source, params, opt_state, progress=progress, **options)
+    kept = []
+    if why_missing(source) and (directory / "metrics.json").is_file():  # Distances from before the images were gone stay.
+        known = run_directory.read_json(directory / "metrics.json")
+        kept = [row for row in known if row["metric"] not in {record["metric"] for record in records}]
     console.print(table(records))
     before_write()
-    run_directory.write_json(directory / "metrics.json", records)
+    run_directory.write_json(directory / "metrics.json", kept + records)
     return records
 
 

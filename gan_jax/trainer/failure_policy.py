@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from gan_jax.monitor.history import KEPT
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, ConfigError, check
 from gan_jax.trainer.config.flags import settings_as_flags
+from gan_jax.trainer.own_parts import NO_OWN_PARTS, OwnParts
 from gan_jax.trainer.run_directory import FINDINGS, METRICS
 from gan_jax.trainer.writers.jsonl import JsonLines
 from gan_jax.typing import Players
@@ -49,7 +50,8 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
     else:
         penalised = config.penalty.r1 or config.penalty.r2 or config.penalty.zero_centered or config.penalty.dragan
         lipschitz = "penalty" if penalised else "none"
-    normalises = bool(jax.tree.leaves(opt_state.networks.discriminator.get("batch_stats", {})))
+    network_state = opt_state.networks.discriminator
+    normalises = isinstance(network_state, Mapping) and bool(jax.tree.leaves(network_state.get("batch_stats", {})))
     return RunInfo(
         loss=config.loss.name,
         chance=chance if chance is None or not config.loss.halve else chance / 2,
@@ -62,13 +64,15 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         past_fakes=bool(config.replay.size or config.update.pool_size),
         scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
         freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
-        format_settings=partial(accepted_flags, config, built.spec.image_shape, built.spec.num_classes),
-        discriminator_batch_norm=normalises and "discriminator_norm" in MODELS[config.model.name].options,
+        format_settings=partial(accepted_flags, config, built.spec.image_shape, built.spec.num_classes, own=built.own),
+        discriminator_batch_norm=normalises and built.own.networks is None and "discriminator_norm" in MODELS[config.model.name].options,
         num_classes=0 if config.model.codes else built.spec.num_classes,
     )
 
 
-def accepted_flags(config: Config, image_shape: tuple[int, ...], num_classes: int, settings: str) -> str | None:
+def accepted_flags(
+    config: Config, image_shape: tuple[int, ...], num_classes: int, settings: str, *, own: OwnParts = NO_OWN_PARTS
+) -> str | None:
     """The flags of settings, or None if the configuration is invalid with them. The monitor gives no advice with such flags.
 
     Errors that depend on the data or the devices are not detected. Without tyro, which reads the flags, all settings are accepted.
@@ -78,6 +82,7 @@ def accepted_flags(config: Config, image_shape: tuple[int, ...], num_classes: in
         image_shape: Shape of one image or point of the data.
         num_classes: Number of classes of the data.
         settings: A line of advice, e.g. "penalty.r1 1".
+        own: Parts of the caller of `train`.
     """
     flags = settings_as_flags(settings)
     try:
@@ -85,7 +90,7 @@ def accepted_flags(config: Config, image_shape: tuple[int, ...], num_classes: in
     except ModuleNotFoundError:
         return flags
     try:
-        build(check(tyro.cli(Config, args=shlex.split(flags), default=config, console_outputs=False)), image_shape, num_classes)
+        build(check(tyro.cli(Config, args=shlex.split(flags), default=config, console_outputs=False)), image_shape, num_classes, own=own)
     except (ConfigError, SystemExit, OSError):
         return None
     return flags

@@ -147,6 +147,8 @@ def nearest_neighbours(renderer: SampleRenderer) -> Figure | None:
 
 def attention(renderer: SampleRenderer) -> Figure | None:
     """The self-attention of some pixels of samples. None for a generator without self-attention, or if a sample is not finite."""
+    if renderer.run.built.own.networks is not None:  # Which layers attend is known of the models of this library only.
+        return None
     maps, gammas, samples = attention_maps(renderer, renderer.latents(ATTENDING, 3))
     if not maps or not np.isfinite(samples).all():
         return None

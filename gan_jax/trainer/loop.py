@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -12,15 +12,18 @@ import jax
 from rich.console import Console
 
 from gan_jax.distributed import any_across_processes, is_main_process, process_count, raising_peer_lost, to_local
+from gan_jax.gan.types import LossTerm
 from gan_jax.monitor import Finding
 from gan_jax.trainer import environment
 from gan_jax.trainer.build.gan import BuiltGAN
-from gan_jax.trainer.config import Config, ConfigError
+from gan_jax.trainer.config import Config, ConfigError, check
 from gan_jax.trainer.evaluate import NOT_FINITE, evaluate, evaluate_run, metric_values
 from gan_jax.trainer.figures import write_figures
+from gan_jax.trainer.own_parts import OwnParts, own_parts
+from gan_jax.trainer.patience import out_of_patience, patience_of
 from gan_jax.trainer.progress import ProgressBar, TolerantStream
 from gan_jax.trainer.report import write_report
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.restore import LoadedRun, describe_params
 from gan_jax.trainer.rollback import Rollback, can_roll_back, roll_back
 from gan_jax.trainer.saving import LoopResult, all_finite, save, save_last
 from gan_jax.trainer.setup import TrainingRun, Writers, init_or_restore, setup_run
@@ -50,48 +53,67 @@ class TrainResult(NamedTuple):
     failure: Finding | None = None
     saved: bool = True
 
+    def __repr__(self) -> str:
+        failure = "" if self.failure is None else f", failure={self.failure.id}"
+        return f"TrainResult({self.directory}, step {self.step}, {describe_params(self.params)}{failure})"
+
 
 def train(
     config: Config,
     *,
-    resume: Path | None = None,
+    resume: Path | str | None = None,
     may_restart: bool = False,
     command: str = "",
     console: Console | None = None,
     until: int | None = None,
+    source: Any = None,
+    networks: Any = None,
+    loss: Any = None,
+    terms: Sequence[LossTerm] = (),
+    writers: Sequence[Any] = (),
 ) -> TrainResult:
     """Trains a GAN, with its files in a directory of its own, and writes the report.
 
     Call it in every process of a run. Only process 0 writes files and prints.
 
     Args:
-        config: The checked configuration.
+        config: The configuration.
         resume: Directory of a run to continue. Its configuration must agree with `config`.
         may_restart: Whether a resumed run that has no checkpoint yet starts again at step 0. Otherwise that is an error.
         command: The command line for run.json.
         console: Where to print. By default standard error.
         until: Stop after this step as after an interrupt. Schedules keep the configured length of the run.
+        source: Data instead of `config.data`: a `gan_jax.data.Source`, images uint8 [n, height, width, channels], points float32 [n, dim],
+            or a pair of them and integer labels [n].
+        networks: (generator, discriminator) instead of `config.model`. Each is a Flax Linen module, a function `key -> Equinox module`, a
+            pair of functions (init, apply), or a `gan_jax.typing.Network`. The latents and labels are still those of `config.model`.
+        loss: Adversarial loss instead of `config.loss.name`: a name, a `gan_jax.typing.AdversarialLoss`, or a pair of functions.
+        terms: Further loss terms, `gan_jax.gan.types.LossTerm`.
+        writers: Functions `(step, row)`, or objects with such a method `write`, that receive each row of metrics in process 0.
 
     Raises:
+        TypeError, ValueError: A part is of no supported kind.
         RunError, DataError, ConfigError and the errors of `gan_jax.checkpoint`: The run cannot start or continue.
         gan_jax.distributed.PeerLost: Another process of this run is lost.
     """
     console = (console or Console(file=TolerantStream(sys.stderr))) if is_main_process() else Console(quiet=True)
+    own = own_parts(source, networks, loss, terms, writers)
+    config, resume = check(config), None if resume is None else Path(resume)
     with raising_peer_lost():
-        result = train_once(config, resume, command, console, until, may_restart)
+        result = train_once(config, resume, command, console, until, own, may_restart)
         while isinstance(result, Rollback):
-            result = train_once(result.config, result.directory, command, console, until, True)
+            result = train_once(result.config, result.directory, command, console, until, own, True)
         return result
 
 
 def train_once(
-    config: Config, resume: Path | None, command: str, console: Console, until: int | None, may_restart: bool
+    config: Config, resume: Path | None, command: str, console: Console, until: int | None, own: OwnParts, may_restart: bool
 ) -> TrainResult | Rollback:
     """Trains until the last step, an interrupt or a failure, and returns a `Rollback` if training shall continue from before the failure.
 
     All arrays of a run are locals of this function, so those of a failed run are freed before the run continues.
     """
-    with setup_run(config, resume, command, console, may_restart=may_restart) as run:
+    with setup_run(config, resume, command, console, own, may_restart=may_restart) as run:
         with run.recording_errors(), stop_on_interrupt() as stop_requested:
             state, step, writers = init_or_restore(run)
             run.print(f"run: {run.directory}")
@@ -105,7 +127,7 @@ def train_once(
         failure = writers.metrics.failure
         if failure is not None and can_roll_back(run) and not result.interrupted:
             return roll_back(run, failure)
-        finish(run, local, result.step, stored, failure)
+        finish(run, local, result.step, stored, failure, early=result.early)
         return TrainResult(run.directory, *result.state, result.step, failure, stored)
 
 
@@ -121,7 +143,7 @@ def loop(
     config, steps, end = run.config, run.config.steps, run.config.steps if until is None else min(until, run.config.steps)
     compiled = compile_steps(run, state)
     rng = jax.random.fold_in(jax.random.key(config.seed), 1)
-    pending, saved = None, step
+    pending, saved, early = None, step, False
 
     with ProgressBar(steps, step, run.console) as bar:
 
@@ -154,12 +176,14 @@ def loop(
             values = measure(run, writers, step, state, bar) if to_evaluate else None
             if to_save and not any_across_processes(failed()) and save(run, step, tuple(state), values):
                 saved = step
+            if to_evaluate and config.evaluation.patience:
+                early = any_across_processes(is_main_process() and out_of_patience(run.directory, config))
             # Asking the other processes costs a message, so several processes ask only at steps at which they wait anyway.
             if process_count() == 1 or to_log or to_sample or to_save:
-                stop = any_across_processes(stop_requested() or failed())
+                stop = early or any_across_processes(stop_requested() or failed())
         flush(run, writers, pending, bar)
         has_failed = any_across_processes(failed())
-        return LoopResult(tuple(state), step, saved, any_across_processes(stop_requested()), has_failed)
+        return LoopResult(tuple(state), step, saved, any_across_processes(stop_requested()), has_failed, early)
 
 
 @contextmanager
@@ -271,7 +295,7 @@ def measure(run: TrainingRun, writers: Writers | None, step: int, state: tuple[P
     return values
 
 
-def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool, failure: Finding | None) -> None:
+def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool, failure: Finding | None, *, early: bool = False) -> None:
     """Writes the animation, run.json, the final metrics, the figures and the report, and prints how the run ended.
 
     Args:
@@ -280,19 +304,29 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
         step: The last train step.
         stored: Whether the last checkpoint was written.
         failure: The finding that ended the run, or None.
+        early: Whether the metric has not improved for long (`--evaluation.patience`). The run counts as finished.
     """
     config, directory = run.config, run.directory
     run.check_directory()
     warn_on_oserror("the animation", lambda: write_animation(directory), run.print)
-    status = "stopped" if failure is not None else "interrupted" if step < config.steps else "finished" if stored else NOT_SAVED
+    if failure is not None:
+        status = "stopped"
+    elif step < config.steps and not early:
+        status = "interrupted"
+    else:
+        status = "finished" if stored else NOT_SAVED
     finite = all_finite(state)
-    row = {
+    row: dict[str, Any] = {
         "status": status,
         "saved": stored and finite,
         "finite": finite,
         "peak_memory_bytes": environment.peak_memory(),
         "data": run.data | {"passed_over": run.source.passed_over()},
     }
+    if early:
+        patience = patience_of(directory, config)
+        row["patience"] = patience._asdict()
+        run.print(f"ended at step {step}: {patience.line()}")
     warn_on_oserror("run.json", lambda: run.write(row), run.print)
     print_status(run, status, step, stored, finite, failure)
     if status in ("finished", NOT_SAVED) and config.evaluation.samples:

@@ -6,6 +6,7 @@ import numpy as np
 
 from gan_jax import metrics
 from gan_jax.data import Source
+from gan_jax.data.missing import why_missing
 from gan_jax.trainer.config import Config
 from gan_jax.trainer.features import has_digits
 
@@ -58,19 +59,19 @@ def mode_records(fake: np.ndarray, source: Source, config: Config, seed: int, em
         seed: Random seed of the samples, for the records.
         ema: Whether the samples come from the averaged weights, for the records.
     """
-    held_out = source.held_out or source
-    order = np.random.default_rng(0).permutation(len(held_out))[: len(fake)]
+    held_out, missing = source.held_out or source, bool(why_missing(source))
+    order = np.random.default_rng(0).permutation(len(held_out))[: 0 if missing else len(fake)]
     weights = config.evaluation.weights if config.evaluation.extractor == "digit_classifier" else None
     fake_counts = count_modes(fake, source, weights)
-    real_counts = count_modes(np.asarray(held_out.images[order]), source, weights) if fake_counts else {}
+    real_counts = count_modes(np.asarray(held_out.images[order]), source, weights) if fake_counts and not missing else {}
     return [
         {
             "metric": name,
             "value": value,
-            "real": real_counts[name][0],
+            "real": real_counts[name][0] if real_counts else None,
             "extractor": "none" if source.centers is not None else "digit_classifier",
             "samples": len(fake),
-            "reference": f"{held_out.name}/{held_out.split}",
+            "reference": "none" if missing else f"{held_out.name}/{held_out.split}",
             "reference_samples": len(order),
             "resize": "none",
             "seed": seed,

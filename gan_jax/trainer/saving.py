@@ -23,6 +23,7 @@ class LoopResult(NamedTuple):
         saved: The step of the last checkpoint.
         interrupted: Whether a stop was requested.
         failed: Whether a finding ended the loop.
+        early: Whether the loop ended because of `--evaluation.patience`.
     """
 
     state: tuple[Players, Any]
@@ -30,6 +31,11 @@ class LoopResult(NamedTuple):
     saved: int
     interrupted: bool
     failed: bool
+    early: bool = False
+
+    def __repr__(self) -> str:
+        ending = "failed" if self.failed else "interrupted" if self.interrupted else "finished"
+        return f"LoopResult({ending} at step {self.step}, saved at step {self.saved})"
 
 
 def all_finite(state: tuple[Players, Any]) -> bool:

@@ -33,6 +33,9 @@ from gan_jax.trainer.config.flags import name_flag
 from gan_jax.trainer.evaluate import best_mode
 from gan_jax.trainer.failure_policy import describe_run
 from gan_jax.trainer.features import choose_extractor
+from gan_jax.trainer.fork import Fork, check_same_settings, read_fork
+from gan_jax.trainer.initial_weights import InitialWeights, initial_weights
+from gan_jax.trainer.own_parts import NO_OWN_PARTS, OwnParts, check_own_parts
 from gan_jax.trainer.progress import print_text
 from gan_jax.trainer.run_directory import DirectoryLost, RunError
 from gan_jax.trainer.run_record import RunRecord
@@ -92,6 +95,8 @@ class TrainingRun:
         may_restart: Whether a resumed run without a checkpoint starts again at step 0.
         manager: Saves and restores checkpoints.
         locks: The lock on the directory. Empty in processes other than process 0.
+        initial: The weights with which a new run begins (`--init-from`), or None.
+        fork: The state with which a new run begins (`--fork`), or None.
     """
 
     config: Config
@@ -108,6 +113,8 @@ class TrainingRun:
     may_restart: bool
     manager: Checkpointer
     locks: list[run_directory.DirectoryLock]
+    initial: InitialWeights | None = None
+    fork: Fork | None = None
 
     def __enter__(self) -> "TrainingRun":
         return self
@@ -211,7 +218,9 @@ def placement_of(config: Config) -> Placement | None:
         raise ConfigError(name_flag(error, "parallel")) from error
 
 
-def setup_run(config: Config, resume: Path | None, command: str, console: Console, *, may_restart: bool = False) -> TrainingRun:
+def setup_run(
+    config: Config, resume: Path | None, command: str, console: Console, own: OwnParts = NO_OWN_PARTS, *, may_restart: bool = False
+) -> TrainingRun:
     """Loads the data, builds the GAN, and makes or locks the directory of the run.
 
     Args:
@@ -219,6 +228,7 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
         resume: Directory of the run to continue. None starts a new run.
         command: The command line for run.json.
         console: Where the run prints.
+        own: Parts of the caller of `train`.
         may_restart: Whether a resumed run without a checkpoint starts again at step 0. Otherwise that is an error.
 
     Raises:
@@ -227,13 +237,22 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
         DataError: The data cannot be loaded, are not those of the resumed run, or differ between processes.
     """
     best_mode(config.evaluation.best)
-    source = load_data(config)
+    if resume is not None:
+        check_own_parts(resume, own, "resume it in Python with train(config, resume=..., {missing})")
+        check_same_settings(resume, config_fingerprint(config) | own.fingerprint(), config)
+    source = load_data(config) if own.source is None else own.source
     if source.is_images and (config.evaluation.samples or config.evaluation.every):
         choose_extractor(config, source)  # An error of the evaluation is raised now, not after the training.
     # Schedules, instance noise and growing networks depend on the length of the run, so it becomes a number of steps.
     config = dataclasses.replace(config, steps=with_steps(config, len(source)), epochs=0)
     placement = placement_of(config)
-    built = build(config, source.shape, source.num_classes, placement)
+    built = build(config, source.shape, source.num_classes, placement, own=own)
+    initial, fork = None, None
+    if resume is None or not Checkpointer(resume / "checkpoints", owner=False).steps():
+        initial, fork = initial_weights(config, built), read_fork(config, built)
+    # The checkpoint of this moment.
+    config = dataclasses.replace(config, init_from=initial.path) if initial else config
+    config = dataclasses.replace(config, fork=fork.path) if fork else config
     feed = build_feed(config, source, batches_per_step=built.rule.batches_per_step, placement=placement)
     locks: list[run_directory.DirectoryLock] = []
 
@@ -252,11 +271,16 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
     directory = Path(decide_on_process_zero(claim_directory, RunError))
     rolled_back, data = run_directory.recorded_rollbacks(directory), source.describe()
     facts = {"recipe": config.recipe, "seed": config.seed, "steps": config.steps, "data": data, "rollbacks": rolled_back}
+    facts |= own.recorded()
+    if initial is not None:
+        facts["init_from"] = initial.describe()
+    if fork is not None:
+        facts["parent"] = fork.describe()
     devices = {"processes": process_count(), "devices_used": placement.devices if placement else 1}
     record = RunRecord(directory, command, facts, devices, resumed=resume is not None) if is_main_process() else None
     manager = Checkpointer(
         directory / "checkpoints",
-        config=config_fingerprint(config),
+        config=config_fingerprint(config) | own.fingerprint(),
         keep=config.keep_checkpoints,
         best_metric=config.evaluation.best,
         best_mode=best_mode(config.evaluation.best),
@@ -278,6 +302,8 @@ def setup_run(config: Config, resume: Path | None, command: str, console: Consol
         may_restart=may_restart,
         manager=manager,
         locks=locks,
+        initial=initial,
+        fork=fork,
     )
 
 
@@ -336,8 +362,18 @@ def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers
     rng = jax.random.fold_in(jax.random.key(config.seed), 0)
     shardings = {} if run.placement is None else {"out_shardings": state_shardings(run.placement, jax.eval_shape(init, rng))}
     state, step = jax.jit(init, compiler_options=RUN_ONCE, **shardings)(rng), 0
+    if run.initial is not None:
+        state = run.initial.apply(run.built, rng, state)
+        for line in run.initial.lines():
+            run.print(line)
+    if run.fork is not None:
+        (state, new), step = run.fork.apply(run.built, rng, state), run.fork.step
+        for line in run.fork.lines(new):
+            run.print(line)
     start = None
-    if config.monitor.enabled and (config.optimizer.ema_decay or config.optimizer.ema_images):
+    # An average that begins at trained weights cannot hold samples back at untrained ones.
+    begun = config.init_from is None and config.fork is None
+    if config.monitor.enabled and begun and (config.optimizer.ema_decay or config.optimizer.ema_images):
         start = jax.tree.map(jnp.copy, to_local(run.placement, state[0].generator))
     latest = decide_on_process_zero(partial(latest_checkpoint, run), RunError) if run.resumed else "None"
     if latest != "None":
@@ -369,5 +405,5 @@ def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers
     manager.clear_leftovers()
     info = describe_run(config, run.built, *local, config.steps)
     images_per_step = config.batch_size * run.built.rule.batches_per_step
-    metrics = MetricWriter(config, info, run.directory, images_per_step=images_per_step, step=step)
+    metrics = MetricWriter(config, info, run.directory, images_per_step=images_per_step, step=step, writers=run.built.own.writers)
     return state, step, Writers(metrics, SampleWriter(config, run.built, run.source, run.directory, metrics, step=step, start=start))

@@ -21,7 +21,8 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 RUN_ELSEWHERE = {"docs/use_anywhere.md": "test_use_anywhere.py"}
 RUN_ELSEWHERE |= {name: "test_tutorials.py" for name in NAMES if name.startswith("docs/tutorials/")}
 # Flags of `gan-jax train` that are not fields of the configuration.
-OF_TRAIN = ("resume", "config", "compilation-cache", "lr", "b1", "b2", "latent-dim", "image-size", "on-failure", "gradient-checkpointing")
+OF_TRAIN = ("resume", "config", "compilation-cache", "lr", "b1", "b2", "latent-dim", "image-size", "on-failure")
+OF_TRAIN += ("gradient-checkpointing", "freeze-layers")
 
 
 def blocks_of(name):

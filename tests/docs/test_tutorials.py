@@ -12,12 +12,13 @@ import pytest
 from support.scripts import load_script
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
-NAMES = ("own_images", "one_penalty", "a_trick_in_one_file", "reproduce", "why_it_fails", "many_runs")
+NAMES = ("own_images", "one_penalty", "a_trick_in_one_file", "reproduce", "transfer", "why_it_fails", "many_runs", "your_networks")
 # Flags that make a command of a tutorial quick. A later flag takes precedence over an earlier one.
 SMALL = {
     "dcgan_mnist": "--steps 2 --batch-size 8 --model.width 4 --model.latent-dim 8 --model.norm none "
     "--evaluation.samples 0 --no-tensorboard --sample-every 0",
     "mlp_mnist": "--batch-size 16 --evaluation.samples 0 --no-tensorboard",
+    "runs/digits/config.yaml": "--steps 2 --batch-size 8 --sample-every 1",
     "evaluate": "--samples 12",
 }
 
@@ -94,6 +95,15 @@ def test_reproduce(follow, tmp_path):
 
 
 @pytest.mark.slow
+def test_transfer(follow, tmp_path):
+    names, printed = follow("transfer")
+    assert min(names["origin"]["layers"].values()) >= 4
+    assert "runs/digits/checkpoints/step_00000002" in printed
+    assert json.loads((tmp_path / "runs" / "few" / "run.json").read_text())["data"]["examples"] == 90
+    assert (tmp_path / "runs" / "few" / "samples" / "step_00000000.png").is_file()
+
+
+@pytest.mark.slow
 def test_why_it_fails(follow, tmp_path):
     names, printed = follow("why_it_fails")
     assert "generator_frozen" in {finding["id"] for finding in names["findings"]}
@@ -112,3 +122,17 @@ def test_many_runs(follow, tmp_path):
     assert printed.count("0000 {'lr': 0.001} 0 ") == 1
     assert len(list((tmp_path / "runs" / "search" / "runs").iterdir())) == 3
     assert all((tmp_path / "runs" / name / "sweep.html").is_file() for name in ("rates", "search"))
+
+
+@pytest.mark.slow
+def test_your_networks(follow, tmp_path):
+    names, printed = follow("your_networks")
+    assert "TrainResult(runs/flax, step 60, generator" in printed
+    assert names["samples"].shape == (4, 8, 8, 1)
+    assert [step for step, _ in names["steps"]] == [10, 20, 30, 40, 50, 60]
+    assert all("term/brightness" in row for _, row in names["steps"])
+    assert "the generator makes images [48, 8, 8, 1], and those of the data are [48, 4, 8, 1]" in names["problem"]
+    assert not (tmp_path / "runs" / "none").exists()
+    assert (tmp_path / "runs" / "functions" / "report.html").is_file()
+    if names["eqx"] is not None:
+        assert (tmp_path / "runs" / "equinox" / "report.html").is_file()

@@ -1,9 +1,11 @@
+import dataclasses
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import gan_jax
@@ -169,3 +171,38 @@ def test_labels_that_are_no_classes_are_refused(label):
     generator = Generator(network, params, state, GeneratorConfig("dcgan", options))
     with pytest.raises(ValueError, match=r"labels must be in 0, ..., 2"):
         generator(jnp.zeros((2, 4)), jnp.array([0, label]))
+
+
+def test_what_a_loaded_generator_says_about_itself(live, tmp_path):
+    path = tmp_path / "named.safetensors"
+    save_generator(path, dataclasses.replace(CONFIG, class_names=("disc", "square")), *live[1:])
+    generator = gan_jax.load_generator(path)
+    assert (generator.latent_dim, generator.num_classes, generator.class_names, generator.image_shape) == (
+        3,
+        2,
+        ("disc", "square"),
+        (8, 8, 1),
+    )
+    count = sum(leaf.size for leaf in jax.tree.leaves(generator.params))
+    assert repr(generator) == f"Generator(dcgan: 3 latents -> 8x8x1, 2 classes, {count:,} parameters)"
+
+
+def test_an_int_is_a_seed(live, path):
+    generator = gan_jax.load_generator(path)
+    samples = generator.sample(7, 3)
+    np.testing.assert_array_equal(samples, generator.sample(jax.random.key(7), 3))
+    (first, *_), bytes_of = generator.as_pil(samples), generator.as_uint8(samples)
+    assert (first.size, first.mode) == ((8, 8), "L")
+    np.testing.assert_array_equal(np.asarray(first), bytes_of[0, ..., 0])
+    np.testing.assert_array_equal(generator.as_uint8([-2.0, -1.0, 0.0, 1.0, np.nan, np.inf]), [0, 0, 128, 255, 0, 255])
+    with pytest.raises(ValueError, match=r"must be \[count, height, width, 1, 3 or 4\]; got \[3, 2\]"):
+        generator.as_pil(np.zeros((3, 2)))
+
+
+def test_a_file_without_class_names_is_read(path):
+    assert gan_jax.load_generator(path).class_names == ()
+    with safe_open(path, "numpy") as file:
+        described = json.loads(file.metadata()["gan_jax"])
+    del described["class_names"]  # As an older version wrote it.
+    save_file(load_file(path), path, {"gan_jax": json.dumps(described)})
+    assert gan_jax.load_generator(path).class_names == ()

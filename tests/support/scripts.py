@@ -12,7 +12,7 @@ COMMANDS += ("recipes", "models")
 MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     **{
         name: f"experiments.studies.{name}"
-        for name in ("dirac", "digit_outcomes", "failures", "mixtures", "race", "stacked_mnist", "compare_torch")
+        for name in ("dirac", "digit_outcomes", "failures", "mixtures", "race", "stacked_mnist", "compare_torch", "transfer")
     },
     "costs": "experiments.studies.update_rules.costs",
     "update_rule_mixtures": "experiments.studies.update_rules.mixtures",

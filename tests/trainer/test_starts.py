@@ -7,7 +7,6 @@ import shutil
 import pytest
 from rich.console import Console
 
-from gan_jax.checkpoint import ConfigurationMismatch
 from gan_jax.trainer import setup
 from gan_jax.trainer.config import OptimizerConfig, load_config
 from gan_jax.trainer.loop import train
@@ -47,9 +46,9 @@ def record_of(directory):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"seed": 1}, ConfigurationMismatch, "seed"),
-        ({"batch_size": 4}, ConfigurationMismatch, "batch_size"),
-        ({"optimizer": OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-4)}, ConfigurationMismatch, "generator_lr"),
+        ({"seed": 1}, RunError, "^--seed 1: the run has 0"),
+        ({"batch_size": 4}, RunError, "^--batch-size 4: the run has"),
+        ({"optimizer": OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-4)}, RunError, "^--optimizer.generator-lr 0.001: "),
         ({"steps": 4}, RunError, "--steps 4: .* is at step 6 already; take at least 6"),
     ],
 )

@@ -101,6 +101,11 @@ def test_values_that_are_not_allowed_name_their_flag():
         plan_runs(RING, [Axis("seed", SEED, (0, -1))], ())
 
 
+def test_runs_of_a_sweep_begin_from_nothing():
+    with pytest.raises(ConfigError, match=r"^--init-from parent: the runs of a sweep begin from nothing"):
+        plan_runs(with_changes(RING, {"init_from": "parent"}), [], ())
+
+
 def test_random_settings_lie_in_their_intervals_and_repeat_with_the_random_seed():
     axes = [Axis("lr", RATE, (), 1e-4, 1e-2, True), Axis("b1", ("optimizer.b1",), (), 0.0, 0.9), Axis("b2", ("optimizer.b2",), (0.9, 0.99))]
     settings = combinations(axes, random=200, random_seed=3)

@@ -32,20 +32,22 @@ UPDATE_OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_compatibility(config: Config, image_shape: tuple[int, ...], num_classes: int) -> None:
+def check_compatibility(config: Config, image_shape: tuple[int, ...], num_classes: int, *, with_model: bool = True) -> None:
     """Checks that the fields fit together, and that they fit the data and the model.
 
     Args:
         config: A configuration that passes `gan_jax.trainer.config.check`.
         image_shape: Shape of one example of the data.
         num_classes: Number of classes of the data. 0 if it has no labels.
+        with_model: Whether the networks are those of `config.model`. Otherwise its options are not checked.
 
     Raises:
         ConfigError: Two fields are incompatible. The message names the flag and the reason.
     """
     _check_labels(config, num_classes)
     classes = network_classes(config, num_classes)
-    model_options(config, image_shape, classes)
+    if with_model:
+        model_options(config, image_shape, classes)
     _check_loss(config)
     _check_data(config, image_shape, classes)
     _check_pairs(config)

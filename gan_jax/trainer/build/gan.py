@@ -12,6 +12,7 @@ from gan_jax import latents
 from gan_jax.augment import adaptive_augment, diff_augment, instance_noise, pack
 from gan_jax.conditioning import CONDITIONS
 from gan_jax.distributed import Placement, distribute
+from gan_jax.gan.check_networks import check_networks
 from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
@@ -19,6 +20,7 @@ from gan_jax.gan.types import GradientPenalty, normalize_images
 from gan_jax.gan.update_rules import UPDATE_RULES, UpdateRule
 from gan_jax.losses import ADVERSARIAL, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
+from gan_jax.optimizers import frozen_paths
 from gan_jax.penalties import COUPLES_EXAMPLES, PENALTIES, gradient_penalty, top_k_count, top_k_weights
 from gan_jax.replay import Replay, player_pool, replay_buffer
 from gan_jax.trainer.build.compatibility import UPDATE_OPTIONS, check_compatibility
@@ -28,6 +30,7 @@ from gan_jax.trainer.build.precision import gan_in_precision, networks_in_precis
 from gan_jax.trainer.build.terms import build_terms
 from gan_jax.trainer.build.traced import is_on, with_traced
 from gan_jax.trainer.config import Config, ConfigError
+from gan_jax.trainer.own_parts import NO_OWN_PARTS, OwnParts
 from gan_jax.transforms import is_kernel, is_weight, spectral_norm, weight_norm
 from gan_jax.typing import GAN, Array, Augmentation, ParamTransform, Players
 
@@ -39,11 +42,18 @@ class BuiltGAN(NamedTuple):
         spec: Networks, loss, penalties and everything else that is static.
         rule: The update rule.
         gan: The three functions `init`, `train_step` and `sample`.
+        own: The parts that the caller of `train` brought.
     """
 
     spec: GANSpec
     rule: UpdateRule
     gan: GAN
+    own: OwnParts = NO_OWN_PARTS
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        classes = f", {spec.num_classes} classes" if spec.num_classes else ""
+        return f"BuiltGAN({spec.latent_dim} latents -> {'x'.join(map(str, spec.image_shape))}{classes})"
 
 
 def build(
@@ -53,6 +63,7 @@ def build(
     placement: Placement | None = None,
     *,
     traced: Mapping[str, Array] | None = None,
+    own: OwnParts = NO_OWN_PARTS,
 ) -> BuiltGAN:
     """Builds the GAN that a configuration describes.
 
@@ -62,12 +73,17 @@ def build(
         num_classes: Number of classes of the data. Used if the model is conditional or has an auxiliary classifier.
         placement: Devices that run `train_step`. None means one device.
         traced: Path -> scalar array, for fields of `traceable(config)` whose values are arguments of the compiled program.
+        own: Parts of the caller of `train`.
 
     Raises:
-        ConfigError: The fields are incompatible with each other, with the model or with the data.
+        ConfigError: The networks do not fit each other or the data, or the fields are incompatible with each other, with the model or
+            with the data.
     """
     try:
-        spec = build_spec(config, image_shape, num_classes, traced)
+        spec = build_spec(config, image_shape, num_classes, traced, own)
+        if own.networks is not None:
+            check_own_networks(spec)
+        check_frozen_layers(config, spec)
         rule = build_update_rule(config)
         if placement is not None:
             parts = placement.devices * config.update.micro_batches * config.augment.pack
@@ -77,27 +93,29 @@ def build(
                     "times --update.micro-batches, times --augment.pack)"
                 )
             rule = distribute(rule, placement, micro_batches=config.update.micro_batches)
-        return BuiltGAN(spec, rule, gan_in_precision(with_diagnostics(spec, rule), config.precision))
+        return BuiltGAN(spec, rule, gan_in_precision(with_diagnostics(spec, rule), config.precision), own)
     except ConfigError:
         raise
     except ValueError as error:
         raise ConfigError(str(error)) from error
 
 
-def build_spec(config: Config, image_shape: tuple[int, ...], num_classes: int, traced: Mapping[str, Array] | None = None) -> GANSpec:
+def build_spec(
+    config: Config,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+    traced: Mapping[str, Array] | None = None,
+    own: OwnParts = NO_OWN_PARTS,
+) -> GANSpec:
     """Builds the static description of the GAN. See `build` for the arguments."""
-    check_compatibility(config, image_shape, num_classes)
+    check_compatibility(config, image_shape, num_classes, with_model=own.networks is None)
     numbers = with_traced(config, traced)
     classes = network_classes(config, num_classes)
-    options = model_options(config, image_shape, classes)
-    try:
-        networks = networks_in_precision(build_model(config.model.name, **options), config.precision)
-    except (TypeError, AttributeError, ArithmeticError) as error:
-        raise ConfigError(f"--model.options: {config.model.name} cannot be built: {error}") from error
+    networks = networks_in_precision(own.networks or build_networks(config, image_shape, classes), config.precision)
     return GANSpec(
         generator=networks.generator,
         discriminator=networks.discriminator,
-        loss=ADVERSARIAL[config.loss.name],
+        loss=own.loss or ADVERSARIAL[config.loss.name],
         optimizer=build_optimizer(numbers),
         image_shape=image_shape,
         latent_dim=config.model.latent_dim,
@@ -105,7 +123,7 @@ def build_spec(config: Config, image_shape: tuple[int, ...], num_classes: int, t
         num_classes=classes,
         sample_labels=partial(jax.random.randint, minval=0, maxval=config.model.codes) if config.model.codes else None,
         penalties=build_penalties(numbers),
-        terms=build_terms(numbers, num_classes),
+        terms=(*build_terms(numbers, num_classes), *own.terms),
         transforms=build_transforms(config),
         augmentations=build_augmentations(config),
         targets=build_targets(config),
@@ -124,6 +142,40 @@ def build_spec(config: Config, image_shape: tuple[int, ...], num_classes: int, t
         # The examples of `init` are packed too, so their number is rounded up to a multiple of the pack.
         example_batch=-(-GANSpec.example_batch // config.augment.pack) * config.augment.pack,
     )
+
+
+def check_own_networks(spec: GANSpec) -> None:
+    """Raises ConfigError if the networks of the caller do not fit each other or the data."""
+    try:
+        check_networks(spec)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"networks: {error}") from error
+
+
+def build_networks(config: Config, image_shape: tuple[int, ...], num_classes: int) -> Players:
+    """Returns the networks of the configured model.
+
+    Raises:
+        ConfigError: The model does not have an option, or cannot be built with it.
+    """
+    options = model_options(config, image_shape, num_classes)
+    try:
+        return build_model(config.model.name, **options)
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise ConfigError(f"--model.options: {config.model.name} cannot be built: {error}") from error
+
+
+def check_frozen_layers(config: Config, spec: GANSpec) -> None:
+    """Raises ConfigError if a pattern of --update.freeze-layers matches no layer of its player. The message lists the layers."""
+    if not config.update.freeze_layers:
+        return
+    networks, _ = jax.eval_shape(spec.init_networks, jax.random.key(0))
+    for value in config.update.freeze_layers:
+        player, _, pattern = value.partition(":")
+        try:
+            frozen_paths(getattr(networks, player), pattern)
+        except ValueError as error:
+            raise ConfigError(f"--update.freeze-layers {value}: matches no layer; {str(error).partition('; ')[2]}") from error
 
 
 def build_targets(config: Config) -> Callable[..., tuple[Array, Array]] | None:

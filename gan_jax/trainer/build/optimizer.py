@@ -10,6 +10,7 @@ from gan_jax import optimizers
 from gan_jax.optimizers import SCHEDULES, cosine_between, half_life_decay
 from gan_jax.trainer.build.traced import is_on
 from gan_jax.trainer.config import Config
+from gan_jax.trainer.config.validate import frozen_layers
 from gan_jax.typing import Array, Metrics, Players
 
 
@@ -110,4 +111,5 @@ def build_optimizer(config: Config) -> optax.GradientTransformation:
         ema_start_step=optimizer.ema_start,
         ema_warmup=optimizer.ema_warmup and not decay,
         discriminator_ema_decay=optimizer.target_decay if optimizer.target_discriminator else None,
+        freeze=frozen_layers(config),
     )

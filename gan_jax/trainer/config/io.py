@@ -76,6 +76,8 @@ def _typed(hint: Any, value: Any, path: str) -> Any:
         return value
     if origin is tuple and isinstance(value, list | tuple) and len(value) == len(arguments):
         return tuple(_typed(a, v, path) for a, v in zip(arguments, value))
+    if origin is tuple and arguments[1:] == (...,) and isinstance(value, list | tuple):
+        return tuple(_typed(arguments[0], item, path) for item in value)
     if origin is dict and isinstance(value, dict):
         for name, option in value.items():
             if not isinstance(name, str) or not isinstance(option, int | float | str | bool) or option != option:

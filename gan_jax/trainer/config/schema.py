@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import tyro
 
@@ -28,8 +28,18 @@ Extractor: TypeAlias = Literal["auto", "pixels", "vgg16", "digit_classifier", "i
 PlayerNames: TypeAlias = Literal["none", "discriminator", "generator", "both"]
 
 
+class PathsFromStrings:
+    """Base class of groups with paths. They accept strings, too: `Config(out="runs/mine")`."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, str) and Path in get_args(field.type):
+                object.__setattr__(self, field.name, Path(value))
+
+
 @dataclasses.dataclass(frozen=True)
-class DataConfig:
+class DataConfig(PathsFromStrings):
     """The images."""
 
     source: str = "mnist5k"
@@ -107,7 +117,7 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class LossConfig:
+class LossConfig(PathsFromStrings):
     """Losses of G and D."""
 
     name: LossName = "non_saturating"
@@ -294,6 +304,8 @@ class UpdateConfig:
     """G is not updated in the first N steps."""
     freeze_discriminator: Count = 0
     """D is not updated in the first N steps."""
+    freeze_layers: Annotated[tuple[str, ...], tyro.conf.arg(aliases=["--freeze-layers"], metavar="PLAYER:REGEX")] = ()
+    """Layers that are never updated, e.g. discriminator:block_[01] (FreezeD). If nothing matches, the error lists the layers."""
     pool_size: Annotated[int, Range(0, 1000)] = 0
     """Number of past players that are kept as opponents. 0 disables the pool."""
     pool_interval: Interval = 500
@@ -345,7 +357,7 @@ class ReplayConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
+class EvaluationConfig(PathsFromStrings):
     """Metrics of the samples."""
 
     samples: Annotated[int, Range(0, 10**7)] = 5000
@@ -356,6 +368,8 @@ class EvaluationConfig:
     """Weight file of the feature network, if it is not shipped."""
     every: Count = 0
     """Evaluate every N steps and keep the best checkpoint. 0 evaluates only at the end."""
+    patience: Annotated[int, Range(0, 10**6)] = 0
+    """End the run if --evaluation.best has not improved for this many evaluations in a row. Needs --evaluation.every. 0 disables it."""
     best: str = "auto"
     """Metric that selects the best checkpoint. auto: the Fréchet distance, else reverse KL, else sliced Wasserstein."""
 
@@ -374,7 +388,7 @@ class MonitorConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(PathsFromStrings):
     """A run. Machine and versions aside, the configuration decides every byte of it."""
 
     recipe: Annotated[str, tyro.conf.Fixed, tyro.conf.Suppress] = ""
@@ -389,6 +403,12 @@ class Config:
     """Batch size of one discriminator update."""
     out: Path | None = None
     """Directory of the run. By default runs/RECIPE, or runs/RECIPE-2 and so on if that exists."""
+    fork: Path | None = None
+    """Continue the state of a run, or of a checkpoint of it, in a new run with changed settings, e.g. another learning rate, batch size,
+    data or length. --steps counts from the parent's beginning."""
+    init_from: Path | None = None
+    """Begin with the weights of a run, of a checkpoint (RUN/checkpoints/step_N) or of an exported generator. Layers that do not fit are
+    named and begin anew, as do the optimiser and the step."""
     burn_in: Annotated[float, Range(1e-6, 1)] = 1.0
     """Share of the run over which the ...-final values are reached, by a half cosine. They stay until the end."""
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
@@ -430,6 +450,8 @@ CHANGEABLE_ON_RESUME = (
     "out",
     "steps",
     "epochs",
+    "fork",  # These two are read at the first step only.
+    "init_from",
     "log_every",
     "sample_every",
     "sample_grid",

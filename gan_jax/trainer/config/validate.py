@@ -5,6 +5,7 @@ import re
 
 from gan_jax.trainer.config.fields import flag, flatten, schema_fields
 from gan_jax.trainer.config.schema import Config
+from gan_jax.typing import Players
 
 
 class ConfigError(ValueError):
@@ -53,15 +54,40 @@ def check(config: Config) -> Config:
         raise ConfigError(f"--update.pool-duration {config.update.pool_duration}: must be below --update.pool-interval")
     if config.optimizer.target_discriminator and not config.optimizer.target_decay:
         raise ConfigError("--optimizer.target-decay 0: a target network needs a decay above 0")
+    frozen_layers(config)
+    if config.fork is not None and config.init_from is not None:
+        raise ConfigError("--fork, --init-from: exclude each other; --fork continues a whole state, --init-from takes only weights")
     _check_evaluation(config)
     _check_placement(config)
     return config
+
+
+def frozen_layers(config: Config) -> Players:
+    """`Players` of the regular expression of the layers that --update.freeze-layers freezes, or None.
+
+    Raises:
+        ConfigError: A value is not PLAYER:REGEX.
+    """
+    patterns: dict[str, list[str]] = {player: [] for player in Players._fields}
+    for value in config.update.freeze_layers:
+        player, colon, pattern = value.partition(":")
+        if not (colon and pattern) or player not in patterns:
+            raise ConfigError(f"--update.freeze-layers {value}: must be generator:REGEX or discriminator:REGEX")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(f"--update.freeze-layers {value}: no regular expression: {error}") from None
+        patterns[player].append(f"(?:{pattern})")
+    return Players(*("|".join(parts) or None for parts in patterns.values()))
 
 
 def _check_evaluation(config: Config) -> None:
     samples, every = config.evaluation.samples, config.evaluation.every
     if samples == 1:
         raise ConfigError("--evaluation.samples 1: must be at least 2, or 0 for no evaluation")
+    if config.evaluation.patience and not every:
+        reason = f"--evaluation.patience {config.evaluation.patience}: needs --evaluation.every N"
+        raise ConfigError(reason, fields=("evaluation.patience",))
     if samples == 0 and every:
         reason = f"--evaluation.samples 0: must be at least 2 with --evaluation.every {every}"
         raise ConfigError(reason, fields=("evaluation.every", "evaluation.samples"))

@@ -172,6 +172,9 @@ def plan_runs(
     Raises:
         ConfigError: A value is not allowed, or flags are incompatible.
     """
+    for path in ("init_from", "fork"):
+        if getattr(base, path) is not None:
+            raise ConfigError(f"{flag(path)} {getattr(base, path)}: the runs of a sweep begin from nothing; use gan-jax train for each")
     seeds: Iterable[int] = next((axis.values for axis in axes if axis.paths == ("seed",)), (base.seed,))
     swept = [axis for axis in axes if axis.paths != ("seed",)]
     before, notices, runs = flatten(base), list[str](), list[PlannedRun]()

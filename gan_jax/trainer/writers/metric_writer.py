@@ -1,7 +1,9 @@
 """The logs of a run: metrics.jsonl, timing.jsonl and TensorBoard. Only process 0 makes a `MetricWriter`."""
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import jax
 
@@ -14,6 +16,8 @@ from gan_jax.trainer.writers.jsonl import JsonLines
 from gan_jax.trainer.writers.tensorboard import TensorBoardWriter
 from gan_jax.typing import Array
 
+RowWriter: TypeAlias = Callable[[int, dict[str, float]], Any]
+
 
 class MetricWriter:
     """Writes the metrics of a run and passes each row to the failure policy.
@@ -24,12 +28,23 @@ class MetricWriter:
         directory: Directory of the run.
         images_per_step: Number of real images that a train step receives.
         step: The step at which the run starts or continues. Later rows in existing files are removed.
+        writers: Functions `(step, row)` that receive each row, too.
     """
 
-    def __init__(self, config: Config, info: RunInfo, directory: Path, *, images_per_step: int, step: int):
+    def __init__(
+        self,
+        config: Config,
+        info: RunInfo,
+        directory: Path,
+        *,
+        images_per_step: int,
+        step: int,
+        writers: Sequence[RowWriter] = (),
+    ):
         self.started = time.monotonic()
         self._images_per_step, self._first_step = images_per_step, step
         self._metrics_file, self._timing_file = (JsonLines(directory / name, after_step=step or -1) for name in (METRICS, TIMING))
+        self._writers = tuple(writers)
         self._policy = FailurePolicy(config, info, directory)  # Reads the rows that are left in metrics.jsonl.
         self._tensorboard = TensorBoardWriter(directory, step) if config.tensorboard else None
 
@@ -41,6 +56,8 @@ class MetricWriter:
     def write(self, step: int, row: dict[str, float], bar: ProgressBar) -> None:
         """Writes one row of metrics.jsonl. Findings of the monitor are printed above the bar."""
         self._metrics_file.write({"step": step} | row)
+        for writer in self._writers:
+            writer(step, dict(row))
         self._policy.observe({"step": step} | row, bar.print_above)
 
     def flush(self, pending: tuple[int, dict[str, Array]] | None, bar: ProgressBar) -> None:
