@@ -26,6 +26,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, check_size, one_of
 from gan_jax.nn.equalized import EqualizedConv, EqualizedDense
@@ -186,7 +187,12 @@ class GrowingGenerator(nn.Module):
         def branch(index: int) -> Any:
             return lambda module, latents, alpha: resize_nearest(module._images(latents, alpha, index), 2 ** (last - index))
 
-        reached, alpha = _stage_and_alpha(self.growth.value)
+        growth = self.growth.value
+        if not isinstance(growth, jax.core.Tracer):
+            # The growth of an exported generator is known. Only the stage that it has reached becomes part of the program.
+            known = math.ceil(growth)
+            return branch(known)(self, latents, np.float32(growth) - np.float32(known - 1))
+        reached, alpha = _stage_and_alpha(growth)
         return nn.switch(reached, [branch(index) for index in range(last + 1)], self, latents, alpha)
 
 

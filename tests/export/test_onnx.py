@@ -1,5 +1,6 @@
 """ONNX programs make the images of their generators. Needs the extra `onnx`."""
 
+import dataclasses
 import sys
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from gan_jax.export.generator import Generator, GeneratorConfig
 from gan_jax.export.onnx import export_onnx, onnx_program
 from gan_jax.models import MODELS, build_model
+from gan_jax.models.progressive import set_growth
 from gan_jax.nn.fast_conv.forms import plain_convolutions
 
 MISSING = "needs the extra `onnx` (jax2onnx and onnxruntime)"
@@ -21,6 +23,7 @@ CASES = {
     "sagan": SMALL | {"image_size": 32, "width": 8, "num_classes": 2},
     "biggan": SMALL | {"image_size": 32, "latent_dim": 8, "num_classes": 2},
     "r3gan": SMALL | {"width": 8},
+    "progressive": SMALL,
     "multiscale": SMALL,
     "vaegan": SMALL,
     "klgan": SMALL,
@@ -41,7 +44,10 @@ def made(name, **changes):
     inputs.append(None if context is None else jnp.zeros((2, *context)))
     params, state = jax.jit(network.init)(jax.random.key(1), *inputs)
     draws = np.random.default_rng(0)
-    state = jax.tree.map(lambda leaf: leaf + draws.uniform(0.1, 0.3, leaf.shape).astype(leaf.dtype), state)
+    if name == "progressive":
+        state = set_growth(state, 1.3)  # The second stage is being faded in.
+    else:
+        state = jax.tree.map(lambda leaf: leaf + draws.uniform(0.1, 0.3, leaf.shape).astype(leaf.dtype), state)
     return Generator(network, params, state, GeneratorConfig(name, options, context_shape=context))
 
 
@@ -68,7 +74,9 @@ def test_the_program_makes_the_images_of_its_generator(name, tmp_path):
         given = {"latents": latents, "labels": labels, "context": context}
         (images,) = session.run(None, {key: given[key] for key in exported.arguments})
         without_dropout = made(name, dropout=0.0) if generator.config.option("dropout") else generator
-        expected = np.asarray(without_dropout(latents, labels, context))
+        # The state is an argument, so nothing is known when the program is made.
+        call = jax.jit(lambda state, *inputs, g=without_dropout: dataclasses.replace(g, state=state)(*inputs))
+        expected = np.asarray(call(without_dropout.state, latents, labels, context))
         # The images of some initial weights are nearly grey, so their contrast is the measure, too.
         assert np.abs(images - expected).max() <= min(1e-4, 1e-2 * expected.std())
 

@@ -146,3 +146,19 @@ def test_a_state_without_progress_is_left_alone():
 def test_what_does_not_fit_is_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_known_growth_makes_the_images_of_a_traced_one(grown):
+    networks, (g, _), _, _, latents, _ = grown
+    params, state = g["params"], {key: value for key, value in g.items() if key != "params"}
+
+    def images(state):
+        return networks.generator.apply(params, state, latents, train=False)[0].images
+
+    traced = jax.jit(images)
+    for growth in (0.0, 0.3, 1.0, 2.0):
+        state = set_growth(state, growth)
+        np.testing.assert_allclose(images(state), traced(state), atol=2e-4)
+    assert "cond" not in str(
+        jax.make_jaxpr(lambda latents: networks.generator.apply(params, state, latents, train=False)[0].images)(latents)
+    )
