@@ -71,6 +71,10 @@ $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	@$(PIP) -c $(CONSTRAINTS) -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/ready-docs: $(VENV)/ready requirements-docs.txt
+	@$(PIP) -c $(CONSTRAINTS) -r requirements-docs.txt
+	@touch $@
+
 # Builds the wheel and the source distribution in dist/.
 package: $(VENV)/ready
 	$(PIP) build twine
