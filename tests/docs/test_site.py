@@ -32,7 +32,7 @@ def test_every_page_has_a_place_in_the_navigation(generated):
 def test_links_of_generated_pages_lead_to_pages_or_files(generated):
     known = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*") if path.is_file()} | generated.keys()
     for name, text in generated.items():
-        for target in re.findall(r"\]\(([^)#\s]+)", text):
+        for target in re.findall(r"\]\(([^)#\s*]+)", text):
             if "://" not in target and not target.startswith("mailto:"):
                 assert (Path(name).parent / target).as_posix() in known, (name, target)
 
