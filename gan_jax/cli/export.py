@@ -53,13 +53,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Writes the files and prints their paths."""
     flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax export")
     with errors_as_lines():
+        from gan_jax.data.missing import why_missing
         from gan_jax.export.generator import GeneratorConfig, load_generator, save_generator
         from gan_jax.export.onnx import export_onnx
         from gan_jax.export.stablehlo import export_stablehlo
         from gan_jax.gan.make import sampling_params
         from gan_jax.trainer.build.model_options import model_options
         from gan_jax.trainer.config import ConfigError
-        from gan_jax.trainer.evaluate import context_shape
+        from gan_jax.trainer.evaluate import context_shape, needs_context
         from gan_jax.trainer.hub_folder import check_folder, write_hub_folder
         from gan_jax.trainer.image_grid import image_grid
         from gan_jax.trainer.restore import load_run
@@ -104,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"{file}: called with {', '.join(exported.arguments)} ({checked})")
         if flags.hub:
             grid = None
-            if run.source.is_images:
+            if run.source.is_images and not (needs_context(run.built) and why_missing(run.source)):
                 count = 8 * spec.num_classes if 0 < spec.num_classes <= 32 else 64
                 samples = independent_samples(run, count, seed=0, weights=Weights(not flags.raw_weights))
                 grid = image_grid(samples.images, cols=samples.columns)

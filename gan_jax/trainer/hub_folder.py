@@ -16,6 +16,7 @@ from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.trainer.report import page, reading, verdict
 
 SAMPLES = "samples.png"
+MOST_NAMES = 20  # Names of classes in the card.
 
 
 def check_folder(folder: Path) -> None:
@@ -89,11 +90,10 @@ def model_card(run: reading.Run, config: Config, name: str, *, step: int, has_sa
         "## Use",
         "",
         "```python",
-        "import jax",
         "import gan_jax",
         "",
         f'generator = gan_jax.load_generator("hf://USER/{name}")  # or the path of this folder',
-        f"images = generator.sample(jax.random.key(0), 16{context})  # float [16, height, width, channels] in [-1, 1]",
+        f"images = generator.sample(0, 16{context})  # float [16, height, width, channels] in [-1, 1]",
         "```",
         "",
         "## Data",
@@ -127,11 +127,19 @@ def _data_rows(data: dict[str, Any], config: Config) -> list[tuple[str, Any]]:
         ("Data set", data.get("source", config.data.source)),
         ("Split", data.get("split", config.data.split)),
         ("Images", data.get("examples")),
-        ("Classes", data.get("num_classes") or None),
+        ("Classes", f"{data['num_classes']}{_names(data)}" if data.get("num_classes") else None),
         ("Origin", provenance or None),
         ("Fingerprint", data.get("fingerprint")),
     ]
     return [(name, value) for name, value in known if value is not None]
+
+
+def _names(data: dict[str, Any]) -> str:
+    """The first names of the classes in brackets, or an empty string."""
+    names = data.get("class_names")
+    if not isinstance(names, list) or not names:
+        return ""
+    return f" ({', '.join(map(str, names[:MOST_NAMES]))}{', ...' if len(names) > MOST_NAMES else ''})"
 
 
 def _training_rows(run: reading.Run, config: Config, step: int) -> list[tuple[str, Any]]:

@@ -22,6 +22,7 @@ def run(tmp_path_factory):
     """A run with the files that a training writes."""
     directory = store(tmp_path_factory.mktemp("runs") / "small", "stacked_small")
     data = {"source": "mnist5k", "split": "train", "examples": 4000, "shape": [8, 8, 1], "num_classes": 10, "provenance": "MNIST | digits"}
+    data["class_names"] = [f"digit {number}" for number in range(10)]
     record = {"status": "finished", "seed": 7, "device": "cpu", "versions": {"jax": "0.10"}, "data": data}
     (directory / "run.json").write_text(json.dumps(record))
     row = {"metric": "precision", "value": 0.25, "real": 0.75, "samples": 500, "extractor": "digit_classifier", "seed": 0, "ema": True}
@@ -53,7 +54,15 @@ def test_the_folder_has_the_generator_and_the_facts_of_its_run(folder, run, scri
     assert metadata["license"] == "cc-by-4.0"
     assert metadata["library_name"] == "gan_jax"
     assert metadata["pipeline_tag"] == "unconditional-image-generation"
-    for fact in ("# digits", "8x8x1", "| Images | 4000 |", "| Origin | MNIST \\| digits |", "| Versions | jax 0.10 |", "`cc-by-4.0`"):
+    for fact in (
+        "# digits",
+        "8x8x1",
+        "| Images | 4000 |",
+        "| Classes | 10 (digit 0, digit 1,",
+        "| Origin | MNIST \\| digits |",
+        "| Versions | jax 0.10 |",
+        "`cc-by-4.0`",
+    ):
         assert fact in text
     assert re.search(r"\| precision \| 0.25 \| 0.75 \| 500 samples, extractor digit_classifier, seed 0, EMA weights \|", text)
     assert str(run) not in card
