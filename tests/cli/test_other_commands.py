@@ -88,7 +88,7 @@ def test_what_a_model_cannot_show(model, is_images, flags, message):
 
 @pytest.mark.parametrize(
     ("model", "channels"),
-    [("pix2pix", 1), pytest.param("inpaint", 3, marks=pytest.mark.slow), pytest.param("stacked", 1, marks=pytest.mark.slow)],
+    [("stacked", 1), *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("pix2pix", 1), ("inpaint", 3)))],
 )
 def test_what_a_model_is_given_stands_beside_its_answer(model, channels):
     sample, source = load_script("sample"), load_source("mnist5k", image_size=16, channels=channels)

@@ -79,6 +79,7 @@ def test_one_penalty(follow):
     assert all(np.isfinite(value) for value in names["values"].values())
 
 
+@pytest.mark.slow
 def test_a_trick_in_one_file(follow):
     names, printed = follow("a_trick_in_one_file")
     assert len(names["difference"]) == names["SEEDS"]

@@ -6,7 +6,7 @@ from gan_jax.models.stacked import sample_stages
 from support.model_checks import build_small, check_both, fill, run
 
 
-@pytest.mark.parametrize("options", [{}, {"channels": 3, "dtype": "bfloat16"}])
+@pytest.mark.parametrize("options", [pytest.param({}, marks=pytest.mark.slow), {"channels": 3, "dtype": "bfloat16"}])
 def test_both_players_train(options):
     results = check_both("stacked", blocks=1, **options)
     assert results.generator[2].images.shape == (4, 16, 16, options.get("channels", 1))

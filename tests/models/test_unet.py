@@ -28,7 +28,7 @@ def test_generator_equals_pytorch():
     np.testing.assert_allclose(run(network, params, state, None, None, context).images, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"channels": 3, "dtype": "bfloat16", "norm": "instance"}])
+@pytest.mark.parametrize("options", [pytest.param({}, marks=pytest.mark.slow), {"channels": 3, "dtype": "bfloat16", "norm": "instance"}])
 def test_both_players_train(options):
     results = check_both("pix2pix", **options)
     assert results.generator[2].images.shape == (4, 16, 16, options.get("channels", 1))

@@ -14,7 +14,8 @@ def test_scale_gradient_is_the_identity_with_another_gradient():
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "fakes"), [("vaegan", {}, 8), ("vaegan", {"channels": 3, "dtype": "bfloat16"}, 8), ("klgan", {}, 4)]
+    ("name", "options", "fakes"),
+    [pytest.param("vaegan", {}, 8, marks=pytest.mark.slow), ("vaegan", {"channels": 3, "dtype": "bfloat16"}, 8), ("klgan", {}, 4)],
 )
 def test_both_players_train(name, options, fakes):
     results = check_both(name, **options)

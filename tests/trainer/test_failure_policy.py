@@ -76,6 +76,7 @@ def test_stop_ends_the_run_and_keeps_an_earlier_checkpoint(run, tmp_path):
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_rollback_halves_the_learning_rates_and_records_it(run, tmp_path):
     config = dataclasses.replace(WILD, monitor=MonitorConfig(on_failure="rollback", rollbacks=2))
     trained = run(config, "run")

@@ -178,6 +178,7 @@ def test_a_run_that_cannot_be_repeated_fails_in_one_line(script, run, tmp_path):
     assert_one_line(script("verify", run), "no steps")
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_repeated_with_its_own_schedule(tmp_path):
     # The learning rates depend on the configured number of steps, not on the number of repeated steps.
     config = dataclasses.replace(SMALL, out=tmp_path / "run", steps=6, optimizer=dataclasses.replace(SMALL.optimizer, schedule="linear"))
