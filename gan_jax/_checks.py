@@ -9,6 +9,20 @@ import jax.numpy as jnp
 from gan_jax.typing import Array
 
 
+def printable(text: str) -> str:
+    """Replaces line breaks, control characters and marks of the writing direction by their escapes, e.g. a line break by `\\n`."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(error: Exception, *, limit: int = 200) -> str:
+    """The reason of an exception as one line of at most `limit` characters. If it is empty, the exception's type name."""
+    try:
+        reason = getattr(error, "strerror", None) or str(error)
+        return printable(" ".join(reason[:4000].split())[:limit]) or type(error).__name__
+    except ValueError:  # Python does not print integers of more than 4,300 digits.
+        return type(error).__name__
+
+
 class ArgumentError(ValueError):
     """An argument has an invalid value. The message is one line: `split="valid": mnist5k has train, test, all`.
 
@@ -21,7 +35,7 @@ class ArgumentError(ValueError):
     def __init__(self, problem: str, *, argument: str | None = None, value: Any = None):
         self.problem, self.argument, self.value = problem, argument, value
         shown = "" if value is None else f'="{value}"' if isinstance(value, str | Path) else f"={value}"
-        super().__init__(problem if argument is None else f"{argument}{shown}: {problem}")
+        super().__init__(printable(problem if argument is None else f"{argument}{shown}: {problem}"))
 
 
 def check_same_shape(**arrays: Array) -> None:

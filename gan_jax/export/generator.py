@@ -16,6 +16,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax._checks import one_line
 from gan_jax._files import write_bytes
 from gan_jax._keys import named_key
 from gan_jax.export.hub import PREFIX, WEIGHTS, download_generator
@@ -246,7 +247,7 @@ def load_generator(path: str | Path) -> Generator:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a safetensors file, or damaged ({error})") from error
+        raise ValueError(f"{path}: not a safetensors file, or damaged ({one_line(error)})") from error
     try:
         described = json.loads(metadata[METADATA_KEY])
         if described["format"] != FORMAT:
@@ -258,7 +259,7 @@ def load_generator(path: str | Path) -> Generator:
         _check_arrays("arrays", config, arrays)
         network = build_model(config.model, **config.options).generator
     except Exception as error:  # Metadata that save_generator did not write can make a builder raise any exception.
-        raise ValueError(f"{path}: not a generator of gan_jax ({' '.join(str(error).split())[:500]})") from error
+        raise ValueError(f"{path}: not a generator of gan_jax ({one_line(error, limit=500)})") from error
     params, state = _unflatten(arrays)
     return Generator(network, params, state, config)
 
@@ -268,10 +269,11 @@ def _check_arrays(where: str, config: GeneratorConfig, arrays: Mapping[str, np.n
     if config.latents not in LATENTS:
         raise ValueError(f"latents must be one of {', '.join(LATENTS)}; got {config.latents!r}")
     network = build_model(config.model, **config.options).generator
-    latents = jnp.zeros((1, config.option("latent_dim")))
-    labels = jnp.zeros((1,), jnp.int32) if config.option("num_classes", 0) else None
-    context = None if config.context_shape is None else jnp.zeros((1, *config.context_shape))
-    params, state = jax.eval_shape(network.init, jax.random.key(0), latents, labels, context)
+    # Shapes only: the metadata of a file can claim any size.
+    latents = jax.ShapeDtypeStruct((1, config.option("latent_dim")), jnp.float32)
+    labels = jax.ShapeDtypeStruct((1,), jnp.int32) if config.option("num_classes", 0) else None
+    context = None if config.context_shape is None else jax.ShapeDtypeStruct((1, *config.context_shape), jnp.float32)
+    params, state = jax.eval_shape(lambda *inputs: network.init(jax.random.key(0), *inputs), latents, labels, context)
     leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "state": state})
     expected = {"/".join(str(key.key) for key in path): leaf.shape for path, leaf in leaves}
     found = {name: array.shape for name, array in arrays.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax._files import atomic_path
+from gan_jax._files import atomic_path, open_regular
 
 
 def cache_folder() -> Path | None:
@@ -37,7 +37,7 @@ def cached(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str
         The arrays by name.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:  # A damaged file fails its checksum.
+        with open_regular(path) as content, np.load(content, allow_pickle=False) as file:  # A damaged file fails its checksum.
             return {name: file[name] for name in file.files}
     except Exception:
         pass

@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from gan_jax._checks import one_line
 from gan_jax.typing import Array
 
 FEATURES = 128
@@ -101,7 +102,7 @@ def load(path: str | Path | None = None) -> dict[str, np.ndarray]:
     try:
         params = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error})") from error
+        raise ValueError(f"{path}: not a safetensors file ({one_line(error)})") from error
     _check(params, f"{path} does not hold the parameters of the digit classifier")
     return {name: array.astype(np.float32) for name, array in params.items()}
 

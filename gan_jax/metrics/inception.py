@@ -14,6 +14,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from gan_jax._checks import one_line, printable
 from gan_jax.metrics.torch_weights import load_torch_weights
 from gan_jax.typing import Array
 
@@ -205,11 +206,11 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
     try:
         state_dict = load_file(path) if Path(path).suffix == ".safetensors" else load_torch_weights(path)
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error})") from error
+        raise ValueError(f"{path}: not a safetensors file ({one_line(error)})") from error
     try:
         return from_state_dict(state_dict)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(printable(f"{path}: ") + one_line(error, limit=500)) from error
 
 
 def resize(images: Array, size: int = SIZE) -> Array:

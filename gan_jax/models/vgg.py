@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from gan_jax._checks import one_line
 from gan_jax.typing import Array
 
 # Thirteen 3x3 convolutions in five blocks, with 2x2 max pooling between the blocks.
@@ -69,7 +70,7 @@ def load_vgg16(path: str | Path) -> dict[str, np.ndarray]:
     try:
         weights = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({error})") from error
+        raise ValueError(f"{path}: not a safetensors file ({one_line(error)})") from error
     for name, shape in shapes().items():
         found = weights[name].shape if name in weights else "nothing"
         if found != shape:

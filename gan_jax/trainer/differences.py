@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gan_jax._files import read_bytes, read_text
 from gan_jax.checkpoint import Checkpointer, DamagedCheckpoint, config_differences, read_manifest, read_step
 from gan_jax.checkpoint.serialization import Leaf, assemble
 from gan_jax.trainer import image_grid, run_directory
@@ -50,7 +51,7 @@ def read_rows(path: Path) -> tuple[dict[int, list[dict[str, Any]]], list[str]]:
     rows: dict[int, list[dict[str, Any]]] = {}
     problems = list[str]()
     try:
-        lines = path.read_text(errors="replace").splitlines()
+        lines = read_text(path, errors="replace").splitlines()
     except FileNotFoundError:
         return rows, problems
     for number, line in enumerate(lines, 1):
@@ -115,7 +116,7 @@ def compare_samples(recorded: Path, repeated: Path, until: int) -> tuple[list[Di
         if step > until or not other.is_file():
             continue
         count += 1
-        if other.read_bytes() != path.read_bytes():
+        if read_bytes(other) != read_bytes(path):
             differences.append(Difference(step, f"samples/{path.name}", _describe_pixels(other, path)))
     return differences, count
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from gan_jax import monitor
+from gan_jax._files import read_text
 from gan_jax.gan.state import TrainState
 from gan_jax.gan.updates import group_by_layer
 from gan_jax.models import MODELS
@@ -120,7 +121,7 @@ class FailurePolicy:
         self.failure: Finding | None = None
         self._enabled, self._ends = config.monitor.enabled, config.monitor.on_failure != "warn"
         self._monitor = Monitor(info)
-        lines = (directory / METRICS).read_text(errors="replace").splitlines() if (directory / METRICS).exists() else []
+        lines = read_text(directory / METRICS, errors="replace").splitlines() if (directory / METRICS).exists() else []
         known = recorded_findings(directory, int(json.loads(lines[-1])["step"])) if len(lines) > REPLAYED else []
         self._file = JsonLines(directory / FINDINGS, after_step=-1)
         if not self._enabled:
@@ -156,7 +157,7 @@ def recorded_findings(directory: Path, until: int) -> list[Finding]:
     """The findings in findings.jsonl up to a step. Lines that cannot be read are skipped."""
     findings = []
     path = directory / FINDINGS
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else []:
+    for line in read_text(path, errors="replace").splitlines() if path.exists() else []:
         try:
             finding = Finding(**json.loads(line))
             if finding.step <= until:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import gan_jax
-from gan_jax._files import write_text
+from gan_jax._files import read_bytes, write_text
 from gan_jax.export.generator import describe_config, load_generator
 from gan_jax.export.hub import CARD, CONFIG, WEIGHTS
 from gan_jax.trainer import image_grid
@@ -44,7 +44,7 @@ def write_hub_folder(
     """
     check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS).write_bytes(weights.read_bytes())
+    (folder / WEIGHTS).write_bytes(read_bytes(weights))
     generator = load_generator(folder)
     described = {"library_name": "gan_jax", "library_version": gan_jax.__version__} | describe_config(generator.config)
     write_text(folder / CONFIG, json.dumps(described, indent=2) + "\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gan_jax._files import atomic_path
+from gan_jax._files import atomic_path, open_regular
 
 MAX_GIF_FRAMES = 120
 
@@ -132,20 +132,20 @@ def save_gif(
     durations = [round(1000 * seconds_per_frame)] * len(rest) + [round(1000 * last_frame_seconds)]
     options = {"format": "GIF", "save_all": True, "append_images": rest, "duration": durations, "loop": 0}
     _write(Path(path), lambda target: first.save(target, **options))
-    with Image.open(path) as written:
+    with open_regular(path) as stream, Image.open(stream) as written:
         return getattr(written, "n_frames", 1)
 
 
 def load_png(path: Path | str) -> np.ndarray:
-    """Reads an image file as uint8 [height, width, 1 or 3]."""
-    with Image.open(path) as file:
+    """Reads a PNG file as uint8 [height, width, 1 or 3]."""
+    with open_regular(path) as stream, Image.open(stream, formats=("PNG",)) as file:
         array = np.asarray(file)
     return array[..., None] if array.ndim == 2 else array[..., :3]
 
 
 def png_shape(path: Path | str) -> tuple[int, int, int]:
     """The shape that `load_png` returns. Only the header of the file is read."""
-    with Image.open(path) as file:
+    with open_regular(path) as stream, Image.open(stream, formats=("PNG",)) as file:
         return file.height, file.width, min(len(file.getbands()), 3)
 
 

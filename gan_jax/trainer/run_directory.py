@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from gan_jax._files import write_text
+from gan_jax._files import read_text, write_text
 
 METRICS, TIMING, FINDINGS = "metrics.jsonl", "timing.jsonl", "findings.jsonl"
 LOCK = ".lock"
@@ -163,7 +163,7 @@ def read_json(path: Path) -> Any:
         RunError: The file cannot be read or is no JSON. The message names the file.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(read_text(path))
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

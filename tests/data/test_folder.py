@@ -173,7 +173,7 @@ def test_strange_files_are_named(tmp_path):
     Image.new("L", (8, 8)).save(tmp_path / "picture.gif")
     (tmp_path / "picture.gif").rename(tmp_path / "gif.png")
     for name, message in (
-        ("folder.png", "not a regular file"),
+        ("folder.png", "is a directory"),
         ("empty.png", "not a readable"),
         ("gif.png", "not a readable"),
         ("none.png", "no such file"),

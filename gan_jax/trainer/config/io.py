@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from gan_jax._files import write_text
+from gan_jax._files import open_regular, write_text
 from gan_jax.trainer.config.fields import flag
 from gan_jax.trainer.config.schema import Config
 from gan_jax.trainer.config.validate import ConfigError, check
@@ -31,7 +31,26 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 Group = TypeVar("Group")
-MAX_BYTES = 2**20  # Larger files are not read.
+MAX_BYTES = 2**16  # Larger files are not read. A configuration has about 6 kB, and PyYAML reads 100 kB a second.
+MAX_DEPTH = 32
+
+
+class _TooDeep(Exception):
+    """A YAML file is nested more than `MAX_DEPTH` levels deep."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Loads plain values. PyYAML recurses for each level, which takes seconds for a small file that is nested deeply."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise _TooDeep
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 def short_repr(value: Any) -> str:
@@ -109,16 +128,16 @@ def load_config(path: Path) -> Config:
         ConfigError: The file cannot be read or holds no valid configuration. The message names the file.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes, so not a configuration")
-        values = yaml.safe_load(content.decode())
+        values = yaml.load(content.decode(), Loader=_Loader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except ConfigError:
         raise
-    except RecursionError:
+    except (_TooDeep, RecursionError):
         raise ConfigError(f"{path}: not a configuration: nested too deeply") from None
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:  # PyYAML raises them for damaged scalars
         raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())[:300]}") from error

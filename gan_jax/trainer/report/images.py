@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from gan_jax._files import read_bytes
 from gan_jax.trainer.image_grid import spread
 
 MOST_FRAMES = 40
@@ -47,7 +48,7 @@ def embed(path: Path, notes: list[str], limit: int = ONE_PICTURE_BYTES) -> Embed
         if size > _LARGEST_FILE:
             notes.append(f"{path.name} has {size / 2**20:.0f} MiB and was left out")
             return None
-        content = path.read_bytes()
+        content = read_bytes(path)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=("PNG", "GIF")) as picture:

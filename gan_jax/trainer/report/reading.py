@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gan_jax._files import open_regular
 from gan_jax.trainer.report.series import Series, make_series
 
 _ANY_OF = ("run.json", "config.yaml", "metrics.jsonl", "metrics.json", "samples")
@@ -127,7 +128,7 @@ def read_run(directory: Path | str) -> Run:
 
 def _text(path: Path, notes: list[str]) -> str:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(_SMALL_FILE + 1)
     except FileNotFoundError:
         return ""
@@ -168,7 +169,7 @@ def lines_of(path: Path, notes: list[str], limit: int = _STREAM) -> Iterator[dic
         size = path.stat().st_size
         if size > limit:
             notes.append(f"{path.name} has {size / 2**20:,.0f} MiB; {limit // 2**20} MiB, evenly spaced, were read")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for line, complete in _raw_lines(file, size, limit):
                 try:
                     record = json.loads(line)

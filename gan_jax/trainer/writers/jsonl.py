@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_jax._files import write_text
+from gan_jax._files import read_text, write_text
 from gan_jax.trainer.progress import TolerantStream
 
 
@@ -24,7 +24,7 @@ class JsonLines:
         self._path, self._warned = path, False
         if after_step is not None and path.exists():
             kept = []
-            for line in path.read_text(errors="replace").splitlines():
+            for line in read_text(path, errors="replace").splitlines():
                 try:
                     step = json.loads(line)["step"]
                 except (ValueError, KeyError, TypeError, RecursionError):
