@@ -51,6 +51,18 @@ def test_values_are_those_of_the_functions():
     assert by_name["sliced_wasserstein"] == metrics.sliced_wasserstein(REAL, FAKE, seed=2).value
 
 
+def test_metrics_of_the_fakes_alone_need_no_reals():
+    names = sorted(protocol.WITHOUT_REALS)
+    alone = metrics.measure(FAKE, None, extractor(), metrics=names, seed=2)
+    beside = metrics.measure(FAKE, REAL, extractor(), metrics=names, seed=2)
+    assert [record.value for record in alone] == [record.value for record in beside]
+    assert all(record.reference_samples == 0 and "real" not in record.details for record in alone)
+    with pytest.raises(
+        ValueError, match="frechet_distance needs real_images; without them there are inception_score, ms_ssim, vendi_score"
+    ):
+        metrics.measure(FAKE, None, extractor(), metrics=["ms_ssim", "frechet_distance"])
+
+
 def test_float_images_are_measured_as_they_would_be_saved():
     as_float = FAKE.astype(np.float32) / 127.5 - 1
     first, second = (metrics.measure(x, REAL, extractor(), metrics=["frechet_distance"]) for x in (FAKE, as_float))

@@ -19,7 +19,7 @@ from gan_jax.trainer.image_grid import save_gif, save_png
 from gan_jax.trainer.report import ReportError, compare_runs, comparison, judge, read_run, reading, write_report
 from gan_jax.trainer.report.charts import script_json
 from gan_jax.trainer.report.images import embed, embed_frames
-from gan_jax.trainer.report.page import common_protocol, duration, protocol
+from gan_jax.trainer.report.page import common_protocol, duration, facts, protocol
 from gan_jax.trainer.report.series import make_series
 from gan_jax.trainer.report.values import number
 from support.fake_run import FINDING, METRICS, WEAK_FINDING, make_run
@@ -405,6 +405,20 @@ def test_numbers_for_a_reader(value, text):
 
 def test_durations_for_a_reader():
     assert [duration(seconds) for seconds in (59.4, 200, 7500)] == ["59 s", "3 min 20 s", "2 h 05 min"]
+
+
+def test_the_origin_of_a_run_is_a_fact(tmp_path):
+    run = make_run(tmp_path / "run", steps=20, grids=1)
+    record = json.loads((run / "run.json").read_text())
+    record["init_from"] = {"path": "runs/a/checkpoints/step_00000004", "step": 4}
+    record["parent"] = {"path": "runs/b/checkpoints/step_00000006", "changed": {"steps": ["6", "9"], "batch_size": ["8", "16"]}}
+    (run / "run.json").write_text(json.dumps(record))
+    known = dict(facts(read_run(run)))
+    assert known["Begins with the weights of"] == "runs/a/checkpoints/step_00000004"
+    assert known["Continues"] == "runs/b/checkpoints/step_00000006, with steps 6 to 9, batch_size 8 to 16"
+    (run / "run.json").write_text(json.dumps(record | {"init_from": 3, "parent": {"path": "x", "changed": "damaged"}}))
+    known = dict(facts(read_run(run)))
+    assert ("Begins with the weights of" in known, known["Continues"]) == (False, "x")
 
 
 def test_script_json_cannot_end_the_script():

@@ -80,6 +80,8 @@ def facts(run: Run) -> list[tuple[str, Any]]:
         ("Status", run.status),
         ("Ended by", run.record.get("error")),
         ("Recipe", run.record.get("recipe")),
+        ("Begins with the weights of", _origin(run.record.get("init_from"))),
+        ("Continues", _origin(run.record.get("parent"))),
         ("Steps", f"{run.steps:,}" if run.steps is not None else None),
         ("Time", duration(run.seconds) if run.seconds is not None else None),
         ("Images per second", number(speed.last[1]) if speed and speed.last else None),
@@ -89,6 +91,16 @@ def facts(run: Run) -> list[tuple[str, Any]]:
         ("Log written", run.updated.strftime("%Y-%m-%d %H:%M UTC") if run.updated else None),
     ]
     return [(name, value) for name, value in known if value is not None]
+
+
+def _origin(record: Any) -> str | None:
+    """The checkpoint or file that a run began with, and the settings that it changed: "runs/a/checkpoints/step_4, with steps 4 to 6"."""
+    if not isinstance(record, dict) or not isinstance(record.get("path"), str):
+        return None
+    changed = record.get("changed")
+    pairs = changed.items() if isinstance(changed, dict) else ()
+    words = [f"{name} {' to '.join(map(str, values))}" for name, values in pairs if isinstance(values, list)]
+    return record["path"] + (f", with {', '.join(words)}" if words else "")
 
 
 def duration(seconds: float) -> str:
