@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_jax._files import atomic_path
+from gan_jax._files import atomic_path, open_regular
 from gan_jax.metrics.arrays import as_features
 from gan_jax.metrics.features import FeatureExtractor
 from gan_jax.metrics.frechet import Moments, feature_moments
@@ -120,7 +120,7 @@ def load_statistics(path: str | Path, *, name: str | None = None) -> Statistics:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as content, np.load(content, allow_pickle=False) as file:
             arrays = {key: file[key] for key in ("mu", "sigma", "features", "protocol") if key in file.files}
         protocol = {"name": name or path.name} | (json.loads(str(arrays["protocol"])) if "protocol" in arrays else {})
         known = {key: protocol[key] for key in ("name", "extractor", "resize", "fingerprint", "samples") if key in protocol}

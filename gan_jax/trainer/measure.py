@@ -9,6 +9,7 @@ from PIL import Image, UnidentifiedImageError
 from rich.table import Table
 
 from gan_jax import metrics
+from gan_jax._files import open_regular
 from gan_jax.data import load_source
 from gan_jax.data.images import fit, to_channels
 from gan_jax.metrics.cache import cache_folder
@@ -77,7 +78,7 @@ def read_set(path: Path, how: Reading) -> MeasuredSet:
     """
     if (path / "config.yaml").is_file():
         return _samples_of_run(path, how)
-    if path.is_dir() or path.suffix == ".zip":
+    if path.is_dir():
         return _images_of_folder(path, how)
     if not path.is_file():
         raise ConfigError(f"{path}: no such folder, run or file")
@@ -95,13 +96,13 @@ def read_set(path: Path, how: Reading) -> MeasuredSet:
 def _array_of_images(path: Path) -> np.ndarray | None:
     """The images of an npz or npy file, or None if it is an npz file without images."""
     try:
-        content = np.load(path, allow_pickle=False)
-        if path.suffix == ".npz":
-            with content as file:
-                name = next((name for name in ("images", "arr_0") if name in file.files), None)
+        with open_regular(path) as opened:
+            content = np.load(opened, allow_pickle=False)
+            if path.suffix == ".npz":
+                name = next((name for name in ("images", "arr_0") if name in content.files), None)
                 if name is None:
                     return None
-                content = file[name]
+                content = content[name]
     except Exception as error:  # NumPy raises many kinds of errors on damaged files.
         raise ConfigError(f"{path}: not a readable {path.suffix[1:]} file ({' '.join(str(error).split())[:200]})") from error
     if content.ndim == 3:
@@ -129,7 +130,7 @@ def _samples_of_run(path: Path, how: Reading) -> MeasuredSet:
 
 
 def _images_of_folder(path: Path, how: Reading) -> MeasuredSet:
-    sizes = _sizes_of_files(path) if path.is_dir() else set()
+    sizes = _sizes_of_files(path)
     side = how.size
     if side is None:
         if len(sizes) != 1:
