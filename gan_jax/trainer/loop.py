@@ -123,11 +123,13 @@ def train_once(
         local = to_local(run.placement, result.state)
         if writers is None:
             return TrainResult(run.directory, *result.state, result.step, saved=stored)
-        writers.metrics.close()
-        failure = writers.metrics.failure
-        if failure is not None and can_roll_back(run) and not result.interrupted:
-            return roll_back(run, failure)
-        finish(run, local, result.step, stored, failure, early=result.early)
+        failure, final = writers.metrics.failure, {}
+        try:
+            if failure is not None and can_roll_back(run) and not result.interrupted:
+                return roll_back(run, failure)
+            final = finish(run, local, result.step, stored, failure, early=result.early)
+        finally:
+            writers.metrics.loggers.close(final)
         return TrainResult(run.directory, *result.state, result.step, failure, stored)
 
 
@@ -295,7 +297,9 @@ def measure(run: TrainingRun, writers: Writers | None, step: int, state: tuple[P
     return values
 
 
-def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool, failure: Finding | None, *, early: bool = False) -> None:
+def finish(
+    run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool, failure: Finding | None, *, early: bool = False
+) -> dict[str, float]:
     """Writes the animation, run.json, the final metrics, the figures and the report, and prints how the run ended.
 
     Args:
@@ -305,6 +309,9 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
         stored: Whether the last checkpoint was written.
         failure: The finding that ended the run, or None.
         early: Whether the metric has not improved for long (`--evaluation.patience`). The run counts as finished.
+
+    Returns:
+        Final metric -> value. Empty if nothing was measured.
     """
     config, directory = run.config, run.directory
     run.check_directory()
@@ -329,10 +336,11 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
         run.print(f"ended at step {step}: {patience.line()}")
     warn_on_oserror("run.json", lambda: run.write(row), run.print)
     print_status(run, status, step, stored, finite, failure)
+    records: list[dict[str, Any]] | None = None
     if status in ("finished", NOT_SAVED) and config.evaluation.samples:
         measured = partial(evaluate_run, directory, config, run.built, run.source, *state, console=run.console)
         try:
-            warn_on_oserror("metrics.json", partial(measured, before_write=run.check_directory), run.print)
+            records = warn_on_oserror("metrics.json", partial(measured, before_write=run.check_directory), run.print)
         except ConfigError as error:
             run.print(f"not measured: {error}")
     run.check_directory()
@@ -342,6 +350,7 @@ def finish(run: TrainingRun, state: tuple[Players, Any], step: int, stored: bool
     report = warn_on_oserror("the report", lambda: write_report(directory), run.print)
     if report is not None:
         run.print(f"report: {report}")
+    return {record["metric"]: record["value"] for record in records or ()}
 
 
 def print_status(run: TrainingRun, status: str, step: int, stored: bool, finite: bool, failure: Finding | None) -> None:

@@ -40,6 +40,7 @@ from gan_jax.trainer.progress import print_text
 from gan_jax.trainer.run_directory import DirectoryLost, RunError
 from gan_jax.trainer.run_record import RunRecord
 from gan_jax.trainer.writers.errors import warn_on_oserror
+from gan_jax.trainer.writers.loggers import Loggers, check_loggers
 from gan_jax.trainer.writers.metric_writer import MetricWriter
 from gan_jax.trainer.writers.samples import SampleWriter
 from gan_jax.typing import Players
@@ -186,7 +187,7 @@ class Writers(NamedTuple):
     """The writers of a run. They exist in process 0 only.
 
     Attributes:
-        metrics: Writes metrics.jsonl, timing.jsonl and TensorBoard files, and decides about failures.
+        metrics: Writes metrics.jsonl, timing.jsonl and the trackers, and decides about failures.
         samples: Writes grids of samples.
     """
 
@@ -237,6 +238,7 @@ def setup_run(
         DataError: The data cannot be loaded, are not those of the resumed run, or differ between processes.
     """
     best_mode(config.evaluation.best)
+    check_loggers(config)
     if resume is not None:
         check_own_parts(resume, own, "resume it in Python with train(config, resume=..., {missing})")
         check_same_settings(resume, config_fingerprint(config) | own.fingerprint(), config)
@@ -405,5 +407,7 @@ def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers
     manager.clear_leftovers()
     info = describe_run(config, run.built, *local, config.steps)
     images_per_step = config.batch_size * run.built.rule.batches_per_step
-    metrics = MetricWriter(config, info, run.directory, images_per_step=images_per_step, step=step, writers=run.built.own.writers)
+    loggers = Loggers(config, run.directory, step, run.print)
+    options: dict[str, Any] = {"images_per_step": images_per_step, "loggers": loggers, "writers": run.built.own.writers}
+    metrics = MetricWriter(config, info, run.directory, step=step, **options)
     return state, step, Writers(metrics, SampleWriter(config, run.built, run.source, run.directory, metrics, step=step, start=start))

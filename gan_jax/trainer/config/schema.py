@@ -388,6 +388,18 @@ class MonitorConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """Experiment trackers beside the files of the run. Each needs its package, e.g. `pip install "gan-jax[wandb]"`."""
+
+    wandb: bool = False
+    """Log to Weights & Biases. WANDB_MODE=offline needs no network."""
+    mlflow: bool = False
+    """Log to MLflow: to MLFLOW_TRACKING_URI, or to the database mlflow.db in the directory of the run."""
+    project: str = "gan_jax"
+    """Project or experiment in the tracker."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Config(PathsFromStrings):
     """A run. Machine and versions aside, the configuration decides every byte of it."""
 
@@ -429,7 +441,7 @@ class Config(PathsFromStrings):
     layer_norms: bool = False
     """Log the gradient norm of every layer."""
     tensorboard: bool = True
-    """Write TensorBoard files."""
+    """Write TensorBoard files: all metrics, the grids, and the configuration with the final metrics."""
     data: DataConfig = DataConfig()
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     loss: LossConfig = LossConfig()
@@ -441,6 +453,7 @@ class Config(PathsFromStrings):
     replay: ReplayConfig = ReplayConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     monitor: MonitorConfig = MonitorConfig()
+    log: LogConfig = LogConfig()
     parallel: ParallelConfig = dataclasses.field(default_factory=ParallelConfig)
     distributed: DistributedConfig = dataclasses.field(default_factory=DistributedConfig)
 
@@ -458,6 +471,7 @@ CHANGEABLE_ON_RESUME = (
     "checkpoint_every",
     "keep_checkpoints",
     "tensorboard",
+    "log",
     "evaluation",
     "monitor",
     "data.workers",

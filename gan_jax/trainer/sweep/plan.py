@@ -17,7 +17,7 @@ from gan_jax.trainer.build.traced import traceable
 from gan_jax.trainer.config import Config, ConfigError, flag, flatten, from_dict, schema_fields, to_dict
 
 MAX_RUNS = 100_000
-_FIXED = ("out", "parallel", "distributed", "evaluation", "monitor", "tensorboard", "log_every", "sample_every", "checkpoint_every")
+_FIXED = ("out", "parallel", "distributed", "evaluation", "monitor", "tensorboard", "log", "log_every", "sample_every", "checkpoint_every")
 
 
 class Axis(NamedTuple):

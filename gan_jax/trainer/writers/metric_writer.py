@@ -1,4 +1,4 @@
-"""The logs of a run: metrics.jsonl, timing.jsonl and TensorBoard. Only process 0 makes a `MetricWriter`."""
+"""The logs of a run: metrics.jsonl, timing.jsonl and the trackers. Only process 0 makes a `MetricWriter`."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from gan_jax.trainer.failure_policy import FailurePolicy, drop_unset
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.run_directory import METRICS, TIMING
 from gan_jax.trainer.writers.jsonl import JsonLines
-from gan_jax.trainer.writers.tensorboard import TensorBoardWriter
+from gan_jax.trainer.writers.loggers import Loggers
 from gan_jax.typing import Array
 
 RowWriter: TypeAlias = Callable[[int, dict[str, float]], Any]
@@ -28,6 +28,7 @@ class MetricWriter:
         directory: Directory of the run.
         images_per_step: Number of real images that a train step receives.
         step: The step at which the run starts or continues. Later rows in existing files are removed.
+        loggers: Trackers that receive each row, too.
         writers: Functions `(step, row)` that receive each row, too.
     """
 
@@ -39,6 +40,7 @@ class MetricWriter:
         *,
         images_per_step: int,
         step: int,
+        loggers: Loggers,
         writers: Sequence[RowWriter] = (),
     ):
         self.started = time.monotonic()
@@ -46,7 +48,7 @@ class MetricWriter:
         self._metrics_file, self._timing_file = (JsonLines(directory / name, after_step=step or -1) for name in (METRICS, TIMING))
         self._writers = tuple(writers)
         self._policy = FailurePolicy(config, info, directory)  # Reads the rows that are left in metrics.jsonl.
-        self._tensorboard = TensorBoardWriter(directory, step) if config.tensorboard else None
+        self.loggers = loggers
 
     @property
     def failure(self) -> Finding | None:
@@ -56,6 +58,7 @@ class MetricWriter:
     def write(self, step: int, row: dict[str, float], bar: ProgressBar) -> None:
         """Writes one row of metrics.jsonl. Findings of the monitor are printed above the bar."""
         self._metrics_file.write({"step": step} | row)
+        self.loggers.write_scalars(step, row)
         for writer in self._writers:
             writer(step, dict(row))
         self._policy.observe({"step": step} | row, bar.print_above)
@@ -75,11 +78,4 @@ class MetricWriter:
         elapsed = time.monotonic() - self.started
         images_per_second = (step - self._first_step) * self._images_per_step / elapsed
         self._timing_file.write({"step": step, "time": elapsed, "images_per_second": images_per_second})
-        if self._tensorboard is not None:
-            self._tensorboard.write(step, row)
         bar.show(step, row)
-
-    def close(self) -> None:
-        """Closes the TensorBoard files."""
-        if self._tensorboard is not None:
-            self._tensorboard.close()
