@@ -53,8 +53,9 @@ class SampleWriter:
             bar: Warnings and findings are printed above it.
         """
         samples = self._sample(*state)
-        warn_on_oserror("the samples", lambda: write_samples(self._directory, step, samples, self._bounds), bar.print_above)
-        self._metrics.loggers.write_image(step, grid_of(samples, self._bounds))
+        grid = warn_on_oserror("the samples", lambda: write_samples(self._directory, step, samples, self._bounds), bar.print_above)
+        if grid is not None:
+            self._metrics.loggers.write_image(step, grid)
         if self._probes is not None:
             self._metrics.write(step, self._probes(samples, *state), bar)
         warn_on_oserror("the report", self._live_page, bar.print_above)
@@ -95,20 +96,22 @@ def forget_samples(directory: Path, after_step: int) -> None:
         (directory / "samples" / "animation.gif").unlink(missing_ok=True)
 
 
-def grid_of(samples: np.ndarray, bounds: float | None = None) -> np.ndarray:
-    """The grid of samples, uint8 [height, width, channels].
+def write_samples(directory: Path, step: int, samples: np.ndarray, bounds: float | None = None) -> np.ndarray:
+    """Writes the grid of samples of a step. Small images are enlarged.
 
     Args:
+        directory: Directory of the run.
+        step: The step.
         samples: Images [count, height, width, channels], or points [count, dim], which become a scatter image.
         bounds: The scatter image shows [-bounds, bounds] in both directions.
+
+    Returns:
+        The grid in its own size, uint8 [height, width, channels].
     """
-    return image_grid.image_grid(samples) if samples.ndim == 4 else image_grid.scatter(samples, bounds=bounds)
-
-
-def write_samples(directory: Path, step: int, samples: np.ndarray, bounds: float | None = None) -> None:
-    """Writes the grid of samples of a step. Small images are enlarged. The arguments are those of `grid_of`."""
+    grid = image_grid.image_grid(samples) if samples.ndim == 4 else image_grid.scatter(samples, bounds=bounds)
     scale = 2 if samples.ndim == 4 and samples.shape[1] <= 32 else 1
-    image_grid.save_png(directory / "samples" / f"step_{step:08d}.png", grid_of(samples, bounds), scale=scale)
+    image_grid.save_png(directory / "samples" / f"step_{step:08d}.png", grid, scale=scale)
+    return grid
 
 
 def write_animation(directory: Path) -> None:
