@@ -32,8 +32,8 @@ def bookkeeping(monkeypatch, tmp_path, steps, **fields):
     """Runs the real loop with train steps that compute no networks. Returns step -> memory, and the directory of the run."""
     build, memory = setup.build, {}
 
-    def idle(*arguments):
-        built = build(*arguments)
+    def idle(*arguments, **options):
+        built = build(*arguments, **options)
 
         def train_step(params, opt_state, batch, rng):
             step = opt_state.step + 1
