@@ -13,6 +13,7 @@ COMMANDS = {
     "invert": "find the latents of an image",
     "sample": "sample from a trained generator",
     "report": "write the report of a run, or compare runs",
+    "theatre": "watch several GANs on the same points side by side, in one page",
     "export": "write the generator of a run as a file of its own",
     "verify": "repeat a run and check that it is reproduced to the byte",
     "sweep": "train many seeds and settings of a recipe at once",

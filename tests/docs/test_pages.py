@@ -194,7 +194,7 @@ def known_flags(program):
         if isinstance(node, ast.ClassDef):
             fields = [line.target.id for line in node.body if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)]
             known |= {flag(name) for name in fields}
-    if program in ("train", "sweep", "experiments.studies.mixtures"):
+    if program in ("train", "sweep", "theatre", "experiments.studies.mixtures"):
         known |= {flag(path) for path in flatten(Config())} | ({f"--{word}" for word in OF_TRAIN} if "." not in program else set())
     if program == "sweep":
         known |= set(importlib.import_module("gan_jax.cli.sweep").OWN)

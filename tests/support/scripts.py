@@ -8,7 +8,7 @@ EXPERIMENTS = ROOT / "experiments"
 
 TINY = ["--model.width", "4", "--model.latent-dim", "8", "--batch-size", "8", "--evaluation.samples", "0", "--no-tensorboard"]
 COMMANDS = ("train", "evaluate", "measure", "invert", "sample", "stack", "report", "export", "verify", "launch", "sweep")
-COMMANDS += ("recipes", "models")
+COMMANDS += ("recipes", "models", "theatre")
 MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     **{
         name: f"experiments.studies.{name}"
