@@ -1,6 +1,6 @@
 """Breaks the wiring of the train step one line at a time, and reports the changes that no test notices.
 
-    python tests/mutations.py                            all of them, 10 to 60 seconds for each on one core
+    python tests/mutations.py                            all of them, some seconds for each on one core
     python tests/mutations.py --only updates             those of one file
     python tests/mutations.py --missing --minutes 10     those that are not in the report, for 10 minutes
 
@@ -11,9 +11,12 @@ Not part of the test suite, because it runs the suite many times.
 """
 
 import argparse
+import importlib
 import json
 import os
+import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -144,32 +147,30 @@ TESTS = (
 )
 
 
-def noticed(tree: Path, tests: Sequence[str], timeout: float = 900) -> str:
-    """Runs tests on a tree. Returns the first test that fails, or nothing."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "-n",
-        "0",
-        "-p",
-        "no:cacheprovider",
-        "--durations=0",
-        "-m",
-        "not long and not slow",
-        *tests,
-    ]
-    # Programs that the mutant does not change are compiled once for all mutants.
-    cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "compiled"))
-    environment = {**os.environ, "PYTHONPATH": str(tree), "JAX_COMPILATION_CACHE_DIR": cache}
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=timeout)
-    failed = [line.split(" ", 1)[1].split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR "))]
-    if done.returncode == pytest.ExitCode.USAGE_ERROR and len(tests) == 1:  # The test has another name now.
+def import_libraries() -> None:
+    """Imports what each run of the tests needs except this package. The runs are forks of this process and import it no more."""
+    runpy.run_path(str(ROOT / "tests" / "conftest.py"))  # The environment of the tests.
+    for name in ("flax.linen", "hypothesis", "jax", "optax", "rich.console", "scipy.linalg", "tyro", "yaml"):
+        importlib.import_module(name)
+
+
+def noticed(tree: Path, tests: Sequence[str], timeout: int = 900) -> str:
+    """Runs tests on a tree in a child process. Returns the first test that fails, or nothing."""
+    output = tree.parent / "output"
+    child = os.fork()
+    if child == 0:
+        signal.alarm(timeout)
+        os.chdir(tree)
+        sys.path[0] = str(tree)
+        for stream in (1, 2):
+            os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC if stream == 1 else os.O_WRONLY | os.O_APPEND), stream)
+        os._exit(pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "not long and not slow", *tests]))
+    status, printed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), output.read_text()
+    if status == pytest.ExitCode.USAGE_ERROR and len(tests) == 1:  # The test has another name now.
         return ""
-    if done.returncode != 0 and not failed:  # The tests could not run at all.
-        raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
+    failed = [line.split(" ", 1)[1].split(" - ")[0] for line in printed.splitlines() if line.startswith(("FAILED", "ERROR "))]
+    if status != 0 and not failed:  # The tests could not run at all.
+        raise RuntimeError(printed[-2000:])
     return failed[0] if failed else ""
 
 
@@ -205,6 +206,8 @@ def main() -> int:
     args = parser.parse_args()
     rows, start, alive = read_report(), time.monotonic(), 0
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    if not args.check:
+        import_libraries()
     with tempfile.TemporaryDirectory() as scratch:
         tree = copy_of_the_tree(scratch)
         for name, line, broken in MUTANTS:
