@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from docs._generate import model_table, recipe_table, tables
+from experiments.benchmarks import sweep_cost
 from experiments.benchmarks import tables as benchmarks
 from experiments.benchmarks.communication import measure as communication
 from experiments.rows import read_rows
@@ -85,7 +86,8 @@ def _performance() -> Parts:
         f"equal time {name}": lambda name=name: compare_torch.result_table(report, name)  # type: ignore[misc]
         for name in ("dcgan", "sngan")
     }
-    return benchmarks.performance(_timings()) | equal_time
+    sweeps: Parts = {"sweep costs": lambda: sweep_cost.cost_table(read_rows(DATA / "sweep_costs.jsonl"))}
+    return benchmarks.performance(_timings()) | equal_time | sweeps
 
 
 def _timings() -> dict[str, benchmarks.Row]:

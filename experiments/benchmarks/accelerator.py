@@ -10,5 +10,4 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])  # Not this folder: its p
 
 from experiments.benchmarks.accelerator.run import main_and_exit
 
-if __name__ == "__main__":
-    main_and_exit()
+main_and_exit()  # This file cannot be imported, because the package of its name is found first.

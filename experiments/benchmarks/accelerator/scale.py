@@ -91,6 +91,14 @@ FULL = Scale(
 
 TOY = Scale(
     workloads={
+        "mlp8": StepWorkload(
+            "perceptrons, 8x8x1, batch 4",
+            "mlp",
+            8,
+            4,
+            {"channels": 1, "generator_hidden": "8", "discriminator_hidden": "8"},
+            torch=False,
+        ),
         "dcgan8": StepWorkload("DCGAN 8x8x1, width 4, batch 4", "dcgan", 8, 4, {"width": 4, "channels": 1}),
         "r3gan8": StepWorkload(
             "R3GAN 8x8x1, width 4, batch 4",

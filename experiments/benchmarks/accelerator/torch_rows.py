@@ -3,7 +3,6 @@
 python -m experiments.benchmarks.accelerator.torch_rows --columns '[["dcgan64", "eager tf32"]]' --out rows.jsonl
 """
 
-import argparse
 import json
 import statistics
 import time
@@ -11,15 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from experiments.benchmarks.accelerator.scale import FULL, TOY, StepWorkload
-from experiments.benchmarks.accelerator.torch_training import training
 from experiments.rows import append_rows
+from gan_jax.cli.parsing import argument_parser
 
 
 def measure(workload: StepWorkload, column: str, seconds: float) -> dict[str, Any]:
     """The row of one workload and column."""
+    import torch
+
+    from experiments.benchmarks.accelerator.torch_training import training
+
     mode, precision = column.split()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     begin = time.perf_counter()
@@ -52,17 +53,24 @@ def _milliseconds(step: Callable[[], Any], synchronize: Callable[[], Any], count
     return 1e3 * (time.perf_counter() - start) / count
 
 
+def reset_compiler() -> None:
+    """Forgets what PyTorch's compiler has traced, which a failed compilation may have left unusable."""
+    import torch
+
+    torch._dynamo.reset()
+
+
 def _nothing() -> None:
     """A CPU finishes its operations before the call returns."""
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measures the rows that the command line names, and appends each one to the file."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--columns", required=True, type=json.loads)
-    parser.add_argument("--out", required=True, type=Path)
-    parser.add_argument("--rehearsal", action="store_true")
-    options = parser.parse_args()
+    parser = argument_parser(__doc__)
+    parser.add_argument("--columns", required=True, type=json.loads, help="list of pairs: workload and column")
+    parser.add_argument("--out", required=True, type=Path, help="file of JSON lines")
+    parser.add_argument("--rehearsal", action="store_true", help="toy sizes")
+    options = parser.parse_args(arguments)
     scale = TOY if options.rehearsal else FULL
     for name, column in options.columns:
         begin = time.perf_counter()
@@ -71,7 +79,7 @@ def main() -> None:
             row["values"] = measure(scale.workloads[name], column, scale.sample_seconds)
         except Exception as error:  # The other columns are still measured.
             row["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            torch._dynamo.reset()
+            reset_compiler()
         append_rows(options.out, [row | {"seconds": round(time.perf_counter() - begin, 2)}])
 
 
