@@ -29,7 +29,7 @@ BY_ARGPARSE = {
     "torch_rows": ["--columns", "[]", "--out", "rows.jsonl"],
     "train_classifier": [],
 }
-BY_TYRO = ("ablate", "costs", "recipe_table", "stacked_mnist", "update_rule_mixtures")
+BY_TYRO = ("ablate", "costs", "recipe_table", "stacked_mnist", "update_rule_mixtures", "transfer")
 
 
 @pytest.mark.parametrize(("name", "needed"), BY_ARGPARSE.items())
