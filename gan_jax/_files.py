@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
+from gan_jax._checks import one_line
+
 MOST_BYTES = 2**30  # Maximum number of bytes of a file that is read whole, e.g. a log.
 
 
@@ -100,3 +104,29 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replaces the content of `path` atomically, as UTF-8. Raises OSError if the disk refuses it."""
     write_bytes(path, text.encode())
+
+
+def read_safetensors(path: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Reads a safetensors file.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        The arrays by name, and the metadata.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not a safetensors file, is damaged, or has an array that NumPy cannot hold. The message is one line.
+    """
+    from safetensors import safe_open
+
+    try:
+        check_regular(path)
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - not a mapping
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Besides SafetensorError, NumPy raises errors for shapes and types that it does not have.
+        raise ValueError(f"{path}: not a safetensors file, or damaged ({one_line(error)})") from error

@@ -2,7 +2,9 @@
 
 import ast
 import errno
+import json
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +139,27 @@ def test_every_reader_opens_files_through_these_functions():
                     continue
                 found.append(f"{name}:{call.lineno}: {ast.unparse(call)[:80]}")
     assert found == []
+
+
+def safetensors_of(shape, size):
+    header = json.dumps({"a\u202e": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(size)
+
+
+@pytest.mark.parametrize("read", [inception.load, classifier.load, load_vgg16, gan_jax.load_generator])
+def test_arrays_that_numpy_cannot_hold_are_named(tmp_path, read):
+    path = tmp_path / "weights.safetensors"
+    for shape, size in (([1] * 100, 4), ([2], 8)):
+        path.write_bytes(safetensors_of(shape, size))
+        with pytest.raises(ValueError, match=r"weights\.safetensors") as caught:
+            read(path)
+        assert str(caught.value).isprintable()
+        assert ("not a safetensors file" in str(caught.value)) == (len(shape) == 100)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbfname: 1\n---\na: b\n", b"\xe2\x80\xae: 1\n", b"a: " + b"[" * 33 + b"]" * 33])
+def test_a_configuration_is_refused_in_one_printable_line(tmp_path, content):
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"config\.yaml") as caught:
+        load_config(tmp_path / "config.yaml")
+    assert str(caught.value).isprintable()

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax._checks import one_line
-from gan_jax._files import write_bytes
+from gan_jax._files import read_safetensors, write_bytes
 from gan_jax._keys import named_key
 from gan_jax.export.hub import PREFIX, WEIGHTS, download_generator
 from gan_jax.latents import LATENTS
@@ -236,18 +236,11 @@ def load_generator(path: str | Path) -> Generator:
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is not such a file, is damaged, or does not hold the arrays of its model. The message names the file.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = download_generator(path) if isinstance(path, str) and path.startswith(PREFIX) else Path(path)
     path = path / WEIGHTS if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path}: not a safetensors file, or damaged ({one_line(error)})") from error
+    arrays, metadata = read_safetensors(path)
     try:
         described = json.loads(metadata[METADATA_KEY])
         if described["format"] != FORMAT:

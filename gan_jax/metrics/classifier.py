@@ -11,10 +11,10 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from gan_jax._checks import one_line
+from gan_jax._checks import printable
+from gan_jax._files import read_safetensors
 from gan_jax.typing import Array
 
 FEATURES = 128
@@ -99,10 +99,7 @@ def load(path: str | Path | None = None) -> dict[str, np.ndarray]:
         path = Path(str(resources.files("gan_jax.metrics"))) / "files" / "digit_classifier.safetensors"
     if not Path(path).is_file():
         raise FileNotFoundError(f"no classifier weights at {path}; train them with experiments/tools/train_classifier.py")
-    try:
-        params = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({one_line(error)})") from error
+    params, _ = read_safetensors(path)
     _check(params, f"{path} does not hold the parameters of the digit classifier")
     return {name: array.astype(np.float32) for name, array in params.items()}
 
@@ -125,4 +122,5 @@ def _check(params, problem: str) -> None:
     shapes = {name: tuple(array.shape) for name, array in params.items()}
     if shapes != _SHAPES:
         wrong = sorted(name for name in shapes.keys() | _SHAPES.keys() if shapes.get(name) != _SHAPES.get(name))
-        raise ValueError(f"{problem}; expected {wrong[0]} of shape {_SHAPES.get(wrong[0])}, got {shapes.get(wrong[0])}")
+        name = printable(wrong[0][:200])
+        raise ValueError(f"{problem}; expected {name} of shape {_SHAPES.get(wrong[0])}, got {shapes.get(wrong[0])}")

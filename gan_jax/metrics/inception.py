@@ -11,10 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from gan_jax._checks import one_line, printable
+from gan_jax._files import read_safetensors
 from gan_jax.metrics.torch_weights import load_torch_weights
 from gan_jax.typing import Array
 
@@ -203,10 +202,7 @@ def load(path: str | Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(
             f"no Inception weights at {path}; pass the file of pytorch-fid or torch-fidelity, or a safetensors file converted from it"
         )
-    try:
-        state_dict = load_file(path) if Path(path).suffix == ".safetensors" else load_torch_weights(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({one_line(error)})") from error
+    state_dict = read_safetensors(path)[0] if Path(path).suffix == ".safetensors" else load_torch_weights(path)
     try:
         return from_state_dict(state_dict)
     except ValueError as error:

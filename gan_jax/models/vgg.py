@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gan_jax._checks import one_line
+from gan_jax._files import read_safetensors
 from gan_jax.typing import Array
 
 # Thirteen 3x3 convolutions in five blocks, with 2x2 max pooling between the blocks.
@@ -61,16 +61,10 @@ def load_vgg16(path: str | Path) -> dict[str, np.ndarray]:
         FileNotFoundError: If the file does not exist. The message explains how to make it.
         ValueError: If the file is not a safetensors file, or if an array is missing or has a wrong shape.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(HOW_TO_GET_IT.format(path=path))
-    try:
-        weights = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path}: not a safetensors file ({one_line(error)})") from error
+    weights, _ = read_safetensors(path)
     for name, shape in shapes().items():
         found = weights[name].shape if name in weights else "nothing"
         if found != shape:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
+from gan_jax._checks import one_line
 from gan_jax._files import open_regular, write_text
 from gan_jax.trainer.config.fields import flag
 from gan_jax.trainer.config.schema import Config
@@ -140,8 +141,8 @@ def load_config(path: Path) -> Config:
     except (_TooDeep, RecursionError):
         raise ConfigError(f"{path}: not a configuration: nested too deeply") from None
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:  # PyYAML raises them for damaged scalars
-        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())[:300]}") from error
+        raise ConfigError(f"{path}: not a YAML file: {one_line(error, limit=300)}") from error
     try:
         return check(from_dict(Config, values))
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {one_line(error, limit=500)}") from error
