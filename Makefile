@@ -6,7 +6,7 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(sys.version_info.minor)')
 CONSTRAINTS := constraints/python3.$(if $(filter 11,$(MINOR)),11,12).txt
 FLAGS ?=
 
-.PHONY: accelerator-rehearsal train test test-slow test-optimized test-long lint format docs-data package clean
+.PHONY: accelerator-rehearsal train test test-slow test-optimized test-long test-browser lint format docs docs-serve docs-data package clean
 
 train: $(VENV)/ready-train
 	$(BIN)/python -m gan_jax train dcgan_mnist $(FLAGS)
@@ -23,6 +23,10 @@ test-optimized: $(VENV)/ready
 
 test-long: $(VENV)/ready
 	$(BIN)/python -m pytest -m long -n 0 $(FLAGS)
+
+# The theatre in a chromium, which must be installed.
+test-browser: $(VENV)/ready-dev
+	$(BIN)/python -m pytest -n 0 -m "not long and not slow" tests/theatre/test_browser.py $(FLAGS)
 
 lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .
@@ -46,6 +50,12 @@ $(REHEARSAL)/ready: constraints/accelerator.txt
 	test -d $(REHEARSAL) || $(PYTHON) -m venv $(REHEARSAL)
 	$(REHEARSAL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints/accelerator.txt
 	touch $@
+
+docs: $(VENV)/ready-docs
+	$(BIN)/python -m mkdocs build --strict $(FLAGS)
+
+docs-serve: $(VENV)/ready-docs
+	$(BIN)/python -m mkdocs serve $(FLAGS)
 
 docs-data: $(VENV)/ready
 	$(BIN)/python -m docs._generate.pages $(FLAGS)
