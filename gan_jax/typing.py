@@ -107,10 +107,13 @@ class Network(NamedTuple):
             `GeneratorOutput` or a `DiscriminatorOutput`. `inputs` are latents [batch, dim] for a generator and images for a
             discriminator. `labels` are int32 [batch]. `context` is what both networks are conditioned on, e.g. edges, a masked
             image or a smaller image.
+        mapping: `(params, state, latents, labels=None, *, truncation=None) -> styles`, or None. A generator that has it also accepts
+            styles, float [batch, layers, dim], in place of latents. `truncation` moves the styles towards their mean.
     """
 
     init: Callable[..., tuple[PyTree, PyTree]]
     apply: Callable[..., tuple[Any, PyTree]]
+    mapping: Callable[..., Array] | None = None
 
 
 class GAN(NamedTuple):

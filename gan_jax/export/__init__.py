@@ -3,15 +3,14 @@
 from gan_jax.export.generator import Generator, GeneratorConfig, load_generator, save_generator
 from gan_jax.export.onnx import OnnxProgram, export_onnx, onnx_program
 from gan_jax.export.stablehlo import export_stablehlo, stablehlo_program
+from gan_jax.export.stylegan2 import stylegan2_discriminator, stylegan2_generator
 
 __all__ = [
     "Generator",
     "GeneratorConfig",
-    "OnnxProgram",
-    "export_onnx",
     "export_stablehlo",
     "load_generator",
-    "onnx_program",
     "save_generator",
     "stablehlo_program",
-]
+    "stylegan2_discriminator",
+    "stylegan2_generator",

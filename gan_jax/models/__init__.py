@@ -91,6 +91,7 @@ MODELS: dict[str, ModelPair] = _rows(
     ("biggan", "biggan", "biggan"),
     ("r3gan", "r3gan", "r3gan"),
     ("progressive", "progressive", "progressive"),
+    ("stylegan2", "stylegan2", "stylegan2"),
     ("multiscale", "multiscale", "multiscale"),
     ("pix2pix", "unet", "pix2pix", "image"),
     ("inpaint", "refine", "inpaint", "masked"),

@@ -36,7 +36,7 @@ def as_network(module: nn.Module, *, player: str | None = None) -> Network:
 
     Returns:
         The network. Its `apply` splits `rng` into the streams "noise" and "dropout". Without `rng`, a module that uses
-        these streams raises Flax's InvalidRngError.
+        these streams raises Flax's InvalidRngError. It has a `mapping` if the module has a method `map_latents`.
 
     Raises:
         ValueError: If `player` is None and cannot be determined, or if it has another value.
@@ -80,7 +80,12 @@ def as_network(module: nn.Module, *, player: str | None = None) -> Network:
             output = wrap(output)
         return output, ({**state, **updates} if train else state)
 
-    return Network(init, apply)
+    def mapping(
+        params: PyTree, state: PyTree, latents: Array, labels: Array | None = None, *, truncation: float | Array | None = None
+    ) -> Array:
+        return module.apply({"params": params, **state}, latents, labels, truncation=truncation, method="map_latents")
+
+    return Network(init, apply, mapping if hasattr(module, "map_latents") else None)
 
 
 def _player_from_name(name: str) -> str | None:

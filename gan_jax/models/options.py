@@ -9,9 +9,12 @@ class ModelOptions(TypedDict, total=False):
     activation: str
     attention: int
     auxiliary: bool
+    average_decay: float
     axis_name: str | None
     blocks: int
+    channel_base: int | None
     channels: int
+    clamp: float
     condition: str
     decoder_activation: str
     dim: int
@@ -31,9 +34,13 @@ class ModelOptions(TypedDict, total=False):
     group_size: int
     image_size: int
     latent_dim: int
+    low_precision_stages: int
+    lr_multiplier: float
+    mapping_layers: int
     minibatch_discrimination: bool
     minibatch_stddev: bool
     noise: bool
+    noise_mode: str
     noise_std: float
     norm: str
     num_classes: int
@@ -45,5 +52,7 @@ class ModelOptions(TypedDict, total=False):
     scales: int
     shared_dim: int
     skip_latents: bool
+    style_dim: int | None
+    style_mixing: float
     up: str
     width: int

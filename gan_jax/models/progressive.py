@@ -32,7 +32,7 @@ from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels,
 from gan_jax.nn.equalized import EqualizedConv, EqualizedDense
 from gan_jax.nn.pixelwise_norm import pixel_norm
 from gan_jax.nn.resize import average_pool, resize_nearest
-from gan_jax.nn.stddev import minibatch_stddev
+from gan_jax.nn.stddev import largest_group, minibatch_stddev
 from gan_jax.typing import Array, DiscriminatorOutput, Players, PyTree
 
 SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -235,7 +235,7 @@ class GrowingDiscriminator(nn.Module):
         if self.group_size:
             axis_name = None if self.is_initializing() else self.axis_name
             batch = x.shape[0] * (1 if axis_name is None else jax.lax.axis_size(axis_name))
-            x = minibatch_stddev(x, _divisor(batch, self.group_size), axis_name=axis_name)
+            x = minibatch_stddev(x, largest_group(batch, self.group_size), axis_name=axis_name)
         x = leaky_relu(self.first[0](x))
         x = leaky_relu(self.dense(x.reshape(x.shape[0], -1)))
         return self.head(x).astype(jnp.float32)
@@ -287,14 +287,6 @@ class GrowingDiscriminator(nn.Module):
             reached, alpha = _stage_and_alpha(self.growth.value)
             scores = nn.switch(reached, [branch(index) for index in range(last + 1)], self, x, alpha)
         return DiscriminatorOutput(scores[:, 0], {}, scores[:, 1:] if self.num_classes else None)
-
-
-def _divisor(batch: int, group_size: int) -> int:
-    """Returns the largest group size, at most `group_size`, that divides the batch size.
-
-    Batches of any size are therefore allowed.
-    """
-    return max(size for size in range(1, group_size + 1) if batch % size == 0)
 
 
 def progressive(

@@ -16,7 +16,7 @@ _FILES = {
     "batch_norm": ("BatchNorm",),
     "class_embedding": ("ClassEmbedding",),
     "conditional_batch_norm": ("ConditionalBatchNorm",),
-    "fast_conv.conv": ("Conv", "ConvTranspose"),
+    "fast_conv.conv": ("Conv", "ConvTranspose", "conv2d", "conv2d_transpose"),
     "dropout": ("SamplingDropout",),
     "equalized": ("EqualizedConv", "EqualizedDense"),
     "gated_conv": ("GatedConv",),
@@ -24,11 +24,13 @@ _FILES = {
     "instance_norm": ("InstanceNorm",),
     "layer_norm": ("LayerNorm",),
     "minibatch_discrimination": ("MinibatchDiscrimination",),
+    "modulation": ("modulated_conv",),
     "noise": ("GaussianNoise", "NoiseInjection"),
     "norms": ("NORMS", "normalize"),
     "pixelwise_norm": ("pixel_norm",),
     "projection": ("ProjectionHead",),
     "resampling": ("DOWN", "UP", "Downsample", "Upsample"),
+    "resampling_conv": ("resampled_conv",),
     "resize": (
         "average_pool",
         "filtered_downsample",
@@ -41,8 +43,9 @@ _FILES = {
     "shared_axis": ("gather_batch", "own_batch", "sharing_batch"),
     "shuffle": ("pixel_shuffle",),
     "statistics": ("moments",),
-    "stddev": ("minibatch_stddev",),
+    "stddev": ("largest_group", "minibatch_stddev"),
     "switchable_norm": ("SwitchableNorm",),
+    "upfirdn": ("fir_filter", "upfirdn2d"),
     "virtual_batch_norm": ("ReferenceBatch", "VirtualBatchNorm", "set_reference"),
 }
 _HOME = {name: file for file, names in _FILES.items() for name in names}

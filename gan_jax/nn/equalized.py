@@ -48,27 +48,34 @@ class EqualizedConv(nn.Module):
 class EqualizedDense(nn.Module):
     """A dense layer that stores w ~ N(0, 1) and computes with w * gain / sqrt(input features).
 
-    See `EqualizedConv`.
+    See `EqualizedConv`. With a learning-rate multiplier m, the layer stores w ~ N(0, 1 / m^2) and multiplies weights and bias by m. It
+    computes the same at the start, and the steps of Adam change it m times as fast.
 
     Attributes:
         features: Number of output features.
         use_bias: Whether to add a bias.
         gain: sqrt(2) before a ReLU or leaky ReLU, 1 for a linear layer.
+        lr_multiplier: Factor of the learning rate of this layer (0.01 in StyleGAN's mapping network).
+        bias_init: Initialiser of the stored bias.
         dtype: Computation dtype. Parameters are float32.
 
     References:
-        Karras et al., "Progressive Growing of GANs", 2018, section 4.1.
+        Karras et al., "Progressive Growing of GANs", 2018, section 4.1. Karras et al., "A Style-Based Generator Architecture", 2019,
+        appendix B, for the multiplier.
     """
 
     features: int
     use_bias: bool = True
     gain: float = math.sqrt(2)
+    lr_multiplier: float = 1.0
+    bias_init: Any = nn.initializers.zeros
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Maps float [..., inputs] to [..., features]."""
         scale = self.gain / math.sqrt(x.shape[-1])
-        init = nn.initializers.normal(1.0)
-        dense = nn.Dense(self.features, use_bias=self.use_bias, kernel_init=init, dtype=self.dtype, name="dense")
-        return dense(x.astype(self.dtype) * scale)
+        settings = {"kernel_init": nn.initializers.normal(1.0 / self.lr_multiplier), "bias_init": self.bias_init}
+        dense = nn.Dense(self.features, use_bias=self.use_bias, dtype=self.dtype, name="dense", **settings)
+        y = dense(x.astype(self.dtype) * scale)
+        return y if self.lr_multiplier == 1 else y * self.lr_multiplier

@@ -39,3 +39,8 @@ def minibatch_stddev(x: Array, group_size: int | None = None, *, epsilon: float 
     deviation = jnp.sqrt(groups.var(axis=0) + epsilon).mean(axis=tuple(range(1, x.ndim)))
     channel = own_batch(jnp.tile(deviation, size), axis_name).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
     return jnp.concatenate([x, jnp.broadcast_to(channel, (*x.shape[:-1], 1))], axis=-1)
+
+
+def largest_group(batch: int, group_size: int) -> int:
+    """Returns the largest group size, at most `group_size`, that divides the batch. It makes batches of any size possible."""
+    return max(size for size in range(1, group_size + 1) if batch % size == 0)

@@ -7,6 +7,7 @@ Penalties on a `critic` return one value per example. Penalties on weights retur
 
 - `lecam_penalty` (needs the anchors in its state)
 - `latent_consistency_penalty` (needs fakes of perturbed latents)
+- `path_length_penalty` (of G)
 - the penalties on weights
 - `top_k_weights`
 """
@@ -35,6 +36,7 @@ from gan_jax.penalties.gradient import (
     value_and_input_gradient,
     zero_centered_gradient_penalty,
 )
+from gan_jax.penalties.path_length import path_length_penalty
 from gan_jax.penalties.registry import COUPLES_EXAMPLES, PENALTIES
 from gan_jax.penalties.top_k import top_k_count, top_k_weights
 from gan_jax.penalties.weights import (
@@ -61,6 +63,7 @@ __all__ = [
     "latent_diversity_loss",
     "lecam_penalty",
     "orthogonal_penalty",
+    "path_length_penalty",
     "perturb_latents",
     "r1_penalty",
     "r2_penalty",

@@ -76,6 +76,45 @@ def conv_transpose_geometry(output_size: tuple[int, int], kernel_size: tuple[int
     return Geometry(input_size, tuple(output_size), tuple(kernel_size), tuple(strides), low)
 
 
+def conv2d(x: Array, kernel: Array, *, stride: int = 1, padding: int = 0, form: str = "auto") -> Array:
+    """Correlates images with a kernel, as a function: the computation of `Conv` with explicit symmetric padding.
+
+    Args:
+        x: float [batch, height, width, channels].
+        kernel: [height, width, channels, features], same dtype as x.
+        stride: Stride along both axes.
+        padding: Zeros to add to each side.
+        form: See `Conv`.
+
+    Returns:
+        [batch, height', width', features].
+    """
+    strides, pads = (stride, stride), ((padding, padding), (padding, padding))
+    if _use_lax(form):
+        return lax.conv_general_dilated(x, kernel, strides, pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return convolve(x, kernel, Plan(conv_geometry(x.shape[1:3], kernel.shape[:2], strides, pads), form))
+
+
+def conv2d_transpose(x: Array, kernel: Array, *, stride: int, form: str = "auto") -> Array:
+    """Transposed convolution without padding, as a function: each pixel adds its multiple of the kernel to the output.
+
+    Args:
+        x: float [batch, height, width, channels].
+        kernel: [k, k, channels, features], same dtype as x. It is not mirrored, as in PyTorch's `conv_transpose2d`.
+        stride: Distance of the output pixels of neighbouring inputs.
+        form: See `Conv`.
+
+    Returns:
+        [batch, (height - 1) * stride + k, (width - 1) * stride + k, features].
+    """
+    w = kernel.swapaxes(2, 3)
+    if _use_lax(form):
+        return lax.conv_transpose(x, w, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"), transpose_kernel=True)
+    large = tuple((size - 1) * stride + k for size, k in zip(x.shape[1:3], kernel.shape[:2]))
+    geometry = conv_geometry(large, kernel.shape[:2], (stride, stride), ((0, 0), (0, 0)))
+    return transpose_convolve(x, w, Plan(geometry, form))
+
+
 class Conv(nn.Conv):
     """`flax.linen.Conv` with fast gradients of every order on the CPU.
 

@@ -15,7 +15,7 @@ LossName: TypeAlias = Literal[
     "relativistic_average", "relativistic_average_least_squares", "relativistic_average_hinge",
 ]  # fmt: skip
 ModelName: TypeAlias = Literal[
-    "mlp", "points", "dcgan", "sngan", "sagan", "biggan", "r3gan", "progressive",
+    "mlp", "points", "dcgan", "sngan", "sagan", "biggan", "r3gan", "progressive", "stylegan2",
     "multiscale", "pix2pix", "inpaint", "stacked", "vaegan", "klgan",
 ]  # fmt: skip
 OptimizerName: TypeAlias = Literal[
