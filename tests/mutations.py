@@ -48,7 +48,7 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     (UPDATES, "after if generator is None else _with_generator_state(after, state)", "after"),
     (UPDATES, "params.discriminator if discriminator is None else discriminator)", "params.discriminator)"),
     (UPDATES, "jax.tree.map(jnp.add, forward.vjp(fake_grads)[0], direct_grads)", "forward.vjp(fake_grads)[0]"),
-    (UPDATES, "minibatch._replace(latents=latents))[0]", "minibatch)[0]"),
+    (UPDATES, "minibatch._replace(latents=latents, labels", "minibatch._replace(labels"),
     (UPDATES, "    return fake._replace(images=images), state._replace(replay=replay)", "    return fake, state._replace(replay=replay)"),
     (UPDATES, "gradients, old = spec.average(gradients), getattr(params, player)", "gradients, old = gradients, getattr(params, player)"),
     (UPDATES, "    frozen = state.step < freeze_steps\n", "    frozen = state.step > freeze_steps\n"),

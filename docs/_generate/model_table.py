@@ -37,6 +37,12 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
         "Karras 2018",
         "resize and convolution not fused",
     ),
+    "stylegan2": (
+        [{"width": 64}, {"image_size": 256, "channel_base": 16384}, {"image_size": 1024}],
+        "Karras 2020",
+        "lazy penalties share the optimiser step of the loss; the moving mean of the styles does not follow the pass of the path lengths; "
+        "bfloat16 instead of float16",
+    ),
     "multiscale": (
         [{}],
         "Wang 2018 (pix2pixHD)",

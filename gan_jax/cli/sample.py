@@ -12,6 +12,7 @@ Writes to RUN/pictures or to --out.
 """
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -39,7 +40,8 @@ class Flags:
     seeds: str | None = None
     """Seeds of single samples, e.g. 0-15,42. A seed always gives the same sample. With --interpolate, --walk and --diagram: the points."""
     truncation: float | None = None
-    """Sample normal latents under the condition |z| <= this value. With --interpolate, --walk and --diagram it applies to the points."""
+    """StyleGAN2: move the styles towards their mean, 0 (the mean) to 1 (all of the distribution), e.g. 0.7. Other models: sample normal
+    latents under the condition |z| <= this value. With --interpolate, --walk and --diagram that applies to the points."""
     interpolate: int = 0
     """Steps of a great-circle interpolation in each row. 0 disables it."""
     walk: int = 0
@@ -149,8 +151,8 @@ def check_flags(flags: Flags) -> None:
         raise ConfigError(f"--frames {flags.frames}, --scale {flags.scale}: must be at least 1")
     if not 0.1 <= flags.fps <= 100:
         raise ConfigError(f"--fps {flags.fps}: must be between 0.1 and 100")
-    if flags.truncation is not None and not flags.truncation > 0:
-        raise ConfigError(f"--truncation {flags.truncation}: must be positive")
+    if flags.truncation is not None and not 0 <= flags.truncation < math.inf:
+        raise ConfigError(f"--truncation {flags.truncation}: must be a number, and not negative")
     if flags.pairs and (flags.has_path or flags.label is not None or flags.seeds is not None or flags.separate):
         raise ConfigError("--pairs: excludes --interpolate, --walk, --diagram, --seeds, --label and --separate")
     if flags.seeds is not None:
@@ -174,7 +176,10 @@ def check_model(flags: Flags, run: "LoadedRun") -> None:
         raise ConfigError(f"--label {flags.label}: the model has {classes or 'no'} classes")
     if (flags.has_path or flags.seeds is not None) and context not in (None, "real"):
         raise ConfigError(f"--seeds, --interpolate, --walk, --diagram: the model {model} samples from images, not from latents alone")
-    if flags.truncation is not None and run.config.model.latents not in ("normal", "truncated_normal"):
+    styles = run.built.spec.generator.mapping is not None
+    if flags.truncation == 0 and not styles:
+        raise ConfigError("--truncation 0: must be positive, because the model has no styles")
+    if flags.truncation is not None and not styles and run.config.model.latents not in ("normal", "truncated_normal"):
         raise ConfigError(f"--truncation {flags.truncation}: the latents of the run are {run.config.model.latents}, not normal")
     if flags.pairs and context in (None, "real"):  # The images of an encoder are no inputs of the samples.
         raise ConfigError(f"--pairs: the model {model} does not translate images")

@@ -20,7 +20,7 @@ from gan_jax._checks import one_line
 from gan_jax._files import read_safetensors, write_bytes
 from gan_jax._keys import named_key
 from gan_jax.export.hub import PREFIX, WEIGHTS, download_generator
-from gan_jax.latents import LATENTS
+from gan_jax.latents import LATENTS, truncated_normal
 from gan_jax.models import MODELS, build_model
 from gan_jax.typing import Array, Network, PyTree
 
@@ -102,7 +102,7 @@ class Generator:
         """Generates the images of given latents.
 
         Args:
-            latents: float [batch, latent_dim].
+            latents: float [batch, latent_dim], or styles, float [batch, layers, dim], for a model that has them.
             labels: int32 [batch], for a conditional model.
             context: float [batch, *context_shape], for a model that is conditioned on a context.
             rng: Typed key, for a model that uses noise or dropout in sampling.
@@ -121,7 +121,15 @@ class Generator:
                 raise ValueError(f"labels must be in 0, ..., {classes - 1}; got {low} to {high}")
         return self.network.apply(self.params, self.state, latents, labels, context, rng=rng, train=False)[0].images
 
-    def sample(self, rng: Array | int, count: int, labels: Array | None = None, context: Array | None = None) -> Array:
+    def sample(
+        self,
+        rng: Array | int,
+        count: int,
+        labels: Array | None = None,
+        context: Array | None = None,
+        *,
+        truncation: float | None = None,
+    ) -> Array:
         """Samples images. The result is that of `GAN.sample` of the trained GAN with the same key.
 
         Args:
@@ -129,15 +137,39 @@ class Generator:
             count: Number of images.
             labels: int32 [count]. If a conditional model gets no labels, they are sampled uniformly.
             context: See `__call__`.
+            truncation: Moves styles towards their mean, mean + truncation * (styles - mean). For a generator without styles, samples
+                normal latents with |z| <= truncation.
 
         Returns:
             `count` images, see `__call__`.
         """
         rng = jax.random.key(rng) if isinstance(rng, int | np.integer) else rng
-        latents = LATENTS[self.config.latents](named_key(rng, "latents"), (count, self.latent_dim))
+        key, shape = named_key(rng, "latents"), (count, self.latent_dim)
+        in_latents = truncation is not None and self.network.mapping is None
+        latents = truncated_normal(key, shape, threshold=truncation) if in_latents else LATENTS[self.config.latents](key, shape)
         if self.num_classes and labels is None:
             labels = jax.random.randint(named_key(rng, "labels"), (count,), 0, self.num_classes)
+        if truncation is not None and self.network.mapping is not None:
+            latents = self.network.mapping(self.params, self.state, latents, labels, truncation=truncation)
         return self(latents, labels, context, rng=named_key(rng, "generator"))
+
+    def styles(self, latents: Array, labels: Array | None = None, *, truncation: float | None = None) -> Array:
+        """Maps latents to styles, which `__call__` accepts in place of latents.
+
+        Args:
+            latents: float [batch, latent_dim].
+            labels: int32 [batch], for a conditional model.
+            truncation: Moves the styles towards their mean.
+
+        Returns:
+            float32 [batch, layers, dim].
+
+        Raises:
+            ValueError: If the model has no styles.
+        """
+        if self.network.mapping is None:
+            raise ValueError(f"the model {self.config.model!r} has no styles")
+        return self.network.mapping(self.params, self.state, latents, labels, truncation=truncation)
 
     @staticmethod
     def as_uint8(images: Any) -> np.ndarray:

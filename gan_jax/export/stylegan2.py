@@ -29,7 +29,7 @@ def stylegan2_generator(
 
     Args:
         weights: Arrays by their names in the authors' code.
-        clamp: `conv_clamp` of the authors' code. Its train.py sets 256, and None (here 0) with --fp32.
+        clamp: `conv_clamp` of the authors' code. Its train.py sets 256, and no bound (here 0) with --fp32.
         lr_multiplier: Learning-rate multiplier of the mapping network.
         noise_mode: How the converted generator uses its noise inputs, see `gan_jax.models.stylegan2.stylegan2`.
 

@@ -162,6 +162,39 @@ def drift(context: LossContext) -> PyTree:
     return jax.tree.map(penalties.drift_penalty, context.real_output.logits)
 
 
+def path_length(
+    context: LossContext,
+    mean: PyTree,
+    *,
+    interval: int = 1,
+    batch_shrink: int = 2,
+    decay: float = 0.01,
+    sample_noise: Callable[..., Array] = jax.random.normal,
+) -> tuple[Array, PyTree]:
+    """Path-length regularisation of G on a part of the batch, lazily (StyleGAN2, Karras et al., 2020).
+
+    Every `interval` steps the values are computed, and multiplied by `interval`. In the other steps they are 0, and the moving mean of
+    the lengths stays. The styles are those of training, with mixing. `sample_noise` is `(rng, shape) -> noise`.
+    """
+    rng = named_key(context.minibatch.rng, "path_length")
+    latents = context.minibatch.latents[: max(len(context.minibatch.latents) // batch_shrink, 1)]
+
+    def value() -> tuple[Array, Array]:
+        styles = context.generate(latents, rng).extras["styles"]
+
+        def synthesize(styles: Array) -> Array:
+            return context.generate(styles, rng).images
+
+        noise = sample_noise(named_key(rng, "noise"), jax.eval_shape(synthesize, styles).shape)
+        axis_name = context.axis_name
+        values, new_mean, _ = penalties.path_length_penalty(synthesize, styles, noise, mean, decay=decay, axis_name=axis_name)
+        return interval * values, new_mean
+
+    if interval == 1:
+        return value()
+    return jax.lax.cond(context.step % interval == 0, value, lambda: (jnp.zeros(len(latents)), mean))
+
+
 def spectral_regularisation(context: LossContext, state: PyTree) -> tuple[Array, PyTree]:
     """Half the sum of the squared spectral norms of D's kernels (Yoshida and Miyato, 2017)."""
     value, state = penalties.spectral_norm_penalty(context.params, state)

@@ -140,17 +140,21 @@ def build_gan(spec: GANSpec, rule: UpdateRule) -> GAN:
     ) -> Array:
         """Generates `count` images, float in [-1, 1].
 
-        Latents come from the GAN's distribution unless they are given. `truncation` samples normal ones with |z| <= truncation.
+        Latents come from the GAN's distribution unless they are given. `truncation` samples normal ones with |z| <= truncation. If the
+        generator has styles, `truncation` moves these towards their mean instead: mean + truncation * (styles - mean). Given latents
+        can be styles, float [count, layers, dim].
         """
         weights = sampling_params(params, opt_state) if ema else params.generator
         if latents is None:
             latents = spec.sample_latents(named_key(rng, "latents"), (count, spec.latent_dim))
-            if truncation is not None:
+            if truncation is not None and spec.generator.mapping is None:
                 latents = truncated_normal(named_key(rng, "latents"), (count, spec.latent_dim), threshold=truncation)
         if spec.num_classes and labels is None:
             labels = jax.random.randint(named_key(rng, "labels"), (count,), 0, spec.num_classes)
         effective, _ = spec.effective_params("generator", weights, opt_state)
         network_state = opt_state.networks.generator
+        if truncation is not None and spec.generator.mapping is not None and latents.ndim == 2:
+            latents = spec.generator.mapping(effective, network_state, latents, labels, truncation=truncation)
         output, _ = spec.generator.apply(effective, network_state, latents, labels, context, rng=named_key(rng, "generator"), train=False)
         return output.images
 

@@ -20,7 +20,7 @@ def discriminator_loss(
     state: TrainState,
     fake: GeneratorOutput,
     minibatch: Minibatch,
-    generate: Callable[[Array], GeneratorOutput],
+    generate: Callable[..., GeneratorOutput],
     *,
     stop_gradient: bool = True,
 ) -> tuple[Array, tuple[TrainState, Metrics]]:
@@ -32,7 +32,7 @@ def discriminator_loss(
         state: The train state.
         fake: Output of G.
         minibatch: The reals and their draws.
-        generate: `latents -> GeneratorOutput`, makes further fakes for loss terms.
+        generate: `(latents, rng=None) -> GeneratorOutput`, makes further fakes for loss terms.
         stop_gradient: Whether the loss is constant in the fakes. Unrolling sets it to False.
 
     Returns:
@@ -78,7 +78,7 @@ def discriminator_loss(
         params=effective,
         raw_params=params,
         discriminate=lambda images, name: spec.discriminate(effective, before, images, minibatch, state, f"term/{name}")[0],
-        generate=(lambda latents: jax.lax.stop_gradient(generate(latents))) if stop_gradient else generate,
+        generate=(lambda *inputs: jax.lax.stop_gradient(generate(*inputs))) if stop_gradient else generate,
         step=state.step,
         axis_name=spec.axis_name if spec.share_statistics else None,
     )
@@ -102,7 +102,7 @@ def generator_loss(
     state: TrainState,
     minibatch: Minibatch,
     generator_params: PyTree,
-    generate: Callable[[Array], GeneratorOutput],
+    generate: Callable[..., GeneratorOutput],
     *,
     stop_gradient: bool = True,
 ) -> tuple[Array, tuple[TrainState, Metrics, Array]]:
@@ -115,7 +115,7 @@ def generator_loss(
         state: The train state.
         minibatch: The reals and their draws.
         generator_params: Parameters of G, for terms of its weights.
-        generate: `latents -> GeneratorOutput`, makes further fakes for loss terms.
+        generate: `(latents, rng=None) -> GeneratorOutput`, makes further fakes for loss terms.
         stop_gradient: Whether the loss is constant in D's parameters. Unrolling and `single_loss` set it to False.
 
     Returns:

@@ -56,7 +56,8 @@ class LossContext(NamedTuple):
         params: Effective parameters of the player whose term this is.
         raw_params: Its parameters before their transformations (spectral normalisation ...).
         discriminate: `(images, name) -> DiscriminatorOutput`, another pass of the current D. `name` names its random draws.
-        generate: `latents -> GeneratorOutput`, another pass of G from other latents with the random draws of `fake`.
+        generate: `(latents, rng=None) -> GeneratorOutput`, another pass of G from other latents. Without `rng` it has the random draws
+            of `fake`. Fewer latents than the minibatch has get the labels of its first examples.
         step: int32 [].
         axis_name: Mapped axis of the devices that share the batch and its statistics, or None on one device.
     """
@@ -68,7 +69,7 @@ class LossContext(NamedTuple):
     params: PyTree
     raw_params: PyTree
     discriminate: Callable[..., DiscriminatorOutput]
-    generate: Callable[[Array], GeneratorOutput]
+    generate: Callable[..., GeneratorOutput]
     step: Array
     axis_name: str | None = None
 

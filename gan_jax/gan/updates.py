@@ -166,12 +166,19 @@ def forward_generator(spec: GANSpec, params: PyTree, state: TrainState, minibatc
     return Forward(fake, vjp), state
 
 
-def further_fakes(spec: GANSpec, params: PyTree, state: TrainState, minibatch: Minibatch) -> Callable[[Array], GeneratorOutput]:
-    """A function that generates further fakes from other latents for loss terms. It does not advance any state.
+def further_fakes(spec: GANSpec, params: PyTree, state: TrainState, minibatch: Minibatch) -> Callable[..., GeneratorOutput]:
+    """A function `(latents, rng=None)` that generates further fakes for loss terms. It does not advance any state.
 
-    G's other draws (noise, dropout, a sample of the posterior) are those of the minibatch's own fakes.
+    G's other draws (noise, dropout, a sample of the posterior) are those of the minibatch's own fakes, unless `rng` is given. Fewer
+    latents than the minibatch has get the labels of its first examples.
     """
-    return lambda latents: spec.generate(params, state, minibatch._replace(latents=latents))[0]
+
+    def generate(latents: Array, rng: Array | None = None) -> GeneratorOutput:
+        labels, context = (None if extra is None else extra[: len(latents)] for extra in (minibatch.labels, minibatch.context))
+        own = minibatch._replace(latents=latents, labels=labels, context=context, rng=minibatch.rng if rng is None else rng)
+        return spec.generate(params, state, own)[0]
+
+    return generate
 
 
 def replay_fakes(spec: GANSpec, state: TrainState, minibatch: Minibatch, fake: GeneratorOutput) -> tuple[GeneratorOutput, TrainState]:

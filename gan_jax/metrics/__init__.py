@@ -32,6 +32,7 @@ from gan_jax.metrics.manifold import (
     precision_recall,
 )
 from gan_jax.metrics.modes import ModeCoverage, class_coverage, mode_coverage, stacked_digit_coverage
+from gan_jax.metrics.path_length import LPIPS_LAYERS, PathLength, path_distances, perceptual_embedding, perceptual_path_length
 from gan_jax.metrics.protocol import METRICS, Measurement, measure
 from gan_jax.metrics.scores import InceptionScore, inception_score
 from gan_jax.metrics.similarity import Diversity, ms_ssim, ms_ssim_diversity
@@ -42,6 +43,7 @@ from gan_jax.metrics.wasserstein import SlicedWasserstein, laplacian_pyramid, sl
 
 __all__ = [
     "FEATURE_EXTRACTORS",
+    "LPIPS_LAYERS",
     "METRICS",
     "ClassificationAccuracy",
     "DensityCoverage",
@@ -56,6 +58,7 @@ __all__ = [
     "ModeCoverage",
     "Moments",
     "Neighbors",
+    "PathLength",
     "PrecisionRecall",
     "SlicedWasserstein",
     "Statistics",
@@ -88,6 +91,9 @@ __all__ = [
     "ms_ssim",
     "ms_ssim_diversity",
     "nearest_neighbors",
+    "path_distances",
+    "perceptual_embedding",
+    "perceptual_path_length",
     "precision_recall",
     "radial_power_spectrum",
     "save_statistics",

@@ -14,7 +14,7 @@ class ModelOptions(TypedDict, total=False):
     blocks: int
     channel_base: int | None
     channels: int
-    clamp: float
+    clamp: float | None
     condition: str
     decoder_activation: str
     dim: int

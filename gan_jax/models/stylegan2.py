@@ -343,7 +343,7 @@ def stylegan2(
     noise: bool = True,
     noise_mode: str = "random",
     group_size: int = 4,
-    clamp: float = 256.0,
+    clamp: float | None = None,
     low_precision_stages: int = 4,
     dtype: Any = "float32",
 ) -> Players:
@@ -369,7 +369,7 @@ def stylegan2(
         noise: Whether the layers of the generator have noise inputs of learned strength.
         noise_mode: "random" samples new noise in every pass, "const" uses the same noise images for all samples, "none" uses no noise.
         group_size: Group size of the minibatch standard deviation. 0 disables it. Published: 4 to 32.
-        clamp: Bound of the activations if dtype is of low precision. 0 disables it.
+        clamp: Bound of the activations. 0: none. None: 256 if `dtype` is of low precision, otherwise none, as in the authors' code.
         low_precision_stages: Number of stages of the largest sizes that compute in `dtype`. The other stages use float32.
         dtype: Computation dtype of these stages. Parameters are float32.
 
@@ -386,13 +386,13 @@ def stylegan2(
     del latent_dim
     check_size("stylegan2", image_size, SIZES)
     one_of("noise_mode", noise_mode, NOISE_MODES)
-    for name, value, low, high in (("style_mixing", style_mixing, 0, 1), ("average_decay", average_decay, 0, 1), ("clamp", clamp, 0, 1e9)):
-        if not low <= value <= high:
-            raise ValueError(f"{name} must be between {low} and {high:g}; got {value}")
-    if mapping_layers < 1 or lr_multiplier <= 0 or group_size < 0 or low_precision_stages < 0:
+    for name, value in (("style_mixing", style_mixing), ("average_decay", average_decay)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} must be between 0 and 1; got {value}")
+    if mapping_layers < 1 or lr_multiplier <= 0 or min(group_size, low_precision_stages, clamp or 0) < 0:
         raise ValueError(
-            "mapping_layers must be at least 1, lr_multiplier positive, group_size and low_precision_stages at least 0; "
-            f"got {mapping_layers}, {lr_multiplier}, {group_size} and {low_precision_stages}"
+            "mapping_layers must be at least 1, lr_multiplier positive, group_size, low_precision_stages and clamp at least 0; "
+            f"got {mapping_layers}, {lr_multiplier}, {group_size}, {low_precision_stages} and {clamp}"
         )
     base = 64 * width if channel_base is None else channel_base
     sizes = [2**level for level in range(2, image_size.bit_length())]
@@ -403,7 +403,7 @@ def stylegan2(
     # As in the authors' code, the 4x4 stage never computes in low precision.
     lowest = max(len(sizes) - low_precision_stages, 1)
     dtypes = tuple(low if stage >= lowest else jnp.dtype("float32") for stage in range(len(sizes)))
-    bound = clamp if clamp and low != jnp.float32 else None
+    bound = (256.0 if low != jnp.float32 else None) if clamp is None else clamp or None
     generator = StyleGenerator(
         channels=channels,
         widths=widths,

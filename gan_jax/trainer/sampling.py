@@ -35,7 +35,7 @@ class Weights(NamedTuple):
 
     Attributes:
         ema: Whether to sample with the moving average of the parameters.
-        truncation: Largest magnitude of a latent coordinate, or None.
+        truncation: See `GAN.sample`. None: no truncation.
     """
 
     ema: bool = True
@@ -90,13 +90,13 @@ def anchors(run: LoadedRun, count: int, *, seed: int, seeds: Sequence[int] = (),
         count: Number of latents.
         seed: Random seed, without `seeds`.
         seeds: Seeds of the latents, one for each. These are the latents of `samples_of_seeds`.
-        weights: Its truncation is that of the latents.
+        weights: Its truncation is that of the latents, unless the model has styles.
     """
     spec = run.built.spec
 
     def draw(key: Any, count: int) -> Any:
         shape = (count, spec.latent_dim)
-        if weights.truncation is None:
+        if weights.truncation is None or spec.generator.mapping is not None:
             return spec.sample_latents(key, shape)
         return latent_space.truncated_normal(key, shape, threshold=weights.truncation)
 
@@ -156,7 +156,8 @@ def grid_samples(run: LoadedRun, grid: jax.Array, *, weights: Weights, label: in
         chosen = None if labels is None else jnp.full(1, label or 0)
 
         def one(latent: Any) -> Any:
-            return run.built.gan.sample(params, opt_state, jax.random.key(0), 1, chosen, latents=latent[None], ema=weights.ema)[0]
+            options = {"ema": weights.ema, "truncation": weights.truncation}
+            return run.built.gan.sample(params, opt_state, jax.random.key(0), 1, chosen, latents=latent[None], **options)[0]
 
         return jax.vmap(one)(latents)
 

@@ -11,7 +11,7 @@ from gan_jax.recipes import recipes
 from gan_jax.trainer.config import Config, flag, flatten
 
 ROOT = Path(__file__).parents[2]
-COUNTS = {"in": 5, "loss": 12, "label": 4, "gp": 7, "layer": 17, "model": 10, "train": 14, "watch": 7, "beyond": 8}
+COUNTS = {"in": 5, "loss": 12, "label": 4, "gp": 7, "layer": 17, "model": 10, "train": 14, "watch": 7, "beyond": 10}
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in (ROOT / "docs" / "tricks.md").read_text().splitlines()

@@ -6,18 +6,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import penalties
+from experiments.tools import convert_stylegan2
+from gan_jax import load_generator, penalties
 from gan_jax.export.stylegan2 import stylegan2_discriminator, stylegan2_generator
 from gan_jax.metrics import load_torch_weights
 from gan_jax.models import MODELS, build_model
 from gan_jax.models.network import as_networks
 from gan_jax.models.stylegan2 import MappingNetwork
 from support.residual_checks import check_model, inputs_of, parameter_counts, random_variables
-from support.stylegan2_golden import CASES, LAYERS, STYLE, channels, digest, inputs, thinned, weight
+from support.stylegan2_golden import CASES, LAYERS, STYLE, channels, digest, inputs, state_dict_shapes, thinned, weight
+from support.stylegan2_names import in_torch_layout, load
 
 FOLDER = Path(__file__).parents[1] / "golden"
-with np.load(FOLDER / "stylegan2_torch.npz") as file:
-    GOLDEN = dict(file)
+GOLDEN = load()
 
 
 def options_of(case):
@@ -27,56 +28,11 @@ def options_of(case):
     return shape | {"style_dim": STYLE, "mapping_layers": LAYERS, "group_size": 2, "noise_mode": "const"}
 
 
-@functools.cache
 def state_dicts(case):
-    """Names and shapes of the authors' state dicts, from the names of one file and the options."""
+    """Names and shapes of the authors' state dicts."""
     size, classes = CASES[case]
-    widths = {2**level: min(channels(size)["channel_base"] // 2**level, channels(size)["channel_max"]) for level in range(2, 11)}
-    sizes = [2**level for level in range(2, size.bit_length())]
-    generator = {"mapping.w_avg": (STYLE,), "synthesis.b4.const": (widths[4], 4, 4)}
-    discriminator = {}
-
-    def dense(table, name, inputs, outputs):
-        table |= {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-    for index in range(LAYERS):
-        dense(generator, f"mapping.fc{index}", 6 + (STYLE if classes else 0) if index == 0 else STYLE, STYLE)
-    if classes:
-        dense(generator, "mapping.embed", classes, STYLE)
-        dense(discriminator, "mapping.embed", classes, widths[4])
-        for index in range(8):
-            dense(discriminator, f"mapping.fc{index}", widths[4], widths[4])
-    for res in sizes:
-        block, before = f"synthesis.b{res}", widths.get(res // 2, 0)
-        for layer, inside, outside in (("conv0", before, widths[res]), ("conv1", widths[res], widths[res]), ("torgb", widths[res], 3)):
-            if layer == "conv0" and res == 4:
-                continue
-            side = 1 if layer == "torgb" else 3
-            generator |= {f"{block}.{layer}.weight": (outside, inside, side, side), f"{block}.{layer}.bias": (outside,)}
-            dense(generator, f"{block}.{layer}.affine", STYLE, inside)
-            if layer != "torgb":
-                generator |= {f"{block}.{layer}.noise_strength": (), f"{block}.{layer}.noise_const": (res, res)}
-        if res > 4:
-            discriminator |= {f"b{res}.conv0.weight": (widths[res],) * 2 + (3, 3), f"b{res}.conv0.bias": (widths[res],)}
-            discriminator |= {f"b{res}.conv1.weight": (before, widths[res], 3, 3), f"b{res}.conv1.bias": (before,)}
-            discriminator |= {f"b{res}.skip.weight": (before, widths[res], 1, 1)}
-    discriminator |= {f"b{size}.fromrgb.weight": (widths[size], 3, 1, 1), f"b{size}.fromrgb.bias": (widths[size],)}
-    discriminator |= {"b4.conv.weight": (widths[4], widths[4] + 1, 3, 3), "b4.conv.bias": (widths[4],)}
-    dense(discriminator, "b4.fc", 16 * widths[4], widths[4])
-    dense(discriminator, "b4.out", widths[4], widths[4] if classes else 1)
-    return generator, discriminator
-
-
-def in_torch_layout(convert, shapes, tree):
-    """A tree like the parameters, as arrays by the authors' names: the converter's permutation, inverted by converting indices."""
-    indices, start = {}, 0
-    for name, shape in shapes.items():
-        count = int(np.prod(shape))
-        indices[name], start = np.arange(start, start + count, dtype=np.float32).reshape(shape), start + count
-    flat = np.zeros(start, np.float32)
-    for index, leaf in zip(jax.tree.leaves(convert(indices)), jax.tree.leaves(tree), strict=True):
-        flat[index.astype(int)] = leaf
-    return {name: flat[index.astype(int)] for name, index in indices.items()}
+    sizes = channels(size)
+    return state_dict_shapes(size, classes, sizes["channel_base"], sizes["channel_max"])
 
 
 @functools.cache
@@ -86,7 +42,11 @@ def converted(case):
     return config, params, state, stylegan2_discriminator({name: weight(name, shape) for name, shape in discriminator.items()})
 
 
-@pytest.mark.parametrize("case", CASES)
+# The conditional networks of 32 pixels use every layer. The other cases take longer to compile.
+EVERY_CASE = [case if case == "32_conditional" else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+
+
+@pytest.mark.parametrize("case", EVERY_CASE)
 def test_generator_mapping_and_path_lengths_equal_the_authors_code(case):
     _, params, state, _ = converted(case)
     module = MODELS["stylegan2"](**options_of(case)).generator
@@ -126,7 +86,7 @@ def check_gradients(names, gradients, golden):
         np.testing.assert_allclose(digest(name, gradients[name]), expected, rtol=1e-3, atol=1e-3 * np.abs(expected[0]), err_msg=name)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", EVERY_CASE)
 def test_discriminator_and_r1_equal_the_authors_code(case):
     *_, params = converted(case)
     network = as_networks(MODELS["stylegan2"](**options_of(case))).discriminator
@@ -176,6 +136,19 @@ def test_a_state_dict_of_torch_save_becomes_a_generator():
     jax.tree.map(np.testing.assert_array_equal, (params, state), expected[1:3])
 
 
+def test_the_converter_writes_a_generator_that_makes_the_authors_images(tmp_path):
+    target = tmp_path / "generator.safetensors"
+    convert_stylegan2.main([str(FOLDER / "stylegan2_G_ema.pt"), str(target), "--noise-mode", "const", "--clamp", "0"])
+    generator, given = load_generator(target), inputs("32_conditional")
+    latents, labels = jnp.asarray(given["latents"]), jnp.asarray(given["labels"], jnp.int32)
+    expected = GOLDEN["32_conditional/images"]
+    images = jax.jit(generator)(latents, labels)
+    np.testing.assert_allclose(thinned(images), expected, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(jax.jit(generator)(jax.jit(generator.styles)(latents, labels)), images, atol=1e-4)
+    with pytest.raises(SystemExit):
+        convert_stylegan2.main([str(FOLDER / "stylegan2_G_ema.pt"), str(target)])
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -203,7 +176,13 @@ def test_other_weights_are_refused(change, words):
 SMALL = {"image_size": 16, "width": 4, "style_dim": 5, "mapping_layers": 2}
 
 
-@pytest.mark.parametrize("options", [{"channels": 3, "num_classes": 3}, {"channels": 1, "dtype": "bfloat16", "low_precision_stages": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"channels": 3, "num_classes": 3}, marks=pytest.mark.slow),
+        {"channels": 1, "dtype": "bfloat16", "low_precision_stages": 2},
+    ],
+)
 def test_shapes_and_gradients_of_every_parameter(options):
     check_model("stylegan2", **SMALL | options)
 

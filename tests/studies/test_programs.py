@@ -16,6 +16,7 @@ BY_ARGPARSE = {
     "communication": [],
     "compare_torch": [],
     "convert_inception": ["weights.pth", "weights.safetensors"],
+    "convert_stylegan2": ["G_ema.pt", "generator.safetensors"],
     "convert_vgg": ["weights.pth", "weights.safetensors"],
     "digit_outcomes": [],
     "dirac": [],

@@ -207,3 +207,10 @@ def _check_model(config: Config) -> None:
     _refuse(config, config.loss.kl and MODELS[model].context != "real", "loss.kl", f"the model {model} has no encoder")
     for path in ("loss.feature_matching", "loss.feature_reconstruction"):
         _refuse(config, fields[path] and model == "progressive", path, "the discriminator of progressive has no features")
+    has_styles = "style_dim" in MODELS[model].options
+    reason, advice = f"the model {model} has no styles", "use --model.name stylegan2"
+    _refuse(config, config.penalty.path_length and not has_styles, "penalty.path_length", reason, "model.name", advice=advice)
+    mixes = has_styles and config.model.options.get("style_mixing", MODELS[model].options["style_mixing"])
+    wrong = mixes and config.model.latents not in ("normal", "spherical")
+    reason, advice = "style mixing draws normal latents", "use --model.latents normal, or --model.options.style-mixing 0"
+    _refuse(config, wrong, "model.latents", reason, "model.options.style_mixing", advice=advice)

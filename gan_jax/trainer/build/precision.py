@@ -51,7 +51,12 @@ def in_precision(function: Callable[..., Any], precision: str, backend: str | No
 
 def networks_in_precision(networks: Players, precision: str) -> Players:
     """The two networks, computed in a precision."""
-    return Players(*(Network(network.init, in_precision(network.apply, precision)) for network in networks))
+
+    def computed(network: Network) -> Network:
+        mapping = network.mapping and in_precision(network.mapping, precision)
+        return network._replace(apply=in_precision(network.apply, precision), mapping=mapping)
+
+    return Players(*map(computed, networks))
 
 
 def gan_in_precision(gan: GAN, precision: str) -> GAN:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from gan_jax import losses, penalties
 from gan_jax.gan.loss_terms import (
@@ -22,6 +23,7 @@ from gan_jax.gan.loss_terms import (
     latent_diversity,
     lecam,
     orthogonality,
+    path_length,
     posterior_divergence,
     reconstruction,
     spectral_regularisation,
@@ -82,6 +84,12 @@ def build_terms(config: Config, num_classes: int) -> tuple[LossTerm, ...]:
 def _penalty_terms(config: Config) -> list[LossTerm]:
     penalty, flip = config.penalty, config.data.flip
     lecam_function = partial(lecam, one_sided=penalty.lecam_one_sided, start_step=penalty.lecam_start)
+    path_length_function = partial(
+        path_length,
+        interval=penalty.path_length_interval,
+        batch_shrink=penalty.path_length_shrink,
+        decay=penalty.path_length_decay,
+    )
     generator, discriminator = "generator", "discriminator"
     rows = [
         LossTerm("orthogonal_generator", generator, stateless(orthogonality), penalty.orthogonal_generator),
@@ -92,6 +100,7 @@ def _penalty_terms(config: Config) -> list[LossTerm]:
         LossTerm("latent_consistency", discriminator, stateless(latent_consistency), penalty.latent_consistency),
         LossTerm("latent_diversity", generator, stateless(latent_diversity), penalty.latent_diversity),
         LossTerm("drift", discriminator, stateless(drift), penalty.drift),
+        LossTerm("path_length", generator, path_length_function, penalty.path_length, init=lambda rng, params: jnp.float32(0)),
         LossTerm("lecam", discriminator, lecam_function, penalty.lecam, init=lambda rng, params: penalties.init_lecam()),
     ]
     return [row for row in rows if is_on(row.weight)]

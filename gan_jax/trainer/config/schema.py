@@ -200,6 +200,14 @@ class PenaltyConfig:
     """Diversity of G under small changes of the latents (zCR, 0.5 in the paper)."""
     drift: Weight = 0.0
     """Squared logits of the reals, so that D stays near zero (0.001 in PGGAN)."""
+    path_length: Weight = 0.0
+    """Path-length regularisation of G, for models with styles (2 in StyleGAN2)."""
+    path_length_interval: Interval = 4
+    """Apply --penalty.path-length every N steps, with N times the weight."""
+    path_length_shrink: Annotated[int, Range(1, 10**6)] = 2
+    """--penalty.path-length uses the batch divided by this number."""
+    path_length_decay: Annotated[float, Range(0, 1)] = 0.01
+    """Share of the new lengths in the moving mean of --penalty.path-length."""
     lecam: Weight = 0.0
     """LeCam regularisation."""
     lecam_one_sided: bool = True
