@@ -55,7 +55,8 @@ def onnx_program(generator: Generator) -> OnnxProgram:
     except ImportError as error:
         raise ImportError('ONNX programs need the package jax2onnx (Python 3.12 or later): pip install "gan-jax[onnx]"') from error
     config = generator.config
-    if config.option("noise") or config.option("noise_std"):
+    random = config.option("noise_mode", "random") == "random"
+    if (config.option("noise") and random) or config.option("noise_std"):
         raise ValueError(f"the model {config.model} draws noise in sampling, and an ONNX program has no random numbers")
     options = dict(config.options) | ({"dropout": 0.0} if config.option("dropout") else {})
     network = build_model(config.model, **options).generator

@@ -24,6 +24,7 @@ CASES = {
     "biggan": SMALL | {"image_size": 32, "latent_dim": 8, "num_classes": 2},
     "r3gan": SMALL | {"width": 8},
     "progressive": SMALL,
+    "stylegan2": SMALL | {"num_classes": 2, "mapping_layers": 2, "noise_mode": "const"},
     "multiscale": SMALL,
     "vaegan": SMALL,
     "klgan": SMALL,
@@ -52,7 +53,7 @@ def made(name, **changes):
 
 
 # Seconds each, and variants of the layers of the others.
-SLOW = ("biggan", "inpaint", "stacked", "vaegan", "klgan")
+SLOW = ("stylegan2", "biggan", "inpaint", "stacked", "vaegan", "klgan")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in sorted(CASES)])
