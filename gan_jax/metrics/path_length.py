@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax._checks import check_rank
-from gan_jax.latents import slerp
 from gan_jax.typing import Array
 
 # Layers of VGG16 in LPIPS, names of `gan_jax.models.vgg.FEATURES`.
@@ -99,7 +98,7 @@ def path_distances(
 
     def inputs(t: Array) -> Array:
         if mapping is None:
-            return slerp(first, second, t)
+            return _great_circle(first, second, t[:, None])
         start, end = mapping(first, labels), mapping(second, labels)
         return start + t[:, None, None] * (end - start)
 
@@ -115,6 +114,16 @@ def path_distances(
         return embed(images)
 
     return jnp.square(vectors(position + epsilon) - vectors(position)).sum(axis=-1) / epsilon**2
+
+
+def _great_circle(first: Array, second: Array, t: Array) -> Array:
+    """The point at t on the great circle between two directions. The norm changes linearly."""
+    norms = [jnp.linalg.norm(latents, axis=-1, keepdims=True) for latents in (first, second)]
+    start, end = first / norms[0], second / norms[1]
+    cosine = jnp.clip((start * end).sum(axis=-1, keepdims=True), -1, 1)
+    angle, across = t * jnp.arccos(cosine), end - cosine * start
+    across = across / jnp.maximum(jnp.linalg.norm(across, axis=-1, keepdims=True), 1e-12)
+    return (start * jnp.cos(angle) + across * jnp.sin(angle)) * (norms[0] + t * (norms[1] - norms[0]))
 
 
 def perceptual_path_length(

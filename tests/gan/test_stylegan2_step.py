@@ -99,6 +99,7 @@ def trained():
     return rows, params, state
 
 
+@pytest.mark.slow  # A minute to compile.
 def test_two_train_steps_equal_those_of_the_authors_code(trained):
     rows, params, state = trained
     for number, metrics in enumerate(rows):
@@ -115,6 +116,7 @@ def test_two_train_steps_equal_those_of_the_authors_code(trained):
     np.testing.assert_allclose(state.terms[0], GOLDEN["steps/path_mean"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_path_lengths_are_lazy_and_use_a_part_of_the_batch(trained):
     rows, *_ = trained
     assert rows[0]["term/path_length"] > 0
@@ -128,6 +130,7 @@ def built(**model):
     return build_spec(config, (16, 16, 1), 0)
 
 
+@pytest.mark.slow
 def test_truncation_of_samples_is_that_of_the_styles():
     spec = built(options={"noise_mode": "const"})
     gan = build_gan(spec, build_update_rule(CONFIG))

@@ -25,8 +25,10 @@ def generator():
     return build_model(config.model, **config.options).generator, params, {**state, "noise": noise}
 
 
-@pytest.mark.parametrize("space", ["w", "z"])
-@pytest.mark.parametrize("crop", [False, True])
+@pytest.mark.parametrize(
+    ("space", "crop"),
+    [pytest.param("w", False, marks=pytest.mark.slow), ("w", True), ("z", False), pytest.param("z", True, marks=pytest.mark.slow)],
+)
 def test_distances_equal_the_authors_sampler(space, crop):
     network, params, state = generator()
     latents, position = weight("path/latents", (2 * BATCH, LATENT)), jnp.linspace(0.1, 0.8, BATCH)
