@@ -205,7 +205,8 @@ class Generator:
 def _flatten(params: PyTree, state: PyTree) -> dict[str, np.ndarray]:
     """Maps names to leaves: "params/project/kernel", "state/batch_stats/norm_0/mean", ..."""
     leaves, _ = jax.tree_util.tree_flatten_with_path({"params": params, "state": state})
-    return {"/".join(str(key.key) for key in path): np.asarray(leaf) for path, leaf in leaves}
+    # safetensors writes the memory of an array as it lies, so a transposed array must be copied.
+    return {"/".join(str(key.key) for key in path): np.asarray(leaf, order="C") for path, leaf in leaves}
 
 
 def _unflatten(arrays: Mapping[str, np.ndarray]) -> tuple[PyTree, PyTree]:
