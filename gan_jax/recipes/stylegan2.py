@@ -2,8 +2,8 @@
 
     gan-jax train stylegan2 --seed 0
 
-Takes:    see docs/recipes.md
-Reaches:  see docs/recipes.md
+Takes:    not run at its own length. 1,151 steps took 232 s of processor time, compiling included, on a shared core (a Zen 5)
+Reaches:  not known. After these 37,000 images all samples were one digit: classifier_fd 791 (real held-out digits: 7.6)
 Paper:    FID 2.8 on FFHQ at 1024x1024 (the authors' weights, measured by mmgeneration)
 Differs:  digits at 32x32, narrow networks, and a shorter run with a shorter half-life of the moving average. The learning rates are not
           corrected for lazy regularisation, because the penalties share the optimiser step of the loss
