@@ -24,7 +24,15 @@ MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     "communication": "experiments.benchmarks.communication.measure",
     **{
         name: f"experiments.tools.{name}"
-        for name in ("choose_convs", "convert_inception", "convert_vgg", "make_mnist5k", "pack_images", "train_classifier")
+        for name in (
+            "choose_convs",
+            "convert_inception",
+            "convert_stylegan2",
+            "convert_vgg",
+            "make_mnist5k",
+            "pack_images",
+            "train_classifier",
+        )
     },
     **{name: f"docs._generate.{name}" for name in ("pages", "recipe_table", "plot_losses")},
 }
