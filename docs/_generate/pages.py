@@ -96,11 +96,6 @@ def _timings() -> dict[str, benchmarks.Row]:
 
 # Page -> its generated parts.
 PAGES: dict[str, Callable[[], Parts]] = {
-    "README.md": lambda: {
-        "first choices": lambda: ablations.head(_comparisons(with_baseline=True)),
-        "comparisons": lambda: str(len(_comparisons(with_baseline=True))),
-        "cost limit": lambda: f"{ablations.MAX_COST:g}",
-    },
     "docs/dirac.md": lambda: {"radii": lambda: dirac.radii(read_rows(DATA / "dirac.jsonl"))},
     "docs/evidence.md": lambda: ablations.parts(ABLATIONS, _comparisons()),
     "docs/metrics.md": lambda: {"speed": lambda: benchmarks.metrics_table(_timings())},

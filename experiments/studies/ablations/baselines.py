@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
@@ -29,8 +28,9 @@ IMAGES = Config(
 )
 SAMPLES = {"mixture": mixtures.SAMPLES, "images": 1000}
 SEEDS = {"mixture": 8, "images": 3}
-# The outcome that decides the verdict, and whether more is better.
-OUTCOME = {"mixture": ("recovered", True), "images": ("classifier_fd", False)}
+# The outcomes that decide the verdict, and whether more is better. Coverage (reverse KL) and quality are co-primary on mixtures: either
+# alone is won by a fog or by a narrow spot.
+OUTCOMES = {"mixture": (("reverse_kl", False), ("high_quality", True)), "images": (("classifier_fd", False),)}
 FAILED_SHARE = 0.5  # a run with a smaller share of the modes or classes counts as failed
 SEEN_SHARE = 0.01  # a class with a smaller share of the samples does not count
 
@@ -58,18 +58,6 @@ def digest(base: Config) -> str:
     return hashlib.sha256(json.dumps(different, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
-def recovered(row: dict[str, Any]) -> float:
-    """The share of a mixture that the samples recover: their share of high quality times the share of modes in effect.
-
-        recovered = high quality * exp(H) / modes
-
-    H is the entropy of the modes of the samples of high quality, so exp(H) is a number of equally full modes. Perfect samples have 1
-    (real points: 0.993 on the ring, 0.990 on the grid), samples of one mode have 1 / modes, and samples without high quality have 0.
-    """
-    divergence = row["reverse_kl_good"]
-    return 0.0 if divergence is None else row["high_quality"] * math.exp(-divergence)
-
-
 def train_points(config: Config, seeds: Sequence[int], *, devices: int = 1) -> Iterator[dict[str, Any]]:
     """Trains a configuration on a mixture, all seeds together. Yields one row per seed."""
     from gan_jax.trainer.build.data import load_data
@@ -78,7 +66,7 @@ def train_points(config: Config, seeds: Sequence[int], *, devices: int = 1) -> I
     devices = devices if len(seeds) % devices == 0 else 1
     for row in mixtures.train_seeds(config, seeds, samples=SAMPLES["mixture"], devices=devices):
         row.pop("milliseconds")
-        yield row | {"recovered": round(recovered(row), 5), "failed": row["reverse_kl"] is None or row["modes"] < FAILED_SHARE * modes}
+        yield row | {"failed": row["reverse_kl"] is None or row["modes"] < FAILED_SHARE * modes}
 
 
 @cache
@@ -204,5 +192,4 @@ def real_row(data: str) -> dict[str, Any]:
         order = np.random.default_rng(0).permutation(len(source.held_out))[:count]
         return measure_images(np.asarray(source.held_out.images[order]))
     source = load_data(baseline(data))
-    row = mixtures.measure(np.asarray(source.images[:count]), source)
-    return row | {"recovered": round(recovered(row), 5), "failed": False}
+    return mixtures.measure(np.asarray(source.images[:count]), source) | {"failed": False}

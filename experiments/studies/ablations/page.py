@@ -9,15 +9,13 @@ from docs._generate.tables import mean_and_deviation, table
 from experiments.studies import mixtures
 from experiments.studies.ablations import baselines, interactions, plot, results
 from experiments.studies.ablations.results import Comparison
-from experiments.studies.ablations.statistics import Verdict
-from experiments.studies.ablations.tricks import GROUPS, NOT_COMPARED_HERE, NOT_ON_MIXTURES, NOT_SWITCHED, PLAIN, as_flags, tricks
+from experiments.studies.ablations.tricks import GROUPS, NOT_COMPARED_HERE, NOT_ON_MIXTURES, NOT_SWITCHED, as_flags, tricks
 from gan_jax.trainer.config import Config, ConfigError
 
 DATA = tuple(data for sources in GROUPS.values() for data in sources)
 TITLES = {"ring": "Ring of 8 Gaussians", "grid": "Grid of 25 Gaussians", "mnist5k": "Embedded digits"}
 LABELS = {"ring": "ring", "grid": "grid", "mnist5k": "digits"}
-HEAD = 8  # rows in the README
-MARKS = {"helps": "*", "hurts": "*"}
+MARKS = {"helps": "*", "hurts": "*", "trades": "*"}
 MAX_COST = 2.0  # largest time of a step over its control's for a trick of the first list
 
 
@@ -28,13 +26,16 @@ def parts(path: Path, comparisons: Sequence[Comparison]) -> dict[str, Callable[[
     found: dict[str, Callable[[], str]] = {
         "points budget": lambda: f"{points.steps:,} steps of {points.batch_size} points",
         "points flags": lambda: f"    {as_flags(mixtures.changes(points, Config()))}",
-        "points real": lambda: " and ".join(f"{baselines.real_row(data)['recovered']:.3f} ({data})" for data in GROUPS["mixture"]),
+        "points real": lambda: " and ".join(
+            f"{row['reverse_kl']:.3f} and {row['high_quality']:.3f} ({data})"
+            for data in GROUPS["mixture"]
+            for row in [baselines.real_row(data)]
+        ),
         "images budget": lambda: f"{images.steps} steps of {images.batch_size} images",
         "images flags": lambda: f"    {as_flags(mixtures.changes(images, Config()))}",
         "images real": lambda: f"{baselines.real_row('mnist5k')['classifier_fd']:.2f}",
         "comparisons": lambda: str(len(comparisons)),
         "cost limit": lambda: f"{MAX_COST:g}",
-        "digits controls": partial(digits_controls, path),
         "baselines": partial(controls, path),
         "first choices": partial(bullets, first),
         "hurt": partial(bullets, hurt),
@@ -42,7 +43,8 @@ def parts(path: Path, comparisons: Sequence[Comparison]) -> dict[str, Callable[[
         "factors": interactions.factor_list,
         "not compared": partial(missing, path),
     }
-    found |= {data: partial(comparison_table, [one for one in comparisons if one.data == data]) for data in DATA}
+    default = {(one.trick.id, one.trick.name, one.data): one for one in compare_all(path, with_baseline=True)}
+    found |= {data: partial(comparison_table, [one for one in comparisons if one.data == data], default) for data in DATA}
     return found | {f"interactions {data}": partial(interactions.analysis, path, data) for data in GROUPS["mixture"]}
 
 
@@ -59,7 +61,7 @@ def compare_all(path: Path, *, with_baseline: bool = False) -> list[Comparison]:
     """
     found = []
     for data in DATA:
-        real = baselines.real_row(data)[baselines.OUTCOME[baselines.group_of(data)][0]]
+        real = baselines.real_row(data)[baselines.OUTCOMES[baselines.group_of(data)][0][0]]
         rows = tricks(baselines.group_of(data))
         if with_baseline:
             rows = [row._replace(name=row.name.partition(", against ")[0], off={}) for row in rows if row.on]
@@ -67,7 +69,7 @@ def compare_all(path: Path, *, with_baseline: bool = False) -> list[Comparison]:
     comparisons = [comparison for comparison in found if comparison is not None]
     if not comparisons:
         raise ConfigError(f"{path}: has no comparison with the present baselines")
-    return comparisons
+    return results.adjusted(comparisons)
 
 
 def signed(value: float | None, digits: int) -> str:
@@ -83,24 +85,45 @@ def heading(figure: str) -> str:
     return {"reverse_kl": "reverse KL", "classifier_fd": "`classifier_fd`"}.get(figure, figure.replace("_", " "))
 
 
-def comparison_table(comparisons: Sequence[Comparison]) -> str:
-    """The comparisons on one source."""
+def p_text(value: float) -> str:
+    """A p-value with two digits."""
+    return "below 0.001" if value < 0.001 else f"{value:.2g}"
+
+
+def comparison_table(comparisons: Sequence[Comparison], against_default: dict[tuple[str, str, str], Comparison]) -> str:
+    """The comparisons on one source, sorted by the effect on the first outcome.
+
+    Args:
+        comparisons: The comparisons of one source, each with its own control.
+        against_default: The comparisons with the plain baseline, by id, name and source.
+    """
     if not comparisons:
         return "No comparison yet."
     group = baselines.group_of(comparisons[0].data)
-    digits = 3 if group == "mixture" else 1
-    heads = ["id", "trick", "flags", heading(baselines.OUTCOME[group][0]), "95% interval", "gap closed"]
-    heads += [*map(heading, results.DETAILS[group]), "failed", "seeds", "time", "verdict"]
+    heads = ["id", "trick", "flags"]
+    for figure, _ in baselines.OUTCOMES[group]:
+        heads += [heading(figure), "95% interval", "p, adjusted"]
+    heads += [*map(heading, results.DETAILS[group]), "failed", "seeds", "time", "verdict", "against the default"]
     lines = []
-    for one in comparisons:
+    for one in sorted(comparisons, key=lambda one: -one.closed):
         flags = f"`{as_flags(one.trick.on)}`" if one.trick.on else "the baseline"
         flags += f" against `{as_flags(one.trick.off)}`" if one.trick.off else ""
-        bounds = f"{signed(one.outcome.low, digits)} to {signed(one.outcome.high, digits)}"
-        cells = [one.trick.id, one.trick.name, flags, signed(one.outcome.mean, digits), bounds, f"{signed(100 * one.closed, 0)}%"]
+        cells = [one.trick.id, one.trick.name, flags]
+        for change in one.changes:
+            digits = 1 if change.figure == "classifier_fd" else 3
+            low, mean, high = ("-",) * 3
+            if change.interval is not None:
+                mean, low, high = (signed(value, digits) for value in change.interval)
+            cells += [mean, f"{low} to {high}", p_text(change.adjusted)]
         cells += [signed(value, 1 if figure in ("modes", "classes") else 3) for figure, value in one.details.items()]
         cells += [f"{one.failed[0]}, {one.failed[1]}", str(one.seeds), "-" if one.cost is None else f"{one.cost:.2f}"]
-        lines.append([*cells, f"**{one.verdict}**" if one.verdict in MARKS else one.verdict])
+        default = against_default.get((one.trick.id, one.trick.name.partition(", against ")[0], one.data))
+        lines.append([*cells, _marked(one), "" if default is None else _marked(default)])
     return table(heads, lines)
+
+
+def _marked(one: Comparison) -> str:
+    return f"**{one.verdict}**" if one.verdict in MARKS else one.verdict
 
 
 def controls(path: Path) -> str:
@@ -108,19 +131,12 @@ def controls(path: Path) -> str:
     lines = []
     for data in DATA:
         rows = results.runs(path).get(results.key(data, {}), [])
-        figures = (baselines.OUTCOME[baselines.group_of(data)][0], *results.DETAILS[baselines.group_of(data)])
+        group = baselines.group_of(data)
+        figures = (*(figure for figure, _ in baselines.OUTCOMES[group]), *results.DETAILS[group])
         cells = [f"{heading(figure)} {mean_and_deviation([row[figure] for row in rows], 3)}" for figure in figures]
         if rows:
             lines.append(f"- {TITLES[data]}, {len(rows)} seeds: {', '.join(cells)}, failed runs {sum(row['failed'] for row in rows)}.")
     return "\n".join(lines)
-
-
-def digits_controls(path: Path) -> str:
-    """The outcomes on the digits of the control without batch norm in D and of the baseline."""
-    measured = results.runs(path)
-    rows = (measured.get(results.key("mnist5k", changes), []) for changes in (PLAIN, {}))
-    without, with_ = (mean_and_deviation([row["classifier_fd"] for row in each], 1) for each in rows)
-    return f"{without} without batch norm in D and {with_} with it"
 
 
 def by_trick(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], list[Comparison]]:
@@ -131,38 +147,26 @@ def by_trick(comparisons: Sequence[Comparison]) -> dict[tuple[str, str], list[Co
     return found
 
 
-def student_verdict(one: Comparison) -> Verdict:
-    """The verdict of Student's interval alone."""
-    _, low, high = plot.shares(one, one.student) if one.student else (0.0, 0.0, 0.0)
-    return "helps" if low > 0 else "hurts" if high < 0 else "unclear"
-
-
-def first_choices(
-    comparisons: Sequence[Comparison], judge: Callable[[Comparison], Verdict] = lambda one: one.verdict
-) -> list[list[Comparison]]:
-    """The tricks that help on a source, hurt on none, do not increase the number of failed runs, and cost at most `MAX_COST`.
+def first_choices(comparisons: Sequence[Comparison]) -> list[list[Comparison]]:
+    """The tricks that help on a source, neither hurt nor trade on another, make no more runs fail, and cost at most `MAX_COST`.
 
     Tricks that help on more sources come first, then tricks that close more of the gap on average.
-
-    Args:
-        comparisons: The comparisons.
-        judge: The verdict of a comparison.
     """
     chosen = []
     for group in by_trick(comparisons).values():
-        verdicts = [judge(one) for one in group]
+        verdicts = [one.verdict for one in group]
         dear = any(one.cost is not None and one.cost > MAX_COST for one in group)
         fails = any(one.failed[0] > one.failed[1] for one in group)
-        if "helps" in verdicts and "hurts" not in verdicts and not dear and not fails:
+        if "helps" in verdicts and not {"hurts", "trades"} & set(verdicts) and not dear and not fails:
             chosen.append(group)
-    return sorted(chosen, key=lambda group: (-sum(judge(one) == "helps" for one in group), -sum(one.closed for one in group) / len(group)))
+    return sorted(chosen, key=lambda group: (-sum(one.verdict == "helps" for one in group), -sum(one.closed for one in group) / len(group)))
 
 
 def lists(comparisons: Sequence[Comparison]) -> tuple[list[list[Comparison]], ...]:
     """The first choices, the tricks that hurt and never help, and the tricks that help at a price."""
     first = first_choices(comparisons)
     rest = [group for group in by_trick(comparisons).values() if group not in first]
-    helps = [any(one.verdict == "helps" for one in group) for group in rest]
+    helps = [any(one.verdict in ("helps", "trades") for one in group) for group in rest]
     hurts = [any(one.verdict == "hurts" for one in group) for group in rest]
     hurt = [group for group, helping, hurting in zip(rest, helps, hurts, strict=True) if hurting and not helping]
     return first, hurt, [group for group, helping in zip(rest, helps, strict=True) if helping]
@@ -218,9 +222,11 @@ def cell(id: str, comparisons: Sequence[Comparison]) -> str | None:
         return "[not switched alone](evidence.md)" if id in NOT_SWITCHED else None
     parts = []
     for data in DATA:
-        variants = sorted((one for one in own if one.data == data), key=lambda one: one.outcome.mean)
+        variants = [one for one in own if one.data == data and one.changes[0].interval is not None]
+        variants = sorted(variants, key=lambda one: one.changes[0].interval.mean)  # type: ignore[union-attr]
         ends = variants if len(variants) < 2 else [variants[0], variants[-1]]
-        texts = [f"{signed(one.outcome.mean, 2 if data != 'mnist5k' else 0)}{MARKS.get(one.verdict, '')}" for one in ends]
+        digits = 2 if data != "mnist5k" else 0
+        texts = [f"{signed(one.changes[0].interval.mean, digits)}{MARKS.get(one.verdict, '')}" for one in ends]  # type: ignore[union-attr]
         if texts:
             parts.append(f"{LABELS[data]} {' to '.join(texts)}" + (f" ({len(variants)} variants)" if len(variants) > 1 else ""))
     return f"[{', '.join(parts)}](evidence.md)"
@@ -233,33 +239,12 @@ def fill_cells(text: str, comparisons: Sequence[Comparison]) -> str:
         match = re.match(r"\| ([a-z]+-\d+) \|", line)
         cells = line.split(" | ")
         filled = cell(match[1], comparisons) if match else None
+        if filled is None and "(evidence.md)" in cells[-1]:
+            filled = "not measured"  # The rows of this trick were removed.
         if filled is not None and cells[-1].rstrip(" |") not in ("rule", "recipe"):
             line = " | ".join([*cells[:-1], f"{filled} |"])
         lines.append(line)
     return "\n".join(lines) + "\n"
-
-
-def head(comparisons: Sequence[Comparison]) -> str:
-    """The table of the README: the tricks that improve the baseline, with their effects and Student's intervals.
-
-    Args:
-        comparisons: The comparisons with the baseline, from `compare_all`.
-    """
-    lines = []
-    for group in first_choices(comparisons, student_verdict)[:HEAD]:
-        by_data = {one.data: one for one in group}
-        flags = dict.fromkeys(f"`{as_flags(one.trick.on)}`" for one in group)
-        effects = [_effect(by_data[data]) if data in by_data else "" for data in DATA]
-        lines.append([group[0].trick.name, " or ".join(flags), *effects])
-    return table(["trick", "flags", *LABELS.values()], lines)
-
-
-def _effect(one: Comparison) -> str:
-    """The share of the gap that is closed, with the bounds of Student's interval. It is bold if the interval leaves out 0."""
-    if one.student is None:
-        return "one seed"
-    mean, low, high = (signed(100 * share, 1) for share in plot.shares(one, one.student))
-    return f"**{mean}%** ({low} to {high})" if student_verdict(one) != "unclear" else f"{mean}% ({low} to {high})"
 
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> None:

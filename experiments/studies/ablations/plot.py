@@ -7,24 +7,23 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from experiments.studies.ablations.results import Comparison
-from experiments.studies.ablations.statistics import Interval
 from gan_jax.trainer.image_grid import save_png
 
 ROW, TOP, LABELS, PANEL, MARGIN = 17, 44, 520, 250, 44
-COLOURS = {"helps": (0, 110, 60), "hurts": (190, 40, 30), "unclear": (130, 130, 130), "no effect": (130, 130, 130)}
+COLOURS = {"helps": (0, 110, 60), "hurts": (190, 40, 30), "trades": (150, 110, 0), "unclear": (130, 130, 130), "no effect": (130, 130, 130)}
 LIMIT = 1.0  # largest share of the gap; a larger one is drawn as an arrow at the edge
 
 
-def shares(one: Comparison, interval: Interval | None = None) -> tuple[float, float, float]:
-    """Mean and bounds of a comparison as shares of the gap between its control and real examples. Positive is better.
+def shares(one: Comparison) -> tuple[float, float, float]:
+    """Mean and bounds of the first outcome of a comparison, as shares of the gap between its control and real examples.
 
-    Args:
-        one: The comparison.
-        interval: An interval of its differences. The default is the bootstrap interval.
+    Positive is better.
     """
-    mean, low, high = interval or one.outcome
-    scale = one.closed / mean if mean else 0.0
-    return one.closed, *sorted((low * scale, high * scale))
+    interval = one.changes[0].interval
+    if interval is None:
+        return one.closed, one.closed, one.closed
+    scale = one.closed / interval.mean if interval.mean else 0.0
+    return one.closed, *sorted((interval.low * scale, interval.high * scale))
 
 
 def forest(comparisons: Sequence[Comparison], path: Path) -> None:

@@ -1,15 +1,17 @@
 """The file of results: reading it, and comparing the runs with and without a trick seed by seed."""
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from experiments.rows import read_rows
 from experiments.studies.ablations import baselines
-from experiments.studies.ablations.statistics import Interval, Verdict, paired_bootstrap, t_interval, verdict
+from experiments.studies.ablations.statistics import Interval, Verdict, paired_test, t_interval, verdict
 from experiments.studies.ablations.tricks import Changes, Trick
 
 Row = dict[str, Any]
@@ -17,7 +19,7 @@ Key = tuple[str, str]
 # The source on which the steps of a group are timed. The step on the grid is the same as on the ring.
 TIMED = {"mixture": "ring", "images": "mnist5k"}
 # The outcomes that a comparison reports beside the deciding one.
-DETAILS = {"mixture": ("modes", "high_quality", "reverse_kl"), "images": ("classes", "confident")}
+DETAILS = {"mixture": ("modes",), "images": ("classes", "confident")}
 
 
 def key(data: str, changes: Changes) -> Key:
@@ -66,6 +68,24 @@ def cost(trick: Trick, data: str, path: Path) -> float | None:
     return None if on is None or off is None else on / off
 
 
+class OutcomeChange(NamedTuple):
+    """The change of one deciding outcome.
+
+    Attributes:
+        figure: Name of the outcome.
+        higher_is_better: Whether a larger outcome is better.
+        interval: Mean difference, with minus without, and Student's 95% interval. None for one seed.
+        p: Two-sided p-value of Student's paired test. 1 for one seed.
+        adjusted: That p-value after Benjamini and Hochberg, over all outcomes of all comparisons.
+    """
+
+    figure: str
+    higher_is_better: bool
+    interval: Interval | None
+    p: float
+    adjusted: float
+
+
 class Comparison(NamedTuple):
     """The effect of a trick on one source of data.
 
@@ -73,28 +93,26 @@ class Comparison(NamedTuple):
         trick: The trick.
         data: The source.
         seeds: Number of seeds that both sides have in common.
-        outcome: Mean difference of the deciding outcome, with minus without, and its bootstrap interval.
-        student: The same mean with Student's interval, or None for one seed.
-        without, with_: Means of that outcome.
+        changes: The changes of the deciding outcomes.
+        without: Mean of the first of them without the trick.
         details: Mean differences of the other outcomes, or None if no seed has a value on both sides.
         failed: Numbers of failed runs (with, without).
-        verdict: The verdict of `statistics.verdict`, or "unclear" for one seed.
-        closed: Share of the distance from the control to real examples that the trick closes. It is negative if the distance grows.
+        closed: Share of the distance from the control to real examples that the trick closes, by the first outcome. It is negative if the
+            distance grows.
         cost: Time of a step with the trick relative to the step without it, or None.
+        verdict: The verdict of `statistics.verdict`, by the adjusted p-values.
     """
 
     trick: Trick
     data: str
     seeds: int
-    outcome: Interval
-    student: Interval | None
+    changes: tuple[OutcomeChange, ...]
     without: float
-    with_: float
     details: dict[str, float | None]
     failed: tuple[int, int]
-    verdict: Verdict
     closed: float
     cost: float | None
+    verdict: Verdict = "unclear"
 
 
 def compare(trick: Trick, data: str, path: Path, real: float) -> Comparison | None:
@@ -104,33 +122,51 @@ def compare(trick: Trick, data: str, path: Path, real: float) -> Comparison | No
         trick: The trick.
         data: The source.
         path: File of results.
-        real: The deciding outcome of real examples.
+        real: The first deciding outcome of real examples.
     """
     measured = runs(path)
     on, off = ({row["seed"]: row for row in measured.get(key(data, changes), [])} for changes in (trick.on, trick.off))
     seeds = sorted(on.keys() & off.keys())
     if not seeds:
         return None
-    group = baselines.group_of(data)
-    name, higher = baselines.OUTCOME[group]
 
     def differences(figure: str) -> list[float]:
         pairs = [(on[seed][figure], off[seed][figure]) for seed in seeds]
         return [a - b for a, b in pairs if a is not None and b is not None]
 
-    change = differences(name)
-    without = float(np.mean([off[seed][name] for seed in seeds]))
+    group = baselines.group_of(data)
+    changes = tuple(_change(figure, higher, differences(figure)) for figure, higher in baselines.OUTCOMES[group])
+    first = baselines.OUTCOMES[group][0][0]
+    known = [off[seed][first] for seed in seeds if off[seed][first] is not None]
+    without = float(np.mean(known)) if known else float("nan")
+    mean = changes[0].interval.mean if changes[0].interval else float("nan")
     return Comparison(
         trick=trick,
         data=data,
         seeds=len(seeds),
-        outcome=paired_bootstrap(change),
-        student=t_interval(change) if len(seeds) > 1 else None,
+        changes=changes,
         without=without,
-        with_=float(np.mean([on[seed][name] for seed in seeds])),
         details={figure: float(np.mean(differences(figure))) if differences(figure) else None for figure in DETAILS[group]},
         failed=(sum(on[seed]["failed"] for seed in seeds), sum(off[seed]["failed"] for seed in seeds)),
-        verdict=verdict(change, higher_is_better=higher) if len(seeds) > 1 else "unclear",
-        closed=float(np.mean(change)) / (real - without) if real != without else 0.0,
+        closed=mean / (real - without) if real != without else 0.0,
         cost=cost(trick, data, path),
     )
+
+
+def _change(figure: str, higher: bool, differences: list[float]) -> OutcomeChange:
+    if len(differences) < 2:
+        return OutcomeChange(figure, higher, None, 1.0, 1.0)
+    p = paired_test(differences).student
+    return OutcomeChange(figure, higher, t_interval(differences), p, p)
+
+
+def adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with adjusted p-values and verdicts. All outcomes of all of them are one family (Benjamini and Hochberg, 1995)."""
+    values = [change.p for one in comparisons for change in one.changes]
+    found = iter(stats.false_discovery_control(values) if values else [])
+    judged = []
+    for one in comparisons:
+        changes = tuple(change._replace(adjusted=float(next(found))) for change in one.changes)
+        word = verdict([(change.interval.mean, change.adjusted, change.higher_is_better) for change in changes if change.interval])
+        judged.append(one._replace(changes=changes, verdict=word if changes[0].interval else "unclear"))
+    return judged

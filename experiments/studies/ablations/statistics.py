@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from scipy import stats
 
-Verdict: TypeAlias = Literal["helps", "hurts", "unclear", "no effect"]
+Verdict: TypeAlias = Literal["helps", "hurts", "trades", "unclear", "no effect"]
 
 
 class Interval(NamedTuple):
@@ -37,50 +37,20 @@ class Effect(NamedTuple):
     interval: Interval
 
 
-def paired_bootstrap(differences, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
-    """Percentile bootstrap interval of the mean of paired differences.
-
-    With few pairs it is too narrow. For three pairs it spans at most the smallest to the largest difference. For one pair both bounds
-    equal the mean.
-
-    Args:
-        differences: Float [pairs], the outcome with the trick minus the outcome without it. Both runs of a pair have one seed.
-        level: Confidence level in (0, 1).
-        resamples: Number of resamples.
-        seed: Random seed of the resamples.
-
-    Returns:
-        The mean and the bounds.
-
-    Raises:
-        ValueError: `differences` is empty, has another rank, or holds a number that is not finite, or `level` is not in (0, 1).
-
-    References:
-        Efron, "Bootstrap methods: another look at the jackknife", 1979.
-    """
-    values = _checked(differences, level, at_least=1)
-    mean = float(values.mean())
-    if len(values) == 1:
-        return Interval(mean, mean, mean)
-    rng = np.random.default_rng(seed)
-    found = stats.bootstrap((values,), np.mean, n_resamples=resamples, confidence_level=level, method="percentile", rng=rng)
-    return Interval(mean, *map(float, found.confidence_interval))
-
-
 def t_interval(differences, *, level: float = 0.95) -> Interval:
     """Student's interval of the mean of paired differences: mean +- t s / sqrt(n), where s is their sample deviation.
 
-    It is exact for normally distributed differences. It is wider than the bootstrap interval if there are few pairs.
+    It is exact for normally distributed differences.
 
     Args:
-        differences: As in `paired_bootstrap`, at least two.
+        differences: Float [pairs], at least two. The outcome with the trick minus the outcome without it, from the same seed.
         level: Confidence level in (0, 1).
 
     Returns:
         The mean and the bounds.
 
     Raises:
-        ValueError: There are fewer than two differences, or another condition of `paired_bootstrap` fails.
+        ValueError: There are fewer than two differences, they are not finite numbers in one row, or `level` is not in (0, 1).
 
     References:
         Student, "The probable error of a mean", 1908.
@@ -90,27 +60,23 @@ def t_interval(differences, *, level: float = 0.95) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
-def verdict(differences, *, higher_is_better: bool = True, level: float = 0.95) -> Verdict:
-    """Summarises paired differences in one word.
+def verdict(changes: Sequence[tuple[float, float, bool]], *, level: float = 0.05) -> Verdict:
+    """Summarises the changes of all outcomes of a trick in one word.
 
-    The verdict is "helps" or "hurts" if both `paired_bootstrap` and `t_interval` leave out 0. It is "no effect" if all differences are
-    exactly 0. Otherwise it is "unclear". Both intervals are needed because the bootstrap is too narrow for few pairs, and Student's
-    interval assumes normal differences.
+    A change counts if its adjusted p-value is at most `level`. The verdict is "helps" if an outcome improves and none gets worse, "hurts"
+    if one gets worse and none improves, and "trades" if some improve and others get worse. It is "no effect" if all changes are exactly
+    0. Otherwise it is "unclear", which does not mean that there is no effect.
 
     Args:
-        differences: As in `t_interval`.
-        higher_is_better: Whether a larger outcome is better.
-        level: Confidence level of each interval.
-
-    Raises:
-        ValueError: As in `t_interval`.
+        changes: For each outcome the mean difference, its adjusted p-value, and whether a larger outcome is better.
+        level: Largest adjusted p-value that counts.
     """
-    if not np.any(_checked(differences, level, at_least=2)):
+    if not any(mean for mean, _, _ in changes):
         return "no effect"
-    intervals = t_interval(differences, level=level), paired_bootstrap(differences, level=level)
-    if not all(interval.leaves_out_zero for interval in intervals):
+    better = [(mean > 0) == higher for mean, p, higher in changes if p <= level and mean]
+    if not better:
         return "unclear"
-    return "helps" if (intervals[0].mean > 0) == higher_is_better else "hurts"
+    return "helps" if all(better) else "trades" if any(better) else "hurts"
 
 
 def holm(p_values) -> np.ndarray:

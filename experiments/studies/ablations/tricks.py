@@ -242,6 +242,9 @@ NOT_SWITCHED: dict[str, str] = {
     "layer-9": "a layer that the inpainting networks always have",
     "layer-12": "a layer that SAGAN and BigGAN always have",
     "layer-17": "a layer that the progressive networks always have",
+    "beyond-9": _MODEL,
+    "beyond-10": "a regularisation of StyleGAN2's generator",
+    "beyond-12": "needs a run whose weights it begins with, and docs/next_run.md has its measurement",
     **{f"model-{n}": _MODEL for n in range(1, 11)},
     **{f"watch-{n}": _WATCH for n in range(1, 8)},
 }
