@@ -139,7 +139,7 @@ def test_paired_tests_are_scipys():
 
 def test_detectable_difference_is_found_in_four_of_five_repetitions():
     rng = np.random.default_rng(0)
-    draws = rng.normal(0.0, 1.0, (4000, 10))
+    draws = rng.normal(0.0, 1.0, (800, 10))
     target = np.mean([paired_test(row).detectable for row in draws])
     found = np.mean([stats.ttest_1samp(row + target, 0.0).pvalue < 0.05 for row in draws])
     assert 0.74 < found < 0.86
