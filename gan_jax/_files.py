@@ -95,6 +95,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def describe_oserror(error: OSError) -> str:
+    """An error of the file system as text: the file and the reason, without the number of the error."""
+    reason = error.strerror or str(error)
+    return f"{os.fsdecode(error.filename)}: {reason}" if error.strerror and isinstance(error.filename, str | bytes) else reason
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replaces the content of `path` atomically. Raises OSError if the disk refuses it."""
     with atomic_path(path) as partial:

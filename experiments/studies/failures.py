@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from docs._generate.tables import table
-from experiments.rows import existing
+from experiments.rows import command_of, existing, origin
 from gan_jax.cli.parsing import argument_parser
 from gan_jax.data import Feed, Source
 from gan_jax.gan.diagnostics import with_diagnostics
@@ -217,7 +217,8 @@ CASES: dict[str, Case] = {
 
 
 def train_and_monitor(case: Case, seeds: list[int]) -> list[dict[str, Any]]:
-    """Trains a case from each seed as `gan_jax.trainer.loop` does. The seeds share the compiled programs."""
+    """Trains a case from each seed as `gan_jax.trainer.loop` does. The seeds share the compiled programs. Each row states its origin."""
+    came_from = origin(command_of("experiments.studies.failures"))
     source = case.source(load_data(case.config))
     built = case.built(build(case.config, source.shape, source.num_classes), source)
     program, init, rows = None, jax.jit(built.gan.init), []
@@ -242,7 +243,7 @@ def train_and_monitor(case: Case, seeds: list[int]) -> list[dict[str, Any]]:
                 findings += monitor.observe({"step": step} | probes(draw(params, opt_state), params, opt_state))
         feed.close()
         kept = [{key: value for key, value in finding._asdict().items() if key in FIELDS} for finding in findings]
-        rows.append({"seed": seed, "findings": kept, "seconds": round(time.monotonic() - start, 1)})
+        rows.append({"seed": seed, "findings": kept, "seconds": round(time.monotonic() - start, 1)} | came_from)
     return rows
 
 

@@ -78,8 +78,10 @@ def measure_run(run: Path, step: int | None, flags: Flags) -> dict[str, Any]:
     record = json.loads((run / "run.json").read_text())
     about = {"recipe": loaded.config.recipe, "seed": loaded.config.seed, "step": loaded.step, "batch_size": loaded.config.batch_size}
     finished = record.get("step") == loaded.step
+    # The row was made by the run, so it states the origin of the run.
+    machine = {"commit": record.get("commit"), "processor": record.get("cpu"), "devices": record.get("devices_used"), "form": "step"}
     origin = {"seconds": record.get("seconds") if finished else None, "command": record.get("command", "")}
-    return about | coverage_row(images) | origin
+    return about | coverage_row(images) | machine | origin
 
 
 def measure_real(flags: Flags) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from gan_jax._files import describe_oserror
 from gan_jax.checkpoint import files
 from gan_jax.checkpoint.errors import CheckpointNotFound, CheckpointWarning, ConfigurationMismatch, DamagedCheckpoint, TemplateMismatch
 from gan_jax.checkpoint.fingerprint import canonical_json, config_differences, config_hash
@@ -142,7 +143,7 @@ class Checkpointer:
         if failure is None:
             return True
         if isinstance(failure, OSError):
-            message = f"checkpoint not saved ({failure}); training continues, and the next save tries again"
+            message = f"checkpoint not saved ({describe_oserror(failure)}); training continues, and the next save tries again"
             warnings.warn(CheckpointWarning(message), stacklevel=3)
             return False
         raise failure

@@ -26,9 +26,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 @contextlib.contextmanager
 def errors_as_lines() -> Iterator[None]:
     """Turns the errors of the library into one line and exit status 2. Warnings are printed as one line too."""
+    from gan_jax._files import describe_oserror
     from gan_jax.checkpoint import errors as checkpoint_errors
     from gan_jax.data import DataError
-    from gan_jax.distributed.multihost import PeerLost
+    from gan_jax.distributed.multihost import PeerLost, PortInUse
     from gan_jax.trainer.config import ConfigError
     from gan_jax.trainer.run_directory import RunError
 
@@ -41,6 +42,7 @@ def errors_as_lines() -> Iterator[None]:
         DataError,
         RunError,
         OSError,
+        PortInUse,
         checkpoint_errors.CheckpointNotFound,
         checkpoint_errors.ConfigurationMismatch,
         checkpoint_errors.DamagedCheckpoint,
@@ -51,7 +53,7 @@ def errors_as_lines() -> Iterator[None]:
     except PeerLost as error:
         fail(f"{error}; start all of them again with --resume auto", PEER_LOST)
     except known as error:
-        fail(str(error))
+        fail(describe_oserror(error) if isinstance(error, OSError) else str(error))
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -177,4 +177,5 @@ def load_idx(
     for part in PREFIXES:
         images, labels = _read_part(directory, part)
         parts[part] = (digits_at(images, image_size, channels), labels)
-    return from_parts(name, parts, split, num_classes=10, provenance=f"{PROVENANCE[name]}, from {directory}", class_names=CLASSES[name])
+    provenance = f"{PROVENANCE[name]}, from the folder {directory.name}"
+    return from_parts(name, parts, split, num_classes=10, provenance=provenance, class_names=CLASSES[name])

@@ -7,6 +7,7 @@ used, decisions that are the same in all processes, and one error with a one-lin
 import contextlib
 import os
 import re
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,6 +18,10 @@ import numpy as np
 
 LONGEST = 4096  # Maximum number of bytes of a text that is broadcast.
 LOCAL_ERRORS = ("RESOURCE_EXHAUSTED", "INVALID_ARGUMENT")  # Statuses of errors that no other process causes.
+
+
+class PortInUse(RuntimeError):
+    """Process 0 cannot listen at the address of the coordinator. The message is one line."""
 
 
 class PeerLost(RuntimeError):
@@ -50,9 +55,12 @@ def start(
 
     Raises:
         PeerLost: If the other processes do not connect in time, or if no cluster is found.
+        PortInUse: If another program listens at the port.
     """
     if not coordinator:
         return
+    if process_id == 0 and coordinator != "auto":
+        _check_port(coordinator)
     # This setting is for CPU devices. The other backends have their own collectives.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     where = {} if coordinator == "auto" else {"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id}
@@ -65,6 +73,18 @@ def start(
     except (RuntimeError, ValueError) as error:
         raise PeerLost(f"coordinator {coordinator}: the processes cannot connect: {_first_line(error)}") from error
     sys.excepthook = partial(_abort_after, sys.excepthook)
+
+
+def _check_port(coordinator: str) -> None:
+    port = coordinator.rpartition(":")[2]
+    if not port.isdecimal() or not 0 < int(port) < 2**16:
+        return  # The error of JAX names the address.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As gRPC does, which may reuse a port that was closed just now.
+        try:
+            probe.bind(("", int(port)))
+        except OSError as error:
+            raise PortInUse(f"coordinator {coordinator}: port {port} cannot be used: {error.strerror}; take another one") from error
 
 
 def process_count() -> int:

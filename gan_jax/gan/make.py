@@ -1,7 +1,8 @@
 """`make_gan` composes networks, a loss and every trick into three pure functions."""
 
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 import optax
@@ -158,7 +159,25 @@ def build_gan(spec: GANSpec, rule: UpdateRule) -> GAN:
         output, _ = spec.generator.apply(effective, network_state, latents, labels, context, rng=named_key(rng, "generator"), train=False)
         return output.images
 
-    return GAN(init, train_step, sample)
+    return GAN(with_default_promotion(init), with_default_promotion(train_step), with_default_promotion(sample))
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def with_default_promotion(function: Function) -> Function:
+    """A function that is traced with JAX's default promotion of dtypes and ranks.
+
+    The library relies on these rules, and so do Flax and optax. Programs that set `jax_numpy_dtype_promotion` to "strict" or
+    `jax_numpy_rank_promotion` to "raise" for their own code can therefore still call it.
+    """
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            return function(*arguments, **options)
+
+    return cast(Function, wrapped)
 
 
 def sampling_params(params: Players, opt_state: TrainState) -> Any:

@@ -24,7 +24,7 @@ def describe() -> dict[str, Any]:
     devices = jax.devices()
     return {
         "versions": versions,
-        "platform": platform.platform(),
+        "platform": "-".join([platform.system(), platform.machine(), *filter(None, platform.libc_ver())]),  # Without the kernel.
         "processor": platform.processor() or platform.machine(),
         "cpu": cpu_model(),
         "cpus": os.cpu_count(),

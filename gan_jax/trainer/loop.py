@@ -99,7 +99,8 @@ def train(
     console = (console or Console(file=TolerantStream(sys.stderr))) if is_main_process() else Console(quiet=True)
     own = own_parts(source, networks, loss, terms, writers)
     config, resume = check(config), None if resume is None else Path(resume)
-    with raising_peer_lost():
+    # The trainer relies on these rules as the step does, see `gan_jax.gan.make.build_gan`.
+    with raising_peer_lost(), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         result = train_once(config, resume, command, console, until, own, may_restart)
         while isinstance(result, Rollback):
             result = train_once(result.config, result.directory, command, console, until, own, True)

@@ -45,8 +45,10 @@ def critic_slope(built: BuiltGAN) -> Callable[..., Array]:
 
 
 @jax.jit
-def ema_progress(average: PyTree, params: PyTree, start: PyTree) -> Array:
-    """The progress of a moving average: |average - start| / |params - start|.
+def moved_distances(average: PyTree, params: PyTree, start: PyTree) -> tuple[Array, Array]:
+    """The distances that the average and the parameters have moved: |average - start| and |params - start|.
+
+    Their ratio is the progress of the average. It is taken on the host, because it is undefined while the parameters have not changed.
 
     Args:
         average: The moving average of the parameters.
@@ -54,13 +56,13 @@ def ema_progress(average: PyTree, params: PyTree, start: PyTree) -> Array:
         start: The parameters at step 0, same tree.
 
     Returns:
-        A scalar. NaN if the parameters have not changed.
+        Two scalars.
     """
 
     def distance(tree: PyTree) -> Array:
         return optax.global_norm(jax.tree.map(jnp.subtract, tree, start))
 
-    return jnp.where(distance(params) > 0, distance(average) / distance(params), jnp.nan)
+    return distance(average), distance(params)
 
 
 def grid_labels(count: int, num_classes: int) -> np.ndarray:
@@ -119,6 +121,6 @@ class Probes:
             count = min(len(samples), len(self._real))
             row["samples/critic_slope"] = float(self._slope(params, opt_state, self._real[:count], samples[:count]))
         if self._start is not None:
-            progress = float(ema_progress(sampling_params(params, opt_state), params.generator, self._start))
-            row |= {"samples/ema_progress": progress} if np.isfinite(progress) else {}
+            average, moved = map(float, moved_distances(sampling_params(params, opt_state), params.generator, self._start))
+            row |= {"samples/ema_progress": average / moved} if moved > 0 and np.isfinite([average, moved]).all() else {}
         return row

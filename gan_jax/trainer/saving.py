@@ -1,5 +1,6 @@
 """Saves the state of a run: at a step of the loop, and after the last one. Weights that are not finite are never saved."""
 
+import functools
 import time
 from typing import Any, NamedTuple
 
@@ -38,18 +39,19 @@ class LoopResult(NamedTuple):
         return f"LoopResult({ending} at step {self.step}, saved at step {self.saved})"
 
 
+@functools.partial(jax.jit, compiler_options=RUN_ONCE)
+def _finite(tree: PyTree) -> jax.Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
 def all_finite(state: tuple[Players, Any]) -> bool:
     """Whether all weights of G and D and their moving average are finite. Call it in every process.
 
     Args:
         state: (params, opt_state). Other parts of `opt_state` may hold infinities, e.g. a minimum over no values.
     """
-
-    def finite(tree: PyTree) -> jax.Array:
-        return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
-
     params, opt_state = state
-    return bool(np.asarray(jax.jit(finite, compiler_options=RUN_ONCE)((params, sampling_params(params, opt_state)))))
+    return bool(np.asarray(_finite((params, sampling_params(params, opt_state)))))
 
 
 def save(run: TrainingRun, step: int, state: tuple[Players, Any], metrics: dict[str, float] | None = None) -> bool:

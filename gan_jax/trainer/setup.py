@@ -262,7 +262,7 @@ def setup_run(
         directory = resume or config.out or run_directory.free_directory(config.recipe)
         if resume is None:
             locks.append(run_directory.claim(directory))
-            save_config(dataclasses.replace(config, distributed=DistributedConfig()), directory / "config.yaml")
+            save_config(dataclasses.replace(config, out=None, distributed=DistributedConfig()), directory / "config.yaml")
             return str(directory)
         locks.append(run_directory.lock(directory))
         if (directory / "run.json").exists():

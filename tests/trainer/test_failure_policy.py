@@ -23,7 +23,7 @@ from gan_jax.trainer.config import (
 )
 from gan_jax.trainer.failure_policy import describe_run
 from gan_jax.trainer.loop import train
-from gan_jax.trainer.probes import Probes, critic_slope, ema_progress
+from gan_jax.trainer.probes import Probes, critic_slope, moved_distances
 from support.small_runs import SMALL
 
 # The updates are as large as the weights.
@@ -165,7 +165,8 @@ def test_invalid_flags_are_not_accepted_as_advice():
 
 def test_progress_of_an_average():
     # The average has changed by 1 and the parameters by 4.
-    assert float(ema_progress({"a": jnp.array([1.0, 1.0])}, {"a": jnp.array([1.0, 4.0])}, {"a": jnp.array([1.0, 0.0])})) == 0.25
+    distances = moved_distances({"a": jnp.array([1.0, 1.0])}, {"a": jnp.array([1.0, 4.0])}, {"a": jnp.array([1.0, 0.0])})
+    assert [float(distance) for distance in distances] == [1.0, 4.0]
 
 
 @pytest.mark.parametrize(("targets", "chance"), [({}, 0.25), ({"real_target": (1.0, 1.0), "fake_target": (-1.0, -1.0)}, 1.0)])

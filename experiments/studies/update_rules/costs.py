@@ -18,6 +18,7 @@ from typing import Any
 
 from docs._generate.tables import table
 from experiments.benchmarks.timing import seconds_of
+from experiments.rows import command_of, origin
 from experiments.studies import mixtures
 from experiments.studies.update_rules.variants import ROWS
 from gan_jax.cli.compilation_cache import use_compilation_cache
@@ -76,7 +77,8 @@ def step_of(name: str, flags: Flags) -> tuple[Callable[[], Any], float | None]:
 
 
 def measure(flags: Flags) -> list[dict[str, Any]]:
-    """One row per update rule or option."""
+    """One row per update rule or option, with its origin."""
+    came_from = origin(command_of("experiments.studies.update_rules.costs"))
     plain, plain_flops = step_of("alternating", flags)
     plain()
     rows = []
@@ -95,6 +97,7 @@ def measure(flags: Flags) -> list[dict[str, Any]]:
                 "milliseconds": round(1000 * statistics.median(own for _, own in pairs), 2),
                 "time_ratio": round(statistics.median(own / before for before, own in pairs), 3),
             }
+            | came_from
         )
     return rows
 

@@ -84,7 +84,8 @@ def compare_runs(run_directories: Sequence[Path | str], out: Path | str = "compa
 def _write(path: Path, page: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, page)  # The write is atomic, so a browser always loads a complete page.
+        # A path that is not UTF-8 has characters that cannot be encoded.
+        write_text(path, page.encode(errors="replace").decode())  # The write is atomic, so a browser always loads a complete page.
     except OSError as error:
         raise ReportError(f"{path}: the report cannot be written: {error.strerror or error}") from error
     return path

@@ -1,5 +1,6 @@
 """HTML elements of both pages. Every text that comes from a run is escaped here."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
@@ -29,17 +30,33 @@ def document(title: str, body: str, data: str, sections: Iterable[tuple[str, str
     """
     folder = files("gan_jax.trainer.report")
     return Template(folder.joinpath("template.html").read_text("utf-8")).substitute(
-        title=escape(title),
+        title=escape(visible(title)),
         style=folder.joinpath("style.css").read_text("utf-8"),
         script=folder.joinpath("report.js").read_text("utf-8"),
         refresh_tag=f'<noscript><meta http-equiv="refresh" content="{refresh}"></noscript>' if refresh else "",
         refresh=f' data-refresh="{refresh}"' if refresh else "",
         live=_live(refresh) if refresh else "",
         navigation="".join(f'<a href="#{escape(key)}">{escape(name)}</a>' for key, name in sections),
-        body=body,
-        data=data,
+        body=visible(body),
+        data=_HIDDEN_ESCAPED.sub(r"\\ufffd", visible(data)),
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+# Characters that are invisible or change the direction of the text around them. They could disguise a command.
+_HIDDEN = re.compile("[\\0-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
+_HIDDEN_ESCAPED = re.compile(r"\\u(?:00[01][0-9a-f]|00[89][0-9a-f]|007f|061c|200[ef]|202[a-e]|206[6-9])")
+_ABSOLUTE = re.compile(r"(?<![\w~./\u2026:-])/(?:[^\s/:;,'\"<>&]+/)+")
+
+
+def visible(text: str) -> str:
+    """The text with a replacement character for each control character and each character that changes the direction."""
+    return _HIDDEN.sub("\ufffd", text)
+
+
+def shorten_paths(text: str) -> str:
+    """The text with the last part of each absolute path, so that a published page does not tell where its author keeps files."""
+    return _ABSOLUTE.sub("\u2026/", text)
 
 
 def _live(refresh: int) -> str:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Collection
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from gan_jax.trainer.report import markup, quality
@@ -58,8 +59,10 @@ def reproduction(run: Run) -> str:
     words = [_command(start) for start in starts if start.get("to_step") != start.get("from_step")] or [_command(run.record)]
     lines = [word for index, word in enumerate(words) if word and (index == 0 or word != words[index - 1])]
     if lines:
-        return "\n".join(lines)
-    return f"gan-jax train --config {shlex.quote(str(run.path / 'config.yaml'))}" if run.config_text else ""
+        home = str(Path.home())
+        return "\n".join(line.replace(f"{home}/", "~/") for line in lines)
+    place = Path(run.name) if run.path.is_absolute() else run.path
+    return f"gan-jax train --config {shlex.quote(str(place / 'config.yaml'))}" if run.config_text else ""
 
 
 def _command(record: dict[str, Any]) -> str:
@@ -78,7 +81,7 @@ def facts(run: Run) -> list[tuple[str, Any]]:
     speed, memory = run.series.get("images_per_second"), run.record.get("peak_memory_bytes")
     known = [
         ("Status", run.status),
-        ("Ended by", run.record.get("error")),
+        ("Ended by", markup.shorten_paths(str(run.record["error"])) if run.record.get("error") else None),
         ("Recipe", run.record.get("recipe")),
         ("Begins with the weights of", _origin(run.record.get("init_from"))),
         ("Continues", _origin(run.record.get("parent"))),
@@ -261,7 +264,8 @@ def _pictures(run: Run, notes: list[str]) -> str:
 def _configuration(run: Run) -> str:
     if not run.config_text:
         return ""
-    return f"<details open><summary>config.yaml</summary><pre tabindex='0'><code>{escape(run.config_text)}</code></pre></details>"
+    text = escape(markup.shorten_paths(run.config_text))
+    return f"<details open><summary>config.yaml</summary><pre tabindex='0'><code>{text}</code></pre></details>"
 
 
 def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -274,7 +278,8 @@ def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _environment(run: Run) -> str:
-    rows = flatten({key: value for key, value in run.record.items() if key not in _NOT_ENVIRONMENT})
+    flat = flatten({key: value for key, value in run.record.items() if key not in _NOT_ENVIRONMENT})
+    rows = [[name, markup.shorten_paths(value)] for name, value in flat]
     if not run.record or not rows:
         return ""
     return markup.table(["name", "value"], rows, caption="Environment of the run (run.json)") + _starts(run)

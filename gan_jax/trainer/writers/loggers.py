@@ -4,8 +4,12 @@ A tracker receives the configuration once, the metrics of each logged step, the 
 made in process 0 only. A tracker that fails is named in one line, and training continues without it.
 """
 
+import contextlib
 import functools
+import glob
 import importlib.util
+import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,7 +55,13 @@ class TensorBoardLogger:
     def _writer(self) -> Any:
         from tensorboardX import SummaryWriter
 
-        return SummaryWriter(**self._options)
+        writer = SummaryWriter(**self._options, filename_suffix=f".{time.time_ns()}")
+        # tensorboardX puts the name of the machine into the name of the file. A run can be published.
+        host = socket.gethostname()
+        for path in Path(self._options["logdir"]).glob(f"events.out.tfevents.*.{glob.escape(host)}.*"):
+            with contextlib.suppress(OSError):  # Windows does not rename an open file.
+                path.rename(path.with_name(path.name.replace(f".{host}.", ".", 1)))
+        return writer
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
         """Logs the metrics of a step."""
