@@ -40,8 +40,8 @@ def run(monkeypatch, tmp_path):
     build = setup.build
 
     def run(config, players=("generator", "discriminator"), **options):
-        def breaking(*arguments):
-            built = build(*arguments)
+        def breaking(*arguments, **options):
+            built = build(*arguments, **options)
 
             def train_step(params, opt_state, batch, rng):
                 params, opt_state, metrics = built.gan.train_step(params, opt_state, batch, rng)

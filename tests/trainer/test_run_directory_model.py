@@ -50,7 +50,7 @@ def shared_programs():
     """Compiles the programs of the small run once, because compiling takes most of its time."""
     build, compile_steps, pauses = setup.build, loop.compile_steps, saving.RETRY_SECONDS
     built, compiled = build(CONFIG, (2,), 0), []
-    setup.build = lambda *_: built
+    setup.build = lambda *_, **__: built
 
     def compile_once(run, state):
         compiled[:] = compiled or [compile_steps(run, state)]
