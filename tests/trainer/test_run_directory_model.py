@@ -1,4 +1,4 @@
-"""A model of the run directory: trains, kills, resumes, renames, damages and reads runs in any order, and checks three invariants.
+"""A model of the run directory: trains, kills, resumes, forks, renames, damages and reads runs in any order, and checks three invariants.
 
 1. No byte of another run changes.
 2. The weights of every intact checkpoint are those of an uninterrupted run.
@@ -188,6 +188,18 @@ class RunDirectories(RuleBasedStateMachine):
     @rule(change=st.sampled_from([{"seed": 1}, {"batch_size": 4}]))
     def resume_with_other_settings(self, change):
         assert self.call(config=dataclasses.replace(CONFIG, **change), resume=self.run) is not None
+
+    @precondition(exists)
+    @rule(until=STEP)
+    def fork(self, until):
+        before, out = contents(self.run), self.root / "fork"
+        with warnings.catch_warnings(), contextlib.suppress(*KNOWN):
+            warnings.simplefilter("ignore")
+            train(dataclasses.replace(CONFIG, out=out, fork=self.run), console=Console(quiet=True), until=until)
+        assert contents(self.run) == before
+        for checkpoint in (out / "checkpoints").glob("step_*"):
+            assert weights(checkpoint) == uninterrupted()[int(checkpoint.name[5:])], checkpoint
+        shutil.rmtree(out, ignore_errors=True)
 
     @rule(saves=st.integers(1, 6))
     def fill_the_disk(self, saves):
