@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax._diagnostics import FORGET, LARGE_GRADIENT, RATIO_EVERY
-from gan_jax.gan.make import build_gan
+from gan_jax.gan.make import build_gan, with_default_promotion
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
 from gan_jax.gan.types import normalize_images
@@ -91,7 +91,7 @@ def with_diagnostics(spec: GANSpec, rule: UpdateRule) -> GAN:
         diagnostics, metrics = accumulate_diagnostics(opt_state.diagnostics, metrics, images, opt_state.step, labels)
         return params, state._replace(diagnostics=diagnostics), metrics
 
-    return gan._replace(init=init, train_step=train_step)
+    return gan._replace(init=with_default_promotion(init), train_step=with_default_promotion(train_step))
 
 
 def observe_update(player: str, gradients: PyTree, params: PyTree, updates: PyTree, step: Array, frozen: Array | bool) -> Metrics:
