@@ -50,18 +50,22 @@ class TensorBoardLogger:
     def __init__(self, config: Config, directory: Path, step: int):
         self._options = {"logdir": str(directory / "tensorboard"), "purge_step": step + 1 if step else None}
         self._hyperparameters = {path: value if isinstance(value, int | float) else str(value) for path, value in flatten(config).items()}
+        self._hyperparameters.pop("out", None)
 
     @functools.cached_property
     def _writer(self) -> Any:
         from tensorboardX import SummaryWriter
 
         writer = SummaryWriter(**self._options, filename_suffix=f".{time.time_ns()}")
-        # tensorboardX puts the name of the machine into the name of the file. A run can be published.
-        host = socket.gethostname()
-        for path in Path(self._options["logdir"]).glob(f"events.out.tfevents.*.{glob.escape(host)}.*"):
-            with contextlib.suppress(OSError):  # Windows does not rename an open file.
-                path.rename(path.with_name(path.name.replace(f".{host}.", ".", 1)))
+        self._rename_files()
         return writer
+
+    def _rename_files(self) -> None:
+        """Removes the name of the machine, which tensorboardX puts into the names of its files. A run can be published."""
+        host = socket.gethostname()
+        for path in Path(self._options["logdir"]).rglob(f"events.out.tfevents.*.{glob.escape(host)}*"):
+            with contextlib.suppress(OSError):  # Windows does not rename an open file.
+                path.rename(path.with_name(path.name.replace(f".{host}", "", 1)))
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
         """Logs the metrics of a step."""
@@ -78,6 +82,7 @@ class TensorBoardLogger:
             self._writer.add_hparams(self._hyperparameters, {f"final/{name}": value for name, value in final.items()}, name="final")
         if "_writer" in self.__dict__:
             self._writer.close()
+            self._rename_files()
 
 
 class WandbLogger:
