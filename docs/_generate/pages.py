@@ -17,7 +17,7 @@ from experiments.benchmarks import sweep_cost
 from experiments.benchmarks import tables as benchmarks
 from experiments.benchmarks.communication import measure as communication
 from experiments.rows import read_rows
-from experiments.studies import compare_torch, dirac, failures, mixtures, stacked_mnist
+from experiments.studies import compare_torch, dirac, failures, mixtures, stacked_mnist, transfer
 from experiments.studies.ablations import page as ablations
 from experiments.studies.ablations.results import Comparison
 from experiments.studies.update_rules import costs
@@ -103,6 +103,7 @@ PAGES: dict[str, Callable[[], Parts]] = {
     "docs/models.md": lambda: {"models": model_table.model_table},
     "docs/monitor.md": _monitor,
     "docs/distributed.md": _parallel,
+    "docs/next_run.md": lambda: {"transfer": lambda: transfer.page_table(read_rows(DATA / "transfer.jsonl"))},
     "docs/performance.md": _performance,
     "docs/recipes.md": lambda: recipe_table.parts(read_rows(DATA / "recipes.jsonl")),
     "docs/update_rules.md": _strategies,
