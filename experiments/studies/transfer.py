@@ -143,7 +143,7 @@ def page_table(rows: list[dict[str, Any]]) -> str:
         begun = [row for row in of_model if row["arm"] != "nothing"]
         equal = f"{sum(row['same_samples'] for row in begun)} of {len(begun)}"
         frozen = next((row["frozen"][0].partition(":")[2] for row in begun if row["frozen"]), "")
-        lines.append([f"`{model}`", *cells, f"`{frozen.replace('|', '`, `')}`", equal])
+        lines.append([f"`{model}`", *cells, f"`{frozen.replace('|', '`, `')}`" if frozen else "", equal])
     return table(["model", *ARMS.values(), "frozen", "first samples are the parent's"], lines)
 
 
