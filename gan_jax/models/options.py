@@ -33,6 +33,8 @@ class ModelOptions(TypedDict, total=False):
     gradient_checkpointing: bool
     group_size: int
     image_size: int
+    init_scale: float
+    kernel_init: str
     latent_dim: int
     low_precision_stages: int
     lr_multiplier: float

@@ -16,7 +16,7 @@ from gan_jax.trainer.loop import train
 from support.small_recipes import RECIPES, shrunk, started
 from support.small_runs import SMALL
 
-PLAIN = replace_field(shrunk(RECIPES["mlp_mnist"][1]), "update.order", "discriminator_first")
+PLAIN = replace_field(replace_field(shrunk(RECIPES["mlp_mnist"][1]), "update.order", "discriminator_first"), "update.fakes", "fresh")
 AUGMENTATIONS = {
     "noise": {"augment.instance_noise": 0.1},
     "diffaugment": {"augment.diff_augment": "color,translation,cutout"},
@@ -79,7 +79,7 @@ def test_a_run_passes_under_the_debugging_settings(tmp_path, kind):
         batch_size=4,
         sample_grid=2,
         tensorboard=False,
-        data=DataConfig(image_size=8),
+        data=DataConfig(image_size=16),
         model=ModelConfig(name="mlp", latent_dim=4, options={"generator_hidden": "8", "discriminator_hidden": "8"}),
     )
     config = dataclasses.replace(SMALL if kind == "points" else images, steps=4, log_every=1, sample_every=2, checkpoint_every=2)
