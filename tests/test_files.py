@@ -13,7 +13,7 @@ import pytest
 import gan_jax
 from gan_jax._files import NotRegularFile, check_regular, open_regular, read_bytes, read_text
 from gan_jax.data import DataError
-from gan_jax.data.folder import decode
+from gan_jax.data.decode import decode
 from gan_jax.data.idx import read_idx
 from gan_jax.data.npz import read_npz
 from gan_jax.metrics import classifier, inception, load_torch_weights

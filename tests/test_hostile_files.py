@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 import gan_jax
 from gan_jax.data import DataError
-from gan_jax.data.folder import decode
+from gan_jax.data.decode import decode
 from gan_jax.data.idx import read_idx
 from gan_jax.data.npz import read_npz
 from gan_jax.metrics import inception, load_torch_weights

@@ -11,6 +11,7 @@ from PIL import Image
 
 from gan_jax.data import Feed, Source
 from gan_jax.data.folder import FolderImages
+from gan_jax.data.tree import DirectoryTree
 from gan_jax.trainer.environment import cpus_allowed
 
 FILES, SIZE, BATCHES = 2048, 32, 50
@@ -37,7 +38,7 @@ def feed_call(kind: str, batch: int) -> Callable[[], None]:
     else:
         folder = tempfile.TemporaryDirectory()
         names = write_files(Path(folder.name))
-        images = FolderImages(Path(folder.name), names, size=SIZE, channels=3, resize="crop", on_corrupt="stop")
+        images = FolderImages(DirectoryTree(Path(folder.name)), names, size=(SIZE, SIZE), channels=3, resize="crop", on_corrupt="stop")
         images.kept = folder  # keeps the files as long as their reader
     source = Source("benchmark", images, None, 0, "train", "made by the benchmark")
     feed = Feed(source, batch_size=batch, pipeline="memory" if kind == "memory" else "stream")

@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         from gan_jax._files import atomic_path
         from gan_jax.cli.compilation_cache import use_compilation_cache
-        from gan_jax.data.folder import decode
+        from gan_jax.data.decode import decode
         from gan_jax.trainer import image_grid
         from gan_jax.trainer.config import ConfigError
         from gan_jax.trainer.inversion import invert_image
@@ -96,8 +96,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise ConfigError(f"{flags.run}: its samples are points, not images")
         if flags.label is not None and not 0 <= flags.label < classes:
             raise ConfigError(f"--label {flags.label}: the model has {classes or 'no'} classes")
-        height, _, channels = run.source.shape
-        target = decode(flags.image, size=height, channels=channels, resize=flags.resize)
+        height, width, channels = run.source.shape
+        target = decode(flags.image, size=(height, width), channels=channels, resize=flags.resize)
         result = invert_image(
             run,
             target,

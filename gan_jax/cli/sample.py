@@ -14,7 +14,7 @@ Writes to RUN/pictures or to --out.
 import dataclasses
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -56,8 +56,8 @@ class Flags:
     """White's J-diagram or MINE grid."""
     pairs: bool = False
     """For image-to-image models: the inputs, the outputs and the targets, in three rows of --count columns."""
-    label: int | None = None
-    """Class of all samples of a conditional model. By default each class has a column."""
+    label: str | None = None
+    """Class of all samples of a conditional model, by name or number. By default each class has a column."""
     format: Literal["png", "webp", "gif", "mp4", "npz"] | None = None
     """png, webp: a grid; gif, webp, mp4: an animation; npz: the arrays `images` and `labels`. By default that of --out, or png, or gif."""
     out: Path | None = None
@@ -209,7 +209,7 @@ def sample(run: "LoadedRun", flags: Flags) -> "Samples":
     return sampling.diagram(run, flags.diagram, points, weights=weights, label=flags.label)
 
 
-def write(samples: "Samples", flags: Flags) -> Path:
+def write(samples: "Samples", flags: Flags, class_names: tuple[str, ...] = ()) -> Path:
     """Writes the samples and returns the path of the file or folder."""
     from gan_jax.trainer import image_grid, sample_files
 
@@ -221,7 +221,7 @@ def write(samples: "Samples", flags: Flags) -> Path:
         names = [f"seed{seed:04}" for seed in parse_seeds(flags.seeds)] if by_seed else None
         sample_files.save_folder(path, samples.images, samples.labels, names=names, ending=ending, scale=flags.scale)
     elif ending == "npz":
-        sample_files.save_arrays(path, samples.images, samples.labels)
+        sample_files.save_arrays(path, samples.images, samples.labels, class_names)
     elif flags.walk:
         sample_files.save_animation(path, samples.images, ending=ending, fps=flags.fps, scale=flags.scale)
     elif ending == "gif":
@@ -231,11 +231,31 @@ def write(samples: "Samples", flags: Flags) -> Path:
     return path
 
 
+def with_class_number(flags: Flags, run: Any) -> Flags:
+    """The flags with the number of the class that `--label` names.
+
+    Raises:
+        ConfigError: There is no such class.
+    """
+    from gan_jax.data import DataError
+    from gan_jax.data.source import class_number
+    from gan_jax.trainer.config import ConfigError
+    from gan_jax.trainer.data_record import class_names
+
+    if flags.label is None:
+        return flags
+    try:
+        return dataclasses.replace(flags, label=class_number(flags.label, run.built.spec.num_classes, class_names(run)))
+    except DataError as error:
+        raise ConfigError(f"--label {flags.label}: {error.problem}") from error
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Samples and prints the path of the file or folder."""
     flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax sample")
     with errors_as_lines():
         from gan_jax.cli.compilation_cache import use_compilation_cache
+        from gan_jax.trainer.data_record import class_names
         from gan_jax.trainer.restore import load_run
 
         check_flags(flags)
@@ -243,7 +263,8 @@ def main(arguments: list[str] | None = None) -> None:
         use_compilation_cache()
         run = load_run(flags.run, step=flags.step)
         notice_missing_data(run)
+        flags = with_class_number(flags, run)
         check_model(flags, run)
         if flags.standing_statistics:
             run = run.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
-        print(write(sample(run, flags), flags))
+        print(write(sample(run, flags), flags, class_names(run)))

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from gan_jax.cli.errors import NOT_SAVED, errors_as_lines
 from gan_jax.cli.train_command import TrainCommand, base_config, find_run, parse_config, read_command, read_config
-from gan_jax.recipes import recipes
+from gan_jax.recipes import looks_at_data, recipes
 
 FAILED = 3
 
@@ -80,6 +80,7 @@ def run(command: TrainCommand, text: str) -> int:
     """
     from gan_jax.cli.compilation_cache import use_compilation_cache
     from gan_jax.distributed import decide_on_process_zero, is_main_process, simulate_devices, start
+    from gan_jax.trainer.build.compatibility import resolve
     from gan_jax.trainer.config import Config, check
     from gan_jax.trainer.run_directory import RunError
 
@@ -99,6 +100,15 @@ def run(command: TrainCommand, text: str) -> int:
     if not command.several_processes:
         simulate_devices(config.parallel.devices)
     use_compilation_cache(command.own.get("--compilation-cache"))
+    if resume is None and "--config" not in command.own and config.fork is None and looks_at_data(config.recipe):
+        from gan_jax.trainer.choices import look
+
+        config, lines = look(config, command.typed)
+        config, more = resolve(dataclasses.replace(config, choices="\n".join(lines)), command.typed)
+        notices = [*notices, *more]
+        if is_main_process():
+            for line in lines:
+                print(f"chosen: {line}", file=sys.stderr)
     if is_main_process():
         for notice in notices:
             print(f"notice: {notice}", file=sys.stderr)

@@ -178,4 +178,6 @@ def read_config(command: TrainCommand, resume: Path | None = None) -> tuple[Conf
     from gan_jax.trainer.build.compatibility import resolve
 
     config = parse_config(base_config(command, resume), command)
+    if "batch_size" in command.typed and "data.shrink_batch" not in command.typed:
+        config = replace_field(config, "data.shrink_batch", False)
     return (check(config), []) if resume else resolve(config, command.typed)

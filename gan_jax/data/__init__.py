@@ -5,11 +5,13 @@ from gan_jax.data.errors import DataError, DataWarning
 from gan_jax.data.feed import DeviceBatches, Feed, StreamBatches, gather_batches
 from gan_jax.data.source import Source, check_unchanged
 from gan_jax.data.sources import SOURCES, load_source, loader_of
+from gan_jax.data.summary import DataSummary, summarize
 
 __all__ = [
     "SOURCES",
     "Batches",
     "DataError",
+    "DataSummary",
     "DataWarning",
     "DeviceBatches",
     "Feed",
@@ -20,4 +22,5 @@ __all__ = [
     "gather_batches",
     "load_source",
     "loader_of",
+    "summarize",
 ]

@@ -8,7 +8,10 @@ import numpy as np
 from gan_jax.data.errors import DataError
 from gan_jax.data.source import Source
 
-_FLIPS = 2**63  # Offset in the second word of a Philox key. Orders of epochs use streams from 0, flips of steps use streams from here.
+# Offsets in the second word of a Philox key. Orders of epochs use streams from 0, flips of steps use streams from _FLIPS.
+_FLIPS = 2**63
+_ROUNDS = 2**62  # Orders of the classes in the rounds of balanced batches.
+_CLASSES = 2**61  # Orders of the examples of a class: 2**40 epochs for each class.
 
 
 def _draws(seed: int, stream: int, count: int) -> np.ndarray:
@@ -37,11 +40,11 @@ def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.argsort(draws, kind="stable")
 
 
-def check_batch_size(batch_size: int, source: Source) -> None:
-    """Raises DataError if the number of examples in a train step is below 1 or larger than the data set."""
+def check_batch_size(batch_size: int, source: Source, minibatches: int = 1) -> None:
+    """Raises DataError if a train step has no example, or if one of its minibatches is larger than the data set."""
     if batch_size < 1:
         raise DataError("must be at least 1", argument="batch_size", value=batch_size)
-    if batch_size > len(source):
+    if batch_size > len(source) * minibatches:
         size = f"{len(source)} {'images' if source.is_images else 'points'}"
         raise DataError(f"the data set has {size}", argument="batch_size", value=batch_size)
 
@@ -58,19 +61,30 @@ class Batches:
         batch_size: Number of examples in a train step, over all processes.
         seed: Random seed of the order.
         flip: Whether to mirror each image horizontally with probability 1/2.
+        balanced: Whether all classes with examples are drawn equally often. Then the examples are taken in rounds of one example of each
+            class, in an order of its own, and each class has epochs of its own.
+        minibatches: Number of minibatches in a train step. Each one is at most as large as the data set.
 
     Raises:
-        DataError: If the batch size is below 1 or larger than the data set, or if `flip` is set for points.
+        DataError: If the batch size is below 1 or larger than the data set, if `flip` is set for points, or if `balanced` is set for data
+            without labels.
     """
 
-    def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False):
-        check_batch_size(batch_size, source)
+    def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False, balanced: bool = False, minibatches: int = 1):
+        check_batch_size(batch_size, source, minibatches)
         if flip and not source.is_images:
             raise DataError(f"{source.name} has points, not images", argument="flip")
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
+        self._members: list[np.ndarray] = []
+        if balanced:
+            if source.labels is None:
+                raise DataError(f"{source.name} has no labels", argument="balanced")
+            members = (np.flatnonzero(source.labels == label) for label in range(source.num_classes))
+            self._members = [rows for rows in members if len(rows)]
+        self._class_order = functools.lru_cache(maxsize=2 * max(1, len(self._members)))(self._order_of_class)
         # A batch spans at most two epochs, so a cache of two orders avoids computing any order twice in consecutive steps.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, seed, count=len(source)))
 
@@ -87,6 +101,8 @@ class Batches:
             raise ValueError(f"step must not be negative; got {step}")
         size = len(self.source)
         at, end = step * self.batch_size, (step + count) * self.batch_size
+        if self._members:
+            return self._balanced(at, end).reshape(count, self.batch_size)
         pieces = []
         while at < end:
             epoch, offset = divmod(at, size)
@@ -94,6 +110,25 @@ class Batches:
             at += len(pieces[-1])
         indices = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
         return indices.astype(np.int32).reshape(count, self.batch_size)
+
+    def _order_of_class(self, number: int, epoch: int) -> np.ndarray:
+        """The examples of a class in an epoch of its own."""
+        rows = self._members[number]
+        return rows[permutation(self.seed, _CLASSES + number * 2**40 + epoch, len(rows))]
+
+    def _balanced(self, at: int, end: int) -> np.ndarray:
+        """Indices of the examples at the positions from `at` to `end` of balanced batches, int32 [end - at].
+
+        Position p is in round p // K of K classes. A round takes one example of each class, in an order that depends on (seed, round).
+        """
+        rounds, slots = np.divmod(np.arange(at, end), len(self._members))
+        known = np.unique(rounds)
+        orders = np.stack([permutation(self.seed, _ROUNDS + int(one), len(self._members)) for one in known]) if len(known) else None
+        chosen = np.empty(end - at, np.int32)
+        for place, (number, at_round) in enumerate(zip(orders[rounds - rounds[0], slots] if orders is not None else (), rounds)):
+            epoch, offset = divmod(int(at_round), len(self._members[number]))
+            chosen[place] = self._class_order(int(number), epoch)[offset]
+        return chosen
 
     def flips_at(self, step: int, count: int = 1) -> np.ndarray:
         """Whether each example of `count` steps, starting at `step`, is mirrored.

@@ -43,7 +43,7 @@ def read_mnist5k(path: Path | None = None) -> dict[str, tuple[np.ndarray, np.nda
     return {part: (images[rows[part]][..., None], labels[rows[part]].astype(np.int32)) for part in rows}
 
 
-def load_mnist5k(*, split: str = "train", image_size: int | None = None, channels: int | None = None) -> Source:
+def load_mnist5k(*, split: str = "train", image_size: int | tuple[int, int] | None = None, channels: int | None = None) -> Source:
     """Loads the embedded digits. Nothing is downloaded.
 
     Args:
@@ -104,7 +104,9 @@ class StackedImages(LazyImages):
         return np.ascontiguousarray(np.moveaxis(digits.reshape(len(indices), 3, *self.shape[1:3]), 1, -1))
 
 
-def load_stacked_mnist(*, split: str = "train", image_size: int | None = None, seed: int = 0, count: int = STACKED) -> Source:
+def load_stacked_mnist(
+    *, split: str = "train", image_size: int | tuple[int, int] | None = None, seed: int = 0, count: int = STACKED
+) -> Source:
     """Loads Stacked MNIST: three random digits as the channels of a colour image, with 1,000 modes.
 
     Image i is a pure function of (seed, i). Its label is 100 r + 10 g + b, where r, g and b are its red, green and blue digit.

@@ -190,6 +190,8 @@ class Feed:
             and "stream" above.
         workers: Number of threads that read and decode if the data are streamed.
         flip: Whether to mirror each image horizontally with probability 1/2.
+        balanced: Whether all classes are drawn equally often, see `Batches`.
+        minibatches: Number of minibatches in a train step, see `Batches`.
         sharding: Sharding of the batches [steps, batch, ...] over the devices of all processes. None means the default device.
         process_index: Index of this process.
         process_count: Number of processes that share each batch. Each process holds one block, in the order of the processes.
@@ -208,13 +210,15 @@ class Feed:
         pipeline: str = "auto",
         workers: int = 4,
         flip: bool = False,
+        balanced: bool = False,
+        minibatches: int = 1,
         sharding: NamedSharding | None = None,
         process_index: int = 0,
         process_count: int = 1,
     ):
         if pipeline not in ("auto", "memory", "stream"):
             raise DataError("must be auto, memory or stream", argument="pipeline", value=pipeline)
-        self.batches = Batches(source, batch_size, seed, flip=flip)
+        self.batches = Batches(source, batch_size, seed, flip=flip, balanced=balanced, minibatches=minibatches)
         self.in_memory = pipeline == "memory" or (pipeline == "auto" and source.nbytes <= MEMORY_LIMIT)
         where: dict[str, Any] = {"sharding": sharding, "process_index": process_index, "process_count": process_count}
         self._form = DeviceBatches(self.batches, **where) if self.in_memory else StreamBatches(self.batches, workers=workers, **where)

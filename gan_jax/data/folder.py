@@ -1,4 +1,4 @@
-"""A directory tree of PNG and JPEG files as a data set.
+"""Image files in a directory tree or a zip archive as a data set.
 
 Files that cannot be read are skipped, counted and named, or they stop the run.
 """
@@ -6,85 +6,28 @@ Files that cannot be read are skipped, counted and named, or they stop the run.
 import bisect
 import collections
 import concurrent.futures
-import contextlib
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from gan_jax._files import NotRegularFile, open_regular
-from gan_jax.data.errors import DataError, DataWarning, one_line
-from gan_jax.data.images import check_channels, check_image_size, check_resize, fit
+from gan_jax.data import arrays
+from gan_jax.data.decode import DEFAULT_LEVELS, Header, Levels, decode, endings, float_levels, integer_levels, read_header, value_range
+from gan_jax.data.errors import DataError, DataWarning
+from gan_jax.data.images import check_channels, check_image_size, check_resize, height_width
+from gan_jax.data.labels import read_labels
+from gan_jax.data.layout import Layout, Notice, count_of, lay_out, some
 from gan_jax.data.source import LazyImages, Source, choose_split
+from gan_jax.data.summary import FileFacts
+from gan_jax.data.tree import Listing, Tree, tree_of
 
-ENDINGS = (".png", ".jpg", ".jpeg")
-# Maximum number of pixels of a file. Decoding takes at most 16 bytes per pixel, and a JPEG file is decoded at a reduced size, so a
-# file takes less than 1 GiB.
-MOST_PIXELS = {"PNG": 2**25, "JPEG": 2**26}
-MANY_PIXELS = 2**22  # Files with more pixels are decoded one at a time.
 MEMORY_SIZE = 2**30  # If all images take at most this many bytes, they are decoded once and kept in memory.
-HELD_OUT_EVERY = 10
-_one_large_at_a_time = threading.Lock()
-PARTS = {"train": ("train", "training"), "test": ("test", "val", "valid", "validation")}
-
-
-def decode(path: Path | str, *, size: int, channels: int, resize: str = "crop") -> np.ndarray:
-    """Reads one image file.
-
-    The orientation that a camera recorded is applied. Transparent parts become white. 16-bit grey images keep their upper 8 bits.
-
-    Args:
-        path: Path of a PNG or JPEG file. The name of the file does not matter.
-        size: Side of the result in pixels.
-        channels: 1 or 3.
-        resize: "crop", "pad" or "stretch", see `gan_jax.data.images.fit`.
-
-    Returns:
-        uint8 [size, size, channels].
-
-    Raises:
-        DataError: If the file is missing, is not a PNG or JPEG image, is damaged, or has too many pixels (more than 33 million for PNG,
-            67 million for JPEG).
-    """
-    try:
-        with open_regular(path) as file, Image.open(file, formats=("PNG", "JPEG")) as picture:
-            pixels, most = picture.width * picture.height, MOST_PIXELS.get(picture.format, 0)
-            if pixels > most:
-                raise DataError(f"{path}: has {picture.width}x{picture.height} pixels; at most {most} are supported")
-            with _one_large_at_a_time if pixels > MANY_PIXELS else contextlib.nullcontext():
-                picture.draft("RGB" if channels == 3 else "L", (2 * size, 2 * size))  # Lets a JPEG file decode at a reduced size.
-                picture.load()
-                fitted = fit(_plain(ImageOps.exif_transpose(picture), channels), size, resize)
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except NotRegularFile as error:
-        raise DataError(f"{path}: {error.strerror}") from None
-    except UnidentifiedImageError:
-        raise DataError(f"{path}: not a readable PNG or JPEG picture; replace or delete it") from None
-    except MemoryError:
-        raise DataError(f"{path}: decoding it takes too much memory") from None
-    except Exception as error:  # Pillow's decoders can raise almost any exception on damaged files.
-        raise DataError(f"{path}: not a readable PNG or JPEG picture ({one_line(error)}); replace or delete it") from None
-    return np.asarray(fitted, np.uint8).reshape(size, size, channels)
-
-
-def _plain(picture: Image.Image, channels: int) -> Image.Image:
-    """Converts the image to mode L or RGB."""
-    mode = "RGB" if channels == 3 else "L"
-    if picture.mode.startswith("I"):
-        picture = Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
-    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        ground = Image.new("RGBA", picture.size, (255, 255, 255, 255))
-        picture = Image.alpha_composite(ground, picture)
-    return picture.convert(mode)
+HEADERS = 20_000  # Of a larger tree, this many evenly spaced files decide about channels and are counted by size.
+DEEP = 256  # Number of evenly spaced files whose values decide how samples of more than 8 bits become bytes.
 
 
 class FolderImages(LazyImages):
@@ -95,12 +38,13 @@ class FolderImages(LazyImages):
     the same number of images, and the same files give the same images.
 
     Args:
-        root: Root of the directory tree.
-        names: Names of the files relative to the root.
+        tree: The directory tree or zip archive.
+        names: Names of the files relative to its root.
         classes: Class of each file. By default all files have the same class.
-        size: Side of the images in pixels.
-        channels: 1 or 3.
+        size: (height, width) of the images in pixels.
+        channels: 1, 3 or 4.
         resize: "crop", "pad" or "stretch".
+        levels: The rule for samples of more than 8 bits.
         on_corrupt: "skip" or "stop".
 
     Attributes:
@@ -110,24 +54,25 @@ class FolderImages(LazyImages):
 
     def __init__(
         self,
-        root: Path,
+        tree: Tree,
         names: Sequence[str],
         classes: Sequence[str] | None = None,
         *,
-        size: int,
+        size: tuple[int, int],
         channels: int,
         resize: str,
         on_corrupt: str,
+        levels: Levels = DEFAULT_LEVELS,
     ):
-        self.root = root
+        self.tree = tree
         self.names = tuple(names)
         self._numbers: dict[str, list[int]] = {}  # Maps each class to the indices of its files.
         self._classes = tuple(classes or [""] * len(self.names))
         for number, kind in enumerate(self._classes):
             self._numbers.setdefault(kind, []).append(number)
-        self.size, self.channels, self.resize = size, channels, resize
+        self.decode_options: dict[str, Any] = {"size": size, "channels": channels, "resize": resize, "levels": levels}
         self.on_corrupt = on_corrupt
-        self.shape = (len(self.names), size, size, channels)
+        self.shape = (len(self.names), *size, channels)
         self.problems: dict[str, str] = {}
         self.gone: set[str] = set()
         self._lock = threading.Lock()
@@ -141,12 +86,12 @@ class FolderImages(LazyImages):
         if name in self.problems:
             return DataError(self.problems[name])
         try:
-            return decode(self.root / name, size=self.size, channels=self.channels, resize=self.resize)
+            return decode(self.tree.file(name), name=self.tree.path(name), **self.decode_options)
         except DataError as error:
             with self._lock:
                 new = name not in self.problems
                 self.problems[name] = str(error)
-                if not (self.root / name).exists():
+                if self.tree.size(name) < 0:
                     self.gone.add(name)
             if new and warn:
                 warnings.warn(f"skipped {error} ({len(self.problems)} of {len(self)} files so far)", DataWarning, stacklevel=3)
@@ -167,9 +112,9 @@ class FolderImages(LazyImages):
                 raise result
             if len(self.gone) > max(1, len(self) // 10):
                 raise DataError(
-                    f"{self.root}: the data set shrank: {len(self.gone)} of {len(self)} files are gone, e.g. {result}; restore it"
+                    f"{self.tree.root}: the data set shrank: {len(self.gone)} of {len(self)} files are gone, e.g. {result}; restore it"
                 )
-        raise DataError(f"{self.root}: none of the {len(self)} files can be read")
+        raise DataError(f"{self.tree.root}: none of the {len(self)} files can be read")
 
     def stand_ins(self, indices: np.ndarray) -> np.ndarray:
         """Indices of the files that `read` used for these indices, int64 [count]. They differ only for files that could not be read."""
@@ -179,7 +124,7 @@ class FolderImages(LazyImages):
     def contents(self) -> Iterator[Any]:
         """What the fingerprint hashes instead of the images: names and sizes of the files. The size of a missing file is -1."""
         yield repr(self.names).encode()
-        yield np.fromiter((_size(self.root / name) for name in self.names), np.int64, len(self))
+        yield np.fromiter((self.tree.size(name) for name in self.names), np.int64, len(self))
 
     def _candidates(self, index: int) -> Iterator[int]:
         """Files to try for an index: the file itself, then the rest of its class, then the rest of the list, each cyclically."""
@@ -188,84 +133,6 @@ class FolderImages(LazyImages):
             after = bisect.bisect_right(numbers, index)
             yield from numbers[after:]
             yield from numbers[:after]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
-def list_images(root: Path) -> list[str]:
-    """The PNG and JPEG files below a directory, identified by their names, relative to the directory and sorted. Hidden files are skipped.
-
-    Links to folders are followed after all folders of the tree itself. Each folder is listed once. If a link leads to a folder that is
-    already listed, e.g. in a cycle, the link is skipped and a `DataWarning` names it.
-
-    Raises:
-        DataError: If a folder cannot be listed.
-    """
-    names, listed, tops = list[str](), set[str](), collections.deque([str(root)])
-    while tops:
-        for place, folders, files in os.walk(tops.popleft(), onerror=_refuse):
-            real = os.path.realpath(place)
-            if real in listed:
-                warnings.warn(f"{place}: leads to {real}, which is already listed; skipped", DataWarning, stacklevel=2)
-                folders.clear()
-                continue
-            listed.add(real)
-            folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-            tops += [link for folder in folders if os.path.islink(link := os.path.join(place, folder))]
-            names += [
-                os.path.relpath(os.path.join(place, file), root) for file in files if file.lower().endswith(ENDINGS) and file[0] != "."
-            ]
-    return sorted(Path(name).as_posix() for name in names)
-
-
-def _refuse(error: OSError) -> None:
-    raise DataError(f"{error.filename}: the directory cannot be listed ({error.strerror})")
-
-
-def split_names(names: list[str]) -> tuple[dict[str, list[str]], bool]:
-    """Splits the files into train and test.
-
-    If the tree has top-level folders for train (train, training) and test (test, val, valid, validation), only the files in these are
-    used. Otherwise every tenth file of the list belongs to test.
-
-    Args:
-        names: Names of the files, sorted, relative to the root of the tree.
-
-    Returns:
-        A dict with the names of train and of test, and whether the split follows the folders.
-    """
-    tops = {name.split("/")[0] for name in names if "/" in name}
-    for train in PARTS["train"]:
-        for test in PARTS["test"]:
-            if {train, test} <= tops:
-                return {
-                    part: [name for name in names if name.startswith(f"{top}/")] for part, top in (("train", train), ("test", test))
-                }, True
-    test_names = names[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
-    held_out = set(test_names)
-    return {"train": [name for name in names if name not in held_out], "test": test_names}, False
-
-
-def class_of(name: str, by_folders: bool) -> str:
-    """The class of a file: its top-level folder, or the folder below train or test. "" if the file is in no such folder."""
-    folders = name.split("/")[:-1]
-    return "".join(folders[1:2] if by_folders else folders[:1])
-
-
-def channels_of(root: Path, names: list[str]) -> int:
-    """1 if the first readable file is a grey image, otherwise 3."""
-    for name in names:
-        try:
-            with open_regular(root / name) as file, Image.open(file, formats=("PNG", "JPEG")) as picture:
-                return 1 if picture.mode in ("1", "L", "LA") or picture.mode.startswith("I") else 3
-        except Exception:  # The problem is reported when the file is read.
-            continue
-    return 3
 
 
 def decode_all(images: FolderImages) -> tuple[Any, list[int], tuple[str, ...]]:
@@ -291,32 +158,223 @@ def decode_all(images: FolderImages) -> tuple[Any, list[int], tuple[str, ...]]:
                 raise result
     problems = tuple(images.problems[name] for name in images.names if name in images.problems)
     if not kept:
-        raise DataError(f"{images.root}: none of the {len(images)} files can be read, e.g. {problems[0]}")
+        raise DataError(f"{images.tree.root}: none of the {len(images)} files can be read, e.g. {problems[0]}")
     if problems:
         named = "; ".join(problems[:3]) + ("; ..." if len(problems) > 3 else "")
         warnings.warn(f"skipped {len(problems)} of {len(images)} files: {named}", DataWarning, stacklevel=2)
     return decoded[: len(kept)], kept, problems
 
 
+Value = TypeVar("Value")
+
+
+def read_some(tree: Tree, names: Sequence[str], most: int, read: Callable[..., Value]) -> dict[str, Value]:
+    """Applies `read` to at most `most` evenly spaced files. Files that cannot be read are left out, because decoding reports them."""
+    chosen = names if len(names) <= most else [names[index] for index in np.linspace(0, len(names) - 1, most).astype(int)]
+
+    def attempt(name: str) -> Value | None:
+        try:
+            return read(tree.file(name), tree.path(name))
+        except DataError:
+            return None
+
+    with concurrent.futures.ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        return {name: value for name, value in zip(chosen, threads.map(attempt, chosen), strict=True) if value is not None}
+
+
+def choose_channels(headers: Sequence[Header], channels: int | None) -> tuple[int, str, list[Notice]]:
+    """The number of channels of a data set, the reason, and what the user may not expect.
+
+    Images are grey if all files are grey. A single file in colour makes them colour, so that nothing is lost.
+
+    Args:
+        headers: Headers of the files.
+        channels: The requested number. None leaves the choice to the files.
+    """
+    grey = sum(header.grey for header in headers)
+    colored, see_through = len(headers) - grey, sum(header.alpha for header in headers)
+    notices = []
+    reason = (
+        "as asked" if channels else "all files are grey" if headers and not colored else f"{colored} of {len(headers)} files are in colour"
+    )
+    chosen = channels or (1 if headers and not colored else 3)
+    if channels is None and grey and colored:
+        notices.append(
+            Notice(f"{grey} of {len(headers)} files are grey and {colored} in colour; all are read in colour", "data.channels 1")
+        )
+    if chosen == 1 and colored:
+        notices.append(Notice(f"{colored} of {len(headers)} files are in colour and are read as grey"))
+    if chosen != 4 and see_through:
+        text = f"{count_of(see_through, 'file')} of {len(headers)} can have transparent parts, which become white"
+        notices.append(Notice(text, "data.channels 4"))
+    return chosen, "as asked" if channels else reason, notices
+
+
+def choose_levels(tree: Tree, headers: dict[str, Header]) -> tuple[Levels, list[Notice]]:
+    """The rule by which samples of more than 8 bits become bytes, from the values in the files, and what the user may not expect."""
+    levels, notices = DEFAULT_LEVELS, []
+    for kind in ("integer", "float"):
+        names = [name for name, header in headers.items() if header.deep == kind]
+        ranges = list(read_some(tree, names, DEEP, value_range).values())
+        if not ranges:
+            continue
+        low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+        if kind == "integer":
+            levels = levels._replace(bits=integer_levels(high).bits)
+            text = f"integers from {low:g} to {high:g}, which are read as {levels.bits} bits"
+        else:
+            chosen = float_levels(low, high)
+            levels = levels._replace(low=chosen.low, high=chosen.high)
+            text = f"numbers from {low:g} to {high:g}, of which {levels.low:g} becomes black and {levels.high:g} white"
+        notices.append(Notice(f"{count_of(len(names), 'grey file')} with more than 8 bits {'has' if len(names) == 1 else 'have'} {text}"))
+    return levels, notices
+
+
+def notices_of_sizes(headers: Sequence[Header], size: tuple[int, int], resize: str) -> list[Notice]:
+    """What the user may not expect about the sizes of the files and their frames."""
+    notices = []
+    height, width = size
+    small = sum(header.width < width or header.height < height for header in headers)
+    if small > len(headers) // 2:
+        text = f"{small} of {len(headers)} files are smaller than {width}x{height} pixels and are enlarged"
+        notices.append(Notice(text, "data.image_size " + str(int(np.median([min(header.width, header.height) for header in headers])))))
+    shares = [min(header.width * height, header.height * width) / max(header.width * height, header.height * width) for header in headers]
+    if shares and float(np.median(shares)) < 0.7 and resize != "pad":
+        lost = f"loses {100 * (1 - float(np.median(shares))):.0f}% of the median file" if resize == "crop" else "distorts most files"
+        notices.append(Notice(f"most files have other proportions than {width}x{height}: resize {resize} {lost}", "data.resize pad"))
+    moving = sum(header.animated for header in headers)
+    if moving:
+        notices.append(Notice(f"{count_of(moving, 'file')} with several frames or pages; the first is read"))
+    return notices
+
+
+def check_place(data_dir: Path | None) -> Path:
+    """Returns the directory or zip archive of the images.
+
+    Raises:
+        DataError: There is none.
+    """
+    if data_dir is None:
+        raise DataError("image_folder needs the directory of the images, a zip archive, or a .npy or .npz file", argument="data_dir")
+    if not data_dir.is_dir() and not (data_dir.is_file() and data_dir.suffix.lower() in (".zip", *arrays.ENDINGS)):
+        problem = f"{'not a' if data_dir.exists() else 'no such'} directory, zip archive, .npy or .npz file; give that of the images"
+        raise DataError(problem, argument="data_dir", value=data_dir)
+    return data_dir
+
+
+def lay_out_tree(tree: Tree) -> Layout:
+    """The layout of a tree, with the labels of a file in it if there is one.
+
+    Raises:
+        DataError: If the tree cannot be listed, holds no images, or has labels that cannot be read.
+    """
+    listing = tree.listing()
+    labelled = read_labels(tree, listing)
+    labels, used = labelled or (None, [])
+    layout = lay_out(Listing(tuple(name for name in listing.files if name not in used), listing.folders), labels, some(used))
+    if not any(layout.parts.values()):
+        named = some((f"{number} {ending}" for ending, number in layout.ignored.items()), 6)
+        read = f".png, .jpg, .webp, .tif and {len(endings()) - 4} other endings"
+        problem = f"holds no images that can be used ({read}); it holds {named or 'no files'}"
+        raise DataError(problem, argument="data_dir", value=tree.root)
+    return layout
+
+
+def source_of_files(
+    name: str,
+    tree: Tree,
+    layout: Layout,
+    split: str,
+    provenance: str,
+    *,
+    image_size: int | tuple[int, int],
+    channels: int | None,
+    resize: str,
+    on_corrupt: str,
+) -> Source:
+    """Makes a source of the files of a tree.
+
+    Args:
+        name: Name of the source.
+        tree: The files.
+        layout: Which of them are used, and as what.
+        split: "train", "test" or "all".
+        provenance: Origin of the data, in one line.
+        image_size, channels, resize, on_corrupt: See `load_image_folder`.
+
+    Raises:
+        DataError: The split has no images, or a file cannot be read and `on_corrupt` is "stop".
+    """
+    if on_corrupt not in ("skip", "stop"):
+        raise DataError("must be skip or stop", argument="on_corrupt", value=on_corrupt)
+    if not layout.parts["train" if split == "all" else split]:
+        split_of = "test" if split == "train" else "train"
+        raise DataError(f"{provenance} has no images for it; all are in {split_of}", argument="split", value=split)
+    headers = read_some(tree, sorted(layout.parts["train"] + layout.parts["test"]), HEADERS, read_header)
+    size, seen = height_width(image_size), list(headers.values())
+    channels, channels_by, of_channels = choose_channels(seen, channels)
+    levels, of_levels = choose_levels(tree, headers)
+    options: dict[str, Any] = {"size": size, "channels": channels, "resize": resize, "on_corrupt": on_corrupt, "levels": levels}
+    files = FileFacts(
+        found=layout.found,
+        ignored=layout.ignored,
+        left_out={reason: len(names) for reason, names in layout.left_out.items()},
+        sizes=dict(collections.Counter(f"{header.width}x{header.height}" for header in seen).most_common(20)),
+        sizes_of=len(seen),
+        channels_by=channels_by,
+        classes_by=layout.classes_by,
+        held_out_by=layout.held_out_by,
+        notices=(*layout.notices, *of_channels, *of_levels, *notices_of_sizes(seen, size, resize)),
+    )
+
+    def part_of(part: str, chosen: list[str], held_out: Source | None) -> Source:
+        of_files = [layout.classes.get(file, "") for file in chosen]
+        images, kept, skipped = decode_all(FolderImages(tree, chosen, of_files, **options))
+        labels = None
+        if layout.class_names:
+            labels = np.array([layout.class_names.index(of_files[index]) for index in kept], np.int32)
+        return Source(
+            name,
+            images,
+            labels,
+            len(layout.class_names),
+            part,
+            provenance,
+            held_out,
+            class_names=layout.class_names,
+            skipped=skipped,
+            files=files,
+        )
+
+    if split == "all":
+        return part_of("all", sorted(layout.parts["train"] + layout.parts["test"]), None)
+    other = "test" if split == "train" else "train"
+    held_out = part_of(other, layout.parts[other], None) if layout.parts[other] else None
+    return part_of(split, layout.parts[split], held_out)
+
+
 def load_image_folder(
     *,
     data_dir: Path | None = None,
     split: str = "train",
-    image_size: int = 32,
+    image_size: int | tuple[int, int] = 32,
     channels: int | None = None,
     resize: str = "crop",
     on_corrupt: str = "skip",
 ) -> Source:
-    """Loads a directory tree of PNG and JPEG files. The names of its top-level folders are the classes.
+    """Loads the image files of a directory tree or a zip archive, or the arrays of a NumPy file. The names of folders are the classes.
+
+    See `gan_jax.data.layout.lay_out` for the split and the classes, and `gan_jax.data.labels.read_labels` for a file with labels. What was
+    decided is in `gan_jax.data.summarize(source)`.
 
     Args:
-        data_dir: Root of the tree.
-        split: "train", "test" or "all". If the tree has top-level folders train and test, they are the split. Otherwise every tenth
-            file belongs to test.
-        image_size: Side of the images in pixels.
-        channels: 1 or 3. By default the channels of the first readable file.
-        resize: "crop" scales the shorter side and keeps the centre. "pad" scales the longer side and pads with black. "stretch"
-            scales both sides.
+        data_dir: Root of the tree, a zip archive, or a .npy or .npz file, see `gan_jax.data.arrays.load_arrays`.
+        split: "train", "test" or "all". If the tree has folders train and test, they are the split. Otherwise every tenth file belongs to
+            test.
+        image_size: Side of the images in pixels, or (height, width).
+        channels: 1, 3 or 4. By default 1 if all files are grey, otherwise 3.
+        resize: "crop" scales the image until it covers the size and keeps the centre. "pad" scales it until it fits and pads with black.
+            "stretch" scales both sides.
         on_corrupt: "skip" leaves out files that cannot be read, with a warning that names them. "stop" raises an error.
 
     Returns:
@@ -327,49 +385,13 @@ def load_image_folder(
         DataError: If the directory does not exist, holds no images or no readable ones, or holds an unreadable one and `on_corrupt` is
             "stop". Also if an option has an unknown value.
     """
-    if data_dir is None:
-        raise DataError("image_folder needs the directory of the images", argument="data_dir")
-    if not data_dir.is_dir():
-        problem = f"{'not a' if data_dir.exists() else 'no such'} directory; give that of the images"
-        raise DataError(problem, argument="data_dir", value=data_dir)
+    place = check_place(data_dir)
     check_image_size(image_size)
     check_channels(channels)
     choose_split("image_folder", split, ("train", "test", "all"))
     check_resize(resize)
-    if on_corrupt not in ("skip", "stop"):
-        raise DataError("must be skip or stop", argument="on_corrupt", value=on_corrupt)
-    names = list_images(data_dir)
-    if not names:
-        raise DataError(f"holds no {', '.join(ENDINGS)} files", argument="data_dir", value=data_dir)
-    parts, by_folders = split_names(names)
-    classes = sorted({class_of(name, by_folders) for part in parts.values() for name in part})
-    options: dict[str, Any] = {
-        "size": image_size,
-        "channels": channels or channels_of(data_dir, names),
-        "resize": resize,
-        "on_corrupt": on_corrupt,
-    }
-
-    def part_of(part: str, chosen: list[str], held_out: Source | None) -> Source:
-        of_files = [class_of(name, by_folders) for name in chosen]
-        images, kept, skipped = decode_all(FolderImages(data_dir, chosen, of_files, **options))
-        labels = None
-        if len(classes) > 1 or classes[0]:
-            labels = np.array([classes.index(of_files[index]) for index in kept], np.int32)
-        return Source(
-            "image_folder",
-            images,
-            labels,
-            0 if labels is None else len(classes),
-            part,
-            str(data_dir),
-            held_out,
-            class_names=() if labels is None else tuple(classes),
-            skipped=skipped,
-        )
-
-    if split == "all":
-        return part_of("all", sorted(parts["train"] + parts["test"]), None)
-    other = "test" if split == "train" else "train"
-    held_out = part_of(other, parts[other], None) if parts[other] else None
-    return part_of(split, parts[split], held_out)
+    if place.suffix.lower() in arrays.ENDINGS:
+        return arrays.load_arrays(place, split=split, image_size=image_size, channels=channels, resize=resize)
+    tree = tree_of(place)
+    options: dict[str, Any] = {"image_size": image_size, "channels": channels, "resize": resize, "on_corrupt": on_corrupt}
+    return source_of_files("image_folder", tree, lay_out_tree(tree), split, str(place), **options)

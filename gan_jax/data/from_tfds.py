@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.data.errors import DataError
-from gan_jax.data.images import check_channels, check_image_size, check_resize, fit, to_channels
+from gan_jax.data.images import check_channels, check_image_size, check_resize, fit, height_width, to_channels
 from gan_jax.data.source import LazyImages, Source
 
 MEMORY_SIZE = 2**28  # If all images take at most this many bytes, they are decoded once and kept in memory.
@@ -17,31 +17,31 @@ HELD_OUT = ("test", "validation")
 class TfdsImages(LazyImages):
     """The images of a TFDS data source, resized to one size on access."""
 
-    def __init__(self, records: Any, feature: str, *, size: int, channels: int, resize: str):
+    def __init__(self, records: Any, feature: str, *, size: tuple[int, int], channels: int, resize: str):
         self.records = records
         self.feature = feature
         self.resize = resize
-        self.shape = (len(records), size, size, channels)
+        self.shape = (len(records), *size, channels)
 
     def read(self, index: int) -> np.ndarray:
         """The image with this index."""
         return self.image_of(self.records[index])
 
     def image_of(self, record: dict[str, Any]) -> np.ndarray:
-        """The image of a record, uint8 [size, size, channels]."""
+        """The image of a record, uint8 [height, width, channels]."""
         image = np.asarray(record[self.feature])
         if image.ndim == 2:
             image = image[..., None]
-        size, channels = self.shape[1], self.shape[3]
+        size, channels = self.shape[1:3], self.shape[3]
         if image.dtype == np.uint16:
             image = (image >> 8).astype(np.uint8)
         if image.dtype != np.uint8:
             raise DataError(f"the images of this TFDS data set are {image.dtype}; uint8 and uint16 are supported", argument="name")
-        image = to_channels(image[..., :3] if image.shape[-1] != 2 else image[..., :1], channels)
-        if image.shape[:2] == (28, 28) and size == 32:
+        image = to_channels(image[..., :4] if image.shape[-1] != 2 else image[..., :1], channels)
+        if image.shape[:2] == (28, 28) and size == (32, 32):
             return np.pad(image, ((2, 2), (2, 2), (0, 0)))
         picture = Image.fromarray(image[..., 0] if channels == 1 else image)
-        return np.asarray(fit(picture, size, self.resize)).reshape(size, size, channels)
+        return np.asarray(fit(picture, size, self.resize)).reshape(*size, channels)
 
 
 def load_tfds(
@@ -49,7 +49,7 @@ def load_tfds(
     *,
     split: str = "train",
     data_dir: Path | None = None,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     resize: str = "crop",
 ) -> Source:
@@ -59,9 +59,9 @@ def load_tfds(
         name: TFDS name of the data set, e.g. cifar10 or imagenet_resized/64x64.
         split: TFDS name of the split, e.g. train or train[:90%].
         data_dir: Directory of the TFDS data. None means TFDS's default directory. Missing data are downloaded and prepared.
-        image_size: Side in pixels. By default the side of the data set's images, if all are square and of the same size. 28x28 images
-            are padded with zeros to 32x32.
-        channels: 1 or 3. By default the channels of the data set.
+        image_size: Side in pixels, or (height, width). By default the side of the data set's images, if all are square and of the same
+            size. 28x28 images are padded with zeros to 32x32.
+        channels: 1, 3 or 4. By default the channels of the data set.
         resize: "crop", "pad" or "stretch", see `gan_jax.data.images.fit`.
 
     Returns:
@@ -95,7 +95,7 @@ def load_tfds(
     if not size or (image_size is None and height != width):
         sides = "many sizes" if height is None or width is None else f"{height}x{width} pixels"
         raise DataError(f"tfds:{name} has images of {sides}; give the size wanted", argument="image_size")
-    options = {"size": size, "channels": channels or (3 if depth is None or depth >= 3 else 1), "resize": resize}
+    options = {"size": height_width(size), "channels": channels or (3 if depth is None or depth >= 3 else 1), "resize": resize}
     classes = tuple(features[label].names) if label else ()
 
     def part_of(part: str, held_out: Source | None) -> Source:

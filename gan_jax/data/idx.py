@@ -105,10 +105,14 @@ def find_idx(name: str, data_dir: Path | None) -> Path:
     """
     if data_dir is None:
         if name not in INSTALLED:
-            raise DataError(f"{name} needs the directory of its four IDX files (train-images-idx3-ubyte.gz ...)", argument="data_dir")
+            ways = f"or take tfds:{name}; docs/data.md has their address"
+            raise DataError(
+                f"{name} needs the directory of its four IDX files (train-images-idx3-ubyte.gz ...), {ways}", argument="data_dir"
+            )
         if not INSTALLED[name].is_dir():
             problem = (
-                f"{INSTALLED[name]}: no such directory; install Debian's dataset-fashion-mnist, or give the directory of the IDX files"
+                f"{INSTALLED[name]}: no such directory; install Debian's dataset-fashion-mnist, give the directory of the IDX files, "
+                f"or take tfds:{name}; docs/data.md has their address"
             )
             raise DataError(problem, argument="data_dir")
         return INSTALLED[name]
@@ -155,7 +159,12 @@ def _read_part(directory: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_idx(
-    name: str, *, split: str = "train", data_dir: Path | None = None, image_size: int | None = None, channels: int | None = None
+    name: str,
+    *,
+    split: str = "train",
+    data_dir: Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
 ) -> Source:
     """Loads MNIST or Fashion-MNIST from the directory of its IDX files.
 

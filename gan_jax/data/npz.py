@@ -18,24 +18,25 @@ NUMBERS = "biufc"  # Kinds of dtypes that hold plain numbers.
 _BLOCK = 2**20
 
 
-def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def read_npz(path: Path, names: tuple[str, ...], *, limit: int = MEMORY_LIMIT) -> dict[str, np.ndarray]:
     """Reads the named arrays of an npz file.
 
     Args:
         path: Path of the file.
         names: Names of the requested arrays. Other arrays are not read.
+        limit: Maximum number of bytes of one array.
 
     Returns:
         A dict from names to arrays.
 
     Raises:
         DataError: If the file is missing, not a regular file or not an npz file, lacks a requested array, or has an array that claims
-            more bytes than the file holds or than 256 MiB, or that does not consist of numbers.
+            more bytes than the file holds or than the limit, or that does not consist of numbers.
     """
     try:
         with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             size = file.seek(0, 2)
-            return {name: _read_member(archive, name, path, size) for name in names}
+            return {name: _read_member(archive, name, path, min(limit, DEFLATE_RATIO * size)) for name in names}
     except DataError:
         raise
     except FileNotFoundError:
@@ -46,7 +47,7 @@ def read_npz(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: not a readable npz file ({one_line(error)}); make or copy it again") from None
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, path: Path, file_size: int) -> np.ndarray:
+def _read_member(archive: zipfile.ZipFile, name: str, path: Path, most: int) -> np.ndarray:
     try:
         entry = archive.getinfo(f"{name}.npy")
     except KeyError:
@@ -54,8 +55,8 @@ def _read_member(archive: zipfile.ZipFile, name: str, path: Path, file_size: int
         raise DataError(f"{path}: holds no array named {name}; got {others}") from None
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{path}: {name} has compression {entry.compress_type}; must be stored or deflated, as NumPy writes it")
-    if entry.file_size > min(MEMORY_LIMIT, DEFLATE_RATIO * file_size):
-        raise DataError(f"{path}: {name} claims {entry.file_size} bytes, more than the file can hold or more than the limit of 256 MiB")
+    if entry.file_size > most:
+        raise DataError(f"{path}: {name} claims {entry.file_size} bytes, more than the file can hold or than the limit: at most {most}")
     with archive.open(entry) as member:
         return read_npy(member, entry.file_size, f"{path}: {name}")
 

@@ -95,6 +95,7 @@ class Source:
         centers: float32 [modes, dim] of a mixture of Gaussians, otherwise None.
         std: Standard deviation of each component of the mixture, otherwise None.
         skipped: One line for each file that was skipped because it could not be read, with the reason.
+        files: What a source of files knows beyond its images, a `gan_jax.data.summary.FileFacts`, or None.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Source:
     centers: np.ndarray | None = None
     std: float | None = None
     skipped: tuple[str, ...] = ()
+    files: Any = None
 
     def __post_init__(self):
         if len(self.images) == 0:
@@ -147,6 +149,7 @@ class Source:
             "shape": list(self.shape),
             "num_classes": self.num_classes,
             "class_names": list(self.class_names),
+            "class_counts": [] if self.labels is None else np.bincount(self.labels, minlength=self.num_classes).tolist(),
             "fingerprint": self.fingerprint(),
             "provenance": self.provenance,
             "passed_over": self.passed_over(),
@@ -196,6 +199,26 @@ def check_unchanged(recorded: dict[str, Any], source: Source) -> None:
         )
     if recorded.get("shape") != list(source.shape) or recorded.get("fingerprint") != source.fingerprint():
         raise DataError(f"{source.name}: the data set is not the one that the run began with; restore it, or start a new run")
+
+
+def class_number(word: str, num_classes: int, class_names: tuple[str, ...] = ()) -> int:
+    """The number of a class that is given by its name, or by its number if no class has a number as its name.
+
+    Raises:
+        DataError: There is no such class. The message names the argument `label`.
+    """
+    if word in class_names:
+        return class_names.index(word)
+    numbered = any(name.isdigit() for name in class_names)
+    if word.isdigit() and not numbered and int(word) < num_classes:
+        return int(word)
+    if not num_classes:
+        raise DataError("the model has no classes", argument="label", value=word)
+    named = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
+    numbers = "" if numbered else f"0 to {num_classes - 1}"
+    raise DataError(
+        f"the model has {num_classes} classes; must be {' or '.join(filter(None, (named, numbers)))}", argument="label", value=word
+    )
 
 
 def choose_split(name: str, split: str, known: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from gan_jax.data.digits import load_mnist5k, load_stacked_mnist
 from gan_jax.data.errors import DataError
 from gan_jax.data.folder import load_image_folder
+from gan_jax.data.from_datasets import load_hf
 from gan_jax.data.from_tfds import load_tfds
 from gan_jax.data.idx import load_idx
 from gan_jax.data.mixtures import load_grid, load_ring
@@ -41,7 +42,7 @@ def loader_of(name: str) -> Loader:
     """The row of a data set.
 
     Args:
-        name: A key of `SOURCES`, or `tfds:NAME`.
+        name: A key of `SOURCES`, `tfds:NAME` or `hf:NAME`.
 
     Raises:
         DataError: If the name is unknown.
@@ -49,8 +50,10 @@ def loader_of(name: str) -> Loader:
     if name in SOURCES:
         return SOURCES[name]
     family, _, rest = name.partition(":")
+    if family == "hf" and rest:
+        return Loader(functools.partial(load_hf, rest), ("data_dir", "image_size", "channels", "resize", "on_corrupt"))
     if family != "tfds" or not rest:
-        raise DataError(f"must be one of {', '.join(SOURCES)}, tfds:NAME", argument="name", value=name)
+        raise DataError(f"must be one of {', '.join(SOURCES)}, tfds:NAME, hf:NAME", argument="name", value=name)
     return Loader(functools.partial(load_tfds, rest), ("data_dir", "image_size", "channels", "resize"))
 
 
@@ -59,7 +62,7 @@ def load_source(
     *,
     split: str = "train",
     data_dir: Path | str | None = None,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     resize: str | None = None,
     on_corrupt: str | None = None,
@@ -69,11 +72,11 @@ def load_source(
     """Loads a data set by its name. Arguments that are None have the default of the data set's own function.
 
     Args:
-        name: A key of `SOURCES`, or `tfds:NAME`.
+        name: A key of `SOURCES`, `tfds:NAME` or `hf:NAME`.
         split: "train", "test" or "all". A TFDS data set has its own splits.
         data_dir: Directory of the files, for sources that read files.
-        image_size: Side in pixels, for images.
-        channels: 1 or 3, for images.
+        image_size: Side in pixels or (height, width), for images.
+        channels: 1, 3 or 4, for images.
         resize: "crop", "pad" or "stretch", for images of many shapes.
         on_corrupt: "skip" or "stop", for files that cannot be read.
         seed: Random seed of sources that are sampled.

@@ -21,6 +21,7 @@ def stablehlo_program(
     The program takes `latents` float32 [batch, latent_dim], `labels` int32 [batch] if the model is conditional, `context` float32
     [batch, *context_shape] if the model has a context, and `seed` uint32 []. The seed determines the noise and dropout of a model that
     uses them. Other models ignore it. The result is that of `generator(latents, labels, context, rng=jax.random.key(seed))`.
+    A program cannot raise an error, so the images of a label that is no class are NaN.
 
     Args:
         generator: The generator to lower.
@@ -41,7 +42,11 @@ def stablehlo_program(
     def program(*values: Array) -> Array:
         named = dict(zip(arguments, values, strict=True))
         with plain_convolutions():  # The program also runs on other platforms than the one that it is lowered on.
-            return generator(named["latents"], named.get("labels"), named.get("context"), rng=jax.random.key(named["seed"]))
+            images = generator(named["latents"], named.get("labels"), named.get("context"), rng=jax.random.key(named["seed"]))
+        if "labels" not in named:
+            return images
+        known = (named["labels"] >= 0) & (named["labels"] < generator.num_classes)
+        return jnp.where(known.reshape(-1, *[1] * (images.ndim - 1)), images, jnp.nan)
 
     return jax.export.export(jax.jit(program), platforms=platforms)(*arguments.values()), tuple(arguments)
 

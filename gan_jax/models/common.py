@@ -68,6 +68,35 @@ def widths(value: str | int | Sequence[int]) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
 
+def height_width(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """The height and width of images: those of a square for one number, or the two numbers."""
+    if isinstance(image_size, int):
+        return image_size, image_size
+    height, width = image_size
+    return height, width
+
+
+def first_map(image_size: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
+    """Where growing begins: how often the first map is doubled to reach `image_size`, and the (height, width) of the first map.
+
+    The sides are halved as long as both stay whole and at least 4: 64 begins at 4x4, 48 at 6x6, 28 at 7x7, and 96x64 at 6x4.
+    """
+    height, width = height_width(image_size)
+    levels = 0
+    while not (height % 2 or width % 2) and min(height, width) >= 8:
+        height, width, levels = height // 2, width // 2, levels + 1
+    return levels, (height, width)
+
+
+def check_growth(model: str, image_size: int | Sequence[int], largest: int) -> None:
+    """Raises ValueError if images of this size do not grow from a first map whose shorter side has 4 to 7 pixels."""
+    height, width = height_width(image_size)
+    levels, first = first_map((height, width))
+    if levels < 1 or min(first) > 7 or max(height, width) > largest:
+        rule = f"sides up to {largest} that halve evenly until the shorter one has 4 to 7 pixels, such as 28, 32, 48, 64 or 96x64"
+        raise ValueError(f"image_size {image_size}: model {model!r} makes images with {rule}")
+
+
 def check_size(model: str, image_size: int, sizes: tuple[int, ...]) -> int:
     """Returns `image_size` if the model supports it.
 
@@ -75,7 +104,7 @@ def check_size(model: str, image_size: int, sizes: tuple[int, ...]) -> int:
         ValueError: If it does not. The message contains the supported sizes.
     """
     if image_size not in sizes:
-        raise ValueError(f"image_size {image_size}: model {model!r} makes images of {', '.join(map(str, sizes))} pixels a side")
+        raise ValueError(f"image_size {image_size}: model {model!r} makes square images of {', '.join(map(str, sizes))} pixels a side")
     return image_size
 
 

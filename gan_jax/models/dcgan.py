@@ -1,5 +1,6 @@
 """DCGAN: the all-convolutional generator and discriminator, with common options."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,9 +12,11 @@ from gan_jax.models.common import (
     OUTPUT_ACTIVATIONS,
     PLAIN_NORMS,
     around_one,
+    check_growth,
     check_labels,
     check_options,
-    check_size,
+    first_map,
+    height_width,
     needs_bias,
 )
 from gan_jax.nn import (
@@ -35,13 +38,14 @@ from gan_jax.nn import (
 )
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 
-SIZES = (8, 16, 32, 64, 128, 256)
+SIZES = (8, 16, 32, 64, 128, 256)  # Sizes that grow from a 4x4 map, for models that need one.
+LARGEST = 512
 CONDITIONS = ("channels", "projection", "none")
 
 
-def levels_of(image_size: int) -> int:
-    """Returns how often a 4x4 map is doubled to reach `image_size`."""
-    return image_size.bit_length() - 3
+def levels_of(image_size: int | Sequence[int]) -> int:
+    """Returns how often the first map is doubled to reach `image_size`, see `gan_jax.models.common.first_map`."""
+    return first_map(image_size)[0]
 
 
 def _enlargement(context: tuple[int, ...], images: tuple[int, ...]) -> int:
@@ -53,12 +57,13 @@ def _enlargement(context: tuple[int, ...], images: tuple[int, ...]) -> int:
 
 
 class DcganGenerator(nn.Module):
-    """Projects latents to a 4x4 map, then doubles its size and halves its channels until it is an image.
+    """Projects latents to a small map, then doubles its size and halves its channels until it is an image.
 
+    The map has 4x4 pixels, or those of `first_map` if the image is no power of two or not square.
     The attributes are the options of `dcgan`.
     """
 
-    image_size: int
+    image_size: int | tuple[int, int]
     channels: int
     width: int = 64
     num_classes: int = 0
@@ -96,17 +101,17 @@ class DcganGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
-        """Returns images, float32 [batch, image_size, image_size, channels]."""
+        """Returns images, float32 [batch, height, width, channels]."""
         check_labels(labels, self.num_classes)
         settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
-        levels = levels_of(self.image_size)
+        levels, (height, width) = first_map(self.image_size)
         features = self.width * 2 ** (levels - 1)
         rows = self.reference_size if self.norm == "virtual_batch" else 0
         latents = ReferenceBatch(rows, name="reference")(latents) if rows else latents
 
         # The published first layer is a transposed 4x4 convolution of a 1x1 map, which equals this matrix product.
-        x = nn.Dense(16 * features, name="project", **settings)(latents.astype(self.dtype))
-        x = self._settle(x.reshape(-1, 4, 4, features), labels, 0, train)
+        x = nn.Dense(height * width * features, name="project", **settings)(latents.astype(self.dtype))
+        x = self._settle(x.reshape(-1, height, width, features), labels, 0, train)
         if self.num_classes:
             x = ClassEmbedding(self.num_classes, self.embedding_dim, dtype=self.dtype, name="embedding")(x, labels)
         for index in range(1, levels + bool(self.output_kernel)):
@@ -164,7 +169,7 @@ class DcganDiscriminator(nn.Module):
         """Returns logits [batch], the features of each block, and class logits if there is an auxiliary classifier."""
         settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
         x, features = self._join(images, labels, context), {}
-        for index in range(levels_of(images.shape[1])):
+        for index in range(levels_of(images.shape[1:3])):
             x = Downsample(self.width * 2**index, self.down, name=f"down_{index}", **settings)(x)
             if index:
                 scale = {"axis_name": self.axis_name, "scale_init": around_one}
@@ -193,7 +198,7 @@ class DcganDiscriminator(nn.Module):
 
 def dcgan(
     *,
-    image_size: int = 64,
+    image_size: int | Sequence[int] = 64,
     channels: int = 3,
     latent_dim: int = 100,
     num_classes: int = 0,
@@ -227,7 +232,8 @@ def dcgan(
     PyTorch's `examples/dcgan/main.py`.
 
     Args:
-        image_size: Side of the images in pixels, one of `SIZES`.
+        image_size: Side of the images in pixels, or (height, width). The sides are at most 512 and halve evenly until the
+            shorter one has 4 to 7 pixels, which is where growing begins.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
         num_classes: Number of classes. Above 0, the generator appends a class embedding to its 4x4 map as extra
@@ -271,7 +277,7 @@ def dcgan(
         networks", 2016.
     """
     del latent_dim
-    check_size("dcgan", image_size, SIZES)
+    check_growth("dcgan", image_size, LARGEST)
     discriminator_norm = discriminator_norm or (norm if norm in PLAIN_NORMS else "batch")
     check_options(
         ("condition", condition, CONDITIONS),
@@ -290,7 +296,7 @@ def dcgan(
     shared = {"width": width, "num_classes": num_classes, "embedding_dim": embedding_dim, "activation": activation}
     shared |= {"axis_name": axis_name, "dtype": jnp.dtype(dtype)}
     generator = DcganGenerator(
-        image_size=image_size,
+        image_size=image_size if isinstance(image_size, int) else height_width(image_size),
         channels=channels,
         norm=norm,
         reference_size=reference_size,

@@ -1,13 +1,14 @@
 """Multilayer perceptrons for small images and for points in the plane."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, dense, one_of, widths
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, dense, height_width, one_of, widths
 from gan_jax.nn import BatchNorm
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 
@@ -118,7 +119,7 @@ class MlpDiscriminator(nn.Module):
 
 def mlp(
     *,
-    image_size: int = 28,
+    image_size: int | Sequence[int] = 28,
     channels: int = 1,
     latent_dim: int = 100,
     num_classes: int = 0,
@@ -138,7 +139,7 @@ def mlp(
     not momentum.
 
     Args:
-        image_size: Side of the images in pixels, any number.
+        image_size: Side of the images in pixels, or (height, width), any numbers.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
         num_classes: Number of classes. Above 0, both networks append a learned embedding of the labels to their inputs.
@@ -166,7 +167,7 @@ def mlp(
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
     generator = MlpGenerator(
-        shape=(image_size, image_size, channels),
+        shape=(*height_width(image_size), channels),
         hidden=widths(generator_hidden),
         num_classes=num_classes,
         norm=norm,

@@ -5,8 +5,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, PLAIN_NORMS, check_options
-from gan_jax.models.dcgan import dcgan
+from gan_jax.models.common import ACTIVATIONS, PLAIN_NORMS, check_options, check_size
+from gan_jax.models.dcgan import SIZES, dcgan
 from gan_jax.models.patch import PatchDiscriminator
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 
@@ -103,6 +103,7 @@ def multiscale(
         2018. Differs: the generator is DCGAN's and takes latents.
     """
     check_options(("discriminator_norm", discriminator_norm, PLAIN_NORMS), ("activation", activation, ACTIVATIONS))
+    check_size("multiscale", image_size, SIZES)
     generator = dcgan(
         image_size=image_size,
         channels=channels,

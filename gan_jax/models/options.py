@@ -1,5 +1,6 @@
 """The options of all models with their types. `MODELS[name].options` lists those of one model with their defaults."""
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 
@@ -33,6 +34,7 @@ class ModelOptions(TypedDict, total=False):
     gradient_checkpointing: bool
     group_size: int
     image_size: int
+    image_size: int | Sequence[int]
     init_scale: float
     kernel_init: str
     latent_dim: int

@@ -16,8 +16,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, NORMAL, PLAIN_NORMS, needs_bias, one_of
-from gan_jax.models.dcgan import DcganGenerator, dcgan, levels_of
+from gan_jax.models.common import ACTIVATIONS, NORMAL, PLAIN_NORMS, check_size, needs_bias, one_of
+from gan_jax.models.dcgan import SIZES, DcganGenerator, dcgan, levels_of
 from gan_jax.nn import Downsample, normalize
 from gan_jax.typing import Array, GeneratorOutput, Players
 
@@ -190,6 +190,7 @@ def vaegan(
     one_of("norm", norm, PLAIN_NORMS)
     if not gamma > 0:
         raise ValueError(f"gamma must be above 0; got {gamma}")
+    check_size("vaegan", image_size, SIZES)
     decoder, discriminator = dcgan(
         image_size=image_size,
         channels=channels,

@@ -391,9 +391,21 @@ def evaluate_run(
         known = run_directory.read_json(directory / "metrics.json")
         kept = [row for row in known if row["metric"] not in {record["metric"] for record in records}]
     console.print(table(records))
+    few = fewer_samples(records, count, source)
+    if few:
+        console.print(few)
     before_write()
     run_directory.write_json(directory / "metrics.json", kept + records)
     return records
+
+
+def fewer_samples(records: Sequence[dict[str, Any]], count: int, source: Source) -> str:
+    """One line about the records that were measured from fewer samples than requested. "" if there are none."""
+    fewest = min((int(record["samples"]) for record in records), default=count)
+    if fewest >= count:
+        return ""
+    limit = f"the {len(source.held_out)} held-out images" if source.held_out is not None else f"the {len(source)} images"
+    return f"measured {fewest} samples, not {count}, so that they are as many as {limit}; distances of few samples are biased upwards"
 
 
 def table(records: Sequence[dict[str, Any]]) -> Table:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gan_jax._files import atomic_path, open_regular
+from gan_jax.data.images import to_channels
 
 MAX_GIF_FRAMES = 120
 
@@ -41,7 +42,8 @@ def image_grid(
     """Arranges images in a grid, left to right and top to bottom, with a margin around each.
 
     Args:
-        images: [count, height, width, channels] with 1 or 3 channels, or [count, height, width]; uint8, or float in [-1, 1].
+        images: [count, height, width, channels] with 1 or 3 channels, or [count, height, width]; uint8, or float in [-1, 1]. A fourth
+            channel is the opacity over white.
         rows: Number of rows. By default as many as `cols` needs, or as a nearly square grid needs.
         cols: Number of columns. By default as many as `rows` needs. Images without a cell are left out.
         padding: Width of the margin in pixels.
@@ -57,6 +59,8 @@ def image_grid(
     images = np.asarray(images)
     if images.ndim == 3:
         images = images[..., None]
+    if images.ndim == 4 and images.shape[-1] == 4:
+        images = to_channels(to_uint8(images), 3)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
         raise ValueError(f"images must be [count, height, width, 1 or 3], none of them 0; got {images.shape}")
     if padding < 0 or not 0 <= background <= 255:

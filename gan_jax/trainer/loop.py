@@ -118,6 +118,8 @@ def train_once(
         with run.recording_errors(), stop_on_interrupt() as stop_requested:
             state, step, writers = init_or_restore(run)
             run.print(f"run: {run.directory}")
+            for line in run.about_data:
+                run.print(line)
             result = loop(run, writers, state, step, until, stop_requested)
             stored = save_last(run, result)
         run.feed.close()

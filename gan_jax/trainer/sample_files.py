@@ -29,9 +29,10 @@ def has_ffmpeg() -> bool:
     return importlib.util.find_spec("imageio_ffmpeg") is not None
 
 
-def save_arrays(path: Path, images: np.ndarray, labels: np.ndarray | None = None) -> None:
-    """Writes an npz file with the array `images`, and `labels` if there are any. Nothing in it is pickled."""
+def save_arrays(path: Path, images: np.ndarray, labels: np.ndarray | None = None, class_names: Sequence[str] = ()) -> None:
+    """Writes an npz file with the array `images`, and `labels` and `class_names` if there are any. Nothing in it is pickled."""
     arrays = {"images": images} | ({} if labels is None else {"labels": np.asarray(labels, np.int32)})
+    arrays |= {"class_names": np.asarray(class_names, np.str_)} if class_names and labels is not None else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)

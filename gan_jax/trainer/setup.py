@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,7 @@ from gan_jax.trainer.build.data import build_feed, load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, Config, ConfigError, DistributedConfig, flatten, load_config, save_config
 from gan_jax.trainer.config.flags import name_flag
+from gan_jax.trainer.data_record import summarize_data, summary_lines
 from gan_jax.trainer.evaluate import best_mode
 from gan_jax.trainer.failure_policy import describe_run
 from gan_jax.trainer.features import choose_extractor
@@ -39,6 +40,7 @@ from gan_jax.trainer.own_parts import NO_OWN_PARTS, OwnParts, check_own_parts
 from gan_jax.trainer.progress import print_text
 from gan_jax.trainer.run_directory import DirectoryLost, RunError
 from gan_jax.trainer.run_record import RunRecord
+from gan_jax.trainer.small_data import fit_batch
 from gan_jax.trainer.writers.errors import warn_on_oserror
 from gan_jax.trainer.writers.loggers import Loggers, check_loggers
 from gan_jax.trainer.writers.metric_writer import MetricWriter
@@ -98,6 +100,7 @@ class TrainingRun:
         locks: The lock on the directory. Empty in processes other than process 0.
         initial: The weights with which a new run begins (`--init-from`), or None.
         fork: The state with which a new run begins (`--fork`), or None.
+        about_data: Lines about the data, which the run prints when it starts.
     """
 
     config: Config
@@ -116,6 +119,7 @@ class TrainingRun:
     locks: list[run_directory.DirectoryLock]
     initial: InitialWeights | None = None
     fork: Fork | None = None
+    about_data: Sequence[str] = ()
 
     def __enter__(self) -> "TrainingRun":
         return self
@@ -245,6 +249,7 @@ def setup_run(
     source = load_data(config) if own.source is None else own.source
     if source.is_images and (config.evaluation.samples or config.evaluation.every):
         choose_extractor(config, source)  # An error of the evaluation is raised now, not after the training.
+    config, shrunk = fit_batch(config, source, devices=devices_of(config) * process_count())
     # Schedules, instance noise and growing networks depend on the length of the run, so it becomes a number of steps.
     config = dataclasses.replace(config, steps=with_steps(config, len(source)), epochs=0)
     placement = placement_of(config)
@@ -264,20 +269,25 @@ def setup_run(
             locks.append(run_directory.claim(directory))
             save_config(dataclasses.replace(config, out=None, distributed=DistributedConfig()), directory / "config.yaml")
             return str(directory)
-        locks.append(run_directory.lock(directory))
-        if (directory / "run.json").exists():
-            check_unchanged(run_directory.recorded_data(directory), source)
+        with contextlib.ExitStack() as refused:
+            lock = refused.enter_context(run_directory.lock(directory))
+            if (directory / "run.json").exists():
+                check_unchanged(run_directory.recorded_data(directory), source)
+            locks.append(lock)
+            refused.pop_all()
         return str(directory)
 
     check_alike(config, source)
     directory = Path(decide_on_process_zero(claim_directory, RunError))
-    rolled_back, data = run_directory.recorded_rollbacks(directory), source.describe()
+    rolled_back, (summary, data) = run_directory.recorded_rollbacks(directory), summarize_data(source)
+    about_data = [*(summary_lines(summary) if resume is None else ()), *([shrunk] if shrunk else ())]
     facts = {"recipe": config.recipe, "seed": config.seed, "steps": config.steps, "data": data, "rollbacks": rolled_back}
     facts |= own.recorded()
     if initial is not None:
         facts["init_from"] = initial.describe()
     if fork is not None:
         facts["parent"] = fork.describe()
+    facts |= {"choices": config.choices.splitlines()} if config.choices else {}
     devices = {"processes": process_count(), "devices_used": placement.devices if placement else 1}
     record = RunRecord(directory, command, facts, devices, resumed=resume is not None) if is_main_process() else None
     manager = Checkpointer(
@@ -306,6 +316,7 @@ def setup_run(
         locks=locks,
         initial=initial,
         fork=fork,
+        about_data=about_data,
     )
 
 

@@ -221,7 +221,7 @@ def test_the_short_help_and_the_long_help(script):
     status, text, _ = script("train", "dcgan_mnist", "--help-all")
     assert status == 0
     for path, field in schema_fields().items():
-        if path not in ("recipe", "model.options"):
+        if path not in ("recipe", "choices", "model.options"):
             assert flag(path) in text, path
         assert all(alias in text for alias in field.aliases)
     for word in ("--resume", "--config", "--lr", "--compilation-cache", "relativistic_average_hinge", "warmup_cosine"):

@@ -142,7 +142,8 @@ def test_fashion_mnist_is_looked_for_where_debian_puts_it(tmp_path, monkeypatch)
     assert str(INSTALLED["fashion_mnist"]) == "/usr/share/datasets/fashion-mnist"
     monkeypatch.setitem(INSTALLED, "fashion_mnist", tmp_path / "fashion-mnist")
     with pytest.raises(
-        DataError, match=r"fashion-mnist: no such directory; install Debian's dataset-fashion-mnist, or give the directory of the IDX files"
+        DataError,
+        match=r"fashion-mnist: no such directory; install Debian's .*, give the directory of the IDX files, or take tfds:fashion_mnist",
     ):
         load_source("fashion_mnist")
     write_idx_set(tmp_path / "fashion-mnist")

@@ -10,7 +10,7 @@ import gan_jax.data
 from gan_jax.data import SOURCES, DataError, Source, check_unchanged, load_source
 from gan_jax.data.digits import mix, read_mnist5k, stack_of
 from gan_jax.data.mixtures import grid_centers, ring_centers
-from gan_jax.data.source import evenly_spaced
+from gan_jax.data.source import class_number, evenly_spaced
 
 EMBEDDED = Path(gan_jax.data.__file__).parent / "files" / "mnist5k.npz"
 WITHOUT_FILES = ("mnist5k", "stacked_mnist", "ring", "grid")
@@ -195,3 +195,16 @@ def test_every_row_of_the_table_loads_or_says_what_it_needs():
         elif name != "fashion_mnist":  # which finds its files where Debian's package is installed
             with pytest.raises(DataError, match=r"^data_dir: "):
                 load_source(name)
+
+
+def test_a_class_is_given_by_its_name_or_its_number():
+    assert class_number("dog", 2, ("cat", "dog")) == 1
+    assert class_number("1", 2, ("cat", "dog")) == class_number("1", 2) == 1
+    assert class_number("10", 2, ("9", "10")) == 1  # the name, if numbers are names
+    for word, message in (("2", "the model has 2 classes; must be cat, dog or 0 to 1"), ("Dog", "the model has 2 classes")):
+        with pytest.raises(DataError, match=message):
+            class_number(word, 2, ("cat", "dog"))
+    with pytest.raises(DataError, match=r"must be 9, 10$"):
+        class_number("1", 2, ("9", "10"))
+    with pytest.raises(DataError, match="the model has no classes"):
+        class_number("1", 0)

@@ -72,6 +72,10 @@ def test_the_program_makes_the_same_images_for_any_batch_size(path):
     for count in (5, 2):
         images = program.call(LATENTS[:count], LABELS[:count], np.uint32(9))
         np.testing.assert_allclose(images, generator(LATENTS[:count], LABELS[:count], rng=jax.random.key(9)), atol=1e-6)
+    # A program cannot raise an error, so a label that is no class gives NaN.
+    images = np.asarray(program.call(LATENTS, np.array([0, 2, -1, 1, 9], np.int32), np.uint32(9)))
+    assert np.isnan(images).all(axis=(1, 2, 3)).tolist() == [False, True, True, False, True]
+    assert np.isfinite(images[[0, 3]]).all()
 
 
 def test_the_program_samples_without_gan_jax_and_flax(path, tmp_path):

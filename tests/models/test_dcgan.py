@@ -163,7 +163,7 @@ def test_dropout_of_the_generator_stays_on_in_sampling_and_that_of_the_discrimin
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": 28}, "makes images of 8, 16, 32, 64, 128, 256 pixels"),
+        ({"image_size": 30}, "makes images with sides up to 512 that halve evenly"),
         ({"up": "bicubic"}, "up must be one of transposed, "),
         ({"auxiliary": True}, "auxiliary needs num_classes above 0"),
         ({"norm": "conditional_batch"}, "conditional_batch needs num_classes above 0"),

@@ -46,8 +46,7 @@ RING = Config(data=DataConfig(source="ring"))
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"batch_size": 8192, "data": DataConfig()}, r"^--batch-size 8192: the data set has 4000 images$"),
-        ({"data": DataConfig(source="nothing")}, r"^--data.source nothing: must be one of mnist5k, .*, tfds:NAME$"),
+        ({"data": DataConfig(source="nothing")}, r"^--data.source nothing: must be one of mnist5k, .*, tfds:NAME, hf:NAME$"),
         ({"data": DataConfig(split="valid")}, r"^--data.split valid: mnist5k has train, test, all$"),
         ({"data": DataConfig(image_size=4)}, r"^--data.image-size 4: must be between 8 and 4096 pixels$"),
         ({"data": DataConfig(source="mnist")}, r"^--data.directory: mnist needs the directory of its four IDX files"),
@@ -66,10 +65,13 @@ def test_the_data_of_a_configuration():
 
 def test_a_feed_that_cannot_be_made_names_the_flags_as_they_were_typed():
     source = load_data(RING)
-    with pytest.raises(DataError, match=r"^--batch-size 64000 x --update.discriminator-steps 5: the data set has 100000 points$"):
-        build_feed(dataclasses.replace(RING, batch_size=64_000), source, batches_per_step=5)
+    with pytest.raises(DataError, match=r"^--batch-size 200000 x --update.discriminator-steps 5: the data set has 100000 points$"):
+        build_feed(dataclasses.replace(RING, batch_size=200_000), source, batches_per_step=5)
     with pytest.raises(DataError, match=r"^--batch-size 200000: the data set has 100000 points$"):
         build_feed(dataclasses.replace(RING, batch_size=200_000), source)
+    unlabelled = dataclasses.replace(source, labels=None)
+    with pytest.raises(DataError, match=r"^--data.balanced: ring has no labels$"):
+        build_feed(Config(data=DataConfig(source="ring", balanced=True)), unlabelled)
     with pytest.raises(DataError, match=r"^--data.flip: ring has points, not images$"):
         build_feed(Config(data=DataConfig(source="ring", flip=True)), source)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from gan_jax.losses import RELATIVISTIC, TAKES_TARGETS
 from gan_jax.models import MODELS
+from gan_jax.models.common import height_width
 from gan_jax.trainer.build.model_options import model_options, network_classes
 from gan_jax.trainer.config import Config, ConfigError, check, flag, flatten, replace_field
 
@@ -77,8 +78,8 @@ def resolve(config: Config, typed: Collection[str]) -> tuple[Config, list[str]]:
         try:
             # Whether the data has labels is known only when it is loaded. `build` checks again.
             points = config.data.source in ("ring", "grid")
-            side = config.data.image_size
-            check_compatibility(check(config), (2,) if points else (side, side, config.data.channels or 1), 0 if points else 10)
+            shape = (2,) if points else (*height_width(config.data.size), config.data.channels or 1)
+            check_compatibility(check(config), shape, 0 if points else 10)
             return config, notices + cautions(config, typed)
         except ConfigError as error:
             path = next((path for path in error.fields if path not in typed and _value(config, path) != _value(Config(), path)), None)

@@ -2,27 +2,25 @@
 
 import jax
 
-from gan_jax.data import DataError, Feed, Source, check_batch_size, load_source, loader_of
+from gan_jax.data import DataError, Feed, Source, load_source, loader_of
 from gan_jax.distributed import Placement
 from gan_jax.trainer.config.flags import name_flag
 from gan_jax.trainer.config.schema import Config
 
 
 def load_data(config: Config) -> Source:
-    """Loads the data set of a configuration, and checks that the batch is not larger than the data set.
+    """Loads the data set of a configuration.
 
     Raises:
-        DataError: If the data cannot be loaded, as in `load_source`, or if the batch is larger than the data set. The message names the
-            flag.
+        DataError: If the data cannot be loaded, as in `load_source`. The message names the flag.
     """
     data = config.data
     # These fields always have a value. They are passed only to the sources that take them.
-    always = {"image_size": data.image_size, "on_corrupt": data.on_corrupt, "resize": data.resize}
+    always = {"image_size": data.size, "on_corrupt": data.on_corrupt, "resize": data.resize}
     try:
         known = loader_of(data.source).arguments
         taken = {name: value for name, value in always.items() if name in known}
         source = load_source(data.source, split=data.split, data_dir=data.directory, channels=data.channels, **taken)
-        check_batch_size(config.batch_size, source)
     except DataError as error:
         raise DataError(name_flag(error, "data")) from error
     return source
@@ -48,6 +46,8 @@ def build_feed(config: Config, source: Source, *, batches_per_step: int = 1, pla
             pipeline=config.data.pipeline,
             workers=config.data.workers,
             flip=config.data.flip,
+            balanced=config.data.balanced,
+            minibatches=batches_per_step,
             sharding=placement and placement.batches,
             process_index=jax.process_index(),
             process_count=jax.process_count(),

@@ -37,7 +37,8 @@ def model_options(config: Config, image_shape: tuple[int, ...], num_classes: int
     known = MODELS[model.name].options
     of_data: dict[str, Any] = {"num_classes": num_classes}
     if len(image_shape) == 3:
-        of_data |= {"image_size": image_shape[0], "channels": image_shape[2]}
+        square = image_shape[0] == image_shape[1]
+        of_data |= {"image_size": image_shape[0] if square else list(image_shape[:2]), "channels": image_shape[2]}
     else:
         of_data |= {"dim": image_shape[0]}
     missing = [name for name in of_data if name not in known and of_data[name]]

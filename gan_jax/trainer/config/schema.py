@@ -43,25 +43,41 @@ class DataConfig(PathsFromStrings):
     """The images."""
 
     source: str = "mnist5k"
-    """Data set: mnist5k (embedded), mnist, fashion_mnist, image_folder, stacked_mnist, ring, grid, or tfds:NAME."""
+    """Data set: mnist5k (embedded), mnist, fashion_mnist, image_folder, stacked_mnist, ring, grid, tfds:NAME, or hf:NAME
+    (Hugging Face datasets)."""
     directory: Path | None = None
-    """Directory of the IDX files, of the image tree, or of the TFDS data."""
+    """Directory of the IDX files, of the image tree, or of the TFDS data. An image tree can be a zip archive, a .npy or a .npz
+    file."""
     split: str = "train"
     """Part of the data set to train on. The metrics use the rest if there is one."""
     image_size: Annotated[int, Range(2, 4096), tyro.conf.arg(aliases=["--image-size", "--img-size"])] = 32
     """Side of the images in pixels."""
+    height: Annotated[int | None, Range(2, 4096)] = None
+    """Height of the images in pixels, if they are not square. By default --data.image-size."""
+    width: Annotated[int | None, Range(2, 4096)] = None
+    """Width of the images in pixels, if they are not square. By default --data.image-size."""
     channels: Annotated[int | None, Range(1, 4), tyro.conf.arg(aliases=["--channels"])] = None
-    """Number of colour channels, 1 or 3. By default that of the data set."""
+    """Number of colour channels, 1, 3, or 4 with opacity. By default that of the data set."""
     resize: Literal["crop", "pad", "stretch"] = "crop"
-    """How images of other shapes become square."""
+    """How images of other shapes get the size."""
     flip: bool = False
     """Mirror each image with probability 1/2."""
+    shrink_batch: bool = True
+    """Shrink a batch that is larger than the data set to its size. Off if --batch-size is typed: then it is an error."""
+    balanced: bool = False
+    """Draw the images of all classes equally often, whatever the sizes of the classes."""
     pipeline: Literal["auto", "memory", "stream"] = "auto"
     """memory keeps the images on the device, stream reads batches when they are needed, auto chooses by size."""
     workers: Annotated[int, Range(0, 512), tyro.conf.arg(aliases=["--workers", "--n-cpu"])] = 4
     """Number of loader workers for streamed images."""
     on_corrupt: Literal["skip", "stop"] = "skip"
     """Skip and count image files that cannot be read, or stop."""
+
+    @property
+    def size(self) -> int | tuple[int, int]:
+        """The side of square images, or (height, width)."""
+        height, width = self.height or self.image_size, self.width or self.image_size
+        return height if height == width else (height, width)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -413,6 +429,8 @@ class Config(PathsFromStrings):
 
     recipe: Annotated[str, tyro.conf.Fixed, tyro.conf.Suppress] = ""
     """Name of the recipe."""
+    choices: Annotated[str, tyro.conf.Fixed, tyro.conf.Suppress] = ""
+    """What a recipe chose from a look at the data and the device, one flag with its reason a line."""
     seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Random seed of the run."""
     steps: Count = 1000
@@ -468,6 +486,7 @@ class Config(PathsFromStrings):
 
 # Fields that do not change the bytes of the weights. A resumed run may change them.
 CHANGEABLE_ON_RESUME = (
+    "choices",
     "out",
     "steps",
     "epochs",
@@ -483,6 +502,7 @@ CHANGEABLE_ON_RESUME = (
     "evaluation",
     "monitor",
     "data.workers",
+    "data.shrink_batch",
     "data.directory",
     # Another number of devices changes the last bits and what a network draws itself, see docs/distributed.md.
     "parallel.placement",

@@ -13,7 +13,9 @@ from gan_jax.trainer.report.reading import Run, since
 from gan_jax.trainer.report.values import is_number, number
 from gan_jax.trainer.report.verdict import confidence, judge, message
 
-_NOT_ENVIRONMENT = {"status", "error", "command", "config", "recipe", "starts"}
+_NOT_ENVIRONMENT = {"status", "error", "command", "config", "recipe", "starts", "data"}
+_NOT_IN_DATA_TABLE = {"summary", "notices", "class_names", "class_counts"}
+_MOST_CLASSES = 200
 _OF_A_START = {"command", "started", "status", "from_step", "to_step", "seconds", "processor_seconds"}
 
 
@@ -37,6 +39,7 @@ def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
         ("pictures", "Pictures", _pictures(run, notes)),
         ("numbers", "How good", _numbers(run)),
         ("findings", "Findings", _findings(run)),
+        ("dataset", "Data", data_section(run)),
         ("curves", "Curves", _curves_help() + markup.chart_figures(curves) if curves else ""),
         ("layers", "Gradient norms per layer", markup.chart_figures(layers, len(curves)) if layers else ""),
         ("configuration", "Configuration", _configuration(run)),
@@ -275,6 +278,24 @@ def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     if isinstance(value, list) and all(not isinstance(inner, dict | list) for inner in value):
         return [(prefix, ", ".join(str(inner) for inner in value))]
     return [(prefix, "" if value is None else str(value))]
+
+
+def data_section(run: Run) -> str:
+    """The data set of the run: what was found and used, the classes, and what the user may not expect."""
+    data = run.record.get("data")
+    if not isinstance(data, dict):
+        return ""
+    summary: Any = data.get("summary")
+    summary = summary if isinstance(summary, dict) else {}
+    notices, names, counts = summary.get("notices"), data.get("class_names"), data.get("class_counts")
+    rows = flatten({key: value for key, value in {**data, **summary}.items() if key not in _NOT_IN_DATA_TABLE and value not in ({}, [])})
+    content = markup.table(["name", "value"], rows, caption="Data of the run (run.json)")
+    if isinstance(counts, list) and counts:
+        names = names if isinstance(names, list) and len(names) == len(counts) else range(len(counts))
+        classes = [[str(name), number(count)] for name, count in zip(names, counts)]
+        more = f" (the first {_MOST_CLASSES} of {len(classes)})" if len(classes) > _MOST_CLASSES else ""
+        content += markup.table(["class", "images"], classes[:_MOST_CLASSES], caption=f"Classes{more}", numeric=(1,))
+    return _list("What to know about them", notices, code=False) + content
 
 
 def _environment(run: Run) -> str:
