@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from rich.table import Table
 
 from gan_jax import metrics
 from gan_jax._files import open_regular
-from gan_jax.data import load_source
+from gan_jax.data import DataError, load_source
+from gan_jax.data.decode import ending_of, endings, read_header
 from gan_jax.data.images import fit, to_channels
+from gan_jax.data.tree import tree_of
 from gan_jax.metrics.cache import cache_folder
 from gan_jax.trainer.config import ConfigError
 from gan_jax.trainer.evaluate import DEFAULT_METRICS, DISTANCE_NAMES, PIXEL_METRICS, random_images, sample_images
@@ -78,7 +80,7 @@ def read_set(path: Path, how: Reading) -> MeasuredSet:
     """
     if (path / "config.yaml").is_file():
         return _samples_of_run(path, how)
-    if path.is_dir():
+    if path.is_dir() or path.suffix == ".zip":
         return _images_of_folder(path, how)
     if not path.is_file():
         raise ConfigError(f"{path}: no such folder, run or file")
@@ -131,31 +133,25 @@ def _samples_of_run(path: Path, how: Reading) -> MeasuredSet:
 
 def _images_of_folder(path: Path, how: Reading) -> MeasuredSet:
     sizes = _sizes_of_files(path)
-    side = how.size
-    if side is None:
-        if len(sizes) != 1:
-            listed = ", ".join(f"{width}x{height}" for width, height in sorted(sizes)[:4])
-            raise ConfigError(f"{path}: has images of {len(sizes)} sizes ({listed}, ...); choose one with --size")
-        ((width, height),) = sizes
-        if width != height:
-            raise ConfigError(f"{path}: the images are {width}x{height}; choose a square size with --size")
-        side = width
-    source = load_source("image_folder", data_dir=path, split="all", image_size=side, resize=how.resize)
+    if how.size is None and len(sizes) != 1:
+        listed = ", ".join(f"{width}x{height}" for height, width in sorted(sizes)[:4])
+        raise ConfigError(f"{path}: has images of {len(sizes)} sizes ({listed}, ...); choose one with --size")
+    size = min(sizes) if how.size is None else (how.size, how.size)
+    source = load_source("image_folder", data_dir=path, split="all", image_size=size, resize=how.resize)
     images = _shuffled(source.images, how.samples) if how.samples is None else random_images(source, how.samples, with_labels=False).images
-    changed = sizes != {(side, side)}
-    return MeasuredSet(images, None, str(path), f"{how.resize} to {side} (Lanczos)" if changed else "none")
+    return MeasuredSet(images, None, str(path), "none" if sizes == {size} else f"{how.resize} to {how.size} (Lanczos)")
 
 
 def _sizes_of_files(path: Path) -> set[tuple[int, int]]:
-    """Width and height of the images below a folder. Only the headers of the files are read."""
-    sizes = set()
-    for file in sorted(path.rglob("*")):
-        if file.is_file():
+    """Height and width of the images in a folder or zip archive. Only the headers of the files are read."""
+    tree, sizes = tree_of(path), set()
+    for name in tree.listing().files:
+        if ending_of(name) in endings():
             try:
-                with Image.open(file) as picture:
-                    sizes.add(picture.size)
-            except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
-                continue  # The loader reports files that are no images.
+                header = read_header(tree.open(name), tree.path(name))
+            except DataError:
+                continue  # The loader reports files that cannot be read.
+            sizes.add((header.height, header.width))
     if not sizes:
         raise ConfigError(f"{path}: has no images")
     return sizes

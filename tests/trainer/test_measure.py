@@ -1,6 +1,7 @@
 """Measurements of one set of images against another: folders, arrays, runs, and files of statistics."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -123,6 +124,19 @@ def test_images_of_other_sizes_are_resized_only_by_a_flag_that_is_recorded(tmp_p
     small(tmp_path / "b" / "more", 2, side=24)
     with pytest.raises(ConfigError, match=r"has images of 2 sizes \(20x20, 24x24.*--size"):
         measure.read_set(b, measure.Reading())
+
+
+def test_rectangular_images_and_zip_archives_keep_their_size(tmp_path):
+    draws = np.random.default_rng(0).integers(0, 256, (5, 10, 12, 3), np.uint8)
+    for number, image in enumerate(draws):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "a" / f"{number}.png")
+    shutil.make_archive(str(tmp_path / "b"), "zip", tmp_path / "a")
+    for path in (tmp_path / "a", tmp_path / "b.zip"):
+        images, _, name, resize, _ = measure.read_set(path, measure.Reading())
+        np.testing.assert_array_equal(images, draws)
+        assert (name, resize) == (str(path), "none")
+    assert measure.read_set(tmp_path / "b.zip", measure.Reading(size=8)).resize == "crop to 8 (Lanczos)"
 
 
 def test_grey_images_are_compared_with_colour_images_as_three_equal_channels(tmp_path):
