@@ -33,7 +33,6 @@ class ModelOptions(TypedDict, total=False):
     generator_hidden: str | int | tuple[int, ...]
     gradient_checkpointing: bool
     group_size: int
-    image_size: int
     image_size: int | Sequence[int]
     init_scale: float
     kernel_init: str
