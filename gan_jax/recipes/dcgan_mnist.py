@@ -11,7 +11,7 @@ Differs:  the embedded 4,000 digits at 32x32, a quarter of the width, samples fr
           learning rate of 1e-3 instead of 2e-4 and one-sided label smoothing
 """
 
-from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig
+from gan_jax.trainer.config import AugmentConfig, Config, DataConfig, EvaluationConfig, LossConfig, ModelConfig, OptimizerConfig
 
 CONFIG = Config(
     steps=3000,
@@ -21,6 +21,7 @@ CONFIG = Config(
     data=DataConfig(source="mnist5k"),
     loss=LossConfig(name="non_saturating", real_target=(0.9, 0.9)),
     model=ModelConfig(name="dcgan", width=32, latent_dim=64),
-    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3),
+    optimizer=OptimizerConfig(generator="optimistic_adam", discriminator="optimistic_adam", generator_lr=3e-3, discriminator_lr=1e-3),
+    augment=AugmentConfig(instance_noise=0.2, instance_noise_schedule="constant"),
     evaluation=EvaluationConfig(samples=5000),
 )
