@@ -85,6 +85,7 @@ def row_of(run: Path) -> Row:
         "real": {each["metric"]: round(each["real"], 5) for each in measured if each["real"] is not None},
         "cpu": record["cpu"],
         "cpus_allowed": record["cpus_allowed"],
+        **{name: record.get(name) for name in ("devices", "commit", "code")},
         "versions": {name: record["versions"][name] for name in ("python", "jax")},
     }
 
@@ -134,8 +135,24 @@ def recipe_table(
     return table(heads, lines)
 
 
-def parts(rows: Sequence[Row]) -> dict[str, Callable[[], str]]:
-    """The generated parts of docs/recipes.md: name -> function that returns the text."""
+def search_table(rows: Sequence[Row]) -> str:
+    """The runs by which the default recipe was chosen, with the flags that were added to its former settings. The best comes last."""
+    lines = []
+    for row in sorted(rows, key=lambda row: -row["metrics"]["classifier_fd"]):
+        measured = row["metrics"]
+        cells = [f"`{row['flags']}`" if row["flags"] else "none", row["seed"], f"{row['processor_seconds']:.0f}"]
+        cells += [f"{factor * measured[name]:.{digits}f}" for name, (_, factor, digits) in DIGITS.items()]
+        lines.append(cells)
+    return table(["added flags", "seed", "its time, s", *(heading for heading, _, _ in DIGITS.values())], lines)
+
+
+def parts(rows: Sequence[Row], search: Sequence[Row] = ()) -> dict[str, Callable[[], str]]:
+    """The generated parts of docs/recipes.md: name -> function that returns the text.
+
+    Args:
+        rows: Rows of docs/data/recipes.jsonl.
+        search: Rows of docs/data/default_search.jsonl.
+    """
     groups = grouped(rows)
     digits = [group for group in groups if "classifier_fd" in group[0]["metrics"]]
     pixels = [group for group in groups if "classifier_fd" not in group[0]["metrics"]]
@@ -144,6 +161,7 @@ def parts(rows: Sequence[Row]) -> dict[str, Callable[[], str]]:
         "shorter": lambda: recipe_table([group for group in digits if group[0]["changes"]], DIGITS, others=digits),
         "pixels": lambda: recipe_table(pixels, PIXELS, beside=True),
         "papers": paper_table,
+        "default search": lambda: search_table(search),
     }
 
 
