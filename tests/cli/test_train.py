@@ -145,7 +145,7 @@ def test_a_run_its_resumption_and_its_refusals(script, tmp_path):
     for name in ("config.yaml", "run.json", "metrics.jsonl", "report.html", "samples/step_00000004.png", "samples/animation.gif"):
         assert (tmp_path / "run" / name).is_file(), name
     assert_one_line(script(*run), "exists already", "--resume")
-    assert_one_line(script("train", "--resume", "run", "--lr", "0.1"), "generator_lr")
+    assert_one_line(script("train", "--resume", "run", "--lr", "0.1"), "--optimizer.generator-lr")
     assert_one_line(script("train", "mlp_mnist", "--resume", "run"), "dcgan_mnist")
     # Two more steps, compared with a run of six steps without a break.
     assert script("train", "--resume", "run", "--steps", "6")[0] == 0
