@@ -105,9 +105,7 @@ PAGES: dict[str, Callable[[], Parts]] = {
     "docs/distributed.md": _parallel,
     "docs/next_run.md": lambda: {"transfer": lambda: transfer.page_table(read_rows(DATA / "transfer.jsonl"))},
     "docs/performance.md": _performance,
-    "docs/recipes.md": lambda: recipe_table.parts(
-        read_rows(DATA / "recipes.jsonl"), read_rows(DATA / "default_search.jsonl")
-    ),
+    "docs/recipes.md": lambda: recipe_table.parts(read_rows(DATA / "recipes.jsonl"), read_rows(DATA / "default_search.jsonl")),
     "docs/update_rules.md": _strategies,
 }
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import tyro
 from scipy import stats
 
 from experiments.rows import append_rows
 from experiments.studies import mixtures
 from experiments.studies.ablations import ablate, baselines, costs, factors, interactions, page, plot, results, tricks
 from experiments.studies.ablations.statistics import factorial_effects
+from gan_jax.cli.train_command import parse_config, read_command
 from gan_jax.trainer.build.gan import build
-from gan_jax.trainer.config import Config, flatten
+from gan_jax.trainer.config import flatten
 
 ROOT = Path(__file__).parents[2]
 IDS = re.findall(r"^\| ([a-z]+-\d+) \|", (ROOT / "docs" / "tricks.md").read_text(), re.M)
@@ -76,7 +76,7 @@ def test_every_configuration_can_be_traced(group):
 def test_flags_are_those_of_the_command_line(group):
     base = baselines.baseline(tricks.GROUPS[group][0])
     for changes in all_changes(group):
-        parsed = tyro.cli(Config, default=base, args=tricks.as_flags(changes).split())
+        parsed = parse_config(base, read_command(["recipe", *tricks.as_flags(changes).split()]))
         assert parsed == mixtures.replaced(base, changes), tricks.as_flags(changes)
 
 

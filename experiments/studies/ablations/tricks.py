@@ -140,6 +140,7 @@ LAYERS: tuple[Trick, ...] = (
     Trick("layer-10", "minibatch discrimination", IMAGES, {"model.minibatch_discrimination": True}),
     Trick("layer-11", "minibatch standard deviation", IMAGES, {"model.minibatch_stddev": True}),
     Trick("layer-13", "Gaussian noise at every layer of G, of learned strength", IMAGES, {"model.noise": True}),
+    Trick("layer-13", "Gaussian noise at every layer of G, of strength 0.1", IMAGES, {"model.options": {"noise_std": 0.1}}),
     Trick("layer-14", "dropout of 50% in G", IMAGES, {"model.dropout": 0.5}),
     Trick(
         "layer-15", "class embedding as channels of D, against labels in G alone", IMAGES, LABELS | {"model.condition": "channels"}, LABELS
