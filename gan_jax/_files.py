@@ -71,7 +71,7 @@ def read_bytes(path: Path | str, *, limit: int = MOST_BYTES) -> bytes:
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > limit:
             raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
-        return file.read(limit)
+        return file.read()  # With a number, Python would allocate that many bytes first.
 
 
 def read_text(path: Path | str, *, errors: str = "strict", limit: int = MOST_BYTES) -> str:

@@ -163,3 +163,16 @@ def test_a_configuration_is_refused_in_one_printable_line(tmp_path, content):
     with pytest.raises(ConfigError, match=r"config\.yaml") as caught:
         load_config(tmp_path / "config.yaml")
     assert str(caught.value).isprintable()
+
+
+def test_a_small_file_is_read_without_memory_for_the_largest(tmp_path):
+    import tracemalloc
+
+    path = tmp_path / "small"
+    path.write_bytes(b"12345")
+    tracemalloc.start()
+    try:
+        assert read_bytes(path) == b"12345"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

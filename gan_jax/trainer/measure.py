@@ -148,7 +148,7 @@ def _sizes_of_files(path: Path) -> set[tuple[int, int]]:
     for name in tree.listing().files:
         if ending_of(name) in endings():
             try:
-                header = read_header(tree.open(name), tree.path(name))
+                header = read_header(tree.file(name), tree.path(name))
             except DataError:
                 continue  # The loader reports files that cannot be read.
             sizes.add((header.height, header.width))

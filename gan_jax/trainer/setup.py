@@ -56,7 +56,11 @@ def config_fingerprint(config: Config) -> dict[str, Any]:
     values = flatten(config)
     depends_on_steps = (
         config.optimizer.schedule != "constant"
-        or (config.augment.instance_noise and not config.augment.instance_noise_steps)
+        or (
+            config.augment.instance_noise
+            and not config.augment.instance_noise_steps
+            and config.augment.instance_noise_schedule != "constant"
+        )
         or (config.model.name == "progressive" and not config.model.phase_steps)
     )
     dropped = [name for name in CHANGEABLE_ON_RESUME if not (name == "steps" and depends_on_steps)]

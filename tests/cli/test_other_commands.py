@@ -41,7 +41,6 @@ def test_the_launcher_chooses_one_place_for_all_its_starts(script, tmp_path, mon
         (["--interpolate", "1"], "--interpolate 1: must be at least 2, or 0"),
         (["--interpolate", "3", "--diagram", "j"], "--interpolate: excludes --diagram"),
         (["--pairs", "--diagram", "j"], "--pairs: excludes"),
-        (["--truncation", "0"], "--truncation 0.0: must be positive"),
         (["--walk", "1"], "--walk 1: must be at least 2, or 0"),
         (["--walk", "3", "--diagram", "j"], "--walk: excludes --diagram"),
         (["--walk", "3", "--frames", "0"], "--frames 0"),
@@ -74,11 +73,12 @@ def test_flags_of_a_sample_that_do_not_go_together(script, flags, message):
         ("vaegan", True, {"pairs": True}, "--pairs: the model vaegan does not translate images"),
         ("pix2pix", True, {"interpolate": 3}, "the model pix2pix samples from images"),
         ("pix2pix", True, {"seeds": "0-3"}, "the model pix2pix samples from images"),
+        ("dcgan", True, {"truncation": 0.0}, "--truncation 0: must be positive, because the model has no styles"),
         ("points", False, {}, "--format png: the samples are points; use --format npz"),
     ],
 )
 def test_what_a_model_cannot_show(model, is_images, flags, message):
-    sample, spec = load_script("sample"), SimpleNamespace(num_classes=0)
+    sample, spec = load_script("sample"), SimpleNamespace(num_classes=0, generator=SimpleNamespace(mapping=None))
     stored = SimpleNamespace(
         config=Config(model=ModelConfig(name=model)), built=SimpleNamespace(spec=spec), source=SimpleNamespace(is_images=is_images)
     )

@@ -216,7 +216,7 @@ def test_the_short_help_and_the_long_help(script):
     assert "--config" in lines[0]
     assert len([line for line in lines if line.startswith("  --")]) == len(COMMON) == 20
     assert "--lr FLOAT" in text
-    assert "(default: 0.001)" in text  # the learning rate of this recipe
+    assert "(default: 0.003)" in text  # the learning rate of this recipe
     assert lines[-1] == "gan-jax train dcgan_mnist --help-all shows every flag."
     status, text, _ = script("train", "dcgan_mnist", "--help-all")
     assert status == 0

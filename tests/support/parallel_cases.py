@@ -58,8 +58,7 @@ def deterministic(config, batch_size=8):
     # SGD with momentum 0 stores its last gradient in its state.
     sgd = {"generator": "momentum", "discriminator": "momentum", "generator_lr": 0.01, "discriminator_lr": 0.01, "b1": 0.0}
     optimizer = dataclasses.replace(config.optimizer, **sgd)
-    model = dataclasses.replace(config.model, dtype=jnp.dtype(jnp.float32).name)
-    return dataclasses.replace(config, penalty=penalty, augment=augment, optimizer=optimizer, model=model, batch_size=batch_size)
+    return dataclasses.replace(config, penalty=penalty, augment=augment, optimizer=optimizer, precision="float32", batch_size=batch_size)
 
 
 class Case(NamedTuple):

@@ -214,7 +214,7 @@ def test_a_failed_evaluation_does_not_end_the_training(run, tmp_path, monkeypatc
         raise ConfigError("--evaluation.k 3: more than there are samples")
 
     monkeypatch.setattr("gan_jax.trainer.loop.evaluate", fail)
-    record, printed = run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=0, every=2)))
+    record, printed = run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=16, every=2)))
     assert (record["status"], record["step"]) == ("finished", 4)
     assert "step 2: not measured: --evaluation.k 3: more than there are samples" in printed
     assert not [row for row in metrics_of(tmp_path) if any(name.startswith("evaluation/") for name in row)]
