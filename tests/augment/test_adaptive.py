@@ -62,6 +62,7 @@ def test_probability_0_changes_no_byte():
     assert np.asarray(seen).tobytes() == np.asarray(images).tobytes()
 
 
+@pytest.mark.slow
 def test_each_operation_alone_and_the_share_of_touched_examples():
     images = jax.random.normal(RNG, (400, 6, 6, 3))
     # Chances to stay as one is at p = 0.5. blit: flips and turns are drawn from all cases, of which one is neutral, and a
@@ -172,6 +173,7 @@ def test_drawn_geometry_has_the_papers_spreads():
     assert (np.linalg.det(linear) > 0).all()
 
 
+@pytest.mark.slow
 def test_blit_and_geometry_are_one_warp_of_the_mirrored_original(monkeypatch):
     """The authors' pipeline composes both into one matrix. A second warp mirrors the border of the image that was already moved."""
     blits, warps = jnp.float32(AUTHORS["blit"]), jnp.float32(AUTHORS["geometry"])

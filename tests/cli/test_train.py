@@ -111,6 +111,7 @@ def test_directories_that_cannot_be_used(script, tmp_path, monkeypatch):
     assert_one_line(script("train", "dcgan_mnist", "--out", tmp_path / "new", "--steps", "1", *TINY), "--out", "No space left")
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_while_training_is_survived(script, tmp_path, monkeypatch):
 
     def refuse(*args, **kwargs):
@@ -175,6 +176,7 @@ def test_a_recipe_gives_way_with_a_notice(script, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_evaluation_while_training_keeps_the_best_checkpoint(script, tmp_path):
     flags = ["--steps", "3", "--evaluation.every", "1", "--evaluation.samples", "64", "--keep-checkpoints", "1", "--checkpoint-every", "0"]
     assert (

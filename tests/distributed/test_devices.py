@@ -218,6 +218,7 @@ def test_a_normalising_network_outside_flax_is_averaged_where_statistics_are_loc
     assert difference(build_gan(spec, alternating()).init(jax.random.key(0))[0], one[0], local[0]) > 1e-3
 
 
+@pytest.mark.slow
 def test_local_statistics_are_those_of_each_device():
     """Relativistic averages: with local ones, the step of SGD is the mean of the steps that the devices would make by themselves.
 

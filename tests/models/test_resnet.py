@@ -51,6 +51,7 @@ def test_discriminator_equals_pytorch():
 # in both 3x3 convolutions of a block and 1 elsewhere. Bounds by hand: of 32 channels sqrt(2) * sqrt(6 / (2 * 9 * 32)) = 0.144338 in
 # 3x3 and sqrt(6 / 64) = 0.306186 in 1x1; sqrt(6 / (8 + 16 * 32)) = 0.107417; sqrt(6 / (9 * 32 + 9 * 3)) = 0.138013;
 # sqrt(6 / 33) = 0.426401.
+@pytest.mark.slow
 def test_initial_weights_have_their_gains():
     generator = ResNetGenerator(3, 32, (32,)).init(jax.random.key(0), jnp.zeros((1, 8)))["params"]
     discriminator = ResNetDiscriminator((32, 32), (True, True)).init(jax.random.key(1), jnp.zeros((1, 8, 8, 3)))["params"]

@@ -168,6 +168,7 @@ def test_pipelines_give_batches_again_and_again(kind, monkeypatch):
     call()
 
 
+@pytest.mark.slow
 def test_variants_of_the_step_are_other_programs_for_the_same_steps():
     """What a variant takes away is absent from its program only."""
     spec = {"model": "points", "image_shape": (2,), "latent_dim": 2, "generator_hidden": (4,), "discriminator_hidden": (4,)}
@@ -182,6 +183,7 @@ def test_variants_of_the_step_are_other_programs_for_the_same_steps():
     assert flat.facts["peak_megabytes"] != whole.facts["peak_megabytes"]
 
 
+@pytest.mark.slow
 def test_the_loop_and_the_monitor_are_timed():
     made = surroundings.loop(2, steps=20)
     assert made["bare step"]().steps == 20

@@ -71,6 +71,7 @@ def test_configurations_are_those_of_the_recipes_on_the_embedded_digits():
     assert compare_torch.config_of("sngan", 16, 0).model.width == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_the_clock_counts_training_and_not_sampling(devices):
     small = {"batch_size": 8, "scan_steps": 2, "model.width": 4, "model.latent_dim": 8, "model.norm": "none"}

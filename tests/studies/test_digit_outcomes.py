@@ -8,6 +8,9 @@ from experiments.studies import digit_outcomes
 from gan_jax.data import load_source
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def found():
     source = load_source("mnist5k", image_size=32)

@@ -41,6 +41,7 @@ def test_a_run_does_not_depend_on_its_neighbours():
     assert together[0]["reverse_kl"] != together[1]["reverse_kl"]
 
 
+@pytest.mark.slow
 def test_measuring_along_the_way_does_not_change_a_run():
     config = mixtures.replaced(tiny(), {"steps": mixtures.CHUNK + 3})
     first, last = mixtures.measure_seeds(config, [4], samples=40, every=mixtures.CHUNK)

@@ -15,6 +15,7 @@ def test_held_out_digits_have_the_modes_of_even_ones():
     assert row["samples"] == 2000
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_at_each_checkpoint(script, tmp_path):
     plain = ["--loss.name", "hinge", "--penalty.r1", "0", "--penalty.r2", "0", "--model.norm", "none", "--augment.pack", "1"]
     small = [*TINY, *plain, "--steps", "4", "--scan-steps", "1", "--checkpoint-every", "2", "--sample-every", "0", "--out", "run"]

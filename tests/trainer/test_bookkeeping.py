@@ -83,6 +83,7 @@ def assert_whole(directory, steps, log_every):
     assert not findings.exists() or len(findings.read_text().splitlines()) < 30
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_over_thousands_of_steps(monkeypatch, tmp_path):
     # Each step is logged, so the monitor's history of 400 rows is full after a fifth of the steps.
     fields = {"log_every": 1, "sample_every": 1000, "sample_grid": 2, "checkpoint_every": 200, "tensorboard": False}

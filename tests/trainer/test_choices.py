@@ -85,6 +85,7 @@ def test_a_look_gives_a_configuration_that_is_allowed_and_repeats_by_its_flags(t
     }
 
 
+@pytest.mark.slow
 def test_the_run_prints_and_records_the_choices(script, tmp_path):
     write_tree(tmp_path / "images", {f"{number}.png": 20 * number for number in range(6)}, size=(16, 16))
     small = ["--model.width", "2", "--model.latent-dim", "2", "--steps", "1", "--batch-size", "2", "--sample-every", "0"]

@@ -112,6 +112,7 @@ def test_rollback_goes_to_the_newest_checkpoint_before_the_failure(run, tmp_path
     assert record["status"] == status
 
 
+@pytest.mark.slow
 def test_a_rollback_frees_the_arrays_of_the_failed_run(run, monkeypatch):
     """After three rollbacks as many arrays are on the device as in a run without one."""
     counts = []

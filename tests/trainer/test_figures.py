@@ -303,6 +303,7 @@ def test_points_have_no_figures(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_report_has_the_figures_and_they_can_be_drawn_again(tmp_path, monkeypatch, capsys):
     config = dataclasses.replace(small("dcgan_mnist"), steps=2, sample_every=2, evaluation=EvaluationConfig(samples=0), tensorboard=False)
     train(dataclasses.replace(config, out=tmp_path / "run"), console=Console(quiet=True))
