@@ -7,7 +7,6 @@ from experiments.rows import read_rows
 from experiments.studies import digit_outcomes
 from gan_jax.data import load_source
 
-
 pytestmark = pytest.mark.slow
 
 
