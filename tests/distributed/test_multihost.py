@@ -113,7 +113,8 @@ def test_a_run_of_two_processes_is_verified_and_continued_by_one(tmp_path):
     assert (verified.returncode, "reproduced to the byte" in verified.stdout) == (0, True), verified
     # The flags about processes are not stored, so one process can continue the run on other devices.
     alone(tmp_path, "--resume", "two", "--steps", "20", "--parallel.devices", "1")
-    assert json.loads((tmp_path / "two" / "run.json").read_text())["devices_used"] == 1
+    starts = json.loads((tmp_path / "two" / "run.json").read_text())["starts"]
+    assert [(each["processes"], each["devices_used"]) for each in starts] == [(2, 2), (1, 1)]
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_one_penalty(follow):
 def test_a_trick_in_one_file(follow):
     names, printed = follow("a_trick_in_one_file")
     assert len(names["difference"]) == names["SEEDS"]
-    assert re.search(r"Interval\(.*\) (helps|hurts|unclear)", printed)
+    assert re.search(r"Interval\(.*\) PairedTest\(student=.*\)", printed)
 
 
 @pytest.mark.slow

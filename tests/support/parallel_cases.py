@@ -58,7 +58,9 @@ def deterministic(config, batch_size=8):
     # SGD with momentum 0 stores its last gradient in its state.
     sgd = {"generator": "momentum", "discriminator": "momentum", "generator_lr": 0.01, "discriminator_lr": 0.01, "b1": 0.0}
     optimizer = dataclasses.replace(config.optimizer, **sgd)
-    return dataclasses.replace(config, penalty=penalty, augment=augment, optimizer=optimizer, precision="float32", batch_size=batch_size)
+    # For float64 the name jnp.float32 stands for jnp.float64, and the networks compute in it, too.
+    model = dataclasses.replace(config.model, options=config.model.options | {"dtype": jnp.dtype(jnp.float32).name})
+    return dataclasses.replace(config, penalty=penalty, augment=augment, optimizer=optimizer, model=model, batch_size=batch_size)
 
 
 class Case(NamedTuple):

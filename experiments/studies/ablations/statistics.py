@@ -105,7 +105,7 @@ def holm(p_values) -> np.ndarray:
     return adjusted
 
 
-class Test(NamedTuple):
+class PairedTest(NamedTuple):
     """Two paired tests of a mean difference of 0.
 
     Attributes:
@@ -119,7 +119,7 @@ class Test(NamedTuple):
     detectable: float
 
 
-def paired_test(differences, *, level: float = 0.95) -> Test:
+def paired_test(differences, *, level: float = 0.95) -> PairedTest:
     """Tests paired differences by Student's t and by Wilcoxon's signed ranks, and states what could have been found.
 
     Args:
@@ -134,12 +134,12 @@ def paired_test(differences, *, level: float = 0.95) -> Test:
     """
     values = _checked(differences, level, at_least=2)
     if not values.any():
-        return Test(1.0, 1.0, 0.0)
+        return PairedTest(1.0, 1.0, 0.0)
     freedom = len(values) - 1
     # The power of the t-test by its usual approximation with quantiles of t: (t_{1-a/2} + t_{0.8}) s / sqrt(n).
     detectable = (stats.t.ppf((1 + level) / 2, freedom) + stats.t.ppf(0.8, freedom)) * stats.sem(values)
     student = 0.0 if not values.std() else float(stats.ttest_1samp(values, 0.0).pvalue)
-    return Test(student, float(stats.wilcoxon(values).pvalue), float(detectable))
+    return PairedTest(student, float(stats.wilcoxon(values).pvalue), float(detectable))
 
 
 def fractional_factorial(base: int, generators: Sequence[Sequence[int]]) -> np.ndarray:
