@@ -110,7 +110,7 @@ TOY = Scale(
             {"r1": 0.05, "r2": 0.05},
         ),
         "stylegan2_64": FULL.workloads["stylegan2_64"]._replace(
-            about="StyleGAN2 8x8x1, width 4, batch 4", size=8, batch=4, options={"width": 4, "channels": 1}
+            about="StyleGAN2 16x16x1, width 4, batch 4", size=16, batch=4, options={"width": 4, "channels": 1}
         ),
     },
     precisions=("float32", "bfloat16"),
