@@ -2,13 +2,12 @@
 
     python -m experiments.studies.race ladder --list                       the entries and their commands
     python -m experiments.studies.race ladder                              measures the cost of a step, then trains what the file lacks
-    python -m experiments.studies.race single --part 1/2                   the first half of the units, for one of two processes
+    python -m experiments.studies.race ladder --part 1/2                   the first half of the units, for one of two processes
     python -m experiments.studies.race ladder --table                      the table of the finished runs
 
 Sets of entries:
 
     ladder   from the GAN of 2014 upwards, one change a rung. Each rung has the changes of all rungs below it
-    single   one change of the default recipe each
 
 Equal time: the cost of a step of an entry is measured in turn with the reference entry, and its number of steps is chosen so that its
 training takes as long as `REFERENCE_STEPS` steps of the reference. Compilation, samples and evaluation are left out of it. The number
@@ -79,7 +78,7 @@ def _rungs() -> list[Entry]:
     return [Entry(name, " ".join(flags for _, flags in rungs[: number + 1])) for number, (name, _) in enumerate(rungs)]
 
 
-SETS: dict[str, list[Entry]] = {"ladder": _rungs(), "single": []}
+SETS: dict[str, list[Entry]] = {"ladder": _rungs()}
 
 
 def words(flags: str) -> list[str]:
@@ -229,13 +228,12 @@ def _mean(rows: Sequence[dict[str, Any]], figure: str) -> float:
     return float(np.mean([row[figure] for row in rows])) if rows else float("nan")
 
 
-def result_table(rows: Sequence[dict[str, Any]], entries: Sequence[Entry], *, against: int | None = None) -> str:
-    """One line per entry: means, failures, and the paired difference of log distances to another entry, with Holm's p-values.
+def result_table(rows: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> str:
+    """One line per entry: means, failures, and the paired ratio of distances to the entry before it, with Holm's p-values.
 
     Args:
         rows: Rows of the file.
         entries: The entries, in order.
-        against: Position of the entry that all are compared with. None compares each with the one before it.
 
     Raises:
         ValueError: Rows that are compared come from different code or machines.
@@ -244,10 +242,9 @@ def result_table(rows: Sequence[dict[str, Any]], entries: Sequence[Entry], *, ag
     heads = ["", "seeds", "failed", "steps", "processor, s", *(name.replace("_", " ") for name in FIGURES), "distance, ratio", "p (Holm)"]
     pairs: list[list[float] | None] = []
     for number, entry in enumerate(entries):
-        other = number - 1 if against is None else against
-        own, base = runs[tuple(entry)], runs[tuple(entries[max(other, 0)])]
+        own, base = runs[tuple(entry)], runs[tuple(entries[max(number - 1, 0)])]
         both = [seed for seed in own if seed in base and "fd" in own[seed] and "fd" in base[seed]]
-        if number == max(other, 0) or len(both) < 3:
+        if number == 0 or len(both) < 3:
             pairs.append(None)
             continue
         check_comparable([of[seed] for seed in both for of in (own, base)], entry.name)
@@ -293,8 +290,7 @@ def main() -> None:
         if options.list:
             print("\n".join(f"{entry.name}\n    {shlex.join(command(entry, FIRST_SEED, REFERENCE_STEPS))}" for entry in entries))
         elif options.table:
-            against = None if options.set == "ladder" else 0
-            print(result_table(read_rows(options.out or DATA / f"{options.set}.jsonl"), entries, against=against))
+            print(result_table(read_rows(options.out or DATA / f"{options.set}.jsonl"), entries))
         else:
             race(options)
 

@@ -227,15 +227,17 @@ def test_the_directory_is_printed_first_and_the_report_can_be_opened(script, mon
     assert opened[0].endswith("/runs/ring/report.html")
 
 
-def test_a_missing_browser_is_one_line(script, monkeypatch, tmp_path):
+def test_a_missing_browser_is_one_line(monkeypatch, tmp_path, capsys):
     from gan_jax.cli.train import open_report
 
     monkeypatch.setattr("webbrowser.open", lambda address: False)
     (tmp_path / "report.html").write_text("")
     open_report(tmp_path / "report.html")
+    assert capsys.readouterr().err == f"notice: --open: no browser could show {tmp_path / 'report.html'}\n"
 
 
 def test_a_suggestion_has_no_comma(script):
     status, _, error = script("train", "ring", "--no-optimizer.ema-warmpu")
     assert status == 2
-    assert "did you mean --optimizer.ema-warmup?" in error or "did you mean --optimizer.no-ema-warmup?" in error
+    assert "did you mean --" in error
+    assert ",?" not in error

@@ -10,7 +10,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from scipy import stats
 
 from experiments.rows import append_rows
 from experiments.studies import mixtures
@@ -162,9 +161,10 @@ def test_p_values_are_adjusted_over_all_outcomes_of_all_comparisons(file):
     """Three p-values, of which one is 1: those of the reverse KL, the quality and the distance of the digits."""
     changes = [change for one in page.compare_all(file) for change in one.changes]
     assert [change.p for change in changes][1] == 1.0
-    np.testing.assert_allclose([change.adjusted for change in changes], stats.false_discovery_control([change.p for change in changes]))
-    first, second = changes[0], changes[2]
-    assert first.adjusted == pytest.approx(max(3 * first.p, min(3 * first.p, 1.5 * second.p)), rel=0.5)
+    ordered = sorted(change.p for change in changes)
+    # Benjamini and Hochberg: the k-th smallest of m is the least of m p_(j) / j over j >= k.
+    expected = {p: min(len(ordered) * q / rank for rank, q in enumerate(ordered, 1) if q >= p) for p in ordered}
+    np.testing.assert_allclose([change.adjusted for change in changes], [expected[change.p] for change in changes])
 
 
 def test_a_trick_that_gains_coverage_and_loses_quality_trades(tmp_path):
@@ -287,7 +287,7 @@ def test_a_comparison_of_one_seed_has_no_interval(tmp_path):
     append_rows(path, [ring(changes, 0, value) for changes, value in (({}, 0.2), ({"loss.name": "hinge"}, 0.9))])
     (one,) = page.compare_all(path, with_baseline=True)
     assert (one.changes[0].interval, one.verdict) == (None, "unclear")
-    assert page.cell("loss-5", [one]) == "[](evidence.md)" or "ring" not in page.cell("loss-5", [one])
+    assert page.cell("loss-5", [one]) == "not measured"
 
 
 def test_committed_runs_have_the_present_baselines():

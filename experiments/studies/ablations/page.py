@@ -229,7 +229,7 @@ def cell(id: str, comparisons: Sequence[Comparison]) -> str | None:
         texts = [f"{signed(one.changes[0].interval.mean, digits)}{MARKS.get(one.verdict, '')}" for one in ends]  # type: ignore[union-attr]
         if texts:
             parts.append(f"{LABELS[data]} {' to '.join(texts)}" + (f" ({len(variants)} variants)" if len(variants) > 1 else ""))
-    return f"[{', '.join(parts)}](evidence.md)"
+    return f"[{', '.join(parts)}](evidence.md)" if parts else "not measured"
 
 
 def fill_cells(text: str, comparisons: Sequence[Comparison]) -> str:
