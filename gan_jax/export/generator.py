@@ -16,6 +16,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax import _html
 from gan_jax._checks import one_line
 from gan_jax._files import read_safetensors, write_bytes
 from gan_jax._keys import named_key
@@ -97,6 +98,26 @@ class Generator:
         count = sum(int(leaf.size) for leaf in jax.tree.leaves(self.params))
         shape = "x".join(map(str, self.image_shape))
         return f"Generator({self.config.model}: {self.latent_dim} latents -> {shape}{classes}, {count:,} parameters)"
+
+    @functools.cached_property
+    def _samples_html(self) -> str:
+        """A row of samples for notebooks. Empty for points, large images, and images of a context."""
+        shape = self.image_shape
+        if len(shape) != 3 or shape[-1] not in (1, 3, 4) or max(shape) > 128 or self.config.context_shape is not None:
+            return ""
+        row = np.concatenate(list(self.as_uint8(self.sample(0, 8))), axis=1)
+        return _html.image(row, "8 samples", width=min(2 * row.shape[1], 960))
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("model", self.config.model),
+            ("latents", f"{self.latent_dim}, {self.config.latents}"),
+            ("samples", "x".join(map(str, self.image_shape))),
+            ("classes", ", ".join(self.class_names) or self.num_classes or ""),
+            ("parameters", f"{sum(int(leaf.size) for leaf in jax.tree.leaves(self.params)):,}"),
+            ("sample with", "generator.sample(jax.random.key(0), 16)"),
+        ]
+        return _html.block("Generator", _html.facts_table(facts), self._samples_html)
 
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, rng: Array | None = None) -> Array:
         """Generates the images of given latents.

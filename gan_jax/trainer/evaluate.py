@@ -377,7 +377,8 @@ def evaluate_run(
     count = options.get("samples") or config.evaluation.samples
     held_out = 0 if source.held_out is None else min(count, len(source.held_out))
     total = 2 * min(count, held_out or count) + 2 * min(len(source), REFERENCE_LIMIT)
-    with Progress(*Progress.get_default_columns(), console=console, transient=True) as bar:
+    # In a notebook rich needs the package ipywidgets for a bar, and prints a warning without it.
+    with Progress(*Progress.get_default_columns(), console=console, transient=True, disable=console.is_jupyter) as bar:
         task, before = bar.add_task("measuring", total=total), 0
 
         def progress(done: int) -> None:

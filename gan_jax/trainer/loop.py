@@ -19,6 +19,7 @@ from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError, check
 from gan_jax.trainer.evaluate import NOT_FINITE, evaluate, evaluate_run, metric_values
 from gan_jax.trainer.figures import write_figures
+from gan_jax.trainer.notebook import progress_bar, result_html
 from gan_jax.trainer.own_parts import OwnParts, own_parts
 from gan_jax.trainer.patience import out_of_patience, patience_of
 from gan_jax.trainer.progress import ProgressBar, TolerantStream
@@ -57,6 +58,9 @@ class TrainResult(NamedTuple):
         failure = "" if self.failure is None else f", failure={self.failure.id}"
         return f"TrainResult({self.directory}, step {self.step}, {describe_params(self.params)}{failure})"
 
+    def _repr_html_(self) -> str:
+        return result_html(self.directory, self.step, self.saved)
+
 
 def train(
     config: Config,
@@ -74,7 +78,7 @@ def train(
 ) -> TrainResult:
     """Trains a GAN, with its files in a directory of its own, and writes the report.
 
-    Call it in every process of a run. Only process 0 writes files and prints.
+    Call it in every process of a run. Only process 0 writes files and prints. In a notebook the bar shows the samples while they improve.
 
     Args:
         config: The configuration.
@@ -150,7 +154,7 @@ def loop(
     rng = jax.random.fold_in(jax.random.key(config.seed), 1)
     pending, saved, early = None, step, False
 
-    with ProgressBar(steps, step, run.console) as bar:
+    with progress_bar(steps, step, run.console) as bar:
 
         def failed() -> bool:
             return writers is not None and writers.metrics.failure is not None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -114,6 +115,9 @@ class ProgressBar:
             self._last_line = now
             rate = (self._done - self._first) / max(now - self._started, 1e-9)
             print_text(self._console, f"step {step}/{self._total}  {rate:.1f} steps/s  {summary(metrics)}")
+
+    def show_samples(self, step: int, grid: np.ndarray) -> None:
+        """Shows a grid of samples, uint8 [height, width, channels]. A terminal shows none."""
 
     def print_above(self, text: str) -> None:
         """Prints a line above the bar."""

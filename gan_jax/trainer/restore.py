@@ -17,6 +17,7 @@ from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, load_config
 from gan_jax.trainer.evaluate import best_mode, needs_context
+from gan_jax.trainer.notebook import loaded_run_html
 from gan_jax.trainer.own_parts import check_own_parts, own_parts, recorded_own_parts
 from gan_jax.trainer.run_directory import RunError
 from gan_jax.typing import Players
@@ -62,6 +63,18 @@ class LoadedRun(NamedTuple):
     def __repr__(self) -> str:
         name = self.config.recipe or self.config.model.name
         return f"LoadedRun({name}, step {self.step}, {self.source!r}, {describe_params(self.params)})"
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("recipe", self.config.recipe),
+            ("model", self.config.model.name),
+            ("step", f"{self.step:,}"),
+            ("data", repr(self.source)),
+            ("parameters", describe_params(self.params)),
+            ("sample with", "run.built.gan.sample(run.params, run.opt_state, jax.random.key(0), 16)"),
+        ]
+        sample = functools.partial(jax.jit(self.built.gan.sample, static_argnums=3), self.params, self.opt_state)
+        return loaded_run_html(facts, None if needs_context(self.built) else sample, self.built.spec.image_shape)
 
     def with_standing_statistics(self, batches: int, *, seed: int = 0, ema: bool = True) -> "LoadedRun":
         """The run with new averages of the generator's batch norm, see `gan_jax.gan.standing_statistics`.

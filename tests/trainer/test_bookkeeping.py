@@ -52,7 +52,7 @@ def bookkeeping(monkeypatch, tmp_path, steps, **fields):
                 memory[step] = resident()
 
     monkeypatch.setattr(setup, "build", idle)
-    monkeypatch.setattr(loop, "ProgressBar", Watched)
+    monkeypatch.setattr(loop, "progress_bar", Watched)
     write_idx_set(tmp_path / "data")
     config = Config(
         recipe="idle",

@@ -56,6 +56,7 @@ class SampleWriter:
         grid = warn_on_oserror("the samples", lambda: write_samples(self._directory, step, samples, self._bounds), bar.print_above)
         if grid is not None:
             self._metrics.loggers.write_image(step, grid)
+            bar.show_samples(step, grid)
         if self._probes is not None:
             self._metrics.write(step, self._probes(samples, *state), bar)
         warn_on_oserror("the report", self._live_page, bar.print_above)
