@@ -1,20 +1,25 @@
-"""Games on the embedded digits in equal time: each entry is one set of flags, trained from the same seeds for the same processor time.
+"""Games under equal conditions: each entry is one set of flags, trained from the same seeds.
 
     python -m experiments.studies.race ladder --list                       the entries and their commands
     python -m experiments.studies.race ladder                              measures the cost of a step, then trains what the file lacks
     python -m experiments.studies.race ladder --part 1/2                   the first half of the units, for one of two processes
     python -m experiments.studies.race ladder --table                      the table of the finished runs
+    python -m experiments.studies.race pictures --directory DIR            a race on a folder of images
 
-Sets of entries:
+Races:
 
-    ladder   from the GAN of 2014 upwards, one change a rung. Each rung has the changes of all rungs below it
+    ladder     digits, equal time: from the GAN of 2014 upwards, one change a rung. Each rung has the changes of all rungs below it
+    without    digits, equal time: the top of the ladder without labels, and the same without one of its changes
+    starved    stacked digits, equal steps: D has a quarter of G's width, as in Metz et al. (2017). Which games keep 1,000 modes?
+    pictures   a folder of coloured images, equal time: the upper rungs of the ladder, so that a default is not one of digits alone
 
 Equal time: the cost of a step of an entry is measured in turn with the reference entry, and its number of steps is chosen so that its
-training takes as long as `REFERENCE_STEPS` steps of the reference. Compilation, samples and evaluation are left out of it. The number
-of steps is in the row, so a run can be made again by its command, to the byte, on the same kind of processor.
+training takes as long as the steps of the reference. Compilation, samples and evaluation are left out of it. The number of steps is in
+the row, so a run can be made again by its command, to the byte, on the same kind of processor.
 
-The runs are ordinary runs of `gan-jax train dcgan_mnist` with width 16, and the outcomes are those of `digit_outcomes` on 5,000 samples.
-The seeds of the report (2000 and up) were never used to choose a setting. The program can be stopped at any time.
+The runs are ordinary runs of `gan-jax train` with width 16. On digits the outcomes are those of `digit_outcomes` on 5,000 samples, on
+stacked digits the modes and the reverse KL of `stacked_mnist` on 26,000, on a folder the sliced Wasserstein distance to the held-out
+images. The seeds of the report (2000 and up) were never used to choose a setting. The program can be stopped at any time.
 """
 
 import argparse
@@ -26,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +45,6 @@ from gan_jax.cli.parsing import argument_parser
 
 DATA = Path(__file__).parents[2] / "docs" / "data"
 FIRST_SEED = 2000
-REFERENCE_STEPS = 1500
 WIDTH = 16
 # Flags of every entry. A small width, and no output that costs time.
 COMMON = f"--model.width {WIDTH} --evaluation.samples 0 --sample-every 0 --checkpoint-every 0 --no-tensorboard"
@@ -58,27 +62,112 @@ class Entry(NamedTuple):
     flags: str
 
 
-def _rungs() -> list[Entry]:
-    """The ladder. Later flags override earlier ones, so a rung is the flags of all rungs below and its own."""
-    # Every field that a later rung changes is set here, so that the ladder does not depend on the recipe's own settings.
-    old = "--loss.name minimax --loss.real-target None --model.norm none --model.discriminator-norm none --augment.instance-noise 0"
-    adam = "--optimizer.generator adam --optimizer.discriminator adam --optimizer.generator-lr 1e-3 --optimizer.discriminator-lr 1e-3"
-    rungs = [
-        ("the GAN of 2014: minimax, no norm, Adam with b1 0.9, rates 1e-3", f"{old} {adam} --optimizer.b1 0.9 --optimizer.ema-decay 0"),
-        ("non-saturating loss", "--loss.name non_saturating"),
-        ("batch norm in both", "--model.norm batch --model.discriminator-norm batch"),
-        ("b1 0.5 (DCGAN, 2016)", "--optimizer.b1 0.5"),
-        ("moving average of G", "--optimizer.ema-decay 0.999"),
-        ("labels of the reals 0.9", "--loss.real-target 0.9 0.9"),
-        ("rates 3e-3 (G) and 1e-3 (D)", "--optimizer.generator-lr 3e-3 --optimizer.discriminator-lr 1e-3"),
-        ("optimistic Adam", "--optimizer.generator optimistic_adam --optimizer.discriminator optimistic_adam"),
-        ("instance noise", "--augment.instance-noise 0.2"),
-        ("labels (class embedding in both)", "--model.conditional"),
+# Every field that a later rung changes is set in the first one, so that the ladder does not depend on the recipe's own settings.
+_OLD = "--loss.name minimax --loss.real-target None --model.norm none --model.discriminator-norm none --augment.instance-noise 0"
+_ADAM = "--optimizer.generator adam --optimizer.discriminator adam --optimizer.generator-lr 1e-3 --optimizer.discriminator-lr 1e-3"
+CHANGES = [
+    Entry("the GAN of 2014: minimax, no norm, Adam with b1 0.9, rates 1e-3", f"{_OLD} {_ADAM} --optimizer.b1 0.9 --optimizer.ema-decay 0"),
+    Entry("non-saturating loss", "--loss.name non_saturating"),
+    Entry("batch norm in both", "--model.norm batch --model.discriminator-norm batch"),
+    Entry("b1 0.5 (DCGAN, 2016)", "--optimizer.b1 0.5"),
+    Entry("moving average of G", "--optimizer.ema-decay 0.999"),
+    Entry("labels of the reals 0.9", "--loss.real-target 0.9 0.9"),
+    Entry("rates 3e-3 (G) and 1e-3 (D)", "--optimizer.generator-lr 3e-3 --optimizer.discriminator-lr 1e-3"),
+    Entry("optimistic Adam", "--optimizer.generator optimistic_adam --optimizer.discriminator optimistic_adam"),
+    Entry("instance noise", "--augment.instance-noise 0.2"),
+    Entry("labels (class embedding in both)", "--model.conditional"),
+]
+
+
+def _flags(changes: Sequence[Entry]) -> str:
+    """Flags of several changes. Later ones override earlier ones."""
+    return " ".join(change.flags for change in changes)
+
+
+def _ladder() -> list[Entry]:
+    return [Entry(change.name, _flags(CHANGES[: number + 1])) for number, change in enumerate(CHANGES)]
+
+
+def _without() -> list[Entry]:
+    """The top of the ladder without labels, and without one change each. The first change is where the ladder stands."""
+    top = CHANGES[:-1]
+    rest = [Entry(f"without: {out.name}", _flags([change for change in top if change is not out])) for out in top[1:]]
+    return [Entry("all", _flags(top)), *rest]
+
+
+def _starved() -> list[Entry]:
+    """Games on stacked digits whose D has a quarter of G's width."""
+    plain = f"--model.options discriminator_width {WIDTH // 4} --penalty.r1 0 --penalty.r2 0"
+    return [
+        Entry("non-saturating, batch norm in D", f"{plain} --loss.name non_saturating --model.discriminator-norm batch"),
+        Entry("... packs of 2", f"{plain} --loss.name non_saturating --model.discriminator-norm batch --augment.pack 2"),
+        Entry("non-saturating", f"{plain} --loss.name non_saturating"),
+        Entry("non-saturating, R1 and R2", f"{plain} --loss.name non_saturating --penalty.r1 1 --penalty.r2 1"),
+        Entry("paired relativistic", plain),
+        Entry("paired relativistic, R1 and R2", f"{plain} --penalty.r1 1 --penalty.r2 1"),
     ]
-    return [Entry(name, " ".join(flags for _, flags in rungs[: number + 1])) for number, (name, _) in enumerate(rungs)]
 
 
-SETS: dict[str, list[Entry]] = {"ladder": _rungs()}
+def digit_figures(run: Any, seed: int) -> dict[str, Any]:
+    """The outcomes of a run on digits."""
+    from experiments.studies.digit_outcomes import SAMPLES, outcomes
+    from gan_jax.trainer.evaluate import sample_images
+
+    return outcomes(sample_images(run.built, run.params, run.opt_state, SAMPLES, seed=seed)[0])
+
+
+def stacked_figures(run: Any, seed: int) -> dict[str, Any]:
+    """The outcomes of a run on stacked digits."""
+    from experiments.studies.stacked_mnist import SAMPLES, coverage_row
+    from gan_jax.trainer.evaluate import sample_images
+
+    return coverage_row(sample_images(run.built, run.params, run.opt_state, SAMPLES, seed=seed)[0])
+
+
+def folder_figures(run: Any, seed: int) -> dict[str, Any]:
+    """The sliced Wasserstein distance to the held-out images, and that of as many training images."""
+    from gan_jax import metrics
+    from gan_jax.trainer.evaluate import sample_images
+
+    held_out = np.asarray(run.source.held_out.images[:])
+    fakes, _ = sample_images(run.built, run.params, run.opt_state, len(held_out), seed=seed)
+    train = np.asarray(run.source.images[: len(held_out)])
+    found = {name: metrics.sliced_wasserstein(held_out, images, seed=0) for name, images in (("sliced", fakes), ("real", train))}
+    return {"samples": len(held_out), **{name: round(value.value, 3) for name, value in found.items()}}
+
+
+class Race(NamedTuple):
+    """Entries that are trained under equal conditions.
+
+    Attributes:
+        recipe: The recipe that the flags change.
+        entries: The entries, in the order of the table.
+        steps: Number of train steps of the reference entry, or of all entries.
+        figures: Function of a finished run and its seed -> outcomes.
+        columns: Outcomes in the table -> decimals. The first one decides.
+        common: Flags of every entry.
+        equal_time: Whether the entries get equal time instead of equal steps.
+        against: "before": each entry is compared with the one before it. "first": with the first one.
+    """
+
+    recipe: str
+    entries: list[Entry]
+    steps: int
+    figures: Callable[[Any, int], dict[str, Any]]
+    columns: dict[str, int]
+    common: str = COMMON
+    equal_time: bool = True
+    against: str = "before"
+
+
+DIGITS = {"fd": 1, "kernel_distance": 2, "recall": 2, "coverage": 2, "near_copies": 2, "rarest_class": 3, "confident": 2}
+STACKED = f"{COMMON} --scan-steps 10"
+RACES = {
+    "ladder": Race("dcgan_mnist", _ladder(), 1500, digit_figures, DIGITS),
+    "without": Race("dcgan_mnist", _without(), 1500, digit_figures, DIGITS, against="first"),
+    "starved": Race("stacked_mnist", _starved(), 5000, stacked_figures, {"reverse_kl": 3, "modes": 0}, STACKED, False, "first"),
+    "pictures": Race("dcgan_mnist", _ladder()[5:9], 1500, folder_figures, {"sliced": 2, "real": 2}),
+}
 
 
 def words(flags: str) -> list[str]:
@@ -95,33 +184,37 @@ def words(flags: str) -> list[str]:
     return [word for name, values in found.items() for word in (name, *values)]
 
 
-def config_of(entry: Entry, seed: int, steps: int) -> Any:
+def _flags_of(race: Race, entry: Entry, seed: int, steps: int, directory: str | None) -> list[str]:
+    data = f"--data.directory {shlex.quote(directory)} --data.image-size 32" if directory else ""
+    return ["--seed", str(seed), "--steps", str(steps), *words(f"{race.common} {data} {entry.flags}")]
+
+
+def config_of(race: Race, entry: Entry, seed: int, steps: int, directory: str | None = None) -> Any:
     """The checked configuration of a run of an entry."""
     from gan_jax.cli.train_command import parse_config, read_command
     from gan_jax.recipes import recipes
     from gan_jax.trainer.config import check
 
-    base = recipes()["dcgan_mnist"][1]
-    flags = [*words(f"{COMMON} {entry.flags}"), "--seed", str(seed), "--steps", str(steps)]
-    return check(parse_config(base, read_command(["dcgan_mnist", *flags]), __doc__))
+    base = recipes()[race.recipe][1]
+    return check(parse_config(base, read_command([race.recipe, *_flags_of(race, entry, seed, steps, directory)]), __doc__))
 
 
-def command(entry: Entry, seed: int, steps: int) -> list[str]:
+def command(race: Race, entry: Entry, seed: int, steps: int, directory: str | None = None) -> list[str]:
     """The command line of a run of an entry."""
-    return ["gan-jax", "train", "dcgan_mnist", "--seed", str(seed), "--steps", str(steps), *words(f"{COMMON} {entry.flags}")]
+    return ["gan-jax", "train", race.recipe, *_flags_of(race, entry, seed, steps, directory)]
 
 
-def cost_row(entry: Entry, reference: Entry, *, seconds: float) -> dict[str, Any]:
+def cost_row(race: Race, entry: Entry, reference: Entry, *, seconds: float, directory: str | None) -> dict[str, Any]:
     """Milliseconds of a step of an entry and of the reference, as medians of samples taken in turn, and the steps of equal time."""
     from experiments.benchmarks.timing import interleave
 
-    candidates = {"own": _candidate(entry), "reference": _candidate(reference)}
+    candidates = {"own": _candidate(race, entry, directory), "reference": _candidate(race, reference, directory)}
     times = {name: 1e3 * timing.median for name, timing in interleave(candidates, seconds=seconds, sample_seconds=0.3).items()}
-    steps = 10 * round(REFERENCE_STEPS * times["reference"] / times["own"] / 10)
+    steps = 10 * round(race.steps * times["reference"] / times["own"] / 10)
     return {"kind": "cost", "name": entry.name, "flags": entry.flags, **{k: round(v, 3) for k, v in times.items()}, "steps": steps}
 
 
-def _candidate(entry: Entry) -> Any:
+def _candidate(race: Race, entry: Entry, directory: str | None) -> Any:
     import jax
 
     from experiments.benchmarks.timing import Candidate
@@ -130,7 +223,7 @@ def _candidate(entry: Entry) -> Any:
     from gan_jax.trainer.build.gan import build
     from gan_jax.trainer.loop import chunk_step
 
-    config = config_of(entry, 0, REFERENCE_STEPS)
+    config = config_of(race, entry, 0, race.steps, directory)
     source = load_data(config)
     built = build(config, source.shape, source.num_classes)
     feed = Feed(source, batch_size=config.batch_size * built.rule.batches_per_step, seed=0)
@@ -146,21 +239,21 @@ def _candidate(entry: Entry) -> Any:
     return Candidate(call, 1)
 
 
-def train(entry: Entry, seed: int, steps: int, *, core: int | None) -> dict[str, Any]:
+def train(race: Race, entry: Entry, seed: int, steps: int, *, core: int | None, directory: str | None) -> dict[str, Any]:
     """Trains one run in a process of its own and measures its samples. A run that fails has no outcomes.
 
     Args:
+        race: The race.
         entry: The entry.
         seed: Random seed.
         steps: Number of train steps.
         core: The CPU core of the process. None does not pin it.
+        directory: The folder of images, if the race needs one. The row does not name it.
     """
-    from experiments.studies.digit_outcomes import SAMPLES, outcomes
     from gan_jax.trainer.config import ConfigError
-    from gan_jax.trainer.evaluate import sample_images
     from gan_jax.trainer.restore import load_run
 
-    line = command(entry, seed, steps)
+    line = command(race, entry, seed, steps, directory)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "run"
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
@@ -174,15 +267,17 @@ def train(entry: Entry, seed: int, steps: int, *, core: int | None) -> dict[str,
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = sum(getattr(after, name) - getattr(before, name) for name in ("ru_utime", "ru_stime"))
         about = {"kind": "run", "name": entry.name, "flags": entry.flags, "seed": seed, "steps": steps, "status": done.returncode}
-        about |= {"seconds": round(time.monotonic() - start, 1), "processor_seconds": round(spent, 1), "command": shlex.join(line)}
+        about |= {
+            "seconds": round(time.monotonic() - start, 1),
+            "processor_seconds": round(spent, 1),
+            "command": shlex.join(command(race, entry, seed, steps, "DIR" if directory else None)),
+        }
         if done.returncode:
             return about | {"error": (done.stderr or done.stdout).strip().splitlines()[-1][:200]}
         try:
-            run = load_run(out)
-            images, _ = sample_images(run.built, run.params, run.opt_state, SAMPLES, seed=seed)
+            return about | race.figures(load_run(out), seed)
         except ConfigError as error:
             return about | {"error": str(error)[:200]}
-        return about | outcomes(images)
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str]:
@@ -195,67 +290,69 @@ def missing(entries: Sequence[Entry], rows: Sequence[dict[str, Any]], seeds: Seq
     return ((seed, entry) for seed in seeds for entry in entries if (entry.name, entry.flags, seed) not in done)
 
 
-def race(options: argparse.Namespace) -> None:
+def run_race(options: argparse.Namespace) -> None:
     """Measures the costs that the file lacks, then trains the runs that it lacks."""
-    entries, path = SETS[options.set], options.out or DATA / f"{options.set}.jsonl"
-    module = command_of("experiments.studies.race", without=("--out", "--core", "--minutes", "--part"))
+    race, path = RACES[options.race], options.out or DATA / f"{options.race}.jsonl"
+    module = command_of("experiments.studies.race", without=("--out", "--core", "--minutes", "--part", "--directory"))
     stop_at = time.monotonic() + 60 * options.minutes if options.minutes else float("inf")
-    costs = {_key(row): row for row in read_rows(path) if row["kind"] == "cost"}
-    for entry in entries:
-        if tuple(entry) not in costs and options.part[0] == 1:
-            row = cost_row(entry, entries[options.reference], seconds=options.seconds) | origin(module)
+    steps = {} if race.equal_time else dict.fromkeys(race.entries, race.steps)
+    steps |= {Entry(row["name"], row["flags"]): row["steps"] for row in read_rows(path) if row["kind"] == "cost"}
+    for entry in race.entries:
+        if entry not in steps and options.part[0] == 1:
+            reference = race.entries[options.reference]
+            row = cost_row(race, entry, reference, seconds=options.seconds, directory=options.directory) | origin(module)
             append_rows(path, [row])
             print(json.dumps(row), flush=True)
+            steps[entry] = row["steps"]
     part, of = options.part
-    units = list(missing(entries, read_rows(path), range(FIRST_SEED, FIRST_SEED + options.seeds)))[part - 1 :: of]
+    units = list(missing(race.entries, read_rows(path), range(FIRST_SEED, FIRST_SEED + options.seeds)))[part - 1 :: of]
     for number, (seed, entry) in enumerate(units, 1):
-        costs = {_key(row): row for row in read_rows(path) if row["kind"] == "cost"}
         if time.monotonic() > stop_at:
             print(f"stopped before {number} of {len(units)}", file=sys.stderr)
             return
-        if tuple(entry) not in costs:
+        if entry not in steps:
             fail(f"{entry.name}: its cost is not measured yet; run part 1 first")
         print(f"{number}/{len(units)} {entry.name}, seed {seed}", file=sys.stderr, flush=True)
         came_from = origin(module)
-        row = came_from | train(entry, seed, costs[tuple(entry)]["steps"], core=options.core)
+        row = came_from | train(race, entry, seed, steps[entry], core=options.core, directory=options.directory)
         append_rows(path, [row])
-
-
-FIGURES = {"fd": 1, "kernel_distance": 2, "recall": 2, "coverage": 2, "near_copies": 2, "rarest_class": 3, "confident": 2}
 
 
 def _mean(rows: Sequence[dict[str, Any]], figure: str) -> float:
     return float(np.mean([row[figure] for row in rows])) if rows else float("nan")
 
 
-def result_table(rows: Sequence[dict[str, Any]], entries: Sequence[Entry]) -> str:
-    """One line per entry: means, failures, and the paired ratio of distances to the entry before it, with Holm's p-values.
+def result_table(race: Race, rows: Sequence[dict[str, Any]]) -> str:
+    """One line per entry: means, failures, and the paired ratio of the deciding outcome to that of another entry, with Holm's p-values.
 
     Args:
-        rows: Rows of the file.
-        entries: The entries, in order.
+        race: The race.
+        rows: Rows of its file.
 
     Raises:
         ValueError: Rows that are compared come from different code or machines.
     """
-    runs = {tuple(entry): {row["seed"]: row for row in rows if row["kind"] == "run" and _key(row) == tuple(entry)} for entry in entries}
-    heads = ["", "seeds", "failed", "steps", "processor, s", *(name.replace("_", " ") for name in FIGURES), "distance, ratio", "p (Holm)"]
+    entries, decides = race.entries, next(iter(race.columns))
+    runs = {entry: {row["seed"]: row for row in rows if row["kind"] == "run" and _key(row) == tuple(entry)} for entry in entries}
+    against = "the line before" if race.against == "before" else "the first line"
+    heads = ["", "seeds", "failed", "steps", "processor, s", *(name.replace("_", " ") for name in race.columns)]
+    heads += [f"{decides.replace('_', ' ')}, ratio to {against}", "p (Holm)"]
     pairs: list[list[float] | None] = []
     for number, entry in enumerate(entries):
-        own, base = runs[tuple(entry)], runs[tuple(entries[max(number - 1, 0)])]
-        both = [seed for seed in own if seed in base and "fd" in own[seed] and "fd" in base[seed]]
+        own, base = runs[entry], runs[entries[max(number - 1, 0) if race.against == "before" else 0]]
+        both = [seed for seed in own if seed in base and decides in own[seed] and decides in base[seed]]
         if number == 0 or len(both) < 3:
             pairs.append(None)
             continue
         check_comparable([of[seed] for seed in both for of in (own, base)], entry.name)
-        pairs.append([float(np.log(own[seed]["fd"] / base[seed]["fd"])) for seed in both])
+        pairs.append([float(np.log(own[seed][decides] / base[seed][decides])) for seed in both])
     adjusted = iter(holm([paired_test(pair).student for pair in pairs if pair is not None]))
     lines = []
     for entry, pair in zip(entries, pairs, strict=True):
-        own = list(runs[tuple(entry)].values())
-        good = [row for row in own if "fd" in row]
+        own = list(runs[entry].values())
+        good = [row for row in own if decides in row]
         cells = [entry.name, len(own), len(own) - len(good), own[0]["steps"] if own else "", f"{_mean(own, 'processor_seconds'):.0f}"]
-        cells += [f"{_mean(good, name):.{digits}f}" if good else "-" for name, digits in FIGURES.items()]
+        cells += [f"{_mean(good, name):.{digits}f}" if good else "-" for name, digits in race.columns.items()]
         if pair is None:
             lines.append([*cells, "", ""])
             continue
@@ -274,25 +371,29 @@ def _part(text: str) -> tuple[int, int]:
 def main() -> None:
     """Reads the flags, then trains or prints."""
     parser = argument_parser(__doc__)
-    parser.add_argument("set", choices=SETS)
+    parser.add_argument("race", choices=RACES)
     parser.add_argument("--seeds", type=int, default=10, help=f"number of seeds, from {FIRST_SEED} on")
     parser.add_argument("--seconds", type=float, default=20.0, help="seconds of the interleaved timing of an entry")
     parser.add_argument("--reference", type=int, default=0, help="position of the entry that sets the time")
     parser.add_argument("--part", type=_part, default=(1, 1), metavar="I/N", help="the I-th of N parts of the runs")
     parser.add_argument("--core", type=int, help="CPU core of the runs")
     parser.add_argument("--minutes", type=float, help="start no further run after this many minutes")
-    parser.add_argument("--out", type=Path, help="file of JSON lines (default: docs/data/SET.jsonl)")
+    parser.add_argument("--directory", help="the folder of images of the race `pictures`")
+    parser.add_argument("--out", type=Path, help="file of JSON lines (default: docs/data/RACE.jsonl)")
     parser.add_argument("--list", action="store_true", help="print the entries")
     parser.add_argument("--table", action="store_true", help="print the table of the finished runs")
     options = parser.parse_args()
     with errors_as_lines():
-        entries = SETS[options.set]
+        race = RACES[options.race]
+        if (options.race == "pictures") != (options.directory is not None) and not (options.list or options.table):
+            fail("--directory is the folder of images of the race `pictures`, and of no other")
         if options.list:
-            print("\n".join(f"{entry.name}\n    {shlex.join(command(entry, FIRST_SEED, REFERENCE_STEPS))}" for entry in entries))
+            lines = (shlex.join(command(race, entry, FIRST_SEED, race.steps, options.directory)) for entry in race.entries)
+            print("\n".join(f"{entry.name}\n    {line}" for entry, line in zip(race.entries, lines, strict=True)))
         elif options.table:
-            print(result_table(read_rows(options.out or DATA / f"{options.set}.jsonl"), entries))
+            print(result_table(race, read_rows(options.out or DATA / f"{options.race}.jsonl")))
         else:
-            race(options)
+            run_race(options)
 
 
 if __name__ == "__main__":

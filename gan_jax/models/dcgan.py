@@ -203,6 +203,7 @@ def dcgan(
     latent_dim: int = 100,
     num_classes: int = 0,
     width: int = 64,
+    discriminator_width: int | None = None,
     condition: str = "channels",
     auxiliary: bool = False,
     embedding_dim: int = 8,
@@ -240,6 +241,7 @@ def dcgan(
             channels.
         width: Number of channels of the discriminator's first and the generator's last hidden map. It doubles per
             level.
+        discriminator_width: Overrides `width` for the discriminator, for example for one that is too weak on purpose.
         condition: How the discriminator is conditioned on the class, if num_classes > 0: "channels" (a class embedding
             as image channels), "projection" (Miyato and Koyama, 2018) or "none".
         auxiliary: Whether the discriminator also classifies (ACGAN, Odena et al., 2017).
@@ -293,11 +295,12 @@ def dcgan(
         raise ValueError(f"{'auxiliary' if auxiliary else 'norm conditional_batch'} needs num_classes above 0; got 0")
     if num_classes and norm == "virtual_batch":
         raise ValueError(f"norm virtual_batch has a reference batch without labels, so num_classes must be 0, got {num_classes}")
-    shared = {"width": width, "num_classes": num_classes, "embedding_dim": embedding_dim, "activation": activation}
+    shared = {"num_classes": num_classes, "embedding_dim": embedding_dim, "activation": activation}
     shared |= {"axis_name": axis_name, "dtype": jnp.dtype(dtype)}
     generator = DcganGenerator(
         image_size=image_size if isinstance(image_size, int) else height_width(image_size),
         channels=channels,
+        width=width,
         norm=norm,
         reference_size=reference_size,
         up=up,
@@ -309,6 +312,7 @@ def dcgan(
         **shared,
     )
     discriminator = DcganDiscriminator(
+        width=discriminator_width or width,
         condition=condition,
         auxiliary=auxiliary,
         norm=discriminator_norm,

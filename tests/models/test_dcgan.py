@@ -95,6 +95,20 @@ def test_both_players_train(options):
         assert output.class_logits.shape == (4, 3)
 
 
+def test_the_discriminator_can_have_a_width_of_its_own():
+    narrow, alone = (
+        build_model("dcgan", image_size=16, channels=1, **widths) for widths in ({"width": 8, "discriminator_width": 4}, {"width": 4})
+    )
+    wide = build_model("dcgan", image_size=16, channels=1, width=8)
+
+    def shapes(network, value):
+        return jax.tree.map(jnp.shape, jax.eval_shape(lambda: network.init(jax.random.key(0), value)[0]))
+
+    image, latent = jnp.zeros((2, 16, 16, 1)), jnp.zeros((2, 3))
+    assert shapes(narrow.discriminator, image) == shapes(alone.discriminator, image)
+    assert shapes(narrow.generator, latent) == shapes(wide.generator, latent)
+
+
 @pytest.mark.parametrize("size", [8, 32, 128])
 @pytest.mark.parametrize("output_kernel", [None, 1, 9])
 def test_sizes_and_output_kernels(size, output_kernel):
