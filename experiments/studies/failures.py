@@ -28,7 +28,7 @@ from experiments.rows import command_of, existing, origin
 from gan_jax.cli.parsing import argument_parser
 from gan_jax.data import Feed, Source
 from gan_jax.gan.diagnostics import with_diagnostics
-from gan_jax.monitor import FAILURE_CONFIDENCE, Monitor
+from gan_jax.monitor import FAILURE_CONFIDENCE, Finding, Monitor
 from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, DataConfig, ModelConfig, MonitorConfig, OptimizerConfig, check
@@ -216,34 +216,94 @@ CASES: dict[str, Case] = {
 }
 
 
-def train_and_monitor(case: Case, seeds: list[int]) -> list[dict[str, Any]]:
-    """Trains a case from each seed as `gan_jax.trainer.loop` does. The seeds share the compiled programs. Each row states its origin."""
-    came_from = origin(command_of("experiments.studies.failures"))
+class Prepared(NamedTuple):
+    """A case that is ready to train. Its seeds share the compiled programs.
+
+    Attributes:
+        case: The case.
+        source: Its data.
+        built: Its GAN.
+        program: The jitted step.
+        init: The jitted initialisation.
+    """
+
+    case: Case
+    source: Source
+    built: BuiltGAN
+    program: Callable[..., Any]
+    init: Callable[..., Any]
+
+
+class Trained(NamedTuple):
+    """A run of a case.
+
+    Attributes:
+        findings: What the monitor reported.
+        params: Parameters of G and D after the last step.
+        opt_state: The rest of the state.
+        step: The last step.
+        seconds: How long it took.
+    """
+
+    findings: list[Finding]
+    params: Any
+    opt_state: Any
+    step: int
+    seconds: float
+
+
+def prepare(case: Case) -> Prepared:
+    """Builds a case."""
     source = case.source(load_data(case.config))
     built = case.built(build(case.config, source.shape, source.num_classes), source)
-    program, init, rows = None, jax.jit(built.gan.init), []
+    feed = Feed(source, batch_size=case.config.batch_size * built.rule.batches_per_step, seed=0)
+    return Prepared(case, source, built, jax.jit(chunk_step(built, 1, feed.gather)), jax.jit(built.gan.init))
+
+
+def train(
+    ready: Prepared, seed: int, *, begin: Callable[[Prepared, Any], Any] | None = None, until: Callable[[list[Finding]], bool] | None = None
+) -> Trained:
+    """Trains and monitors a case as `gan_jax.trainer.loop` does.
+
+    Args:
+        ready: The case.
+        seed: Random seed.
+        begin: `(ready, rng) -> (params, opt_state)`. The default is the case's initialisation.
+        until: Findings so far -> whether the run stops. The default never stops before the last step.
+    """
+    case, source, built = ready.case, ready.source, ready.built
+    start = time.monotonic()
+    config = dataclasses.replace(case.config, seed=seed)
+    feed = Feed(source, batch_size=config.batch_size * built.rule.batches_per_step, seed=seed)
+    rng = jax.random.key(seed)
+    params, opt_state = begin(ready, jax.random.fold_in(rng, 0)) if begin else ready.init(jax.random.fold_in(rng, 0))
+    monitor = Monitor(describe_run(config, built, params, opt_state, STEPS))
+    probes, draw = Probes(config, built, source, params.generator), sampler(config, built, source)
+    findings = list(monitor.observe({"step": 0} | probes(draw(params, opt_state), params, opt_state)))
+    step = 0
+    for step in range(1, STEPS + 1):
+        if case.between is not None:
+            params = case.between(step, params)
+        params, opt_state, metrics = ready.program(params, opt_state, feed.chunk(step - 1, 1), jax.random.fold_in(rng, 1))
+        if step % LOG_EVERY == 0:
+            figures = drop_unset({name: float(value) for name, value in jax.device_get(metrics).items()})
+            findings += monitor.observe({"step": step} | figures)
+        if step % SAMPLE_EVERY == 0:
+            findings += monitor.observe({"step": step} | probes(draw(params, opt_state), params, opt_state))
+        if until is not None and until(findings):
+            break
+    feed.close()
+    return Trained(findings, params, opt_state, step, round(time.monotonic() - start, 1))
+
+
+def train_and_monitor(case: Case, seeds: list[int]) -> list[dict[str, Any]]:
+    """The rows of a case, one a seed. Each row states its origin."""
+    came_from = origin(command_of("experiments.studies.failures"))
+    ready, rows = prepare(case), []
     for seed in seeds:
-        start = time.monotonic()
-        config = dataclasses.replace(case.config, seed=seed)
-        feed = Feed(source, batch_size=config.batch_size * built.rule.batches_per_step, seed=seed)
-        program = program or jax.jit(chunk_step(built, 1, feed.gather))
-        rng = jax.random.key(seed)
-        params, opt_state = init(jax.random.fold_in(rng, 0))
-        monitor = Monitor(describe_run(config, built, params, opt_state, STEPS))
-        probes, draw = Probes(config, built, source, params.generator), sampler(config, built, source)
-        findings = list(monitor.observe({"step": 0} | probes(draw(params, opt_state), params, opt_state)))
-        for step in range(1, STEPS + 1):
-            if case.between is not None:
-                params = case.between(step, params)
-            params, opt_state, metrics = program(params, opt_state, feed.chunk(step - 1, 1), jax.random.fold_in(rng, 1))
-            if step % LOG_EVERY == 0:
-                figures = drop_unset({name: float(value) for name, value in jax.device_get(metrics).items()})
-                findings += monitor.observe({"step": step} | figures)
-            if step % SAMPLE_EVERY == 0:
-                findings += monitor.observe({"step": step} | probes(draw(params, opt_state), params, opt_state))
-        feed.close()
-        kept = [{key: value for key, value in finding._asdict().items() if key in FIELDS} for finding in findings]
-        rows.append({"seed": seed, "findings": kept, "seconds": round(time.monotonic() - start, 1)} | came_from)
+        trained = train(ready, seed)
+        kept = [{key: value for key, value in finding._asdict().items() if key in FIELDS} for finding in trained.findings]
+        rows.append({"seed": seed, "findings": kept, "seconds": trained.seconds} | came_from)
     return rows
 
 
