@@ -31,13 +31,14 @@ class RunInfo(NamedTuple):
         chance: Loss of a discriminator that cannot separate reals from fakes, see `CHANCE`. None if it is unknown.
         steps: Number of steps of the run.
         layers: `Players` of the names of the layers, in the order in which the train step numbers them.
-        lipschitz: Method that controls the critic's slope: "none", "penalty", "clipping" or "spectral".
+        lipschitz: Method that controls the critic's slope: "none", "penalty", "clipping", "spectral" or
+            "gradient_normalization".
         slope: Slope that the gradient penalty requires. 0 without such a penalty, or if it is zero-centred.
         is_images: Whether the examples are images.
         mixed_statistics: Whether the discriminator normalises reals and fakes in one batch.
         past_fakes: Whether D can receive fakes of the past, or be trained against past players.
-        scale_free: `Players` of whether a player's weights are normalised (spectral or weight normalisation). Its function then does not
-            depend on their size, and the norm of its gradient is arbitrary.
+        scale_free: `Players` of whether a player's weights are normalised (spectral, weight or gradient normalisation). Its function then
+            does not depend on their size, and the norm of its gradient is arbitrary.
         freeze: `Players` of the number of steps at the start in which a player is not updated.
         format_settings: Writes a line of `ADVICE` as the user applies it, e.g. as flags. Returns None if the line is incompatible with the
             configuration of the run.

@@ -12,6 +12,7 @@ Penalties on a `critic` return one value per example. Penalties on weights retur
 - `top_k_weights`
 """
 
+from gan_jax._input_gradient import guarded_norm, squared_norm, value_and_input_gradient
 from gan_jax.penalties.consistency import (
     LecamState,
     balanced_consistency_penalty,
@@ -28,12 +29,9 @@ from gan_jax.penalties.consistency import (
 from gan_jax.penalties.gradient import (
     dragan_penalty,
     gradient_penalty,
-    guarded_norm,
     r1_penalty,
     r2_penalty,
     random_interpolates,
-    squared_norm,
-    value_and_input_gradient,
     zero_centered_gradient_penalty,
 )
 from gan_jax.penalties.path_length import path_length_penalty

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax._checks import check_float, check_rank
-from gan_jax.penalties.gradient import guarded_norm
+from gan_jax._input_gradient import guarded_norm
 from gan_jax.typing import Array
 
 

@@ -48,6 +48,8 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         lipschitz = "clipping"
     elif config.transform.spectral_norm in ("discriminator", "both"):
         lipschitz = "spectral"
+    elif config.transform.gradient_normalization:
+        lipschitz = "gradient_normalization"
     else:
         penalised = config.penalty.r1 or config.penalty.r2 or config.penalty.zero_centered or config.penalty.dragan
         lipschitz = "penalty" if penalised else "none"
@@ -98,7 +100,9 @@ def accepted_flags(
 
 
 def _normalised(config: Config, player: str) -> bool:
-    """Whether the weights of a player are normalised, so that their scale has no effect."""
+    """Whether the weights of a player, or D's logits, are normalised, so that the scale of the weights has no effect."""
+    if player == "discriminator" and config.transform.gradient_normalization:
+        return True
     return any(chosen in (player, "both") for chosen in (config.transform.spectral_norm, config.transform.weight_norm))
 
 

@@ -1,4 +1,4 @@
-"""Whole train steps against the training code of published GANs, run by tests/golden/steps_torch.py, which names the commits.
+"""Whole train steps against the training code of published GANs, run by tests/golden/steps_torch.py and critics_torch.py.
 
 Each case builds a GAN from a configuration, replaces its networks by the tiny ones of the script, and injects the script's reals and
 draws. The gradients of the last update of each player in two train steps, the parameters after them, and the moving average must agree
@@ -50,11 +50,14 @@ from gan_jax.trainer.config import (
     TransformConfig,
     UpdateConfig,
 )
+from gan_jax.trainer.own_parts import OwnParts
 from gan_jax.typing import GeneratorOutput, Players
 from support.golden_networks import generate, judge, judge_pair, layer, network, translate
 
-with np.load(pathlib.Path(__file__).parents[1] / "golden" / "steps_torch.npz") as file:
-    GOLDEN = dict(file)
+GOLDEN: dict[str, np.ndarray] = {}
+for name in ("critics_torch.npz", "steps_torch.npz"):
+    with np.load(pathlib.Path(__file__).parents[1] / "golden" / name) as file:
+        GOLDEN |= dict(file)
 BATCH, CLASSES, LATENT, STEPS = 4, 3, 4, 2
 
 
@@ -220,6 +223,14 @@ CASES = {
         ),
         change=with_fixed_colors,
     ),
+    "gngan": Case(
+        settings(
+            2e-4,
+            (0.0, 0.9),
+            transform=TransformConfig(gradient_normalization=True),
+            optimizer={"ema_decay": 0.9999, "ema_warmup": False},
+        )
+    ),
     "pggan": Case(
         settings(1e-3, (0.0, 0.99), loss=LossConfig(name="wasserstein"), penalty=PenaltyConfig(wgan_gp=10.0, drift=1e-3)),
         change=with_penalty_at_fixed_points,
@@ -318,15 +329,14 @@ def built(case):
         assert latents.shape == shape
         return latents
 
-    # The networks are replaced, and so is the shape of the images, which some models do not make.
-    spec = build_spec(config, (32, 32, 3), CLASSES if config.model.conditional else 0)
     generator, discriminator = (translate, judge_pair) if case == "pix2pix" else (generate, judge)
+    networks = Players(
+        network(generator, start.generator, GeneratorOutput), network(discriminator, start.discriminator, lambda output: output)
+    )
+    spec = build_spec(config, (8, 8, 3), CLASSES if config.model.conditional else 0, own=OwnParts(networks=networks))
     spec = CASES[case].change(
         dataclasses.replace(
             spec,
-            generator=network(generator, start.generator, GeneratorOutput),
-            discriminator=network(discriminator, start.discriminator, lambda output: output),
-            image_shape=(8, 8, 3),
             sample_latents=sample_latents,
             sample_labels=(lambda rng, shape: codes.pop()) if config.model.codes else None,
             observe_update=lambda player, gradients, *_: {f"gradients/{player}": gradients},

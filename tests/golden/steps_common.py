@@ -25,6 +25,9 @@ PEERS = {
     "relativistic": ("AlexiaJM+RelativisticGAN", "2646c0b27cfd42c20fcecaf4005c3d67322fdf4a"),
     "infogan": ("openai+InfoGAN", "6e41232332672844f539c9fbf46d230f3d5b0699"),
     "pggan": ("tkarras+progressive_growing_of_gans", "2504c3f3cb98ca58751610ad61fa1097313152bd"),
+    "gngan": ("basiclab+GNGAN-PyTorch", "b3205840928f7c3077b44c9140091cc001d0704f"),
+    "deceived": ("EndlessSora+DeceiveD", "042c5c4a4e65b20866cba89e64cfb99961dd8343"),
+    "unetgan": ("boschresearch+unetgan", "37adcf0330fd1fe97c88b70784ca1d5d1e5d41d6"),
     "pix2pix": ("junyanz+pytorch-CycleGAN-and-pix2pix", "032e88438b1b2690e538c2cf399ebceb76adbea9"),
 }
 BATCH, STEPS, CLASSES, LATENT, ITERATIONS = 4, 2, 3, 4, 20

@@ -91,6 +91,7 @@ VALUES = {
     "transform.spectral_norm": ["discriminator", "generator", "both"],
     "transform.power_iterations": [2],
     "transform.weight_norm": ["discriminator", "generator", "both"],
+    "transform.gradient_normalization": [True],
     "optimizer.generator": list(OPTIMIZERS),
     "optimizer.discriminator": list(OPTIMIZERS),
     "optimizer.generator_lr": [0.0, 1e-3],
@@ -265,6 +266,7 @@ def refusals(values):
     refuse(loss["generator_target"] is not None and loss["name"] not in ("non_saturating", "least_squares"), "loss.generator_target")
     for path in FOR_IMAGES:
         refuse(name == "points" and field(values, path), path)
+    refuse(name in ("multiscale", "pix2pix") and values["transform"]["gradient_normalization"], "transform.gradient_normalization")
     refuse(loss["kl"] and name not in ENCODERS, "loss.kl")
     for path in ("feature_matching", "feature_reconstruction"):
         refuse(loss[path] and name == "progressive", f"loss.{path}")

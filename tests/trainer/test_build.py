@@ -9,7 +9,8 @@ import pytest
 
 from gan_jax.losses import RELATIVISTIC
 from gan_jax.optimizers import OPTIMIZERS
-from gan_jax.trainer.build.gan import build, build_spec, model_options
+from gan_jax.trainer.build.compatibility import cautions, check_compatibility
+from gan_jax.trainer.build.gan import build, build_networks, build_spec, model_options
 from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer
 from gan_jax.trainer.config import (
     AugmentConfig,
@@ -22,6 +23,7 @@ from gan_jax.trainer.config import (
     UpdateConfig,
     check,
 )
+from gan_jax.trainer.own_parts import OwnParts
 from gan_jax.typing import Players
 
 POINTS = Config(model=ModelConfig(name="points", latent_dim=2), batch_size=16, steps=100)
@@ -55,6 +57,8 @@ def one_step(config, shape=(2,)):
         {"transform": {"spectral_norm": "both"}},
         {"transform": {"weight_norm": "discriminator"}},
         {"transform": {"weight_norm": "both", "spectral_norm": "both"}},
+        {"transform": {"gradient_normalization": True}},
+        {"transform": {"gradient_normalization": True, "spectral_norm": "discriminator"}, "penalty": {"r1": 1.0, "lecam": 0.3}},
         {"transform": {"weight_norm": "both"}, "penalty": {"spectral": 1e-2, "orthogonal_discriminator": 1e-4}},
         {"augment": {"instance_noise": 0.1}},
         {"augment": {"pack": 2}},
@@ -112,6 +116,25 @@ def test_incompatible_fields_are_refused(groups, message):
 def image_config(name, **groups):
     model = {"name": name, "latent_dim": 4, "width": 4, "options": {"blocks": 1} if name == "stacked" else {}}
     return with_groups(Config(batch_size=4), model=model, **groups)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "inpaint", "multiscale"])
+def test_gradient_normalisation_of_many_logits_is_refused(name):
+    with pytest.raises(ConfigError, match=f"^--transform.gradient-normalization True: needs one logit per image, and the D of {name}"):
+        check_compatibility(image_config(name, transform={"gradient_normalization": True}), (16, 16, 1), 0)
+
+
+def test_gradient_normalisation_of_an_own_network_with_many_logits_is_refused():
+    networks = build_networks(image_config("multiscale"), (16, 16, 1), 0)
+    config = with_groups(Config(batch_size=4), transform={"gradient_normalization": True})
+    with pytest.raises(ConfigError, match=r"^networks: .*gradient normalisation needs one logit per example"):
+        build(config, (16, 16, 1), own=OwnParts(networks=networks))
+
+
+def test_batch_norm_in_d_under_gradient_normalisation_is_a_caution():
+    config = image_config("dcgan", transform={"gradient_normalization": True})
+    assert any(line.startswith("--transform.gradient-normalization True: with batch norm in D") for line in cautions(config, ()))
+    assert cautions(with_groups(config, model={"discriminator_norm": "none"}), ()) == []
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "inpaint", "stacked"])

@@ -21,6 +21,8 @@ _IMAGES_ONLY = (
     *("loss.total_variation", "loss.perceptual", "loss.style", "penalty.consistency", "penalty.balanced_consistency"),
     *("augment.diff_augment", *_ADA, "update.joint_batches"),
 )
+# D of these models has a map of logits, or several.
+_MAPS = ("multiscale", "pix2pix", "inpaint")
 _LABELS = ("model.codes", "model.conditional", "model.auxiliary")
 # Options of each row of `UPDATE_RULES` that the configuration sets.
 UPDATE_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -93,18 +95,29 @@ def resolve(config: Config, typed: Collection[str]) -> tuple[Config, list[str]]:
 def cautions(config: Config, typed: Collection[str]) -> list[str]:
     """One line for each valid choice that probably does not do what the user expects."""
     lines, optimizer = [], config.optimizer
-    norm = config.model.options.get("discriminator_norm", config.model.discriminator_norm)
-    norm = norm or MODELS[config.model.name].options.get("discriminator_norm")
-    for name in ("wgan_gp", "r1", "r2", "zero_centered", "dragan"):
-        if getattr(config.penalty, name) and norm == "batch":
+    fields, coupled = flatten(config), _has_discriminator_batch_norm(config)
+    for path in ("transform.gradient_normalization", *(f"penalty.{name}" for name in ("wgan_gp", "r1", "r2", "zero_centered", "dragan"))):
+        if fields[path] and coupled:
             line = "with batch norm in D the gradient at an example depends on the others; consider --model.discriminator-norm none"
-            lines.append(f"{flag(f'penalty.{name}')} {getattr(config.penalty, name)}: {line}")
+            lines.append(f"{flag(path)} {fields[path]}: {line}")
     largest = (config.steps + 1) / (config.steps + 10)
     by_images = optimizer.ema_images or optimizer.ema_images_final
     if "optimizer.ema_decay" in typed and optimizer.ema_warmup and optimizer.ema_decay > largest and not by_images:
         line = f"the warm-up keeps the decay below {largest:.4f} in {config.steps} steps, so a larger one has no effect"
         lines.append(f"--optimizer.ema-decay {optimizer.ema_decay}: {line}; add --optimizer.no-ema-warmup or use --optimizer.ema-images")
     return lines
+
+
+def _has_discriminator_batch_norm(config: Config) -> bool:
+    """Whether D has batch norm that an option of its model removes."""
+    known = MODELS[config.model.name].options
+    if "discriminator_norm" not in known:
+        return False
+    own, of_generator = (
+        config.model.options.get(name) or getattr(config.model, name) or known.get(name) for name in ("discriminator_norm", "norm")
+    )
+    # Models without a norm for D of its own give it that of G, or batch norm instead of a conditional one.
+    return (own or of_generator) in ("batch", "conditional_batch")
 
 
 def _value(config: Config, path: str) -> Any:
@@ -205,6 +218,9 @@ def _check_update(config: Config) -> None:
 
 def _check_model(config: Config) -> None:
     fields, model = flatten(config), config.model.name
+    wrong, advice = config.transform.gradient_normalization and model in _MAPS, "use --transform.spectral-norm discriminator"
+    reason = f"needs one logit per image, and the D of {model} has many"
+    _refuse(config, wrong, "transform.gradient_normalization", reason, advice=advice)
     _refuse(config, config.loss.kl and MODELS[model].context != "real", "loss.kl", f"the model {model} has no encoder")
     for path in ("loss.feature_matching", "loss.feature_reconstruction"):
         _refuse(config, fields[path] and model == "progressive", path, "the discriminator of progressive has no features")

@@ -31,7 +31,7 @@ from gan_jax.trainer.build.terms import build_terms
 from gan_jax.trainer.build.traced import is_on, with_traced
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.trainer.own_parts import NO_OWN_PARTS, OwnParts
-from gan_jax.transforms import is_kernel, is_weight, spectral_norm, weight_norm
+from gan_jax.transforms import gradient_normalized_network, is_kernel, is_weight, spectral_norm, weight_norm
 from gan_jax.typing import GAN, Array, Augmentation, ParamTransform, Players
 
 
@@ -110,11 +110,11 @@ def build_spec(
     """Builds the static description of the GAN. See `build` for the arguments."""
     check_compatibility(config, image_shape, num_classes, with_model=own.networks is None)
     numbers = with_traced(config, traced)
-    classes = network_classes(config, num_classes)
+    classes, normalized = network_classes(config, num_classes), config.transform.gradient_normalization
     networks = networks_in_precision(own.networks or build_networks(config, image_shape, classes), config.precision)
     return GANSpec(
         generator=networks.generator,
-        discriminator=networks.discriminator,
+        discriminator=gradient_normalized_network(networks.discriminator) if normalized else networks.discriminator,
         loss=own.loss or ADVERSARIAL[config.loss.name],
         optimizer=build_optimizer(numbers),
         image_shape=image_shape,

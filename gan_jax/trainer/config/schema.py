@@ -234,7 +234,7 @@ class PenaltyConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TransformConfig:
-    """Reparametrisations of weights."""
+    """Reparametrisations of weights, and of D's output."""
 
     spectral_norm: PlayerNames = "none"
     """Players with spectral normalisation."""
@@ -244,6 +244,8 @@ class TransformConfig:
     """Power iterations in each step."""
     weight_norm: PlayerNames = "none"
     """Players with weight normalisation."""
+    gradient_normalization: bool = False
+    """Divide each logit of D by the norm of its gradient plus its absolute value (GN-GAN). For a D with one logit per image."""
 
 
 @dataclasses.dataclass(frozen=True)
