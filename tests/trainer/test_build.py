@@ -137,6 +137,13 @@ def test_batch_norm_in_d_under_gradient_normalisation_is_a_caution():
     assert cautions(with_groups(config, model={"discriminator_norm": "none"}), ()) == []
 
 
+def test_a_penalty_of_a_gradient_normalised_image_critic_can_be_differentiated():
+    """D is differentiated three times, through the convolutions with their own rules of differentiation."""
+    model = {"discriminator_norm": "none", "down": "average"}
+    config = with_groups(image_config("dcgan"), model=model, transform={"gradient_normalization": True}, penalty={"r1": 1.0})
+    assert "penalty/r1" in one_step(config, (8, 8, 1))[2]
+
+
 @pytest.mark.parametrize("name", ["pix2pix", "inpaint", "stacked"])
 def test_moving_an_image_without_its_pair_is_refused(name):
     """D sees a map, a mask or a small image beside each image. Moving only the image breaks the pair."""
