@@ -79,6 +79,7 @@ def of_penalties():
         "params": params,
         "images": images,
         "real": images,
+        "fake": -images,
         "discriminator": lambda params, images: (images @ params["kernel"])[:, 0],
         "adversarial": lambda params: jnp.sum(params["kernel"]),
     }
