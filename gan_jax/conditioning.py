@@ -68,19 +68,50 @@ def nothing(rng: Array, real: Array) -> None:
 
 
 class Condition(NamedTuple):
-    """A function that makes the context of a batch.
+    """Where the context of a batch comes from: a function of its reals, or the data.
 
     Attributes:
         function: `(rng, real) -> context`.
         draws: Whether the function uses its random key. If not, each context depends on its own image alone.
+        shape: Shape of one context that is in the data, beside the real image. The function is then not used. None if it makes them.
     """
 
     function: Callable[[Array, Array], Array | None]
     draws: bool = False
+    shape: tuple[int, ...] | None = None
 
-    def __call__(self, rng: Array, real: Array) -> Array | None:
-        """Makes the context of a batch of reals."""
-        return self.function(rng, real)
+    def __call__(self, rng: Array, real: Array, given: Array | None = None) -> Array | None:
+        """Makes the context of a batch of reals.
+
+        Args:
+            rng: Typed key.
+            real: Float [batch, ...].
+            given: The contexts in the data, float [batch, *shape]. None if `shape` is None.
+
+        Raises:
+            ValueError: If contexts are given but not used, are missing, or have another shape.
+        """
+        if self.shape is None:
+            if given is not None:
+                raise ValueError("batch['input'] is given, but the GAN makes its contexts from the images; use conditioning.given_inputs")
+            return self.function(rng, real)
+        expected = (real.shape[0], *self.shape)
+        if given is None or given.shape != expected:
+            raise ValueError(f"batch['input'] must have shape {expected}; got {None if given is None else given.shape}")
+        return given
+
+    def example(self, rng: Array, real: Array) -> Array | None:
+        """A context for the initialisation of the networks: zeros if contexts are in the data."""
+        return self.function(rng, real) if self.shape is None else jnp.zeros((real.shape[0], *self.shape), jnp.float32)
+
+
+def given_inputs(shape: tuple[int, ...]) -> Condition:
+    """The condition on inputs in the data, as in paired image-to-image translation: each batch has them as `input`.
+
+    Args:
+        shape: (height, width, channels) of one input.
+    """
+    return Condition(nothing, shape=tuple(shape))
 
 
 CONDITIONS: dict[str | None, Condition] = {

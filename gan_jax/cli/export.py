@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         from gan_jax.gan.make import sampling_params
         from gan_jax.trainer.build.model_options import model_options
         from gan_jax.trainer.config import ConfigError
-        from gan_jax.trainer.evaluate import context_shape, needs_context
+        from gan_jax.trainer.contexts import context_shape, needs_context
         from gan_jax.trainer.hub_folder import check_folder, write_hub_folder
         from gan_jax.trainer.image_grid import image_grid
         from gan_jax.trainer.restore import load_run

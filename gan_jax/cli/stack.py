@@ -45,7 +45,7 @@ def stage(run: Any, count: int) -> Callable[[Any, Any], Any]:
 def check_stages(paths: tuple[Path, ...], stages: list[Any]) -> None:
     """Raises ConfigError unless each stage takes the images of the stage before it, and the first stage takes none."""
     from gan_jax.trainer.config import ConfigError
-    from gan_jax.trainer.evaluate import context_shape
+    from gan_jax.trainer.contexts import context_shape
 
     made = None
     for path, run in zip(paths, stages, strict=True):

@@ -12,6 +12,7 @@ from gan_jax.data.source import Source
 _FLIPS = 2**63
 _ROUNDS = 2**62  # Orders of the classes in the rounds of balanced batches.
 _CLASSES = 2**61  # Orders of the examples of a class: 2**40 epochs for each class.
+_CROPS = 2**60  # Places of the crops of steps.
 
 
 def _draws(seed: int, stream: int, count: int) -> np.ndarray:
@@ -64,20 +65,34 @@ class Batches:
         balanced: Whether all classes with examples are drawn equally often. Then the examples are taken in rounds of one example of each
             class, in an order of its own, and each class has epochs of its own.
         minibatches: Number of minibatches in a train step. Each one is at most as large as the data set.
+        jitter: Number of pixels by which each side is enlarged before the images are cropped back at a random place, see
+            `gan_jax.data.jitter`. The batches have the places of the crops, and `Feed.gather` enlarges and crops.
 
     Raises:
-        DataError: If the batch size is below 1 or larger than the data set, if `flip` is set for points, or if `balanced` is set for data
-            without labels.
+        DataError: If the batch size is below 1 or larger than the data set, if `flip` or `jitter` is set for points, or if `balanced` is
+            set for data without labels.
     """
 
-    def __init__(self, source: Source, batch_size: int, seed: int = 0, *, flip: bool = False, balanced: bool = False, minibatches: int = 1):
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        seed: int = 0,
+        *,
+        flip: bool = False,
+        balanced: bool = False,
+        minibatches: int = 1,
+        jitter: int = 0,
+    ):
         check_batch_size(batch_size, source, minibatches)
-        if flip and not source.is_images:
-            raise DataError(f"{source.name} has points, not images", argument="flip")
+        for argument, on in (("flip", flip), ("jitter", jitter)):
+            if on and not source.is_images:
+                raise DataError(f"{source.name} has points, not images", argument=argument)
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.flip = flip
+        self.jitter = jitter
         self._members: list[np.ndarray] = []
         if balanced:
             if source.labels is None:
@@ -143,6 +158,18 @@ class Batches:
                 flips[row] = draws >> np.uint64(63)
         return flips
 
+    def crops_at(self, step: int, count: int = 1) -> np.ndarray:
+        """The top and left of the crop of each example of `count` steps, starting at `step`, each from 0 to `jitter`.
+
+        Returns:
+            int32 [count, batch_size, 2].
+        """
+        crops = np.zeros((count, self.batch_size, 2), np.int32)
+        for row in range(count if self.jitter else 0):
+            draws = _draws(self.seed, _CROPS + step + row, 2 * self.batch_size) >> np.uint64(32)
+            crops[row] = ((draws * np.uint64(self.jitter + 1)) >> np.uint64(32)).reshape(-1, 2)
+        return crops
+
     def at(self, step: int, process_index: int = 0, process_count: int = 1) -> dict[str, np.ndarray]:
         """The batch of a step, or the part of it that belongs to one process.
 
@@ -153,8 +180,9 @@ class Batches:
                 batch.
 
         Returns:
-            A dict with `image`, uint8 [batch, height, width, channels] (for points float32 [batch, dim]), and, if the source has labels,
-            `label`, int32 [batch]. Here batch is batch_size / process_count.
+            A dict with `image`, uint8 [batch, height, width, channels] (for points float32 [batch, dim]). If the source has them, it also
+            has `input`, uint8 [batch, height, width, channels], and `label`, int32 [batch]. With jitter it has `crop`, int32 [batch, 2].
+            Here batch is batch_size / process_count.
 
         Raises:
             DataError: If the processes cannot share the batch evenly, or if a file cannot be read.
@@ -162,12 +190,16 @@ class Batches:
         """
         part = self.share(process_index, process_count)
         indices = self.indices_at(step)[0, part]
-        images = np.asarray(self.source.images[indices])
+        batch = {"image": np.asarray(self.source.images[indices])}
+        if self.source.inputs is not None:
+            batch["input"] = np.asarray(self.source.inputs[indices])
         if self.flip:
             flips = self.flips_at(step)[0, part]
-            images = np.where(flips[:, None, None, None], images[:, :, ::-1], images)
+            batch = {name: np.where(flips[:, None, None, None], images[:, :, ::-1], images) for name, images in batch.items()}
+        if self.jitter:
+            batch["crop"] = self.crops_at(step)[0, part]
         labels = self.source.labels_of(indices)
-        return {"image": images} | ({} if labels is None else {"label": labels})
+        return batch | ({} if labels is None else {"label": labels})
 
     def share(self, process_index: int, process_count: int) -> slice:
         """The part of each batch that belongs to a process, as a slice.

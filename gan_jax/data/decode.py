@@ -151,14 +151,47 @@ def decode(
             for JPEG, 4 million for QOI, XPM, MSP, DDS and ICO, and 33 million for others).
     """
     height, width = height_width(size)
+    with _loaded(file, name, channels, draft=2 * max(height, width)) as picture:
+        fitted = fit(_plain(ImageOps.exif_transpose(picture), channels, levels), (height, width), resize)
+        return np.asarray(fitted, np.uint8).reshape(height, width, channels)
+
+
+def decode_pair(
+    file: Path | str | bytes, *, size: int | tuple[int, int], channels: int, resize: str, levels: Levels, name: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reads one image file that holds two images of one size side by side.
+
+    Args:
+        file, size, channels, resize, levels, name: See `decode`. The size is that of one image.
+
+    Returns:
+        The left and the right image, each uint8 [height, width, channels].
+
+    Raises:
+        DataError: As `decode`, and if the width of the file is odd.
+    """
+    height, width = height_width(size)
+    with _loaded(file, name, channels) as picture:
+        whole = _plain(ImageOps.exif_transpose(picture), channels, levels)
+        if whole.width % 2:
+            place = str(file) if name is None else name
+            raise DataError(f"{place}: is {whole.width} pixels wide; two images of one size side by side have an even width")
+        middle = whole.width // 2
+        halves = [whole.crop((left, 0, left + middle, whole.height)) for left in (0, middle)]
+        left, right = (np.asarray(fit(half, (height, width), resize), np.uint8).reshape(height, width, channels) for half in halves)
+        return left, right
+
+
+@contextlib.contextmanager
+def _loaded(file: Path | str | bytes, name: str | None, channels: int, *, draft: int | None = None):
+    """Opens an image file and decodes it, a large one alone. With `draft` a JPEG file is decoded at a reduced size, at least this one."""
     with opened(file, name) as picture:
         large = picture.width * picture.height > MANY_PIXELS
         with _one_large_at_a_time if large else contextlib.nullcontext():
-            side = 2 * max(height, width)
-            picture.draft(MODES[min(channels, 3)], (side, side))  # Lets a JPEG file decode at a reduced size.
+            if draft is not None:
+                picture.draft(MODES[min(channels, 3)], (draft, draft))
             picture.load()
-            fitted = fit(_plain(ImageOps.exif_transpose(picture), channels, levels), (height, width), resize)
-    return np.asarray(fitted, np.uint8).reshape(height, width, channels)
+            yield picture
 
 
 def read_header(file: Path | str | bytes, name: str | None = None) -> Header:

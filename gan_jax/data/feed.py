@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from gan_jax.data.batches import Batches, stack
 from gan_jax.data.errors import DataError
+from gan_jax.data.jitter import jitter_images
 from gan_jax.data.source import Source
 from gan_jax.typing import Array
 
@@ -39,16 +40,19 @@ def gather_batches(data: dict[str, Array]) -> dict[str, Array]:
     """Gathers batches from the whole data set. The function is pure, for use inside a jitted program.
 
     Args:
-        data: A dict with `images` [n, ...], `indices` int32 [steps, batch], `labels` int32 [n] if the data have labels, and `flips`
-            bool [steps, batch] if images are mirrored.
+        data: A dict with `images` [n, ...], `indices` int32 [steps, batch], `inputs` [n, ...] and `labels` int32 [n] if the data have
+            them, `flips` bool [steps, batch] if images are mirrored, and `crops` int32 [steps, batch, 2] with jitter.
 
     Returns:
-        A dict with `image` [steps, batch, ...] and, if the data have labels, `label` int32 [steps, batch].
+        A dict with `image` [steps, batch, ...] and, if the data have them, `input` [steps, batch, ...], `label` int32 [steps, batch] and
+        `crop` int32 [steps, batch, 2].
     """
-    images = data["images"][data["indices"]]
+    batches = {name: data[f"{name}s"][data["indices"]] for name in ("image", "input") if f"{name}s" in data}
     if "flips" in data:
-        images = jnp.where(data["flips"][..., None, None, None], images[..., ::-1, :], images)
-    return {"image": images} | ({"label": data["labels"][data["indices"]]} if "labels" in data else {})
+        flips = data["flips"][..., None, None, None]
+        batches = {name: jnp.where(flips, images[..., ::-1, :], images) for name, images in batches.items()}
+    batches |= {"crop": data["crops"]} if "crops" in data else {}
+    return batches | ({"label": data["labels"][data["indices"]]} if "labels" in data else {})
 
 
 class DeviceBatches:
@@ -68,6 +72,8 @@ class DeviceBatches:
         self.part = batches.share(process_index, process_count)
         source = batches.source
         data = {"images": np.asarray(source.images)}
+        if source.inputs is not None:
+            data["inputs"] = np.asarray(source.inputs)
         if source.labels is not None:
             data["labels"] = np.asarray(source.labels_of(np.arange(len(source))))
         self._data = put_replicated(data, sharding)
@@ -77,6 +83,8 @@ class DeviceBatches:
         chosen = {"indices": self.batches.indices_at(step, count)[:, self.part]}
         if self.batches.flip:
             chosen["flips"] = self.batches.flips_at(step, count)[:, self.part]
+        if self.batches.jitter:
+            chosen["crops"] = self.batches.crops_at(step, count)[:, self.part]
         return self._data | (chosen if self.sharding is None else put(chosen, self.sharding))
 
     def gather(self, chunk: dict[str, Array]) -> dict[str, Array]:
@@ -192,6 +200,7 @@ class Feed:
         flip: Whether to mirror each image horizontally with probability 1/2.
         balanced: Whether all classes are drawn equally often, see `Batches`.
         minibatches: Number of minibatches in a train step, see `Batches`.
+        jitter: Number of pixels by which images are enlarged before they are cropped at a random place, see `Batches`.
         sharding: Sharding of the batches [steps, batch, ...] over the devices of all processes. None means the default device.
         process_index: Index of this process.
         process_count: Number of processes that share each batch. Each process holds one block, in the order of the processes.
@@ -212,13 +221,14 @@ class Feed:
         flip: bool = False,
         balanced: bool = False,
         minibatches: int = 1,
+        jitter: int = 0,
         sharding: NamedSharding | None = None,
         process_index: int = 0,
         process_count: int = 1,
     ):
         if pipeline not in ("auto", "memory", "stream"):
             raise DataError("must be auto, memory or stream", argument="pipeline", value=pipeline)
-        self.batches = Batches(source, batch_size, seed, flip=flip, balanced=balanced, minibatches=minibatches)
+        self.batches = Batches(source, batch_size, seed, flip=flip, balanced=balanced, minibatches=minibatches, jitter=jitter)
         self.in_memory = pipeline == "memory" or (pipeline == "auto" and source.nbytes <= MEMORY_LIMIT)
         where: dict[str, Any] = {"sharding": sharding, "process_index": process_index, "process_count": process_count}
         self._form = DeviceBatches(self.batches, **where) if self.in_memory else StreamBatches(self.batches, workers=workers, **where)
@@ -229,7 +239,12 @@ class Feed:
 
     def gather(self, chunk: dict[str, Array]) -> dict[str, Array]:
         """The batches of a chunk, [count, batch, ...]. The method is pure. Call it inside the jitted program."""
-        return self._form.gather(chunk)
+        batches = self._form.gather(chunk)
+        if not self.batches.jitter:
+            return batches
+        crops, rest = batches["crop"], {name: array for name, array in batches.items() if name != "crop"}
+        jittered = {name: jitter_images(rest[name], crops, jitter=self.batches.jitter) for name in ("image", "input") if name in rest}
+        return rest | jittered
 
     def close(self) -> None:
         """Stops the threads and releases the data on the device."""

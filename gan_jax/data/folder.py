@@ -3,136 +3,31 @@
 Files that cannot be read are skipped, counted and named, or they stop the run.
 """
 
-import bisect
 import collections
 import concurrent.futures
 import os
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from gan_jax.data import arrays
-from gan_jax.data.decode import DEFAULT_LEVELS, Header, Levels, decode, endings, float_levels, integer_levels, read_header, value_range
+from gan_jax.data.decode import DEFAULT_LEVELS, Header, Levels, endings, float_levels, integer_levels, read_header, value_range
 from gan_jax.data.errors import DataError, DataWarning
+from gan_jax.data.file_images import FolderImages, HalfOfPairs, PairedImages
 from gan_jax.data.images import check_channels, check_image_size, check_resize, height_width
 from gan_jax.data.labels import read_labels
 from gan_jax.data.layout import Layout, Notice, count_of, lay_out, some
-from gan_jax.data.source import LazyImages, Source, choose_split
+from gan_jax.data.pairs import Pairing, check_direction, half_headers, lay_out_pairs, side_by_side
+from gan_jax.data.source import Source, choose_split
 from gan_jax.data.summary import FileFacts
 from gan_jax.data.tree import Listing, Tree, tree_of
 
 MEMORY_SIZE = 2**30  # If all images take at most this many bytes, they are decoded once and kept in memory.
 HEADERS = 20_000  # Of a larger tree, this many evenly spaced files decide about channels and are counted by size.
 DEEP = 256  # Number of evenly spaced files whose values decide how samples of more than 8 bits become bytes.
-
-
-class FolderImages(LazyImages):
-    """The images of a list of files, read on access.
-
-    A file that cannot be read, or that was removed after listing, is reported once. If `on_corrupt` is "skip", the next readable file of
-    its class replaces it. If the class has no readable file, the next readable file of the list replaces it. A step therefore always has
-    the same number of images, and the same files give the same images.
-
-    Args:
-        tree: The directory tree or zip archive.
-        names: Names of the files relative to its root.
-        classes: Class of each file. By default all files have the same class.
-        size: (height, width) of the images in pixels.
-        channels: 1, 3 or 4.
-        resize: "crop", "pad" or "stretch".
-        levels: The rule for samples of more than 8 bits.
-        on_corrupt: "skip" or "stop".
-
-    Attributes:
-        problems: Maps the names of the files that could not be read to the reason.
-        gone: Names of those files that no longer exist.
-    """
-
-    def __init__(
-        self,
-        tree: Tree,
-        names: Sequence[str],
-        classes: Sequence[str] | None = None,
-        *,
-        size: tuple[int, int],
-        channels: int,
-        resize: str,
-        on_corrupt: str,
-        levels: Levels = DEFAULT_LEVELS,
-    ):
-        self.tree = tree
-        self.names = tuple(names)
-        self._numbers: dict[str, list[int]] = {}  # Maps each class to the indices of its files.
-        self._classes = tuple(classes or [""] * len(self.names))
-        for number, kind in enumerate(self._classes):
-            self._numbers.setdefault(kind, []).append(number)
-        self.decode_options: dict[str, Any] = {"size": size, "channels": channels, "resize": resize, "levels": levels}
-        self.on_corrupt = on_corrupt
-        self.shape = (len(self.names), *size, channels)
-        self.problems: dict[str, str] = {}
-        self.gone: set[str] = set()
-        self._lock = threading.Lock()
-
-    def try_read(self, index: int, *, warn: bool = False) -> np.ndarray | DataError:
-        """Reads the image with this index. Returns a DataError if it cannot be read.
-
-        The first failure of a file is recorded, and with `warn` a warning is issued.
-        """
-        name = self.names[index]
-        if name in self.problems:
-            return DataError(self.problems[name])
-        try:
-            return decode(self.tree.file(name), name=self.tree.path(name), **self.decode_options)
-        except DataError as error:
-            with self._lock:
-                new = name not in self.problems
-                self.problems[name] = str(error)
-                if self.tree.size(name) < 0:
-                    self.gone.add(name)
-            if new and warn:
-                warnings.warn(f"skipped {error} ({len(self.problems)} of {len(self)} files so far)", DataWarning, stacklevel=3)
-            return error
-
-    def read(self, index: int) -> np.ndarray:
-        """Reads the image with this index. If it cannot be read and `on_corrupt` is "skip", reads the file that replaces it.
-
-        Raises:
-            DataError: If the file cannot be read and `on_corrupt` is "stop", if no file can be read, or if more than a tenth of the files
-                were removed after listing.
-        """
-        for number in self._candidates(index):
-            result = self.try_read(number, warn=self.on_corrupt == "skip")
-            if not isinstance(result, DataError):
-                return result
-            if self.on_corrupt == "stop":
-                raise result
-            if len(self.gone) > max(1, len(self) // 10):
-                raise DataError(
-                    f"{self.tree.root}: the data set shrank: {len(self.gone)} of {len(self)} files are gone, e.g. {result}; restore it"
-                )
-        raise DataError(f"{self.tree.root}: none of the {len(self)} files can be read")
-
-    def stand_ins(self, indices: np.ndarray) -> np.ndarray:
-        """Indices of the files that `read` used for these indices, int64 [count]. They differ only for files that could not be read."""
-        readable = (next(number for number in self._candidates(int(index)) if self.names[number] not in self.problems) for index in indices)
-        return np.fromiter(readable, np.int64, len(indices))
-
-    def contents(self) -> Iterator[Any]:
-        """What the fingerprint hashes instead of the images: names and sizes of the files. The size of a missing file is -1."""
-        yield repr(self.names).encode()
-        yield np.fromiter((self.tree.size(name) for name in self.names), np.int64, len(self))
-
-    def _candidates(self, index: int) -> Iterator[int]:
-        """Files to try for an index: the file itself, then the rest of its class, then the rest of the list, each cyclically."""
-        yield index
-        for numbers in (self._numbers[self._classes[index]], range(len(self))):
-            after = bisect.bisect_right(numbers, index)
-            yield from numbers[after:]
-            yield from numbers[:after]
 
 
 def decode_all(images: FolderImages) -> tuple[Any, list[int], tuple[str, ...]]:
@@ -291,6 +186,7 @@ def source_of_files(
     channels: int | None,
     resize: str,
     on_corrupt: str,
+    pairing: Pairing | None = None,
 ) -> Source:
     """Makes a source of the files of a tree.
 
@@ -301,16 +197,20 @@ def source_of_files(
         split: "train", "test" or "all".
         provenance: Origin of the data, in one line.
         image_size, channels, resize, on_corrupt: See `load_image_folder`.
+        pairing: How the files are pairs of images, or None.
 
     Raises:
-        DataError: The split has no images, or a file cannot be read and `on_corrupt` is "stop".
+        DataError: The split has no images, the images of a pair have different sizes, or a file cannot be read and `on_corrupt` is "stop".
     """
     if on_corrupt not in ("skip", "stop"):
         raise DataError("must be skip or stop", argument="on_corrupt", value=on_corrupt)
     if not layout.parts["train" if split == "all" else split]:
         split_of = "test" if split == "train" else "train"
         raise DataError(f"{provenance} has no images for it; all are in {split_of}", argument="split", value=split)
-    headers = read_some(tree, sorted(layout.parts["train"] + layout.parts["test"]), HEADERS, read_header)
+    used = layout.parts["train"] + layout.parts["test"]
+    headers = read_some(tree, sorted(used if pairing is None else [*used, *pairing.files]), HEADERS, read_header)
+    if pairing is not None:
+        headers = half_headers(tree, headers, pairing)
     size, seen = height_width(image_size), list(headers.values())
     channels, channels_by, of_channels = choose_channels(seen, channels)
     levels, of_levels = choose_levels(tree, headers)
@@ -325,11 +225,21 @@ def source_of_files(
         classes_by=layout.classes_by,
         held_out_by=layout.held_out_by,
         notices=(*layout.notices, *of_channels, *of_levels, *notices_of_sizes(seen, size, resize)),
+        pairs_by=pairing.by if pairing else "",
     )
 
     def part_of(part: str, chosen: list[str], held_out: Source | None) -> Source:
         of_files = [layout.classes.get(file, "") for file in chosen]
-        images, kept, skipped = decode_all(FolderImages(tree, chosen, of_files, **options))
+        if pairing is None:
+            images, kept, skipped = decode_all(FolderImages(tree, chosen, of_files, **options))
+            inputs: Any = None
+        else:
+            partners = [pairing.partners[name] for name in chosen] if pairing.partners else []
+            pairs, kept, skipped = decode_all(PairedImages(tree, chosen, partners, of_files, swap=pairing.swap, **options))
+            if isinstance(pairs, PairedImages):
+                inputs, images = HalfOfPairs(pairs, target=False), HalfOfPairs(pairs, target=True)
+            else:
+                inputs, images = (np.ascontiguousarray(half) for half in np.split(pairs, 2, axis=-1))
         labels = None
         if layout.class_names:
             labels = np.array([layout.class_names.index(of_files[index]) for index in kept], np.int32)
@@ -344,6 +254,7 @@ def source_of_files(
             class_names=layout.class_names,
             skipped=skipped,
             files=files,
+            inputs=inputs,
         )
 
     if split == "all":
@@ -361,6 +272,8 @@ def load_image_folder(
     channels: int | None = None,
     resize: str = "crop",
     on_corrupt: str = "skip",
+    pairs: str | None = None,
+    direction: str = "A-to-B",
 ) -> Source:
     """Loads the image files of a directory tree or a zip archive, or the arrays of a NumPy file. The names of folders are the classes.
 
@@ -376,6 +289,9 @@ def load_image_folder(
         resize: "crop" scales the image until it covers the size and keeps the centre. "pad" scales it until it fits and pads with black.
             "stretch" scales both sides.
         on_corrupt: "skip" leaves out files that cannot be read, with a warning that names them. "stop" raises an error.
+        pairs: For image-to-image translation. "side-by-side": each file holds image A on the left and image B on the right. "folders":
+            A and B are files of equal names, see `gan_jax.data.pairs.lay_out_pairs`. None: single images.
+        direction: "A-to-B": A is the input and B the target. "B-to-A": the other way round.
 
     Returns:
         A `Source`. If all images take at most 1 GiB, they are decoded at once, without the skipped files. Otherwise they are read as
@@ -383,15 +299,22 @@ def load_image_folder(
 
     Raises:
         DataError: If the directory does not exist, holds no images or no readable ones, or holds an unreadable one and `on_corrupt` is
-            "stop". Also if an option has an unknown value.
+            "stop". Also if an option has an unknown value, or if there are no pairs.
     """
     place = check_place(data_dir)
+    check_direction(pairs, direction)
     check_image_size(image_size)
     check_channels(channels)
     choose_split("image_folder", split, ("train", "test", "all"))
     check_resize(resize)
     if place.suffix.lower() in arrays.ENDINGS:
+        if pairs is not None:
+            raise DataError(f"needs a directory or a zip archive; got {place}", argument="pairs", value=pairs)
         return arrays.load_arrays(place, split=split, image_size=image_size, channels=channels, resize=resize)
     tree = tree_of(place)
     options: dict[str, Any] = {"image_size": image_size, "channels": channels, "resize": resize, "on_corrupt": on_corrupt}
-    return source_of_files("image_folder", tree, lay_out_tree(tree), split, str(place), **options)
+    if pairs == "folders":
+        layout, pairing = lay_out_pairs(tree, direction)
+        return source_of_files("image_folder", tree, layout, split, str(place), pairing=pairing, **options)
+    pairing = side_by_side(direction) if pairs else None
+    return source_of_files("image_folder", tree, lay_out_tree(tree), split, str(place), pairing=pairing, **options)

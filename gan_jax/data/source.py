@@ -96,6 +96,8 @@ class Source:
         std: Standard deviation of each component of the mixture, otherwise None.
         skipped: One line for each file that was skipped because it could not be read, with the reason.
         files: What a source of files knows beyond its images, a `gan_jax.data.summary.FileFacts`, or None.
+        inputs: The input of each image for image-to-image translation, uint8 [n, height, width, channels], or None. The images are then
+            the targets.
     """
 
     name: str
@@ -110,12 +112,15 @@ class Source:
     std: float | None = None
     skipped: tuple[str, ...] = ()
     files: Any = None
+    inputs: Any = None
 
     def __post_init__(self):
         if len(self.images) == 0:
             raise DataError(f"{self.name}: the split {self.split} is empty; choose another one")
         if self.labels is not None and len(self.labels) != len(self.images):
             raise DataError(f"{self.name}: {len(self.images)} images but {len(self.labels)} labels; the two files do not belong together")
+        if self.inputs is not None and len(self.inputs) != len(self.images):
+            raise DataError(f"{self.name}: {len(self.images)} images but {len(self.inputs)} inputs; each image needs one input")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -131,6 +136,11 @@ class Source:
         return tuple(int(size) for size in self.images.shape[1:])
 
     @property
+    def input_shape(self) -> tuple[int, ...] | None:
+        """Shape of one input, (height, width, channels). None if there are none."""
+        return None if self.inputs is None else tuple(int(size) for size in self.inputs.shape[1:])
+
+    @property
     def is_images(self) -> bool:
         """Whether the examples are images. Otherwise they are points."""
         return len(self.images.shape) == 4
@@ -138,7 +148,8 @@ class Source:
     @property
     def nbytes(self) -> int:
         """Number of bytes that all examples take in memory."""
-        return int(np.prod(self.images.shape, dtype=np.int64)) * np.dtype(self.images.dtype).itemsize
+        arrays = (self.images,) if self.inputs is None else (self.images, self.inputs)
+        return sum(int(np.prod(array.shape, dtype=np.int64)) * np.dtype(array.dtype).itemsize for array in arrays)
 
     def describe(self) -> dict[str, Any]:
         """The record of the data in a run, as plain values. `check_unchanged` uses it to detect that the data have changed."""
@@ -153,7 +164,7 @@ class Source:
             "fingerprint": self.fingerprint(),
             "provenance": self.provenance,
             "passed_over": self.passed_over(),
-        }
+        } | ({} if self.input_shape is None else {"input_shape": list(self.input_shape)})
 
     def passed_over(self) -> dict[str, Any]:
         """The files that could not be read so far, at loading or later: their number, and the reasons for the first 20."""
@@ -171,14 +182,15 @@ class Source:
         return self.labels[indices if stand_ins is None else stand_ins(indices)]
 
     def fingerprint(self) -> str:
-        """Thirty-two hexadecimal digits that change if the number of examples, the labels, or any image changes.
+        """Thirty-two hexadecimal digits that change if the number of examples, the labels, or any image or input changes.
 
         All bytes of images in memory are hashed. For images computed from others, those others are hashed. For a folder that is too
         large to decode, the names and sizes of its files are hashed. For a TFDS data set that is too large to decode, 256 evenly spaced
         images are hashed.
         """
         digest = hashlib.sha256(repr((len(self), self.shape)).encode())
-        for part in (*contents_of(self.images), *([] if self.labels is None else [self.labels])):
+        inputs = [] if self.inputs is None else contents_of(self.inputs)
+        for part in (*contents_of(self.images), *inputs, *([] if self.labels is None else [self.labels])):
             digest.update(f"{len(part)} {getattr(part, 'dtype', 'bytes')}".encode())
             digest.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
         return digest.hexdigest()[:32]

@@ -31,7 +31,7 @@ SOURCES: dict[str, Loader] = {
     "mnist5k": Loader(load_mnist5k, ("image_size", "channels")),
     "fashion_mnist": Loader(functools.partial(load_idx, "fashion_mnist"), ("data_dir", "image_size", "channels")),
     "mnist": Loader(functools.partial(load_idx, "mnist"), ("data_dir", "image_size", "channels")),
-    "image_folder": Loader(load_image_folder, ("data_dir", "image_size", "channels", "resize", "on_corrupt")),
+    "image_folder": Loader(load_image_folder, ("data_dir", "image_size", "channels", "resize", "on_corrupt", "pairs", "direction")),
     "stacked_mnist": Loader(load_stacked_mnist, ("image_size", "seed", "count")),
     "ring": Loader(load_ring, ("seed", "count")),
     "grid": Loader(load_grid, ("seed", "count")),
@@ -66,6 +66,8 @@ def load_source(
     channels: int | None = None,
     resize: str | None = None,
     on_corrupt: str | None = None,
+    pairs: str | None = None,
+    direction: str | None = None,
     seed: int | None = None,
     count: int | None = None,
 ) -> Source:
@@ -79,6 +81,8 @@ def load_source(
         channels: 1, 3 or 4, for images.
         resize: "crop", "pad" or "stretch", for images of many shapes.
         on_corrupt: "skip" or "stop", for files that cannot be read.
+        pairs: "side-by-side" or "folders", for pairs of images in files.
+        direction: "A-to-B" or "B-to-A", for pairs of images.
         seed: Random seed of sources that are sampled.
         count: Number of examples of sources that are sampled.
 
@@ -96,6 +100,8 @@ def load_source(
         "channels": channels,
         "resize": resize,
         "on_corrupt": on_corrupt,
+        "pairs": pairs,
+        "direction": direction,
         "seed": seed,
         "count": count,
     }

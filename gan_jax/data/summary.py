@@ -30,6 +30,7 @@ class FileFacts:
         classes_by: Where the classes come from.
         held_out_by: How the held-out images were chosen.
         notices: What the user may not expect.
+        pairs_by: How the files are pairs of an input and a target. "" if they are single images.
     """
 
     found: int
@@ -41,6 +42,7 @@ class FileFacts:
     classes_by: str
     held_out_by: str
     notices: tuple[Notice, ...] = ()
+    pairs_by: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +90,8 @@ class DataSummary:
         color = {1: "grey", 3: "colour", 4: "colour and opacity"}.get(channels, f"{channels} channels")
         why = f" ({self.files.channels_by})" if self.files else ""
         low, high = self.values
-        lines = [f"data: {self.source}, {count_of(self.used, 'image')} of {width}x{height} in {color}{why}, values {low:g} to {high:g}"]
+        noun = "pair" if self.files and self.files.pairs_by else "image"
+        lines = [f"data: {self.source}, {count_of(self.used, noun)} of {width}x{height} in {color}{why}, values {low:g} to {high:g}"]
         if self.files:
             facts = self.files
             parts = [f"{count_of(facts.found, 'image file')} in {self.provenance}"]
@@ -99,6 +102,7 @@ class DataSummary:
             lines += [f"  files: {', '.join(parts)}"]
             sizes = some((f"{number} of {size}" for size, number in facts.sizes.items()), 4)
             lines += [f"  sizes: {sizes}"] if facts.sizes else []
+            lines += [f"  pairs: {facts.pairs_by}"] if facts.pairs_by else []
         if self.class_counts:
             counts = self.class_counts
             even = len(set(counts.values())) == 1
@@ -178,5 +182,8 @@ def _notices_of_counts(source: Source, counts: dict[str, int]) -> Iterable[Notic
     if full and max(full) >= UNEVEN * min(full):
         yield Notice(f"the largest class has {max(full)} images and the smallest {min(full)}", "data.balanced True")
     if source.files and len(source) < FEW:
-        text = f"only {count_of(len(source), 'image')} to train on; D soon knows them by heart without augmentation"
-        yield Notice(text, "augment.ada 0.6")
+        paired = source.inputs is not None
+        text = f"only {count_of(len(source), 'pair' if paired else 'image')} to train on; D soon knows them by heart without augmentation"
+        # The augmentations of D would move the target but not the input. pix2pix enlarges 256 pixels by 30.
+        jitter = max(1, round(source.shape[0] * 30 / 256))
+        yield Notice(text, f"data.flip True data.jitter {jitter}" if paired else "augment.ada 0.6")

@@ -26,13 +26,13 @@ def check_networks(spec: GANSpec) -> None:
     labels = jax.ShapeDtypeStruct((count,), jnp.int32) if spec.num_classes else None
 
     def generate(real: Array, labels: Array | None) -> Any:
-        context = spec.context(named_key(rng, "context"), real)
+        context = spec.context.example(named_key(rng, "context"), real)
         latents = spec.sample_latents(named_key(rng, "latents"), (count, spec.latent_dim))
         params, state = spec.generator.init(rng, latents, labels, context)
         return spec.generator.apply(params, state, latents, labels, context, rng=rng, train=True)[0]
 
     def discriminate(real: Array, labels: Array | None) -> Any:
-        context = spec.context(named_key(rng, "context"), real)
+        context = spec.context.example(named_key(rng, "context"), real)
         states = tuple(augmentation.init() for augmentation in spec.augmentations)
         seen = spec.augment(real, states, rng, jnp.int32(0))
         params, state = spec.discriminator.init(rng, seen, labels, context)

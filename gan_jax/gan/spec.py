@@ -109,7 +109,7 @@ class GANSpec:
         """Initialises both networks. Returns their parameters, which no transformation has prepared yet, and their states."""
         real = jnp.zeros((self.example_batch, *self.image_shape), jnp.float32)
         labels = jnp.zeros((self.example_batch,), jnp.int32) if self.num_classes else None
-        context = self.context(named_key(rng, "context"), real)
+        context = self.context.example(named_key(rng, "context"), real)
         latents = self.sample_latents(named_key(rng, "latents"), (self.example_batch, self.latent_dim))
         augmentations = tuple(augmentation.init() for augmentation in self.augmentations)
         seen = self.augment(real, augmentations, named_key(rng, "inputs"), jnp.int32(0))
@@ -159,7 +159,8 @@ class GANSpec:
 
         Raises:
             TypeError: The images are neither uint8 nor floating point.
-            ValueError: The images do not have the spec's shape, or a conditional GAN gets no labels or labels of another shape.
+            ValueError: The images do not have the spec's shape, or a conditional GAN gets no labels or labels of another shape. Also if
+                inputs are missing, not used, or of another shape.
         """
         real = normalize_images(batch["image"])
         if real.shape[1:] != self.image_shape:
@@ -172,7 +173,8 @@ class GANSpec:
             labels = batch["label"] if self.num_classes else None
         if labels is not None and (labels.shape != real.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer)):
             raise ValueError(f"batch['label'] must be integer classes [{real.shape[0]}], not one-hot; got {labels.dtype} {labels.shape}")
-        context = self.context(named_key(rng, "context"), real)
+        given = normalize_images(batch["input"]) if "input" in batch else None
+        context = self.context(named_key(rng, "context"), real, given)
         latents = self.sample_latents(named_key(rng, "latents"), (real.shape[0], self.latent_dim))
         return Minibatch(real, labels, context, latents, rng)
 

@@ -20,6 +20,7 @@ def standing_statistics(
     batches: int = 16,
     batch_size: int = 64,
     real: Array | None = None,
+    inputs: Array | None = None,
     ema: bool = True,
 ) -> TrainState:
     """Replaces G's running averages by the mean of the batch statistics of `batches` batches of new latents.
@@ -35,7 +36,8 @@ def standing_statistics(
         rng: Typed key.
         batches: Number of batches to average over.
         batch_size: Number of latents in each batch.
-        real: float [batch_size, ...], real images. Required if G is conditioned on a context that is made from images.
+        real: float [batch_size, ...], real images. Required if G is conditioned on a context.
+        inputs: float [batch_size, ...], their inputs if these are in the data. Otherwise contexts are made from the real images.
         ema: Whether to use the moving average of the weights, if the optimiser tracks one.
 
     Returns:
@@ -60,7 +62,7 @@ def standing_statistics(
         state = {**network_state, "batch_stats": before}
         latents = spec.sample_latents(named_key(key, "latents"), (batch_size, spec.latent_dim))
         labels = jax.random.randint(named_key(key, "labels"), (batch_size,), 0, spec.num_classes) if spec.num_classes else None
-        context = None if real is None else spec.context(named_key(key, "context"), real)
+        context = None if real is None else spec.context(named_key(key, "context"), real, inputs)
         after: Any = spec.generator.apply(weights, state, latents, labels, context, rng=named_key(key, "generator"), train=True)[1]
         return after["batch_stats"]
 

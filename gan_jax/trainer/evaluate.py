@@ -20,6 +20,7 @@ from gan_jax.metrics.protocol import WITHOUT_REALS
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
+from gan_jax.trainer.contexts import needs_context, read_examples
 from gan_jax.trainer.features import choose_extractor
 from gan_jax.trainer.mode_counts import mode_records
 from gan_jax.typing import Players
@@ -56,19 +57,6 @@ class SamplesNotFinite(ConfigError):
     def __init__(self, broken: int, count: int) -> None:
         super().__init__(f"{broken} of {count} samples are not finite: they hold NaN or infinity")
         self.broken = broken
-
-
-def context_shape(built: BuiltGAN) -> tuple[int, ...] | None:
-    """Shape of the context of one example, on which the generator is conditioned. None if it is not conditioned on images."""
-    spec = built.spec
-    real = jax.ShapeDtypeStruct((2, *spec.image_shape), jnp.float32)
-    context = jax.eval_shape(functools.partial(spec.context, jax.random.key(0)), real)
-    return None if context is None else context.shape[1:]
-
-
-def needs_context(built: BuiltGAN) -> bool:
-    """Whether the generator is conditioned on a context that is made from images."""
-    return context_shape(built) is not None
 
 
 def sample_images(
@@ -110,18 +98,18 @@ def sample_images(
     size = min(SAMPLE_BATCH, count)
 
     @jax.jit
-    def sample(params: Players, opt_state: Any, rng: Any, labels: Any, real: Any) -> Any:
-        context = None if real is None else spec.context(jax.random.fold_in(rng, 1), real)
+    def sample(params: Players, opt_state: Any, rng: Any, labels: Any, real: Any, inputs: Any) -> Any:
+        context = None if real is None else spec.context(jax.random.fold_in(rng, 1), real, inputs)
         return built.gan.sample(params, opt_state, rng, size, labels, context, ema=ema, truncation=truncation)
 
     batches = []
     for start in range(0, count, size):
         indices = np.arange(start, start + size)
         batch_labels = None if labels is None else jnp.asarray(labels[indices % len(labels)], jnp.int32)
-        real = None
+        real = inputs = None
         if source is not None and needs_context(built):
-            real = jnp.asarray(np.stack([source.images[index % len(source)] for index in indices])) / 127.5 - 1.0
-        batches.append(np.asarray(sample(params, opt_state, jax.random.fold_in(rng, start), batch_labels, real)))
+            real, inputs = read_examples(source, indices)
+        batches.append(np.asarray(sample(params, opt_state, jax.random.fold_in(rng, start), batch_labels, real, inputs)))
     samples = np.concatenate(batches)[:count]
     if samples.ndim == 4 and (broken := not_finite(samples)):
         raise SamplesNotFinite(broken, count)

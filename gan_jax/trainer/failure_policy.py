@@ -67,14 +67,22 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         past_fakes=bool(config.replay.size or config.update.pool_size),
         scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
         freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
-        format_settings=partial(accepted_flags, config, built.spec.image_shape, built.spec.num_classes, own=built.own),
+        format_settings=partial(
+            accepted_flags, config, built.spec.image_shape, built.spec.num_classes, own=built.own, input_shape=built.spec.context.shape
+        ),
         discriminator_batch_norm=normalises and built.own.networks is None and "discriminator_norm" in MODELS[config.model.name].options,
         num_classes=0 if config.model.codes else built.spec.num_classes,
     )
 
 
 def accepted_flags(
-    config: Config, image_shape: tuple[int, ...], num_classes: int, settings: str, *, own: OwnParts = NO_OWN_PARTS
+    config: Config,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+    settings: str,
+    *,
+    own: OwnParts = NO_OWN_PARTS,
+    input_shape: tuple[int, ...] | None = None,
 ) -> str | None:
     """The flags of settings, or None if the configuration is invalid with them. The monitor gives no advice with such flags.
 
@@ -86,6 +94,7 @@ def accepted_flags(
         num_classes: Number of classes of the data.
         settings: A line of advice, e.g. "penalty.r1 1".
         own: Parts of the caller of `train`.
+        input_shape: Shape of one input if the data have inputs and targets.
     """
     flags = settings_as_flags(settings)
     try:
@@ -93,7 +102,8 @@ def accepted_flags(
     except ModuleNotFoundError:
         return flags
     try:
-        build(check(tyro.cli(Config, args=shlex.split(flags), default=config, console_outputs=False)), image_shape, num_classes, own=own)
+        changed = check(tyro.cli(Config, args=shlex.split(flags), default=config, console_outputs=False))
+        build(changed, image_shape, num_classes, own=own, input_shape=input_shape)
     except (ConfigError, SystemExit, OSError):
         return None
     return flags

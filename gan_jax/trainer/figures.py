@@ -18,7 +18,7 @@ from gan_jax.latents import great_circle_strip
 from gan_jax.models import MODELS
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import model_options
-from gan_jax.trainer.evaluate import needs_context
+from gan_jax.trainer.contexts import as_image, needs_context, read_examples
 from gan_jax.trainer.features import choose_extractor
 from gan_jax.trainer.restore import LoadedRun
 
@@ -69,9 +69,9 @@ class SampleRenderer:
         if needs_context(run.built):
             held_out = run.source.held_out or run.source
             chosen = np.random.default_rng(0).permutation(len(held_out))[np.arange(ROWS) % len(held_out)]
-            rows = np.stack([held_out.images[int(index)] for index in chosen])
-            self.real = jnp.repeat(jnp.asarray(rows, jnp.float32) / 127.5 - 1.0, COLUMNS, axis=0)
-            contexts = spec.context(jax.random.fold_in(self.rng, 1), self.real[::COLUMNS])
+            rows, inputs = read_examples(held_out, chosen)
+            self.real = jnp.repeat(jnp.asarray(rows), COLUMNS, axis=0)
+            contexts = spec.context(jax.random.fold_in(self.rng, 1), self.real[::COLUMNS], inputs)
             self.context = jnp.repeat(contexts, COLUMNS, axis=0)
         self._compiled = jax.jit(self._sample)
 
@@ -310,13 +310,6 @@ def attention_maps(renderer: SampleRenderer, latents: Any) -> tuple[dict[str, np
     flat, _ = jax.tree_util.tree_flatten_with_path(sampling_params(run.params, run.opt_state))
     gammas = {_layer(path): float(value) for path, value in flat if str(path[-1].key) == "gamma" and np.ndim(value) == 0}
     return {name: np.asarray(value) for name, value in maps.items()}, gammas, np.asarray(samples)
-
-
-def as_image(context: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A context as images: without its mask channel, and enlarged by whole pixels to the side of images of `shape`."""
-    context = context[..., : shape[3]]
-    factor = max(1, shape[1] // context.shape[1])
-    return context.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def _layer(path: tuple[Any, ...]) -> str:

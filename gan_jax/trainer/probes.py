@@ -15,7 +15,7 @@ from gan_jax.monitor.samples import NEAREST
 from gan_jax.trainer import image_grid
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config
-from gan_jax.trainer.evaluate import needs_context
+from gan_jax.trainer.contexts import needs_context
 from gan_jax.trainer.features import choose_extractor
 from gan_jax.typing import Array, Players, PyTree
 

@@ -16,7 +16,8 @@ from gan_jax.trainer import run_directory
 from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, load_config
-from gan_jax.trainer.evaluate import best_mode, needs_context
+from gan_jax.trainer.contexts import needs_context, read_examples
+from gan_jax.trainer.evaluate import best_mode
 from gan_jax.trainer.notebook import loaded_run_html
 from gan_jax.trainer.own_parts import check_own_parts, own_parts, recorded_own_parts
 from gan_jax.trainer.run_directory import RunError
@@ -84,10 +85,10 @@ class LoadedRun(NamedTuple):
             seed: Random seed of the latents and labels.
             ema: Whether the averages are those of the moving average of the parameters.
         """
-        size, real = self.config.batch_size, None
+        size, real, inputs = self.config.batch_size, None, None
         if needs_context(self.built):
-            real = jax.numpy.asarray(self.source.images[:size]) / 127.5 - 1.0
-        make = functools.partial(standing_statistics, self.built.spec, batches=batches, batch_size=size, real=real, ema=ema)
+            real, inputs = read_examples(self.source, range(size))
+        make = functools.partial(standing_statistics, self.built.spec, batches=batches, batch_size=size, real=real, inputs=inputs, ema=ema)
         return self._replace(opt_state=jax.jit(make)(self.params, self.opt_state, jax.random.key(seed)))
 
 
@@ -131,7 +132,7 @@ def load_run(
     own = own_parts(source, networks, loss, terms)
     check_own_parts(directory, own, "load it in Python with load_run({missing})", needed=("networks", "loss", "terms"))
     data = load_data_or_record(config, directory) if own.source is None else own.source
-    built = build(config, data.shape, data.num_classes, own=own)
+    built = build(config, data.shape, data.num_classes, own=own, input_shape=data.input_shape)
     template = jax.eval_shape(built.gan.init, jax.random.key(0))
     manager = Checkpointer(
         directory / "checkpoints", best_metric=config.evaluation.best, best_mode=best_mode(config.evaluation.best), owner=False

@@ -10,6 +10,7 @@ import numpy as np
 from gan_jax import latents as latent_space
 from gan_jax._keys import named_key
 from gan_jax.trainer import image_grid
+from gan_jax.trainer.contexts import as_image, read_examples
 from gan_jax.trainer.evaluate import SAMPLE_BATCH, sample_images
 from gan_jax.trainer.restore import LoadedRun
 
@@ -171,17 +172,16 @@ def translation_pairs(run: LoadedRun, count: int, *, seed: int, weights: Weights
     """Three rows for an image-to-image model: its inputs, its outputs and the targets, all at the size of the targets."""
     source, spec = run.source.held_out or run.source, run.built.spec
     count, rng = min(count, len(source)), jax.random.key(seed)
-    real = np.stack([source.images[index] for index in range(count)]) / np.float32(127.5) - 1
+    real, given = read_examples(source, range(count))
 
     @jax.jit
-    def outputs(params: Any, opt_state: Any, rng: Any, real: Any) -> tuple[Any, Any]:
-        context = spec.context(jax.random.fold_in(rng, 1), real)
+    def outputs(params: Any, opt_state: Any, rng: Any, real: Any, given: Any) -> tuple[Any, Any]:
+        context = spec.context(jax.random.fold_in(rng, 1), real, given)
         return context, run.built.gan.sample(params, opt_state, rng, count, None, context, ema=weights.ema, truncation=weights.truncation)
 
-    context, generated = outputs(run.params, run.opt_state, rng, real)
-    inputs = np.asarray(context)[..., : real.shape[-1]]  # Without the mask of inpainting.
-    inputs = inputs.repeat(real.shape[1] // inputs.shape[1], axis=1).repeat(real.shape[2] // inputs.shape[2], axis=2)
-    rows = (np.broadcast_to(inputs, real.shape), np.asarray(generated), real)
+    context, generated = outputs(run.params, run.opt_state, rng, real, given)
+    inputs = np.broadcast_to(as_image(np.asarray(context), real.shape), real.shape)
+    rows = (inputs, np.asarray(generated), real)
     return Samples(image_grid.to_uint8(np.concatenate(rows)), None, count)
 
 

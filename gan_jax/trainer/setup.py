@@ -257,7 +257,7 @@ def setup_run(
     # Schedules, instance noise and growing networks depend on the length of the run, so it becomes a number of steps.
     config = dataclasses.replace(config, steps=with_steps(config, len(source)), epochs=0)
     placement = placement_of(config)
-    built = build(config, source.shape, source.num_classes, placement, own=own)
+    built = build(config, source.shape, source.num_classes, placement, own=own, input_shape=source.input_shape)
     initial, fork = None, None
     if resume is None or not Checkpointer(resume / "checkpoints", owner=False).steps():
         initial, fork = initial_weights(config, built), read_fork(config, built)

@@ -32,6 +32,7 @@ VALUES = {
     "sample_every": [1, 2],
     "layer_norms": [True],
     "data.flip": [True],
+    "data.jitter": [1, 5],
     "data.pipeline": ["memory", "stream"],
     "data.workers": [0, 1],
     "data.channels": [1, 3],
@@ -215,6 +216,9 @@ BREAKS = {
     "data.channels": [2, 4, 0, "grey"],
     "data.split": ["best", None, 1],
     "data.workers": [-1, 513, 0.5],
+    "data.pairs": ["diagonal", "", 3, "side-by-side"],
+    "data.direction": ["up", None, "B-to-A"],
+    "data.jitter": [-1, 1025, 0.5, None],
     "model.latent_dim": [0, -4, 10**9, "x", 2.5],
     "model.options": [{"no_such_option": 1}, {"dtype": "float31"}, {1: 2}, {"width": [1, 2]}, [], "width 4", None],
     "model.latents": ["cauchy", None, 1],
@@ -235,7 +239,7 @@ RULE_OPTIONS = {
     "loss_balanced": set(),
 }
 FOR_IMAGES = (
-    *("data.flip", "data.channels", "loss.total_variation", "penalty.consistency", "penalty.balanced_consistency"),
+    *("data.flip", "data.jitter", "data.channels", "loss.total_variation", "penalty.consistency", "penalty.balanced_consistency"),
     *("augment.diff_augment", "augment.ada", "augment.ada_probability_final", "update.joint_batches"),
 )
 NORMS = {"mlp": ("batch", "none"), "points": ("batch", "none"), "dcgan": VALUES["model.norm"], "multiscale": VALUES["model.norm"]}

@@ -54,6 +54,7 @@ def check_compatibility(config: Config, image_shape: tuple[int, ...], num_classe
     _check_loss(config)
     _check_data(config, image_shape, classes)
     _check_pairs(config)
+    _check_inputs(config, with_model=with_model)
     _check_update(config)
     _check_model(config)
 
@@ -76,6 +77,8 @@ def resolve(config: Config, typed: Collection[str]) -> tuple[Config, list[str]]:
     notices: list[str] = []
     if "steps" in typed and "epochs" not in typed:
         config = replace_field(config, "epochs", 0)
+    if config.data.pairs is not None and "data.pairs" in typed and "data.source" not in typed:
+        config = replace_field(config, "data.source", "image_folder")  # The only source with pairs.
     while True:
         try:
             # Whether the data has labels is known only when it is loaded. `build` checks again.
@@ -190,6 +193,17 @@ def _check_pairs(config: Config) -> None:
         # The colours and holes of DiffAugment leave everything in its place.
         moves = fields[path] and (path != "augment.diff_augment" or "translation" in fields[path])
         _refuse(config, moves, path, f"moves the images but not the paired images of {model}")
+
+
+def _check_inputs(config: Config, *, with_model: bool) -> None:
+    data, model = config.data, config.model.name
+    pairs, advice = data.pairs is not None, "use --data.source image_folder --data.directory DIR"
+    _refuse(config, pairs and data.source != "image_folder", "data.pairs", f"{data.source} has no pairs", "data.source", advice=advice)
+    wrong = pairs and with_model and MODELS[model].context != "image"
+    others = ", ".join(name for name, row in MODELS.items() if row.context == "image")
+    _refuse(config, wrong, "data.pairs", f"the model {model} takes no images as input", advice=f"use --model.name {others}")
+    wrong = not pairs and data.direction != Config().data.direction
+    _refuse(config, wrong, "data.direction", "there are no pairs", advice="use --data.pairs side-by-side or folders")
 
 
 def _check_update(config: Config) -> None:

@@ -1,5 +1,7 @@
 """From a configuration to the data of a run."""
 
+from typing import Any
+
 import jax
 
 from gan_jax.data import DataError, Feed, Source, load_source, loader_of
@@ -16,11 +18,12 @@ def load_data(config: Config) -> Source:
     """
     data = config.data
     # These fields always have a value. They are passed only to the sources that take them.
-    always = {"image_size": data.size, "on_corrupt": data.on_corrupt, "resize": data.resize}
+    always = {"image_size": data.size, "on_corrupt": data.on_corrupt, "resize": data.resize, "direction": data.direction}
     try:
         known = loader_of(data.source).arguments
         taken = {name: value for name, value in always.items() if name in known}
-        source = load_source(data.source, split=data.split, data_dir=data.directory, channels=data.channels, **taken)
+        given: dict[str, Any] = {"data_dir": data.directory, "channels": data.channels, "pairs": data.pairs}
+        source = load_source(data.source, split=data.split, **given, **taken)
     except DataError as error:
         raise DataError(name_flag(error, "data")) from error
     return source
@@ -48,6 +51,7 @@ def build_feed(config: Config, source: Source, *, batches_per_step: int = 1, pla
             flip=config.data.flip,
             balanced=config.data.balanced,
             minibatches=batches_per_step,
+            jitter=config.data.jitter,
             sharding=placement and placement.batches,
             process_index=jax.process_index(),
             process_count=jax.process_count(),

@@ -10,7 +10,7 @@ import optax
 
 from gan_jax import latents
 from gan_jax.augment import adaptive_augment, diff_augment, instance_noise, pack
-from gan_jax.conditioning import CONDITIONS
+from gan_jax.conditioning import CONDITIONS, Condition, given_inputs
 from gan_jax.distributed import Placement, distribute
 from gan_jax.gan.check_networks import check_networks
 from gan_jax.gan.diagnostics import with_diagnostics
@@ -62,6 +62,7 @@ def build(
     num_classes: int = 0,
     placement: Placement | None = None,
     *,
+    input_shape: tuple[int, ...] | None = None,
     traced: Mapping[str, Array] | None = None,
     own: OwnParts = NO_OWN_PARTS,
 ) -> BuiltGAN:
@@ -72,6 +73,7 @@ def build(
         image_shape: Shape of one example of the data.
         num_classes: Number of classes of the data. Used if the model is conditional or has an auxiliary classifier.
         placement: Devices that run `train_step`. None means one device.
+        input_shape: Shape of one input if the data have inputs and targets, see `gan_jax.data.Source`.
         traced: Path -> scalar array, for fields of `traceable(config)` whose values are arguments of the compiled program.
         own: Parts of the caller of `train`.
 
@@ -80,7 +82,7 @@ def build(
             with the data.
     """
     try:
-        spec = build_spec(config, image_shape, num_classes, traced, own)
+        spec = build_spec(config, image_shape, num_classes, traced, own, input_shape)
         if own.networks is not None:
             check_own_networks(spec)
         check_frozen_layers(config, spec)
@@ -106,6 +108,7 @@ def build_spec(
     num_classes: int,
     traced: Mapping[str, Array] | None = None,
     own: OwnParts = NO_OWN_PARTS,
+    input_shape: tuple[int, ...] | None = None,
 ) -> GANSpec:
     """Builds the static description of the GAN. See `build` for the arguments."""
     check_compatibility(config, image_shape, num_classes, with_model=own.networks is None)
@@ -131,7 +134,7 @@ def build_spec(
         adversarial_weight=numbers.loss.adversarial_weight,
         halve_discriminator_loss=config.loss.halve,
         joint_batches=config.update.joint_batches,
-        context=CONDITIONS[MODELS[config.model.name].context],
+        context=build_condition(config, input_shape, own),
         replay=build_replay(config),
         target_discriminator=config.optimizer.target_discriminator,
         top_k=build_top_k(config),
@@ -142,6 +145,21 @@ def build_spec(
         # The examples of `init` are packed too, so their number is rounded up to a multiple of the pack.
         example_batch=-(-GANSpec.example_batch // config.augment.pack) * config.augment.pack,
     )
+
+
+def build_condition(config: Config, input_shape: tuple[int, ...] | None, own: OwnParts = NO_OWN_PARTS) -> Condition:
+    """Returns where the inputs of both networks come from: the data, or the real images.
+
+    Raises:
+        ConfigError: The data have inputs, and the model takes none.
+    """
+    kind = MODELS[config.model.name].context
+    if input_shape is None:
+        return CONDITIONS[kind]
+    if own.networks is None and kind != "image":
+        others = ", ".join(name for name, row in MODELS.items() if row.context == "image")
+        raise ConfigError(f"--model.name {config.model.name}: takes no images as input, and the data are pairs; use --model.name {others}")
+    return given_inputs(input_shape)
 
 
 def check_own_networks(spec: GANSpec) -> None:

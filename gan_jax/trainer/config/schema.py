@@ -60,8 +60,16 @@ class DataConfig(PathsFromStrings):
     """Number of colour channels, 1, 3, or 4 with opacity. By default that of the data set."""
     resize: Literal["crop", "pad", "stretch"] = "crop"
     """How images of other shapes get the size."""
+    pairs: Literal["side-by-side", "folders"] | None = None
+    """Pairs of an input and a target in the files of image_folder, for pix2pix: images A and B side by side in each file, or files of
+    equal names in folders A and B (or trainA and trainB)."""
+    direction: Literal["A-to-B", "B-to-A"] = "A-to-B"
+    """Which image of a pair is the input and which one the target."""
     flip: bool = False
-    """Mirror each image with probability 1/2."""
+    """Mirror each image with probability 1/2. Both images of a pair are mirrored together."""
+    jitter: Annotated[int, Range(0, 1024)] = 0
+    """Enlarge each side of the images by this many pixels and crop them back at a random place, both images of a pair at the same one.
+    pix2pix enlarges 256 pixels by 30."""
     shrink_batch: bool = True
     """Shrink a batch that is larger than the data set to its size. Off if --batch-size is typed: then it is an error."""
     balanced: bool = False

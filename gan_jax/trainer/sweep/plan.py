@@ -182,6 +182,9 @@ def plan_runs(
         changes = {path: settings[axis.name] for axis in swept for path in axis.paths}
         config, more = resolve(with_changes(base, changes), {*typed, *changes})
         notices += [line for line in more if line not in notices]
+        for path in ("data.pairs", "data.jitter"):
+            if value := flatten(config)[path]:
+                raise ConfigError(f"{flag(path)} {value}: not in a sweep; use gan-jax train for each")
         for seed in seeds:
             after = flatten(config) | {"seed": seed}
             runs.append(PlannedRun(settings, {path: value for path, value in after.items() if value != before[path]}))

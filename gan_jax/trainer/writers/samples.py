@@ -1,6 +1,7 @@
 """Grids of samples during training, and their animation."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.gan.state import named_key
 from gan_jax.trainer import image_grid
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config
-from gan_jax.trainer.evaluate import needs_context
+from gan_jax.trainer.contexts import as_image, needs_context, read_examples, translates
 from gan_jax.trainer.probes import Probes, grid_labels
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import LivePage
@@ -41,6 +43,7 @@ class SampleWriter:
         forget_samples(directory, after_step=step)
         self._probes = Probes(config, built, source, start) if config.monitor.enabled and config.sample_every else None
         self._sample = sampler(config, built, source)
+        self._pairs = translation_rows(config, built, source)
         self._bounds = None if source.is_images else bounds_of(source)
         self._live_page = LivePage(directory)
 
@@ -53,7 +56,9 @@ class SampleWriter:
             bar: Warnings and findings are printed above it.
         """
         samples = self._sample(*state)
-        grid = warn_on_oserror("the samples", lambda: write_samples(self._directory, step, samples, self._bounds), bar.print_above)
+        shown, columns = (samples, None) if self._pairs is None else self._pairs(samples)
+        written = partial(write_samples, self._directory, step, shown, self._bounds, columns=columns)
+        grid = warn_on_oserror("the samples", written, bar.print_above)
         if grid is not None:
             self._metrics.loggers.write_image(step, grid)
             bar.show_samples(step, grid)
@@ -66,18 +71,43 @@ def sampler(config: Config, built: BuiltGAN, source: Any) -> Callable[[Players, 
     """A function (params, opt_state) -> samples of the grid, float [sample_grid^2, ...], from latents that stay the same.
 
     A conditional model draws one class in each column. A generator that is conditioned on images receives held-out images.
+    `translation_rows` puts these beside the samples.
     """
     count = config.sample_grid**2
-    rng = jax.random.fold_in(jax.random.key(config.seed), 2)
-    spec = built.spec
+    rng, spec = _grid_key(config), built.spec
     labels = jnp.asarray(grid_labels(count, spec.num_classes)) if spec.num_classes else None
-    context = None
-    if needs_context(built):
-        held_out = source.held_out if source.held_out is not None else source
-        real = jnp.asarray(np.stack([held_out.images[index % len(held_out)] for index in range(count)]))
-        context = spec.prepare_minibatch({"image": real, "label": jnp.zeros(count, jnp.int32)}, rng).context
+    context = grid_contexts(config, built, source)[1] if needs_context(built) else None
     sample = jax.jit(lambda params, opt_state: built.gan.sample(params, opt_state, rng, count, labels, context))
     return lambda params, opt_state: np.asarray(sample(params, opt_state))
+
+
+def grid_contexts(config: Config, built: BuiltGAN, source: Any) -> tuple[np.ndarray, Any]:
+    """The held-out images of the grid, float [sample_grid^2, ...], and the contexts that belong to them."""
+    real, inputs = read_examples(source.held_out or source, range(config.sample_grid**2))
+    return real, built.spec.context(named_key(_grid_key(config), "context"), jnp.asarray(real), inputs)
+
+
+def translation_rows(config: Config, built: BuiltGAN, source: Any) -> Callable[[np.ndarray], tuple[np.ndarray, int]] | None:
+    """A function that puts the input, the output and the target of a translation side by side. None if G does not translate images.
+
+    It takes the samples of the grid, and returns images [count, height, 3 width, channels] and the number of columns of their grid. The
+    grid has sample_grid rows, and is about as wide as one of single samples.
+    """
+    if not translates(config, built):
+        return None
+    real, contexts = grid_contexts(config, built, source)
+    columns = max(1, config.sample_grid // 3)
+    count = columns * config.sample_grid
+    given = np.broadcast_to(as_image(np.asarray(contexts[:count]), real.shape), real[:count].shape)
+
+    def rows(samples: np.ndarray) -> tuple[np.ndarray, int]:
+        return np.concatenate([given, samples[:count], real[:count]], axis=2), columns
+
+    return rows
+
+
+def _grid_key(config: Config) -> Any:
+    return jax.random.fold_in(jax.random.key(config.seed), 2)
 
 
 def bounds_of(source: Any) -> float:
@@ -97,7 +127,9 @@ def forget_samples(directory: Path, after_step: int) -> None:
         (directory / "samples" / "animation.gif").unlink(missing_ok=True)
 
 
-def write_samples(directory: Path, step: int, samples: np.ndarray, bounds: float | None = None) -> np.ndarray:
+def write_samples(
+    directory: Path, step: int, samples: np.ndarray, bounds: float | None = None, *, columns: int | None = None
+) -> np.ndarray:
     """Writes the grid of samples of a step. Small images are enlarged.
 
     Args:
@@ -105,11 +137,12 @@ def write_samples(directory: Path, step: int, samples: np.ndarray, bounds: float
         step: The step.
         samples: Images [count, height, width, channels], or points [count, dim], which become a scatter image.
         bounds: The scatter image shows [-bounds, bounds] in both directions.
+        columns: Number of columns of the grid. By default it is nearly square.
 
     Returns:
         The grid in its own size, uint8 [height, width, channels].
     """
-    grid = image_grid.image_grid(samples) if samples.ndim == 4 else image_grid.scatter(samples, bounds=bounds)
+    grid = image_grid.image_grid(samples, cols=columns) if samples.ndim == 4 else image_grid.scatter(samples, bounds=bounds)
     scale = 2 if samples.ndim == 4 and samples.shape[1] <= 32 else 1
     image_grid.save_png(directory / "samples" / f"step_{step:08d}.png", grid, scale=scale)
     return grid
