@@ -6,7 +6,7 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(sys.version_info.minor)')
 CONSTRAINTS := constraints/python3.$(if $(filter 11,$(MINOR)),11,12).txt
 FLAGS ?=
 
-.PHONY: accelerator-rehearsal train test test-slow test-optimized test-long test-browser lint format docs docs-serve docs-data package clean
+.PHONY: accelerator-rehearsal train test test-slow test-optimized test-long test-browser test-notebooks lint format docs docs-serve docs-data package clean
 
 train: $(VENV)/ready-train
 	$(BIN)/python -m gan_jax train dcgan_mnist $(FLAGS)
@@ -27,6 +27,10 @@ test-long: $(VENV)/ready
 # The theatre in a chromium, which must be installed.
 test-browser: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n 0 -m "not long and not slow" tests/theatre/test_browser.py $(FLAGS)
+
+# The notebooks of docs/notebooks, at small size in a real kernel.
+test-notebooks: $(VENV)/ready-notebooks
+	$(BIN)/python -m pytest tests/docs/test_notebooks.py $(FLAGS)
 
 lint: $(VENV)/ready-dev
 	$(BIN)/ruff check .
@@ -83,6 +87,10 @@ $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 
 $(VENV)/ready-docs: $(VENV)/ready requirements-docs.txt
 	@$(PIP) -c $(CONSTRAINTS) -r requirements-docs.txt
+	@touch $@
+
+$(VENV)/ready-notebooks: $(VENV)/ready requirements-notebooks.txt
+	@$(PIP) -c $(CONSTRAINTS) -r requirements-notebooks.txt
 	@touch $@
 
 # Builds the wheel and the source distribution in dist/.

@@ -3,13 +3,14 @@
     make docs        builds site/ strictly. A broken link, or a public name without a docstring, fails
     make docs-serve  shows the site at http://127.0.0.1:8000 and follows changes
 
-The first page is the README. The reference has one page per module, with the names that the module exports and their docstrings. The
-gallery shows the samples of each recipe beside the first line of its docstring.
+The first page is the README. A notebook becomes a page without its outputs. The reference has one page per module, with the names that
+the module exports and their docstrings. The gallery shows the samples of each recipe beside the first line of its docstring.
 """
 
 import ast
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,18 @@ def gallery() -> str:
     )
 
 
+def notebook_page(path: Path) -> str:
+    """A notebook as a page: its text, and its code in blocks."""
+    cells = json.loads(path.read_text())["cells"]
+    blocks = {"markdown": "{}", "code": "```python\n{}\n```"}
+    first, *rest = [blocks[cell["cell_type"]].format("".join(cell["source"])) for cell in cells]
+    title, _, text = first.partition("\n")
+    note = f"This page is the notebook [{path.name}]({path.name}) without its outputs. Open it in a clone of the repository."
+    # A link to another notebook leads to its page.
+    body = re.sub(r"\]\((\w+)\.ipynb\)", r"](\1.md)", "\n\n".join([text.strip(), *rest]))
+    return f"{title}\n\n{note}\n\n{body}\n"
+
+
 def relinked(text: str, folder: str) -> str:
     """A page with its links to files of the repository turned to pages of the site.
 
@@ -143,6 +156,8 @@ def generated_pages() -> dict[str, str]:
     pages = {
         site: relinked((ROOT / path).read_text(), Path(path).parent.as_posix()) for path, site in MOVED.items() if path.endswith(".md")
     }
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        pages[f"notebooks/{path.stem}.md"] = relinked(notebook_page(path), "docs/notebooks")
     return pages | {page_of(name): reference_page(name) for name in REFERENCE} | {"gallery.md": gallery()}
 
 
