@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from docs._generate.tables import mean_and_deviation, table
-from experiments.rows import append_rows, read_rows
+from experiments.rows import append_rows, command_of, origin, read_rows
 from gan_jax.cli.compilation_cache import use_compilation_cache
 from gan_jax.cli.errors import errors_as_lines
 from gan_jax.cli.parsing import parse_flags
@@ -110,6 +110,7 @@ def measure(model: str, seed: int, place: Path, directory: Path, known: set[tupl
     from gan_jax.trainer.restore import load_run
 
     console, rows = Console(quiet=True), []
+    came_from = origin(command_of("experiments.studies.transfer", without=("--out", "--directory")))
     parent = place / f"{model}-{seed}-digits"
     fashion = {"source": "fashion_mnist", "directory": directory, "split": "test"}
     for arm in ARMS:
@@ -128,6 +129,7 @@ def measure(model: str, seed: int, place: Path, directory: Path, known: set[tupl
         about = {"model": model, "seed": seed, "arm": arm, "steps": STEPS, "parent_steps": PARENT_STEPS, "batch_size": config.batch_size}
         rows.append(
             about
+            | came_from
             | {"frozen": list(freeze), "layers": layers, "same_samples": same, "distance": round(distance(out), 3), "seconds": seconds}
         )
         print(rows[-1], flush=True)
@@ -135,7 +137,7 @@ def measure(model: str, seed: int, place: Path, directory: Path, known: set[tupl
 
 
 def page_table(rows: list[dict[str, Any]]) -> str:
-    """The table of docs/transfer.md: the distance of each model in each way, and whether the first samples are the parent's."""
+    """The table of docs/next_run.md: the distance of each model in each way, and whether the first samples are the parent's."""
     lines = []
     for model in dict.fromkeys(row["model"] for row in rows):
         of_model = [row for row in rows if row["model"] == model]
