@@ -71,6 +71,22 @@ class Augmentation(NamedTuple):
     packs: int = 1
 
 
+class PseudoAugmentation(NamedTuple):
+    """Fakes that pose as reals in D's loss, each real replaced with a probability that evolves (APA).
+
+    Attributes:
+        init: `() -> state`.
+        probability: `state -> probability`, float32 [].
+        mix: `(real, fake, rng, probability) -> images`, the reals with the fakes among them.
+        update: `(state, real_logits, fake_logits) -> state`, called once per D step.
+    """
+
+    init: Callable[[], PyTree]
+    probability: Callable[[PyTree], Array]
+    mix: Callable[[Array, Array, Array, Array], Array]
+    update: Callable[[PyTree, Array, Array], PyTree]
+
+
 class GeneratorOutput(NamedTuple):
     """The output of a generator.
 

@@ -112,7 +112,8 @@ def control(
     )
 
 
-def _initial_state(probability: float) -> AdaptiveState:
+def initial_state(probability: float) -> AdaptiveState:
+    """The state of a controller before the first update."""
     # The arrays are separate, because a donated state must not contain the same buffer twice.
     return AdaptiveState(
         probability=jnp.full((), probability, jnp.float32),
@@ -201,4 +202,4 @@ def adaptive_augment(
         del fake_logits
         return move(state, real_logits)
 
-    return Augmentation(init=partial(_initial_state, initial_probability), apply=apply, update=update)
+    return Augmentation(init=partial(initial_state, initial_probability), apply=apply, update=update)

@@ -22,7 +22,7 @@ from gan_jax.gan.types import GradientPenalty, LossContext, LossTerm
 from gan_jax.gan.update_rules import UpdateRule
 from gan_jax.nn import sharing_batch
 from gan_jax.replay import Replay
-from gan_jax.typing import AdversarialLoss, Array, Augmentation, Network, Players, PyTree
+from gan_jax.typing import AdversarialLoss, Array, Augmentation, Network, Players, PseudoAugmentation, PyTree
 
 
 class BatchShard:
@@ -65,7 +65,7 @@ def per_device(spec: GANSpec, *, axis_name: str = AXIS, rows: int, share_statist
     """The GAN spec of one device, for use inside `shard_map(check_vma=False)` or `pmap` on the device's part of the batch.
 
     These are equal to those of one device with the global batch: latents, soft and flipped labels, a random context, the replay buffer,
-    top-k weights, and the statistics of adaptive augmentation. With `share_statistics` also the statistics of normalisation and
+    top-k weights, and the statistics of both adaptive augmentations. With `share_statistics` also the statistics of normalisation and
     minibatch layers, relativistic averages, feature matching, and LeCam's anchors. Draws inside a network, an augmentation, a penalty or
     a loss term use a key of the device. They are as independent as on one device, but they are other draws.
 
@@ -96,6 +96,7 @@ def per_device(spec: GANSpec, *, axis_name: str = AXIS, rows: int, share_statist
         penalties=tuple(_penalty(penalty, shard, statistics) for penalty in spec.penalties),
         terms=tuple(_term(term, shard) for term in spec.terms),
         augmentations=tuple(_augmentation(augmentation, shard) for augmentation in spec.augmentations),
+        pseudo_augmentation=spec.pseudo_augmentation and _pseudo_augmentation(spec.pseudo_augmentation, shard),
     )
 
 
@@ -245,7 +246,21 @@ def _augmentation(augmentation: Augmentation, shard: BatchShard) -> Augmentation
         return augmentation.apply(images, state, shard.fold(rng), step)
 
     def update(state: PyTree, real_logits: Array, fake_logits: Array) -> PyTree:
-        gathered = (jax.lax.all_gather(logits, shard.axis_name, tiled=True) for logits in (real_logits, fake_logits))
-        return augmentation.update(state, *gathered)
+        return augmentation.update(state, *_gathered(shard, real_logits, fake_logits))
 
     return augmentation._replace(apply=apply, update=update)
+
+
+def _pseudo_augmentation(pseudo: PseudoAugmentation, shard: BatchShard) -> PseudoAugmentation:
+    def mix(real: Array, fake: Array, rng: Array, probability: Array) -> Array:
+        return pseudo.mix(real, fake, shard.fold(rng), probability)
+
+    def update(state: PyTree, real_logits: Array, fake_logits: Array) -> PyTree:
+        return pseudo.update(state, *_gathered(shard, real_logits, fake_logits))
+
+    return pseudo._replace(mix=mix, update=update)
+
+
+def _gathered(shard: BatchShard, *logits: Array) -> list[Array]:
+    """The logits of all devices."""
+    return [jax.lax.all_gather(values, shard.axis_name, tiled=True) for values in logits]

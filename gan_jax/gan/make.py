@@ -17,7 +17,7 @@ from gan_jax.latents import normal, truncated_normal
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.optimizers import ema_params, ttur
 from gan_jax.replay import Replay
-from gan_jax.typing import GAN, AdversarialLoss, Array, Augmentation, Metrics, Network, Players
+from gan_jax.typing import GAN, AdversarialLoss, Array, Augmentation, Metrics, Network, Players, PseudoAugmentation
 
 
 def make_gan(
@@ -36,6 +36,7 @@ def make_gan(
     terms: tuple[LossTerm, ...] = (),
     transforms: Players = GANSpec.transforms,
     augmentations: tuple[Augmentation, ...] = (),
+    pseudo_augmentation: PseudoAugmentation | None = None,
     targets: Callable[..., tuple[Array, Array]] | None = None,
     generator_target: float | None = None,
     adversarial_weight: float = 1.0,
@@ -59,9 +60,9 @@ def make_gan(
         update_rule: Result of a row of `gan_jax.gan.update_rules.UPDATE_RULES`. By default `alternating()`.
         optimizer: Optax transformation over `Players`. By default Adam with learning rate 2e-4 and a moving average of G.
         sample_latents: `(rng, shape) -> latents`, see `gan_jax.latents`.
-        num_classes, sample_labels, penalties, terms, transforms, augmentations, targets, generator_target, adversarial_weight,
-        halve_discriminator_loss, joint_batches, context, replay, target_discriminator, top_k, freeze, curriculum, layer_norms: See
-            `gan_jax.gan.spec.GANSpec`.
+        num_classes, sample_labels, penalties, terms, transforms, augmentations, pseudo_augmentation, targets, generator_target,
+        adversarial_weight, halve_discriminator_loss, joint_batches, context, replay, target_discriminator, top_k, freeze, curriculum,
+        layer_norms: See `gan_jax.gan.spec.GANSpec`.
 
     Returns:
         `GAN(init, train_step, sample)`. `train_step(params, opt_state, batch, rng)` is not jitted. Jit it with
@@ -89,6 +90,7 @@ def make_gan(
         terms=terms,
         transforms=transforms,
         augmentations=augmentations,
+        pseudo_augmentation=pseudo_augmentation,
         targets=targets,
         generator_target=generator_target,
         adversarial_weight=adversarial_weight,

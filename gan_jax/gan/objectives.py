@@ -11,7 +11,7 @@ from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import GradientPenalty, LossContext, Minibatch
 from gan_jax.optimizers import ema_params
-from gan_jax.typing import Array, GeneratorOutput, Metrics, PyTree
+from gan_jax.typing import Array, GeneratorOutput, Metrics, PseudoAugmentation, PyTree
 
 
 def discriminator_loss(
@@ -41,6 +41,9 @@ def discriminator_loss(
     if stop_gradient:
         fake = jax.lax.stop_gradient(fake)
     before = state.networks.discriminator
+    posing: Metrics = {}
+    if spec.pseudo_augmentation is not None:
+        minibatch, posing = _with_posing_fakes(spec, spec.pseudo_augmentation, state, minibatch, generate)
     effective, state = spec.effective_params("discriminator", params, state)
     real_output, fake_output, network_state = spec.discriminate_both(effective, state, fake.images, minibatch)
 
@@ -60,7 +63,7 @@ def discriminator_loss(
         "fake_logits": _pooled_mean(fake_output.logits),
         "real_accuracy": _pooled_mean(real_right),
         "fake_accuracy": _pooled_mean(fake_right),
-    }
+    } | posing
     if spec.observe_update is not None:  # The diagnostics read these, and do not log them.
         logits = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves((real_output.logits, fake_output.logits))])
         metrics |= {"_logit_low": spec.minimum(logits), "_logit_high": -spec.minimum(-logits)}
@@ -92,6 +95,9 @@ def discriminator_loss(
         for augmentation, old in zip(spec.augmentations, state.augmentations, strict=True)
     )
     state = state._replace(networks=state.networks._replace(discriminator=network_state), augmentations=augmentations)
+    if spec.pseudo_augmentation is not None:
+        pseudo = spec.pseudo_augmentation.update(state.pseudo_augmentation, *logits)
+        state = state._replace(pseudo_augmentation=jax.lax.stop_gradient(pseudo))
     return loss, (state, metrics | term_metrics | {"discriminator_loss": loss})
 
 
@@ -166,6 +172,22 @@ def generator_loss(
         "fresh_fake_logits": _pooled_mean(fake_output.logits),
     } | term_metrics
     return loss, (state, metrics, spec.adversarial_weight * adversarial)
+
+
+def _with_posing_fakes(
+    spec: GANSpec, pseudo: PseudoAugmentation, state: TrainState, minibatch: Minibatch, generate: Callable[..., GeneratorOutput]
+) -> tuple[Minibatch, Metrics]:
+    """The minibatch with fresh fakes in place of some of its reals, with their labels and context (APA)."""
+    rng, probability = named_key(minibatch.rng, "pseudo"), pseudo.probability(state.pseudo_augmentation)
+    latents = spec.sample_latents(named_key(rng, "latents"), minibatch.latents.shape)
+
+    def mixed() -> Array:
+        fake = generate(latents, rng).images[: minibatch.real.shape[0]].astype(minibatch.real.dtype)
+        return pseudo.mix(minibatch.real, fake, named_key(rng, "mix"), probability)
+
+    # While the probability is 0, no fakes are made. It is the same on all devices.
+    real = jax.lax.stop_gradient(jax.lax.cond(probability > 0, mixed, lambda: minibatch.real))
+    return minibatch._replace(real=real), {"pseudo_probability": probability}
 
 
 def needs_real(spec: GANSpec) -> bool:

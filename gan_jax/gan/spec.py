@@ -25,6 +25,7 @@ from gan_jax.typing import (
     Metrics,
     Network,
     Players,
+    PseudoAugmentation,
     PyTree,
 )
 
@@ -51,6 +52,7 @@ class GANSpec:
         transforms: `Players` of tuples of `ParamTransform`. Each prepares the parameters that the one before it prepared, and is
             applied before it. The network receives the result of the first.
         augmentations: Transformations of the images that D receives, reals and fakes alike.
+        pseudo_augmentation: Fakes that pose as reals in D's loss, or None.
         targets: `(rng, shape) -> (real_target, fake_target)` for D's loss, or None for the loss's own.
         generator_target: Value that G wants D to output, or None for the loss's own.
         adversarial_weight: Factor of G's adversarial term beside its other terms.
@@ -83,6 +85,7 @@ class GANSpec:
     terms: tuple[LossTerm, ...] = ()
     transforms: Players = NO_TRANSFORMS
     augmentations: tuple[Augmentation, ...] = ()
+    pseudo_augmentation: PseudoAugmentation | None = None
     targets: Callable[..., tuple[Array, Array]] | None = None
     generator_target: float | None = None
     adversarial_weight: float = 1.0
@@ -140,6 +143,7 @@ class GANSpec:
             terms=(),
             replay=self.replay.init(self.image_shape) if self.replay else (),
             update_rule=(),
+            pseudo_augmentation=self.pseudo_augmentation.init() if self.pseudo_augmentation else (),
         )
         # The state of a term is initialised from effective parameters, which depend on the rest of the state.
         effective = Players(*(self.effective_params(player, getattr(params, player), state)[0] for player in Players._fields))

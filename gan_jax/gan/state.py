@@ -18,6 +18,7 @@ class TrainState(NamedTuple):
         terms: One state per loss term (LeCam's anchors).
         replay: Buffer of past fakes, or `()`.
         update_rule: State of the update rule (a pool of past players), or `()`.
+        pseudo_augmentation: State of the pseudo augmentation of D's reals (its probability), or `()`.
         diagnostics: Running figures for the monitor if `with_diagnostics` is used, otherwise `()`.
     """
 
@@ -29,4 +30,5 @@ class TrainState(NamedTuple):
     terms: tuple[PyTree, ...]
     replay: PyTree
     update_rule: PyTree
+    pseudo_augmentation: PyTree = ()
     diagnostics: PyTree = ()

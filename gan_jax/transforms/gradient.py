@@ -25,7 +25,7 @@ def normalize_gradient(logits: Array, gradient: Array) -> Array:
         ValueError: The logits are not [batch], or their number differs from that of the gradients.
 
     References:
-        Wu et al., "Gradient Normalization for Generative Adversarial Networks", 2021, equation 13. Deviation: in the authors' code 0 / 0
+        Wu et al., "Gradient Normalization for Generative Adversarial Networks", 2021. Deviation: in the authors' code 0 / 0
         gives NaN.
     """
     check_rank(1, logits=logits)

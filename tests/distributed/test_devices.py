@@ -15,7 +15,7 @@ import pytest
 
 from experiments.benchmarks.communication.hlo import traffic
 from gan_jax import nn
-from gan_jax.augment import adaptive_augment
+from gan_jax.augment import adaptive_augment, pseudo_augment
 from gan_jax.conditioning import Condition
 from gan_jax.distributed import PLACEMENTS, distribute, make_placement, state_shardings
 from gan_jax.distributed.spmd import BatchShard
@@ -122,6 +122,9 @@ def everything_that_means_the_batch():
         context=Condition(context, draws=True),
         replay=replay_buffer(capacity=24, share=0.5),
         penalties=(GradientPenalty("r1", PENALTIES["r1"], 0.5, 2), GradientPenalty("r2", PENALTIES["r2"], 0.5)),
+        pseudo_augmentation=pseudo_augment(0.1, interval=1, images_to_full=64.0, initial_probability=0.2)._replace(
+            mix=lambda real, fake, rng, probability: real + probability * (fake - real)  # Without draws.
+        ),
         # Only the controller: the augmentation itself is for images.
         augmentations=(watch._replace(apply=lambda images, state, rng, step: images * (1 + 0.1 * state.probability)),),
     )

@@ -15,6 +15,7 @@ The peers deviate from `gan_jax` in these points, which the cases take into acco
 - InfoGAN's authors sample new codes for G's update. Here the update has the codes of D's update. PyTorch-GAN and StudioGAN, which train
   the codes in steps of their own or in G's update only, are other algorithms.
 - StyleGAN2-ADA makes an optimiser step of its own for R1. Here it shares the step of D's loss.
+- In APA's code the fakes among the reals are those of G's last update, and each phase of D draws its own. The case takes fresh ones.
 - In the BigGAN code of LeCam's authors, the moving averages follow the newest logits until the start step. Here they have no bias, as in
   the authors' StyleGAN2 code. The case starts from given averages and has the decay of the StyleGAN2 code.
 """
@@ -30,6 +31,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from gan_jax.augment.adaptive import initial_state
 from gan_jax.augment.color import recolor
 from gan_jax.augment.diffaugment import brightness, contrast, cutout, saturation, translation
 from gan_jax.conditioning import Condition
@@ -149,6 +151,14 @@ def with_fixed_colors(spec):
     return dataclasses.replace(spec, augmentations=(fixed,))
 
 
+def with_fixed_posing(spec):
+    uniform = jnp.asarray(GOLDEN["apa/uniform"]).reshape(-1, 1, 1, 1)
+    fixed = spec.pseudo_augmentation._replace(
+        init=lambda: initial_state(0.6), mix=lambda real, fake, rng, probability: jnp.where(uniform < probability, fake, real)
+    )
+    return dataclasses.replace(spec, pseudo_augmentation=fixed)
+
+
 def with_fixed_diff_augment(spec):
     uniform, integers = jnp.asarray(GOLDEN["diffaugment/uniform"]), jnp.asarray(GOLDEN["diffaugment/integers"])
 
@@ -222,6 +232,17 @@ CASES = {
             update=UpdateConfig(order="generator_first"),
         ),
         change=with_fixed_colors,
+    ),
+    "apa": Case(
+        settings(
+            2e-3,
+            (0.0, 0.99),
+            penalty=PenaltyConfig(r1=0.5 / 2, interval=16),
+            augment=AugmentConfig(apa=0.1, apa_interval=1, apa_kimg=0.04),
+        ),
+        latents=(0, 1, 2),
+        peer_latents=3,
+        change=with_fixed_posing,
     ),
     "gngan": Case(
         settings(
@@ -428,6 +449,8 @@ def test_two_train_steps_equal_those_of_the_published_code(case):
         assert_near(ours, theirs, floor=1e-3 * getattr(config.optimizer, f"{player}_lr") + 2e-7)
     if f"{case}/average/generator" in GOLDEN:
         assert_near(ema_params(state.optimizer), params_of(case, "average").generator, floor=2e-7)
+    if case == "apa":
+        np.testing.assert_allclose(state.pseudo_augmentation.probability, GOLDEN["apa/probabilities"][-1], rtol=1e-6)
     if case == "lecam":
         anchors = next(term for term in state.terms if isinstance(term, LecamState))
         np.testing.assert_allclose([anchors.real, anchors.fake], GOLDEN["lecam/anchors"], rtol=1e-5)

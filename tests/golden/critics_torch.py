@@ -4,6 +4,8 @@ PEERS is as in steps_torch.py. The script writes critics_torch.npz beside itself
 file only.
 
 - `gradient_norm`: `normalize_gradient` of GNGAN-PyTorch on D of steps_common.py, each of its losses, and the gradients of these.
+- `apa`: two train steps of `StyleGAN2Loss` of DeceiveD with its pseudo augmentation, and the lines that adjust its probability.
+- `apa_control`: the probability that these lines reach for a sequence of logits.
 - `gngan`: two train steps of its train.py with the settings of config/GN-GAN_CIFAR10_CNN.txt, in the form of steps_torch.py.
 """
 
@@ -11,6 +13,7 @@ import copy
 import importlib
 import pathlib
 import types
+from unittest import mock
 
 import numpy as np
 import torch
@@ -96,8 +99,82 @@ def gngan():
         return recorder.end(average)
 
 
+def deceived(root, probability, target, interval, kimg):
+    """The authors' pipe with its probability, and the code that adjusts it: training/training_loop.py, lines 314 to 317."""
+    pipe = types.SimpleNamespace(p=torch.tensor(probability))
+    statistics = importlib.import_module("torch_utils.training_stats")
+    scope = {
+        **{"np": np, "misc": importlib.import_module("torch_utils.misc"), "device": "cpu", "batch_size": BATCH, "augment_pipe": pipe},
+        **{"apa_target": target, "apa_interval": interval, "apa_kimg": kimg, "apa_stats": statistics.Collector(regex="Loss/signs/real")},
+    }
+    return pipe, statistics, scope, lines(root / "training" / "training_loop.py", 314, 317)
+
+
+def apa_control():
+    """28 updates of D with an adjustment every 4: the logits grow, and later fall until the probability is 0 again."""
+    with imported("deceived") as root:
+        pipe, statistics, scope, adjust = deceived(root, 0.0, 0.6, 4, 0.1)
+        middle = np.concatenate([np.full(12, 2.0), np.full(16, 0.0)])
+        logits = (middle[:, None] + np.random.default_rng(5).normal(size=(28, BATCH))).astype(np.float32)
+        probabilities = []
+        for number, row in enumerate(logits):
+            statistics.report("Loss/signs/real", torch.tensor(row).sign())
+            exec(adjust, scope | {"batch_idx": number + 1})
+            probabilities.append(float(pipe.p))
+        return {"apa_control/logits": logits, "apa_control/probabilities": np.array(probabilities, np.float32)}
+
+
+def apa():
+    """`StyleGAN2Loss.accumulate_gradients` with `adaptive_pseudo_augmentation`, and the probability after each step.
+
+    The phases are those of the case stylegan2 of steps_torch.py, with D before G: Dmain, Dreg with gain 16 in the first step, and Gmain.
+    The authors' pseudo data are the fakes of G's last update. Here they are fakes of the current G and of latents of their own. Both
+    phases of D draw the same fakes among the reals.
+    """
+    with imported("deceived") as root:
+        loss_module = importlib.import_module("training.loss")
+        generator, discriminator = initialise(Generator(), "generator"), initialise(Discriminator(), "discriminator")
+        pipe, _, scope, adjust = deceived(root, 0.6, 0.1, 1, 0.04)
+
+        class Mapping(torch.nn.Module):
+            def forward(self, latents, conditions, skip_w_avg_update=False):
+                return latents
+
+        class Critic(torch.nn.Module):
+            def forward(self, images, conditions):
+                return discriminator(images)
+
+        options = {"style_mixing_prob": 0, "r1_gamma": 0.5, "pl_weight": 0}
+        loss = loss_module.StyleGAN2Loss("cpu", Mapping(), generator, Critic(), augment_pipe=pipe, **options)
+        optimizers, draws = (adam(generator, 2e-3, (0.0, 0.99)), adam(discriminator, 2e-3, (0.0, 0.99))), Draws()
+        recorder = Recorder("apa", {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
+        uniform = np.array([0.55, 0.9, 0.1, 0.65], np.float32)
+
+        def phases(module, optimizer, *names):
+            optimizer.zero_grad(set_to_none=True)
+            module.requires_grad_(True)
+            for name, gain in names:
+                loss.accumulate_gradients(name, real, None, latents[name[0]], None, sync=True, gain=gain)
+            module.requires_grad_(False)
+            optimizer.step()
+
+        probabilities = []
+        for number in range(STEPS):
+            real = draws.take("reals")
+            latents = {player: draws.take("latents") for player in ("D", "pseudo", "G")}
+            with torch.no_grad():
+                loss.pseudo_data = loss.run_G(latents["pseudo"], None, sync=True)[0]
+            with mock.patch("torch.rand", new=lambda shape, device: torch.tensor(uniform).view(shape)):
+                phases(discriminator, optimizers[1], ("Dmain", 1), *((("Dreg", 16),) if number % 16 == 0 else ()))
+            phases(generator, optimizers[0], ("Gmain", 1))
+            exec(adjust, scope | {"batch_idx": number + 1})
+            probabilities.append(float(pipe.p))
+            recorder.step(number)
+        return recorder.end(uniform=uniform, probabilities=probabilities)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    arrays = gradient_norm() | gngan()
-    source = f"PyTorch {torch.__version__}; " + ", ".join(f"{PEERS[peer][0]} {PEERS[peer][1][:7]}" for peer in ("gngan",))
+    arrays = gradient_norm() | gngan() | apa_control() | apa()
+    source = f"PyTorch {torch.__version__}; " + ", ".join(f"{PEERS[peer][0]} {PEERS[peer][1][:7]}" for peer in ("gngan", "deceived"))
     np.savez_compressed(pathlib.Path(__file__).with_suffix(".npz"), source=np.array(source), **arrays)

@@ -134,6 +134,10 @@ VALUES = {
     "augment.ada": [0.6],
     "augment.ada_policy": ["filter,noise,cutout"],
     "augment.ada_probability_final": [0.5],
+    "augment.apa": [0.6],
+    "augment.apa_interval": [1],
+    "augment.apa_kimg": [0.01],
+    "augment.apa_probability": [0.0, 0.5],
     "augment.pack": [2],
     "replay.size": [8],
     "replay.share": [0.0, 1.0],
@@ -294,7 +298,8 @@ def refusals(values):
     refuse(classes and values["augment"]["pack"] > 1, "augment.pack")
     for path in ("consistency", "balanced_consistency", "latent_consistency"):
         refuse(values["penalty"][path] and values["augment"]["pack"] > 1, f"penalty.{path}")
-    refuse(values["augment"]["ada"] and loss["name"] in ("wasserstein", "least_squares", *RELATIVISTIC), "augment.ada")
+    for path in ("augment.ada", "augment.apa"):
+        refuse(field(values, path) and loss["name"] in ("wasserstein", "least_squares", *RELATIVISTIC), path)
     for path in ("augment.ada", "augment.ada_probability_final", "penalty.consistency", "penalty.balanced_consistency"):
         refuse(name in PAIRED and field(values, path), path)
     refuse(name in PAIRED and "translation" in values["augment"]["diff_augment"], "augment.diff_augment")

@@ -174,7 +174,8 @@ def _check_loss(config: Config) -> None:
     wrong = loss.generator_target is not None and loss.name not in _HAS_GENERATOR_TARGET
     _refuse(config, wrong, "loss.generator_target", f"{loss.name} gives G no label", advice=advice(" or ".join(_HAS_GENERATOR_TARGET)))
     reason = f"its measure needs a decision at logit 0, which {loss.name} does not have"
-    _refuse(config, config.augment.ada and loss.name in _NO_THRESHOLD, "augment.ada", reason)
+    for name in ("ada", "apa"):
+        _refuse(config, getattr(config.augment, name) and loss.name in _NO_THRESHOLD, f"augment.{name}", reason)
 
 
 def _check_pairs(config: Config) -> None:

@@ -9,7 +9,7 @@ import jax
 import optax
 
 from gan_jax import latents
-from gan_jax.augment import adaptive_augment, diff_augment, instance_noise, pack
+from gan_jax.augment import adaptive_augment, diff_augment, instance_noise, pack, pseudo_augment
 from gan_jax.conditioning import CONDITIONS, Condition, given_inputs
 from gan_jax.distributed import Placement, distribute
 from gan_jax.gan.check_networks import check_networks
@@ -32,7 +32,7 @@ from gan_jax.trainer.build.traced import is_on, with_traced
 from gan_jax.trainer.config import Config, ConfigError
 from gan_jax.trainer.own_parts import NO_OWN_PARTS, OwnParts
 from gan_jax.transforms import gradient_normalized_network, is_kernel, is_weight, spectral_norm, weight_norm
-from gan_jax.typing import GAN, Array, Augmentation, ParamTransform, Players
+from gan_jax.typing import GAN, Array, Augmentation, ParamTransform, Players, PseudoAugmentation
 
 
 class BuiltGAN(NamedTuple):
@@ -129,6 +129,7 @@ def build_spec(
         terms=(*build_terms(numbers, num_classes), *own.terms),
         transforms=build_transforms(config),
         augmentations=build_augmentations(config),
+        pseudo_augmentation=build_pseudo_augmentation(config),
         targets=build_targets(config),
         generator_target=config.loss.generator_target,
         adversarial_weight=numbers.loss.adversarial_weight,
@@ -280,6 +281,20 @@ def build_augmentations(config: Config) -> tuple[Augmentation, ...]:
     if augment.pack > 1:
         augmentations.append(pack(augment.pack))
     return tuple(augmentations)
+
+
+def build_pseudo_augmentation(config: Config) -> PseudoAugmentation | None:
+    """Returns the pseudo augmentation of D's reals, or None."""
+    augment, fixed = config.augment, config.augment.apa_probability
+    if not augment.apa and fixed is None:
+        return None
+    return pseudo_augment(
+        augment.apa,
+        interval=augment.apa_interval,
+        images_to_full=math.inf if fixed is not None else 1000 * augment.apa_kimg,
+        initial_probability=fixed or 0.0,
+        images_per_logit=augment.pack,
+    )
 
 
 def build_replay(config: Config) -> Replay | None:

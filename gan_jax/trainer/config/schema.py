@@ -374,6 +374,14 @@ class AugmentConfig:
     """Fixed probability of the augmentations, instead of an adaptive one."""
     ada_probability_final: Annotated[float | None, Range(0, 1)] = None
     """--augment.ada-probability, or 0, moves to this value over --burn-in (0 to 0.55 in R3GAN on CIFAR-10)."""
+    apa: Probability = 0.0
+    """Adaptive pseudo augmentation: target of the overfitting measure at which fakes pose as reals (0.6 in the paper). 0 disables it."""
+    apa_interval: Annotated[int, Range(1, 10**6)] = 4
+    """Discriminator updates between two adjustments of that probability."""
+    apa_kimg: Annotated[float, Range(1e-3, 1e9)] = 500.0
+    """Thousands of images over which that probability can rise from 0 to 1."""
+    apa_probability: Annotated[float | None, Range(0, 1)] = None
+    """Fixed probability with which a fake poses as a real, instead of an adaptive one."""
     pack: Annotated[int, Range(1, 64)] = 1
     """Number of samples that D sees together (PacGAN)."""
 
