@@ -8,7 +8,14 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax.trainer.build.gan import build_augmentations, build_penalties, build_spec, build_targets, build_transforms
+from gan_jax.trainer.build.gan import (
+    build_augmentations,
+    build_penalties,
+    build_pseudo_augmentation,
+    build_spec,
+    build_targets,
+    build_transforms,
+)
 from gan_jax.trainer.build.optimizer import build_optimizer, updates_per_step
 from gan_jax.trainer.build.terms import build_terms
 from gan_jax.trainer.config import Config, ModelConfig
@@ -104,6 +111,19 @@ def test_adaptive_augmentation_counts_the_images_of_a_pack():
     ada, _ = build_augmentations(with_groups(augment=augment))
     state = ada.update(ada.init(), jnp.ones(4), -jnp.ones(4))
     np.testing.assert_allclose(state.probability, 4 * 2 / 100, rtol=1e-6)
+
+
+def test_pseudo_augmentation_is_that_of_its_flags():
+    augment = {"apa": 0.1, "apa_interval": 1, "apa_kimg": 0.1, "pack": 2}
+    pseudo = build_pseudo_augmentation(with_groups(augment=augment))
+    start = pseudo.init()
+    state = pseudo.update(start, jnp.ones(4), -jnp.ones(4))
+    assert (float(pseudo.probability(start)), float(pseudo.probability(state))) == pytest.approx((0, 4 * 2 / 100))
+    fixed = build_pseudo_augmentation(with_groups(augment=augment | {"apa_probability": 0.3}))
+    assert fixed.probability(fixed.update(fixed.init(), jnp.ones(4), -jnp.ones(4))) == jnp.float32(0.3)
+    slow = build_pseudo_augmentation(with_groups(augment=augment | {"apa_interval": 2}))
+    assert slow.probability(slow.update(slow.init(), jnp.ones(4), -jnp.ones(4))) == 0
+    assert build_pseudo_augmentation(with_groups(augment={"apa_kimg": 0.1})) is None
 
 
 def test_updates_of_each_player_in_a_step():

@@ -288,12 +288,9 @@ def build_pseudo_augmentation(config: Config) -> PseudoAugmentation | None:
     augment, fixed = config.augment, config.augment.apa_probability
     if not augment.apa and fixed is None:
         return None
+    start, packed, to_full = fixed or 0.0, augment.pack, math.inf if fixed is not None else 1000 * augment.apa_kimg
     return pseudo_augment(
-        augment.apa,
-        interval=augment.apa_interval,
-        images_to_full=math.inf if fixed is not None else 1000 * augment.apa_kimg,
-        initial_probability=fixed or 0.0,
-        images_per_logit=augment.pack,
+        augment.apa, interval=augment.apa_interval, images_to_full=to_full, initial_probability=start, images_per_logit=packed
     )
 
 
