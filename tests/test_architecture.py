@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "gan_jax"
 # From the bottom to the top. A package may import packages of lower layers, and those of its own that stand before it.
 LAYERS = [
-    ["typing", "_checks", "_kernels", "_files", "_diagnostics", "_keys", "_html", "_input_gradient"],
+    ["typing", "_checks", "_batches", "_kernels", "_files", "_diagnostics", "_keys", "_html", "_input_gradient"],
     ["losses", "penalties", "transforms", "augment", "latents", "conditioning", "replay", "optimizers", "dynamics"],
     ["nn", "models"],
     ["gan", "distributed"],

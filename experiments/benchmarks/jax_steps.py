@@ -1,5 +1,6 @@
 """The train steps of the benchmark in gan_jax: compiled programs, with the facts that the compiler reports."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ from experiments.benchmarks.timing import Candidate
 from gan_jax.distributed.sharding import Placement, make_placement
 from gan_jax.distributed.spmd import distribute
 from gan_jax.distributed.sweep import init_many, split_runs, train_many
+from gan_jax.export.generator import Generator, GeneratorConfig
 from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.types import GradientPenalty
@@ -22,8 +24,11 @@ from gan_jax.losses import ADVERSARIAL
 from gan_jax.models import build_model
 from gan_jax.optimizers import ttur
 from gan_jax.penalties import PENALTIES
+from gan_jax.trainer.evaluate import FORWARD_BATCH
 from gan_jax.transforms import spectral_norm
 from gan_jax.typing import GAN, Players
+
+CHUNK = 500  # Images of one call in sampling.
 
 
 class Program(NamedTuple):
@@ -167,20 +172,28 @@ def every_core() -> Placement:
     return make_placement("shard_map")
 
 
-def sampling(gan: GAN, *, count: int = 10_000, chunk: int = 500) -> Program:
-    """Compiles the sampling of `count` images in chunks. One call counts as one step."""
+def sampling(model: str, *, image_shape: tuple[int, ...], latent_dim: int = 128, count: int = 10_000, **options: Any) -> Program:
+    """Compiles the sampling of `count` images by an exported generator with folded batch norm. One call counts as one step."""
     rng = jax.random.key(0)
     start = time.perf_counter()
-    params, opt_state = jax.block_until_ready(jax.jit(gan.init)(rng))
+    options |= {"image_size": image_shape[0], "channels": image_shape[2], "latent_dim": latent_dim}
+    network = build_model(model, **options).generator
+    params, state = jax.jit(network.init)(rng, jnp.zeros((2, latent_dim)))
+    generator = Generator(network, params, state, GeneratorConfig(model, options)).folded()
     compiling = time.perf_counter()
-    compiled = jax.jit(lambda p, s, r: gan.sample(p, s, r, chunk)).lower(params, opt_state, rng).compile()
+
+    def sample(params: Any, state: Any, rng: jax.Array) -> jax.Array:
+        return dataclasses.replace(generator, params=params, state=state).sample(rng, CHUNK, batch_size=FORWARD_BATCH)
+
+    compiled = jax.jit(sample).lower(generator.params, generator.state, rng).compile()
     compile_seconds = time.perf_counter() - compiling
-    keys = list(jax.random.split(rng, count // chunk))
+    keys = list(jax.random.split(rng, -(-count // CHUNK)))
 
     def call() -> None:
         for key in keys:
-            compiled(params, opt_state, key).block_until_ready()
+            compiled(generator.params, generator.state, key).block_until_ready()
 
     call()
-    flops, peak = _analysis(compiled, count // chunk)
+    # The compiler counts the body of the loop over the parts of a chunk once.
+    flops, peak = _analysis(compiled, len(keys) * -(-CHUNK // FORWARD_BATCH))
     return Program(call, 1, flops, peak, compile_seconds, time.perf_counter() - start)

@@ -218,13 +218,22 @@ def training(
     return step
 
 
-def sampling(model: str, *, image_shape: tuple[int, ...], latent_dim: int = 128, width: int = 64, count: int = 10_000, chunk: int = 500):
+def sampling(
+    model: str,
+    *,
+    image_shape: tuple[int, ...],
+    latent_dim: int = 128,
+    width: int = 64,
+    count: int = 10_000,
+    chunk: int = 64,
+    autocast: bool = False,
+) -> Callable[[], Any]:
     """Returns a function that samples `count` images in chunks."""
     torch.set_num_threads(cpus_allowed())
     generator = networks(model, image_shape, latent_dim, "batch", width)[0].to(memory_format=torch.channels_last).eval()
 
     def call():
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             for _ in range(math.ceil(count / chunk)):
                 generator(torch.randn(chunk, latent_dim))
 

@@ -46,7 +46,7 @@ def _torch_call(workload: Workload, column: str) -> Callable[[], Any]:
     from experiments.benchmarks import torch_steps
 
     if workload.kind == "sampling":
-        return torch_steps.sampling(workload.torch["model"], image_shape=workload.torch["image_shape"])
+        return torch_steps.sampling(workload.torch["model"], image_shape=workload.torch["image_shape"], autocast=column == "autocast")
     device = "cpu" if jax.default_backend() == "cpu" else "cuda"
     return torch_steps.training(**workload.torch, **TORCH_OPTIONS[column], device=device)
 
@@ -58,7 +58,7 @@ def jax_program(workload: Workload, column: str, scan: int | None) -> jax_steps.
     cores = column == "gan_jax cores"
     with stock_convolutions() if column == "gan_jax lax" else contextlib.nullcontext():
         if workload.kind == "sampling":
-            return jax_steps.sampling(jax_steps.make(**spec))
+            return jax_steps.sampling(**spec)
         if "seeds" in run:
             return jax_steps.sweep(jax_steps.make(**spec), **run, cores=cores)
         placement = jax_steps.every_core() if cores else None

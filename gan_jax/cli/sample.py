@@ -70,6 +70,8 @@ class Flags:
     """Step of the checkpoint. By default the newest."""
     standing_statistics: int = 0
     """Recompute the running statistics of batch norm over this many batches. 0 uses those of the training."""
+    precision: Literal["float32", "tf32", "bfloat16"] | None = None
+    """Arithmetic of the generator, see the flag of training. By default that of the run. bfloat16 is faster and less exact."""
     raw_weights: bool = False
     """Sample with the weights themselves, not with their moving average."""
 
@@ -255,6 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
     flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax sample")
     with errors_as_lines():
         from gan_jax.cli.compilation_cache import use_compilation_cache
+        from gan_jax.trainer import sampling
         from gan_jax.trainer.data_record import class_names
         from gan_jax.trainer.restore import load_run
 
@@ -267,4 +270,5 @@ def main(arguments: list[str] | None = None) -> None:
         check_model(flags, run)
         if flags.standing_statistics:
             run = run.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
+        run = sampling.folded(run, ema=not flags.raw_weights, precision=flags.precision)
         print(write(sample(run, flags), flags, class_names(run)))

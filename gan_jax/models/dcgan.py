@@ -99,6 +99,11 @@ class DcganGenerator(nn.Module):
         x = ACTIVATIONS[self.activation](x)
         return SamplingDropout(self.dropout)(x) if self.dropout else x
 
+    def norm_inputs(self) -> dict[str, tuple[str, ...]]:
+        """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`."""
+        ups = levels_of(self.image_size) - 1 + bool(self.output_kernel)
+        return {"norm_0": ("project",)} | {f"norm_{index}": (f"up_{index}/conv",) for index in range(1, ups + 1)}
+
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
         """Returns images, float32 [batch, height, width, channels]."""

@@ -66,6 +66,10 @@ class MlpGenerator(nn.Module):
     init_scale: float = 1.0
     dtype: Any = jnp.float32
 
+    def norm_inputs(self) -> dict[str, tuple[str, ...]]:
+        """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`."""
+        return {f"norm_{index}": (f"dense_{index}",) for index in range(len(self.hidden))}
+
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
         """Returns images or points, float32 [batch, *shape]."""

@@ -142,6 +142,17 @@ class ResNetGenerator(nn.Module):
     dtype: Any = jnp.float32
     gradient_checkpointing: bool = False
 
+    def norm_inputs(self) -> dict[str, tuple[str, ...]]:
+        """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`.
+
+        The input of a block's first norm is read by the shortcut too, so this norm is left out.
+        """
+        last = len(self.widths) - 1
+        inputs = {f"block_{index}/norm_2": (f"block_{index}/conv_1",) for index in range(last + 1)}
+        if 4 * 2 ** (last + 1) in self.attention:
+            return inputs
+        return inputs | {"norm": (f"block_{last}/conv_2", f"block_{last}/shortcut")}
+
     def _conditions(self, latents: Array, labels: Array | None) -> tuple[Array, list[Array | None]]:
         """Returns the latents of the 4x4 map and the condition of the norms of each block."""
         blocks = len(self.widths)

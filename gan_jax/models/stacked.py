@@ -49,6 +49,12 @@ class StackedGenerator(nn.Module):
     output_activation: str = "tanh"
     dtype: Any = jnp.float32
 
+    def norm_inputs(self) -> dict[str, tuple[str, ...]]:
+        """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`."""
+        blocks = [f"block_{index}_{part}" for index in range(self.blocks) for part in range(2)]
+        ups = [f"up_{index}" for index in range(self.image_size.bit_length())]
+        return {f"norm_{name}": (name,) for name in ("join", *blocks)} | {f"norm_{name}": (f"{name}/conv",) for name in ups}
+
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> Array:
         """Returns images, float32 [batch, image_size, image_size, channels].

@@ -39,6 +39,10 @@ class UNetGenerator(nn.Module):
     output_activation: str = "tanh"
     dtype: Any = jnp.float32
 
+    def norm_inputs(self) -> dict[str, tuple[str, ...]]:
+        """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`."""
+        return {f"{way}_norm_{level}": (f"{way}_{level}",) for way in ("down", "up") for level in range(max(SIZES).bit_length())}
+
     @nn.compact
     def __call__(self, latents: Array | None, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> Array:
         """Returns images, float32 [batch, height, width, channels], with the height and width of the context.

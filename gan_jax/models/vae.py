@@ -105,6 +105,11 @@ class VaeGenerator(nn.Module):
     gamma: float = 1.0
     reconstructions_are_fakes: bool = True
 
+    def norm_inputs(self) -> dict[str, tuple[str, ...]]:
+        """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`."""
+        inputs = self.decoder.norm_inputs().items()
+        return {f"decoder/{norm}": tuple(f"decoder/{layer}" for layer in layers) for norm, layers in inputs}
+
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> GeneratorOutput:
         """Returns images and, with a context, the extras that the class docstring describes.

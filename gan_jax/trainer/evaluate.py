@@ -17,6 +17,7 @@ from gan_jax.data import Source
 from gan_jax.data.missing import why_missing
 from gan_jax.metrics.cache import cache_folder
 from gan_jax.metrics.protocol import WITHOUT_REALS
+from gan_jax.nn.fast_conv.forms import is_cpu
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
@@ -26,6 +27,7 @@ from gan_jax.trainer.mode_counts import mode_records
 from gan_jax.typing import Players
 
 SAMPLE_BATCH = 256
+FORWARD_BATCH = 64  # Images of one forward pass on a CPU. More do not fit into its caches (docs/performance.md).
 REFERENCE_LIMIT = 50_000
 DEFAULT_METRICS = ("frechet_distance", "kernel_distance", "inception_score", "precision_recall", "density_coverage")
 PIXEL_METRICS = ("sliced_wasserstein", "ms_ssim", "spectrum_distance")  # The default metrics without a feature network.
@@ -100,7 +102,8 @@ def sample_images(
     @jax.jit
     def sample(params: Players, opt_state: Any, rng: Any, labels: Any, real: Any, inputs: Any) -> Any:
         context = None if real is None else spec.context(jax.random.fold_in(rng, 1), real, inputs)
-        return built.gan.sample(params, opt_state, rng, size, labels, context, ema=ema, truncation=truncation)
+        parts = FORWARD_BATCH if is_cpu() else None
+        return built.gan.sample(params, opt_state, rng, size, labels, context, ema=ema, truncation=truncation, batch_size=parts)
 
     batches = []
     for start in range(0, count, size):

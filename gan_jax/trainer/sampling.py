@@ -1,5 +1,6 @@
 """Samples of a loaded run: independent samples, samples by seed, interpolations, walks, and pairs of image translation."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -9,12 +10,20 @@ import numpy as np
 
 from gan_jax import latents as latent_space
 from gan_jax._keys import named_key
+from gan_jax.gan.make import build_gan, sampling_params
+from gan_jax.models import MODELS
+from gan_jax.models.folding import fold_batch_norm
 from gan_jax.trainer import image_grid
-from gan_jax.trainer.contexts import as_image, read_examples
+from gan_jax.trainer.build.model_options import model_options
+from gan_jax.trainer.build.precision import gan_in_precision, networks_in_precision
+from gan_jax.trainer.config import ConfigError
+from gan_jax.trainer.contexts import as_image, context_shape, read_examples
 from gan_jax.trainer.evaluate import SAMPLE_BATCH, sample_images
 from gan_jax.trainer.restore import LoadedRun
+from gan_jax.typing import Players
 
 J_ANCHORS, MINE_ANCHORS = 3, 9
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class Samples(NamedTuple):
@@ -41,6 +50,47 @@ class Weights(NamedTuple):
 
     ema: bool = True
     truncation: float | None = None
+
+
+def folded(run: LoadedRun, *, ema: bool = True, precision: Precision | None = None) -> LoadedRun:
+    """The run for sampling only, with the generator's batch norm folded into its layers.
+
+    Args:
+        run: The run. One with networks of the caller's own is returned unchanged.
+        ema: Whether to sample with the moving average of the parameters. The result has no other parameters of G.
+        precision: Precision of the generator. By default that of the run.
+
+    Raises:
+        ConfigError: A precision is given, but the networks are the caller's own or have no such precision.
+    """
+    built, spec, config = run.built, run.built.spec, dataclasses.replace(run.config, precision=precision or run.config.precision)
+    if built.own.networks is not None:
+        if precision:
+            raise ConfigError(f"--precision {precision}: the networks of the run were given to train; build them with that dtype")
+        return run
+    module = MODELS[config.model.name](**model_options(config, run.source.shape, spec.num_classes)).generator
+    weights = sampling_params(run.params, run.opt_state) if ema else run.params.generator
+    effective, _ = spec.effective_params("generator", weights, run.opt_state)
+    shape = context_shape(built)
+    network, params, state = fold_batch_norm(
+        module,
+        effective,
+        run.opt_state.networks.generator,
+        jax.ShapeDtypeStruct((1, spec.latent_dim), jnp.float32),
+        jax.ShapeDtypeStruct((1,), jnp.int32) if spec.num_classes else None,
+        None if shape is None else jax.ShapeDtypeStruct((1, *shape), jnp.float32),
+    )
+    network = networks_in_precision(Players(network, spec.discriminator), config.precision).generator
+    spec = dataclasses.replace(spec, generator=network, transforms=spec.transforms._replace(generator=()))
+    # Without an optimiser there is no moving average either, so the folded parameters are used for both.
+    opt_state = run.opt_state._replace(
+        optimizer=(),
+        networks=run.opt_state.networks._replace(generator=state),
+        transforms=run.opt_state.transforms._replace(generator=()),
+    )
+    gan = built.gan._replace(sample=gan_in_precision(build_gan(spec, built.rule), config.precision).sample)
+    built = built._replace(spec=spec, gan=gan)
+    return run._replace(built=built, params=run.params._replace(generator=params), opt_state=opt_state)
 
 
 def independent_samples(run: LoadedRun, count: int, *, seed: int, weights: Weights, label: int | None = None) -> Samples:

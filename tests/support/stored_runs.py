@@ -28,10 +28,10 @@ def store(directory, recipe, **changes):
 
 
 @functools.cache
-def loaded_mlp():
+def loaded_mlp(hidden="8"):
     """A conditional run with 8x8 images in memory."""
     source = load_source("mnist5k", image_size=8)
-    options = {"discriminator_hidden": "4", "generator_hidden": "8"}
+    options = {"discriminator_hidden": "4", "generator_hidden": hidden}
     model = ModelConfig(name="mlp", latent_dim=5, conditional=True, options=options)
     config = check(Config(batch_size=4, model=model, data=DataConfig(image_size=8)))
     built = build(config, source.shape, 10)

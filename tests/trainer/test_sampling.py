@@ -140,3 +140,18 @@ def test_the_command_writes_what_its_flags_say(script, directory, tmp_path):
     frames = written("--walk", 2, "--frames", 3, "--no-closed", "--separate")
     assert frames == directory / "pictures" / "samples"
     assert len(list(frames.iterdir())) == 4
+
+
+@pytest.mark.parametrize("ema", [True, False])
+def test_a_folded_run_gives_the_same_samples(ema):
+    run = loaded_mlp("8,8")
+    folded = sampling.folded(run, ema=ema)
+    assert "norms" in folded.params.generator
+    weights = sampling.Weights(ema=ema)
+    images, labels, columns = sampling.independent_samples(run, 6, seed=1, weights=weights)
+    again, same_labels, same_columns = sampling.independent_samples(folded, 6, seed=1, weights=weights)
+    assert np.abs(images.astype(int) - again).max() <= 1
+    np.testing.assert_array_equal(labels, same_labels)
+    assert columns == same_columns
+    narrow, *_ = sampling.independent_samples(sampling.folded(run, ema=ema, precision="bfloat16"), 6, seed=1, weights=weights)
+    assert 0 < np.abs(images.astype(int) - narrow).max() < 30
