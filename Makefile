@@ -24,9 +24,9 @@ test-optimized: $(VENV)/ready
 test-long: $(VENV)/ready
 	$(BIN)/python -m pytest -m long -n 0 $(FLAGS)
 
-# The theatre in a chromium, which must be installed.
+# The theatre and the reports in a chromium, which must be installed.
 test-browser: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -n 0 -m "not long and not slow" tests/theatre/test_browser.py $(FLAGS)
+	$(BIN)/python -m pytest -n 0 -m "not long and not slow" tests/theatre/test_browser.py tests/report/test_pages.py $(FLAGS)
 
 # The notebooks of docs/notebooks, at small size in a real kernel.
 test-notebooks: $(VENV)/ready-notebooks

@@ -23,8 +23,12 @@ from gan_jax.cli.notices import notice_missing_data
 from gan_jax.cli.parsing import parse_flags
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from gan_jax.trainer.restore import LoadedRun
     from gan_jax.trainer.sampling import Samples
+
+WIDEST = 1600  # Maximum width of a file of interpolations in pixels. The report shows images of this width at their size.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Flags:
     """StyleGAN2: move the styles towards their mean, 0 (the mean) to 1 (all of the distribution), e.g. 0.7. Other models: sample normal
     latents under the condition |z| <= this value. With --interpolate, --walk and --diagram that applies to the points."""
     interpolate: int = 0
-    """Steps of a great-circle interpolation in each row. 0 disables it."""
+    """Steps of a great-circle interpolation in each row. A row wider than 1,600 pixels continues on further lines. 0 disables it."""
     walk: int = 0
     """Number of latents of a walk along great circles. 0 disables it."""
     frames: int = 30
@@ -229,8 +233,17 @@ def write(samples: "Samples", flags: Flags, class_names: tuple[str, ...] = ()) -
     elif ending == "gif":
         image_grid.save_gif(path, list(samples.images), scale=flags.scale)
     else:
-        sample_files.save_still(path, image_grid.image_grid(samples.images, cols=samples.columns), ending=ending, scale=flags.scale)
+        sample_files.save_still(path, still_grid(samples, flags), ending=ending, scale=flags.scale)
     return path
+
+
+def still_grid(samples: "Samples", flags: Flags) -> "np.ndarray":
+    """The samples as one image. Long interpolations continue on further lines, so that the image stays readable."""
+    from gan_jax.trainer import image_grid
+
+    if flags.interpolate:
+        return image_grid.wrapped_grid(samples.images, flags.interpolate, widest=max(1, WIDEST // flags.scale))
+    return image_grid.image_grid(samples.images, cols=samples.columns)
 
 
 def with_class_number(flags: Flags, run: Any) -> Flags:

@@ -4,11 +4,11 @@ A figure is a function of the run's state and seed, so drawing it again gives th
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import metrics
@@ -18,75 +18,19 @@ from gan_jax.latents import great_circle_strip
 from gan_jax.models import MODELS
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import model_options
-from gan_jax.trainer.contexts import as_image, needs_context, read_examples
+from gan_jax.trainer.contexts import as_image
+from gan_jax.trainer.explorer import write_explorer
 from gan_jax.trainer.features import choose_extractor
+from gan_jax.trainer.point_figures import discriminator_surface_figure
 from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.sample_renderer import COLUMNS, ROWS, Figure, SampleRenderer
 
-ROWS, COLUMNS = 8, 8  # The grid of interpolations. All figures sample with one compiled program of ROWS * COLUMNS latents.
 NEIGHBOURS = 5
 SEARCHED, SEARCHED_ON_DISK = 10_000, 2_000  # Number of training images to search. Images on the disk are read one by one.
 THUMBNAIL = 32  # Larger images are compared at this side, in pixels.
 ATTENDING = 6  # Number of samples in the figure of attention.
 # The pixels whose attention is drawn, as shares of height and width.
 QUERIES = {"centre": (0.5, 0.5), "upper left": (0.3, 0.3), "upper right": (0.3, 0.7), "lower middle": (0.75, 0.5)}
-STREAM = 4  # Folded into the key of the run. Training and evaluation use 0 to 3.
-
-
-class Figure(NamedTuple):
-    """A figure of the report.
-
-    Attributes:
-        image: uint8 [height, width, 1 or 3].
-        caption: The text under the image.
-        alt: The alternative text for screen readers.
-    """
-
-    image: np.ndarray
-    caption: str
-    alt: str
-
-
-class SampleRenderer:
-    """Samples from a run's generator with one compiled program and fixed labels and contexts.
-
-    Args:
-        run: The run.
-
-    Attributes:
-        run: The run.
-        rng: Typed key of all draws.
-        labels: int32 [ROWS * COLUMNS], one class in each row. None for an unconditional model.
-        real: float [ROWS * COLUMNS, ...] in [-1, 1], one image in each row. None if G is not conditioned on images.
-        context: The contexts made from `real`, or None.
-    """
-
-    def __init__(self, run: LoadedRun):
-        self.run = run
-        spec = run.built.spec
-        self.rng = jax.random.fold_in(jax.random.key(run.config.seed), STREAM)
-        self.labels = jnp.repeat(jnp.arange(ROWS) % spec.num_classes, COLUMNS) if spec.num_classes else None
-        self.real = self.context = None
-        if needs_context(run.built):
-            held_out = run.source.held_out or run.source
-            chosen = np.random.default_rng(0).permutation(len(held_out))[np.arange(ROWS) % len(held_out)]
-            rows, inputs = read_examples(held_out, chosen)
-            self.real = jnp.repeat(jnp.asarray(rows), COLUMNS, axis=0)
-            contexts = spec.context(jax.random.fold_in(self.rng, 1), self.real[::COLUMNS], inputs)
-            self.context = jnp.repeat(contexts, COLUMNS, axis=0)
-        self._compiled = jax.jit(self._sample)
-
-    def _sample(self, params: Any, opt_state: Any, latents: Any, labels: Any, context: Any) -> Any:
-        return self.run.built.gan.sample(params, opt_state, self.rng, len(latents), labels, context, latents=latents)
-
-    def latents(self, count: int, stream: int) -> Any:
-        """Latents of the run's distribution, float [count, dim]. Another `stream` gives other latents."""
-        spec = self.run.built.spec
-        return spec.sample_latents(jax.random.fold_in(self.rng, stream), (count, spec.latent_dim))
-
-    def sample(self, latents: Any) -> np.ndarray | None:
-        """The samples of ROWS * COLUMNS latents, float in [-1, 1]. None if one of them is not finite."""
-        samples = np.asarray(self._compiled(self.run.params, self.run.opt_state, latents, self.labels, self.context))
-        return samples if np.isfinite(samples).all() else None
 
 
 def interpolations(renderer: SampleRenderer) -> Figure | None:
@@ -203,10 +147,14 @@ FIGURES: dict[str, Callable[[SampleRenderer], Figure | None]] = {
 }
 
 
+POINT_FIGURES: dict[str, Callable[[SampleRenderer], Figure | None]] = {"discriminator_surface": discriminator_surface_figure}
+
+
 def write_figures(directory: Path, run: LoadedRun, print_line: Callable[[str], Any] = print) -> list[Path]:
     """Writes the figures of a run into `pictures/` of its directory, each with a JSON file of its caption and alternative text.
 
-    If a figure cannot be drawn, a line is printed and the others are drawn. An old figure that does not apply any more is deleted.
+    For images it also writes the tiles of the latent explorer, `pictures/explorer.webp`. If a figure cannot be drawn, a line is
+    printed and the others are drawn. An old figure that does not apply any more is deleted.
 
     Args:
         directory: Directory of the run.
@@ -214,27 +162,37 @@ def write_figures(directory: Path, run: LoadedRun, print_line: Callable[[str], A
         print_line: Prints the errors.
 
     Returns:
-        The image files written. Empty if the data are points.
+        The image files written.
     """
-    if not run.source.is_images:
-        return []
-    folder, written, renderer = directory / "pictures", [], None
-    for name, draw in FIGURES.items():
-        path = folder / f"{name}.png"
+    images = run.source.is_images
+    rows: list[tuple[str, Callable[[Path, SampleRenderer], bool]]] = [
+        (f"{name}.png", partial(_write_figure, draw)) for name, draw in (FIGURES if images else POINT_FIGURES).items()
+    ]
+    rows += [("explorer.webp", write_explorer)] if images else []
+    written, renderer = [], None
+    for name, write in rows:
+        path = directory / "pictures" / name
         try:
             renderer = renderer or SampleRenderer(run)
-            figure = draw(renderer)
-            if figure is None:
+            if write(path, renderer):
+                written.append(path)
+            else:
                 path.unlink(missing_ok=True)
                 path.with_suffix(".json").unlink(missing_ok=True)
-                continue
-            image_grid.save_png(path, figure.image, scale=2 if run.source.shape[0] <= 32 else 1)
-            run_directory.write_json(path.with_suffix(".json"), {"caption": figure.caption, "alt": figure.alt})
-            written.append(path)
         except Exception as error:  # A trained run must not fail because of a figure, e.g. if the memory runs out.
             message = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             print_line(f"{path.name} could not be drawn ({message})")
     return written
+
+
+def _write_figure(draw: Callable[[SampleRenderer], Figure | None], path: Path, renderer: SampleRenderer) -> bool:
+    """Draws and writes a figure. Returns whether it applies."""
+    figure = draw(renderer)
+    if figure is None:
+        return False
+    image_grid.save_png(path, figure.image, scale=2 if renderer.run.source.shape[0] <= 32 else 1)
+    run_directory.write_json(path.with_suffix(".json"), {"caption": figure.caption, "alt": figure.alt})
+    return True
 
 
 def searched_indices(source: Source) -> np.ndarray:

@@ -11,6 +11,7 @@ from gan_jax._files import atomic_path, open_regular
 from gan_jax.data.images import to_channels
 
 MAX_GIF_FRAMES = 120
+REAL_GREY = 185  # Grey level of the real points behind samples.
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -78,6 +79,29 @@ def image_grid(
         left = padding + (index % cols) * (width + padding)
         grid[top : top + height, left : left + width] = image
     return grid
+
+
+def wrapped_grid(images: np.ndarray, columns: int, *, widest: int, padding: int = 2) -> np.ndarray:
+    """A grid whose rows are sequences, such as interpolations. A row that is too wide continues on further lines.
+
+    The lines of a row have equally many images, up to one. A gap separates the rows if they have several lines.
+
+    Args:
+        images: [rows * columns, height, width, channels], as for `image_grid`.
+        columns: Number of images of a row.
+        widest: Maximum width of the result in pixels. At least one image stays in each line.
+        padding: Width of the margin in pixels.
+
+    Returns:
+        uint8 [height, width, channels].
+    """
+    most = max(1, (widest - padding) // (images.shape[2] + padding))
+    lines = math.ceil(columns / most)
+    rows = [image_grid(row, cols=math.ceil(columns / lines), padding=padding) for row in np.split(images, len(images) // columns)]
+    if lines == 1:
+        return image_grid(images, cols=columns, padding=padding)
+    gap = np.full((4 * padding, *rows[0].shape[1:]), 255, np.uint8)
+    return np.concatenate([part for row in rows for part in (row, gap)][:-1])
 
 
 def save_png(path: Path | str, image: np.ndarray, *, scale: int = 1) -> None:
@@ -153,13 +177,14 @@ def png_shape(path: Path | str) -> tuple[int, int, int]:
         return file.height, file.width, min(len(file.getbands()), 3)
 
 
-def scatter(points: np.ndarray, *, size: int = 256, bounds: float | None = None) -> np.ndarray:
-    """Draws points as black dots on white.
+def scatter(points: np.ndarray, *, size: int = 256, bounds: float | None = None, real: np.ndarray | None = None) -> np.ndarray:
+    """Draws points as black dots on white, over the real points as grey dots.
 
     Args:
         points: float [count, dim]. The first two coordinates are drawn.
         size: Side of the image in pixels.
         bounds: The image shows [-bounds, bounds] in both directions. By default 1.25 times the 99th percentile of the coordinates.
+        real: The real points, float [count, dim].
 
     Returns:
         uint8 [size, size, 1].
@@ -171,13 +196,28 @@ def scatter(points: np.ndarray, *, size: int = 256, bounds: float | None = None)
     if points.ndim != 2 or points.shape[1] < 2:
         raise ValueError(f"points must be [count, 2 or more]; got {points.shape}")
     limit = bounds or 1.25 * float(np.percentile(np.abs(points), 99)) or 1.0
-    places = np.rint((points[:, :2] / limit + 1) / 2 * (size - 1)).astype(int)
-    places = places[((places >= 1) & (places < size - 1)).all(axis=1)]
     image = np.full((size, size, 1), 255, np.uint8)
+    if real is not None:
+        draw_dots(image, real, limit, REAL_GREY)
+    draw_dots(image, points, limit, 0)
+    return image
+
+
+def draw_dots(image: np.ndarray, points: np.ndarray, bounds: float, color: int | Sequence[int]) -> None:
+    """Draws points into an image in place, as dots of 3 x 3 pixels. Points near the border and outside are left out.
+
+    Args:
+        image: uint8 [size, size, channels]. It shows [-bounds, bounds] in both directions, with y upwards.
+        points: float [count, 2 or more].
+        bounds: Half the side of the square.
+        color: Grey level, or one value for each channel.
+    """
+    size = len(image)
+    places = np.rint((points[:, :2] / bounds + 1) / 2 * (size - 1)).astype(int)
+    places = places[((places >= 1) & (places < size - 1)).all(axis=1)]
     for down in (-1, 0, 1):
         for across in (-1, 0, 1):
-            image[size - 1 - (places[:, 1] + down), places[:, 0] + across] = 0
-    return image
+            image[size - 1 - (places[:, 1] + down), places[:, 0] + across] = color
 
 
 def spread(count: int, limit: int) -> list[int]:

@@ -65,7 +65,7 @@ def test_a_live_page_that_cannot_be_written_is_not_tried_at_every_grid(tmp_path)
 def test_a_run_writes_its_page_while_it_trains(tmp_path, monkeypatch):
     seen = []
 
-    def look(directory, step, samples, bounds):
+    def look(directory, step, samples, bounds, **options):
         path = directory / "report.html"
         seen.append((step, path.exists() and 'data-refresh="30"' in path.read_text()))
 
@@ -166,7 +166,7 @@ def test_one_metric_of_two_runs_is_one_row(tmp_path):
         record = METRICS[0] | {"value": 12.5 + seed, "seed": seed, "details": {"standard_error": 0.1 + seed}}
         (directory / "metrics.json").write_text(json.dumps([record]))
     words = words_of(compare_runs(runs, tmp_path / "two.html"))
-    assert "|classifier_fd|12.5 (3.1)|13.5 (3.1)|" in words
+    assert "|classifier_fd|★|best:| 12.5 (3.1)|13.5 (3.1)|+1 (+8%)|" in words
     assert "All of them: extractor digits_classifier_v1, 5,000 samples, reference split test, resize none, EMA weights." in words
     # Another number of samples is another metric.
     (runs[1] / "metrics.json").write_text(json.dumps([METRICS[0] | {"samples": 10}]))

@@ -69,7 +69,7 @@ def test_nothing_in_the_page_comes_from_elsewhere(run, tmp_path):
 
 
 def test_all_data_in_a_page_is_read_by_its_script(run, tmp_path):
-    script = (Path(reading.__file__).parent / "report.js").read_text()
+    script = "".join(path.read_text() for path in Path(reading.__file__).parent.glob("*.js"))
     for page in (write_report(run, tmp_path / "one.html"), compare_runs([run, run], tmp_path / "two.html")):
         assert [name for name in data_of(page) if not re.search(rf"\bdata\.{name}\b", script)] == []
 
@@ -389,6 +389,7 @@ def test_metrics_stand_beside_the_real_figure_with_their_protocol(tmp_path):
     ("value", "text"),
     [
         (12345, "12,345"),
+        (18412.3, "18,412"),
         (0.00012345, "0.0001234"),
         (-3.5, "−3.5"),
         (10.0, "10"),

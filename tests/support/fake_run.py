@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from gan_jax.trainer.image_grid import image_grid, save_gif, save_png
 
@@ -116,3 +117,23 @@ def make_run(
         texts = {"caption": "Samples (left) and their nearest real images", "alt": "Two rows of rings beside rings"}
         (path / "pictures" / "nearest_neighbours.json").write_text(json.dumps(texts))
     return path
+
+
+def describe_data(path: Path, shape: tuple[int, ...] = (32, 32, 1)) -> None:
+    """Adds the shape of the data to run.json, as runs do."""
+    record = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps(record | {"data": {"source": "rings", "shape": list(shape)}}))
+
+
+def add_explorer(
+    path: Path, *, side: int = 4, size: int = 8, classes: tuple = ("rings", "dots"), truncations: tuple = ("0.5", "none")
+) -> None:
+    """Writes the tiles of a latent explorer. A tile has one colour: red is its column, green its row, blue its class and truncation."""
+    rows, columns = np.mgrid[: side * len(truncations), : side * len(classes)]
+    blue = 40 + 40 * (rows // side) + 100 * (columns // side)
+    tiles = np.stack([30 + 60 * (columns % side), 30 + 60 * (rows % side), blue], axis=-1).astype(np.uint8)
+    (path / "pictures").mkdir(exist_ok=True)
+    Image.fromarray(tiles.repeat(size, axis=0).repeat(size, axis=1)).save(path / "pictures" / "explorer.webp", lossless=True)
+    layout = {"side": side, "height": size, "width": size, "classes": list(classes), "truncations": list(truncations)}
+    texts = {"caption": "A plane through three latents.", "alt": f"Plane of {side} x {side} tiles"}
+    (path / "pictures" / "explorer.json").write_text(json.dumps(layout | texts))

@@ -70,7 +70,7 @@ window.addEventListener("load", async () => {
     check("the legend hides a curve", curves() === before - 1 && entry.getAttribute("aria-pressed") === "false");
     entry.click();
     check("the legend shows it again", curves() === before);
-    const logButton = figures[0].querySelector('[aria-label="Logarithmic axis"]');
+    const logButton = figures[0].querySelector('[aria-label="log axis"]');
     logButton.click();
     check("the logarithmic axis changes the marks", labels(svg) !== whole && logButton.getAttribute("aria-pressed") === "true");
     logButton.click();

@@ -16,11 +16,12 @@ from gan_jax.data import load_source
 from gan_jax.data.batches import Batches
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import ConfigError, ModelConfig, check
+from gan_jax.trainer.surface import grid_points
 from gan_jax.trainer.theatre import encoding
 from gan_jax.trainer.theatre.dirac import portrait
 from gan_jax.trainer.theatre.games import BASE, GAMES, game_config
 from gan_jax.trainer.theatre.page import LARGEST_FILE, write_theatre
-from gan_jax.trainer.theatre.record import bounds_of, frame_steps, grid_points, record_game
+from gan_jax.trainer.theatre.record import bounds_of, frame_steps, record_game
 from support.fake_theatre import fake_plays, ring
 from support.scripts import ROOT, assert_one_line
 

@@ -10,60 +10,23 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from gan_jax.conditioning import CONDITIONS
-from gan_jax.data import Source
-from gan_jax.gan.diagnostics import with_diagnostics
-from gan_jax.gan.spec import GANSpec
-from gan_jax.gan.update_rules import alternating
-from gan_jax.latents import normal
-from gan_jax.losses import ADVERSARIAL
-from gan_jax.optimizers import ttur
-from gan_jax.trainer import figures
+from gan_jax.trainer import figures, point_figures
 from gan_jax.trainer.build.data import load_data
-from gan_jax.trainer.build.gan import BuiltGAN, build
-from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
+from gan_jax.trainer.build.gan import build
+from gan_jax.trainer.config import EvaluationConfig
 from gan_jax.trainer.figures import COLUMNS, ROWS, SampleRenderer, as_image, attention_maps, thumbnails, usual_distance, write_figures
 from gan_jax.trainer.image_grid import to_uint8
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import LoadedRun
-from gan_jax.typing import GeneratorOutput, Network
-from support.games import perceptron
+from gan_jax.typing import DiscriminatorOutput, GeneratorOutput, Network
+from support.figure_runs import IMAGES, SIDE, flat, run_of
 from support.scripts import load_script
 from support.small_recipes import RECIPES, one_recipe_per_model, shrunk
 
-SIDE = 8
-IMAGES = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE, 1), np.uint8)
-
-
-def run_of(apply, *, latent_dim=4, num_classes=0, context="nothing", images=IMAGES):
-    """A loaded run whose generator is a function (latents, labels, context) -> images."""
-
-    def generate(params, state, latents, labels=None, context=None, *, rng=None, train=True):
-        output = apply(latents, labels, context)
-        return (output if isinstance(output, GeneratorOutput) else GeneratorOutput(output)), state
-
-    generator = Network(lambda rng, inputs, labels=None, context=None: ({"unused": jnp.zeros(1)}, {}), generate)
-    critic = perceptron((1,), discriminator=True)
-    discriminator = Network(
-        lambda rng, inputs, *extra: critic.init(rng, inputs.reshape(len(inputs), -1)),
-        lambda params, state, inputs, *extra, **named: critic.apply(params, state, inputs.reshape(len(inputs), -1)),
-    )
-    spec = GANSpec(
-        generator,
-        discriminator,
-        ADVERSARIAL["hinge"],
-        ttur(1e-3, 1e-3),
-        image_shape=images.shape[1:],
-        latent_dim=latent_dim,
-        sample_latents=normal,
-        num_classes=num_classes,
-        context=CONDITIONS[None if context == "nothing" else context],
-    )
-    rule = alternating()
-    built = BuiltGAN(spec, rule, with_diagnostics(spec, rule))
-    source = Source("folder", images, None, num_classes, "train", "drawn for a test")
-    params, opt_state = built.gan.init(jax.random.key(0))
-    return LoadedRun(Config(evaluation=EvaluationConfig(samples=0)), source, built, params, opt_state, 0)
+FILES = [f"{name}.{ending}" for name, ending in (
+    ("explorer", "json"), ("explorer", "webp"), ("interpolations", "json"), ("interpolations", "png"), ("nearest_neighbours", "json"),
+    ("nearest_neighbours", "png"),
+)]  # fmt: skip
 
 
 def cells(figure, *columns, bar=0):
@@ -82,12 +45,6 @@ def columns_of(figure, count):
     """The cells [columns, count, side, side, channels] of a figure of `count` grids below each other, each of one row."""
     rows = np.split(figure.image, count)
     return np.concatenate([cells(figure._replace(image=row), ROWS) for row in rows]).swapaxes(0, 1)
-
-
-def flat(latents, labels=None, context=None):
-    """Images whose grey level is the first latent. The last column of pixels is the label."""
-    images = jnp.broadcast_to(latents[:, :1, None, None] / 8, (len(latents), SIDE, SIDE, 1))
-    return images if labels is None else images.at[:, :, -1].set(labels[:, None, None] / 10.0)
 
 
 def test_interpolations_go_along_great_circles_with_one_class_a_row():
@@ -272,9 +229,9 @@ def test_figures_are_reproducible_and_deleted_if_they_do_not_apply(tmp_path, mon
     monkeypatch.delitem(figures.FIGURES, "attention")  # These generators are functions, not modules.
     run = run_of(flat)
     written = write_figures(tmp_path, run)
-    assert [path.name for path in written] == ["interpolations.png", "nearest_neighbours.png"]
+    assert [path.name for path in written] == ["interpolations.png", "nearest_neighbours.png", "explorer.webp"]
     before = {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
-    assert sorted(before) == ["interpolations.json", "interpolations.png", "nearest_neighbours.json", "nearest_neighbours.png"]
+    assert sorted(before) == FILES
     write_figures(tmp_path, run_of(flat))
     assert {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()} == before
     sidecar = json.loads(before["interpolations.json"])
@@ -292,15 +249,53 @@ def test_a_figure_that_fails_is_printed_and_the_others_are_drawn(tmp_path, monke
     monkeypatch.setattr(figures, "FIGURES", {"interpolations": fails, "nearest_neighbours": figures.nearest_neighbours})
     printed = []
     written = write_figures(tmp_path, run_of(flat), printed.append)
-    assert [path.name for path in written] == ["nearest_neighbours.png"]
+    assert [path.name for path in written] == ["nearest_neighbours.png", "explorer.webp"]
     assert printed == ["interpolations.png could not be drawn (RESOURCE_EXHAUSTED: Out of memory)"]
 
 
-def test_points_have_no_figures(tmp_path):
-    config = Config(data=DataConfig(source="ring"), model=ModelConfig(name="points", latent_dim=2))
-    run = LoadedRun(config, load_data(config), None, None, None, 0)
+def test_points_have_a_figure_of_the_surface(tmp_path):
+    """D is 3 x, so it rises to the right. The samples are the latents, of which almost none lie on a mode."""
+    centers = np.array([[1.0, 0.0], [-1.0, 0.0]], np.float32)
+    points = np.repeat(centers, 20, axis=0)
+    run = run_of(lambda z, labels, context: z, latent_dim=2, images=points)
+    discriminator = Network(run.built.spec.discriminator.init, lambda params, state, inputs, *extra, **named: (output_of(inputs), state))
+    run = run._replace(
+        built=run.built._replace(spec=dataclasses.replace(run.built.spec, discriminator=discriminator)),
+        source=dataclasses.replace(run.source, centers=centers, std=0.01),
+    )
+    written = write_figures(tmp_path, run)
+    assert [path.name for path in written] == ["discriminator_surface.png"]
+    sidecar = json.loads((tmp_path / "pictures" / "discriminator_surface.json").read_text())
+    # The last of 64 cells from -1.2 to 1.2 has its centre at 1.18125, and 3 * 1.18125 = 3.54.
+    assert sidecar["caption"].startswith("D's output over the plane, from -3.54 (orange) to 3.54 (blue). Dark blue: 40 training points.")
+    assert "of 2 modes have a sample, and 0% of the samples" in sidecar["caption"]
+    with Image.open(written[0]) as file:
+        image = np.asarray(file)[::2, ::2]
+    assert image.shape == (256, 256, 3)
+    assert (image[:4, :4] == point_figures.LOW).all(axis=-1).any()
+    assert (image[:4, -4:] == point_figures.HIGH).all(axis=-1).any()
+    # The mode at (1, 0) is a dot at column (1 / 1.2 + 1) / 2 * 255 = 233.75 of 255, and row 127.5.
+    real = (image == point_figures.REAL).all(axis=-1)
+    assert real[126:130, 232:236].any()
+    assert not real[:, 100:150].any()
+
+
+def output_of(points):
+    return DiscriminatorOutput(3 * points[:, 0])
+
+
+def test_a_surface_is_drawn_with_y_upwards():
+    image = point_figures.surface_image(np.array([[0.0, 1.0], [2.0, 4.0]]))
+    assert image.shape == (8, 8, 3)
+    np.testing.assert_array_equal(image[7, 0], point_figures.LOW)
+    np.testing.assert_array_equal(image[0, 7], point_figures.HIGH)
+    np.testing.assert_array_equal(image[0, 0], point_figures.MIDDLE)
+    np.testing.assert_array_equal(point_figures.surface_image(np.ones((2, 2))), np.full((8, 8, 3), 255))
+
+
+def test_points_outside_of_a_plane_have_no_figure(tmp_path):
+    run = run_of(lambda z, labels, context: z, latent_dim=3, images=np.zeros((4, 3), np.float32))
     assert write_figures(tmp_path, run) == []
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
@@ -309,7 +304,7 @@ def test_a_report_has_the_figures_and_they_can_be_drawn_again(tmp_path, monkeypa
     train(dataclasses.replace(config, out=tmp_path / "run"), console=Console(quiet=True))
     folder = tmp_path / "run" / "pictures"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert sorted(before) == ["interpolations.json", "interpolations.png", "nearest_neighbours.json", "nearest_neighbours.png"]
+    assert sorted(before) == FILES
     page = (tmp_path / "run" / "report.html").read_text()
     for name in ("interpolations", "nearest_neighbours"):
         sidecar = json.loads(before[f"{name}.json"])
@@ -326,7 +321,7 @@ def test_a_report_has_the_figures_and_they_can_be_drawn_again(tmp_path, monkeypa
     assert not (tmp_path / "blind" / "pictures").exists()
 
 
-EXPECTED = {name: {"interpolations", "nearest_neighbours"} for name in one_recipe_per_model() if name != "points"}
+EXPECTED = {name: {"interpolations", "nearest_neighbours", "explorer"} for name in one_recipe_per_model() if name != "points"}
 EXPECTED |= {"sagan": {*EXPECTED["sagan"], "attention"}, "pix2pix": {"nearest_neighbours", "translations"}}
 EXPECTED |= {"inpaint": {"nearest_neighbours", "translations"}}
 EXPECTED |= {name: {*EXPECTED[name], "translations"} for name in ("stacked", "vaegan", "klgan") if name in EXPECTED}

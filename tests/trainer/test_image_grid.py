@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.trainer.image_grid import image_grid, load_png, png_shape, save_gif, save_png, scatter, spread, to_uint8
+from gan_jax.trainer.image_grid import (
+    REAL_GREY,
+    image_grid,
+    load_png,
+    png_shape,
+    save_gif,
+    save_png,
+    scatter,
+    spread,
+    to_uint8,
+    wrapped_grid,
+)
 
 
 def test_values_become_bytes():
@@ -127,6 +138,27 @@ def test_points_lie_where_the_bounds_put_them():
     for row, column in ((50, 50), (75, 75)):
         expected[row - 1 : row + 2, column - 1 : column + 2] = 0
     np.testing.assert_array_equal(picture, expected)
+
+
+def test_real_points_lie_grey_behind_the_samples():
+    picture = scatter(np.array([[0.0, 0.0]]), size=101, bounds=2.0, real=np.array([[0.0, 0.04], [-1.0, 0.0]]))[..., 0]
+    assert (picture[49:52, 49:52] == 0).all()
+    assert (picture[48, 49:52] == REAL_GREY).all()
+    assert (picture[49:52, 24:27] == REAL_GREY).all()
+    assert ((picture == 255) | (picture == 0) | (picture == REAL_GREY)).all()
+
+
+def test_long_rows_continue_on_further_lines():
+    images = np.arange(14, dtype=np.uint8).reshape(14, 1, 1, 1).repeat(3, axis=1).repeat(4, axis=2)
+    # With 21 pixels, three images of 4 and their margins of 2 fit into a line: 2 + 3 * 6 = 20. Two rows of 7 have three lines each.
+    grid = wrapped_grid(images, 7, widest=21)
+    line, gap = 3 + 2, 8
+    assert grid.shape == (2 * (3 * line + 2) + gap, 20, 1)
+    np.testing.assert_array_equal(grid[2::line, 2::6, 0][:3], [[0, 1, 2], [3, 4, 5], [6, 255, 255]])
+    second = grid[3 * line + 2 + gap :]
+    np.testing.assert_array_equal(second[2::line, 2::6, 0][:3], [[7, 8, 9], [10, 11, 12], [13, 255, 255]])
+    np.testing.assert_array_equal(wrapped_grid(images, 7, widest=100), image_grid(images, cols=7))
+    assert wrapped_grid(images, 7, widest=1).shape[1] == 8
 
 
 def test_spread_takes_first_and_last():

@@ -16,7 +16,7 @@ from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelCo
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import read_run
-from gan_jax.trainer.writers.samples import bounds_of, forget_samples, write_animation, write_samples
+from gan_jax.trainer.writers.samples import REALS_SHOWN, bounds_of, forget_samples, write_animation, write_samples
 from support.data_files import write_idx_set
 from support.small_runs import SMALL
 
@@ -131,7 +131,8 @@ def test_points_are_drawn_at_the_scale_of_the_training_points(tmp_path, monkeypa
     used, draw = [], image_grid.scatter
     monkeypatch.setattr(image_grid, "scatter", lambda points, **options: used.append(options) or draw(points, **options))
     train(dataclasses.replace(SMALL, steps=12, out=tmp_path / "run"), **QUIET)
-    assert used == [{"bounds": bounds_of(source)}] * 3
+    assert [options["bounds"] for options in used] == [bounds_of(source)] * 3
+    np.testing.assert_array_equal(used[0]["real"], source.images[:REALS_SHOWN])
 
 
 def test_scatter_images_share_one_scale(tmp_path):

@@ -91,7 +91,7 @@ def compare(runs: list[Run], labels: list[str]) -> list[dict[str, Any]]:
 
 
 def drawable(charts: list[dict[str, Any]], findings: list[dict[str, Any]]) -> dict[str, Any]:
-    """Converts charts and findings to the JSON that report.js draws."""
+    """Converts charts and findings to the JSON that charts.js draws."""
 
     def curve(name: str, series: Series) -> dict[str, Any]:
         values = {"x": series.steps, "y": series.values, "low": series.lows, "high": series.highs, "broken": series.broken}

@@ -4,11 +4,12 @@ from collections import Counter
 from html import escape
 from typing import Any
 
-from gan_jax.trainer.report import markup
+from gan_jax.trainer.report import markup, quality
 from gan_jax.trainer.report.charts import LAYERS, compare, drawable, script_json
 from gan_jax.trainer.report.images import FRAMES_BYTES, embed, embed_frames
-from gan_jax.trainer.report.page import common_protocol, facts, flatten, metric_rows, reproduction
+from gan_jax.trainer.report.page import common_protocol, facts, flatten, protocol, reproduction
 from gan_jax.trainer.report.reading import Run
+from gan_jax.trainer.report.values import is_number, number
 from gan_jax.trainer.report.verdict import judge, message
 
 IMAGES_BYTES = 12 * 2**20
@@ -67,6 +68,12 @@ def _overview(runs: list[Run], labels: list[str]) -> str:
     known = [dict(facts(run)) for run in runs]
     names = list(dict.fromkeys(name for run_facts in known for name in run_facts))
     rows: list[list[Any]] = [["Verdict", *(judge(run).headline for run in runs)]]
+    winners = [best(name, [value_of(record) for record in records]) for (name, _), records in _measured(runs).items()]
+    judged = [winner for winner in winners if winner is not None]
+    if judged:
+        counts = [judged.count(index) for index in range(len(runs))]
+        cells = [f"{count} of {len(judged)}" for count in counts]
+        rows.append(["Metrics in which it is best", *mark(cells, counts.index(max(counts)) if counts.count(max(counts)) == 1 else None)])
     rows += [[name, *(run_facts.get(name, "") for run_facts in known)] for name in names]
     rows.append(["First finding", *(message(run.findings[0]) if run.findings else "" for run in runs)])
     return markup.table(["", *labels], rows, caption="The runs")
@@ -104,20 +111,73 @@ def _pictures(runs: list[Run], labels: list[str], notes: list[str]) -> str:
 _OF_ONE_RUN = frozenset({"details", "seed"})
 
 
-def _numbers(runs: list[Run], labels: list[str]) -> str:
+def _common(runs: list[Run]) -> dict[str, str]:
     agreed = common_protocol([record for run in runs for record in run.metrics])
-    common = {name: words for name, words in agreed.items() if name not in _OF_ONE_RUN}
-    measured: dict[tuple[str, str], list[str]] = {}
+    return {name: words for name, words in agreed.items() if name not in _OF_ONE_RUN}
+
+
+def _measured(runs: list[Run]) -> dict[tuple[str, str], list[dict[str, Any] | None]]:
+    """Maps (metric, protocol) to the record of each run. None if a run has none. Parts that all protocols share are left out."""
+    without = _OF_ONE_RUN | set(_common(runs))
+    measured: dict[tuple[str, str], list[dict[str, Any] | None]] = {}
     for index, run in enumerate(runs):
-        for name, value, real, _, how in metric_rows(run.metrics, without=_OF_ONE_RUN | set(common)):
-            row = measured.setdefault((name, how), [""] * len(runs))
-            row[index] = f"{value} ({real})" if real else value
-    rows = [[name, *values, how] for (name, how), values in measured.items()]
+        for record in run.metrics:
+            row = measured.setdefault((str(record["metric"]), protocol(record, without=without)), [None] * len(runs))
+            row[index] = record
+    return measured
+
+
+def value_of(record: dict[str, Any] | None) -> float | None:
+    """The value of a metric, or None if it is missing or not finite."""
+    value = None if record is None else record.get("value")
+    return value if is_number(value) else None
+
+
+def best(name: str, values: list[float | None]) -> int | None:
+    """Index of the best value of a metric. None if its direction is unknown, if fewer than two runs have it, or if two are equally good."""
+    meaning = quality.MEANINGS.get(name)
+    known = [value for value in values if value is not None]
+    if meaning is None or len(known) < 2:
+        return None
+    winner = min(known) if meaning.better == "lower" else max(known)
+    return values.index(winner) if known.count(winner) == 1 else None
+
+
+def mark(cells: list[str], winner: int | None) -> list[str]:
+    """The cells of a row with the winner marked."""
+    return [markup.Marked(cell) if index == winner else cell for index, cell in enumerate(cells)]
+
+
+def difference(value: float | None, first: float | None) -> str:
+    """The difference of a value to that of the first run as text, with its share of that value: "+0.25 (+12%)"."""
+    if value is None or first is None:
+        return ""
+    change = value - first
+    share = f" ({100 * change / abs(first):+.0f}%)".replace("-", "\u2212") if first else ""
+    return f"{'+' if change > 0 else ''}{number(float(f'{change:.3g}'))}{share}"
+
+
+def _numbers(runs: list[Run], labels: list[str]) -> str:
+    common, rows, header = _common(runs), [], ["metric", labels[0]]
+    for label in labels[1:]:
+        header += [label, f"{label} \u2212 {labels[0]}"]
+    for (name, how), records in _measured(runs).items():
+        values = [value_of(record) for record in records]
+        cells = []
+        for record in records:
+            real = "" if record is None or record.get("real") is None else f" ({number(record['real'])})"
+            cells.append("" if record is None else f"{number(record.get('value'))}{real}")
+        first, *others = mark(cells, best(name, values))
+        pairs = [text for cell, value in zip(others, values[1:], strict=True) for text in (cell, difference(value, values[0]))]
+        rows.append([name, first, *pairs, how])
     if not rows:
         return ""
     shared = f"<p class='note'>All of them: {escape(', '.join(common.values()))}.</p>" if common else ""
+    stars = (
+        "<p class='note'>A star marks the best run. Each run is one seed, so a small difference can be chance.</p>" if len(runs) > 1 else ""
+    )
     caption = "Metrics of the samples; in brackets the same for real against held-out real images"
-    return shared + markup.table(["metric", *labels, "protocol"], rows, caption=caption, numeric=range(1, len(runs) + 1))
+    return shared + stars + markup.table([*header, "protocol"], rows, caption=caption, numeric=range(1, 2 * len(runs)))
 
 
 def _differences(runs: list[Run], labels: list[str]) -> str:
@@ -147,8 +207,4 @@ def configuration(text: str) -> list[tuple[str, str]]:
 
 def _commands(runs: list[Run], labels: list[str]) -> str:
     commands = [(label, reproduction(run)) for label, run in zip(labels, runs)]
-    return "".join(
-        f"<h3>{escape(label)}</h3><pre class='command' tabindex='0'><code>{escape(command)}</code></pre>"
-        for label, command in commands
-        if command
-    )
+    return "".join(f"<h3>{escape(label)}</h3>{markup.command(command)}" for label, command in commands if command)

@@ -32,6 +32,35 @@ class Embedded(NamedTuple):
     height: int
 
 
+def embed_tiles(path: Path, notes: list[str], size: tuple[int, int], limit: int = ONE_PICTURE_BYTES) -> Embedded | None:
+    """Embeds an image whose parts are drawn by a script, so it is never scaled down.
+
+    Args:
+        path: Path of the WebP file.
+        notes: A line is appended if the image is left out.
+        size: The width and height that it must have.
+        limit: Maximum number of bytes.
+
+    Returns:
+        The image. None if the file is missing, damaged, of another size or above the limit.
+    """
+    try:
+        if path.stat().st_size > limit:
+            notes.append(f"{path.name} has {path.stat().st_size / 2**20:.1f} MiB and was left out of this page")
+            return None
+        content = read_bytes(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=("WEBP",)) as picture:
+                picture.load()
+                if picture.size != size:
+                    raise ValueError(f"it has {picture.width} x {picture.height} pixels, not {size[0]} x {size[1]}")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        notes.append(f"{path.name} is not a readable image and was left out: {str(error)[:120]}")
+        return None
+    return Embedded(f"data:image/webp;base64,{base64.b64encode(content).decode()}", *size)
+
+
 def embed(path: Path, notes: list[str], limit: int = ONE_PICTURE_BYTES) -> Embedded | None:
     """Embeds a PNG or GIF file. A PNG image that is too large is scaled down.
 

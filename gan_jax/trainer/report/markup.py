@@ -14,6 +14,8 @@ from gan_jax.trainer.report.series import Series
 from gan_jax.trainer.report.values import number
 from gan_jax.trainer.report.verdict import Verdict
 
+_SCRIPTS = ("common", "charts", "samples", "explorer")
+
 
 def document(title: str, body: str, data: str, sections: Iterable[tuple[str, str]], refresh: int | None) -> str:
     """The complete page: template, style, script, data and body in one file.
@@ -32,7 +34,7 @@ def document(title: str, body: str, data: str, sections: Iterable[tuple[str, str
     return Template(folder.joinpath("template.html").read_text("utf-8")).substitute(
         title=escape(visible(title)),
         style=folder.joinpath("style.css").read_text("utf-8"),
-        script=folder.joinpath("report.js").read_text("utf-8"),
+        script="\n".join(folder.joinpath(f"{name}.js").read_text("utf-8") for name in _SCRIPTS),
         refresh_tag=f'<noscript><meta http-equiv="refresh" content="{refresh}"></noscript>' if refresh else "",
         refresh=f' data-refresh="{refresh}"' if refresh else "",
         live=_live(refresh) if refresh else "",
@@ -95,6 +97,10 @@ def tiles(facts: Iterable[tuple[str, Any]]) -> str:
     )
 
 
+class Marked(str):
+    """The text of a cell that is the best of its row. It is shown bold, with a star and a word for screen readers."""
+
+
 def table(header: Iterable[str], rows: Iterable[Iterable[Any]], *, caption: str, numeric: Iterable[int] = ()) -> str:
     """A table that scrolls sideways on a narrow screen.
 
@@ -105,10 +111,10 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]], *, caption: str,
         numeric: Indices of the columns with numbers.
     """
     numeric = set(numeric)
-    head = "".join(f'<th scope="col"{_number_class(index in numeric)}>{escape(name)}</th>' for index, name in enumerate(header))
+    head = "".join(_head(name, index in numeric) for index, name in enumerate(header))
     body = ""
     for row in rows:
-        first, *rest = (escape(str(cell)) for cell in row)
+        first, *rest = (_cell(cell) for cell in row)
         cells = "".join(f"<td{_number_class(index in numeric)}>{cell}</td>" for index, cell in enumerate(rest, 1))
         body += f'<tr><th scope="row">{first}</th>{cells}</tr>'
     return (
@@ -117,12 +123,32 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]], *, caption: str,
     )
 
 
+def halves(header: list[str], rows: list[list[Any]] | list[tuple[Any, ...]], *, caption: str) -> str:
+    """A long table of few columns, as two tables side by side on a wide screen."""
+    if len(rows) < 8:
+        return table(header, rows, caption=caption)
+    half = -(-len(rows) // 2)
+    parts = table(header, rows[:half], caption=caption) + table(header, rows[half:], caption=f"{caption}, continued")
+    return f'<div class="halves">{parts}</div>'
+
+
+def _cell(cell: Any) -> str:
+    text = escape(str(cell))
+    star = '<strong class="best"><span aria-hidden="true">★</span><span class="hidden">best:</span> '
+    return f"{star}{text}</strong>" if isinstance(cell, Marked) else text
+
+
+def _head(name: str, is_number: bool) -> str:
+    # A heading without text would be read out as an empty one.
+    return f'<th scope="col"{_number_class(is_number)}>{escape(name)}</th>' if name else "<td></td>"
+
+
 def _number_class(is_number: bool) -> str:
     return ' class="number"' if is_number else ""
 
 
 def chart_figures(charts: list[dict[str, Any]], first: int = 0) -> str:
-    """A figure for each chart. report.js draws it, and a table has its values for readers and printers without the script.
+    """A figure for each chart. charts.js draws it, and a table has its values for readers and printers without the script.
 
     Args:
         charts: Charts as `charts.group` returns them.
@@ -158,13 +184,18 @@ def image(picture: Embedded, alt: str, attributes: str = "") -> str:
 
 
 def slider(key: str, steps: list[int]) -> str:
-    """A slider over the steps of the samples, with a play button. report.js changes the images of `data-frames`."""
+    """A slider over the steps of the samples, with a play button. samples.js changes the images of `data-frames`."""
     if len(steps) < 2:
         return ""
     last = len(steps) - 1
     input_range = f'<input type="range" min="0" max="{last}" value="{last}" step="1" aria-valuetext="step {steps[-1]}">'
     button = '<button type="button" class="play" aria-pressed="false">Play</button>'
     return f'<div class="slider" data-slider="{escape(key)}">{button}<label>Step {input_range}</label><output>{steps[-1]:,}</output></div>'
+
+
+def command(text: str) -> str:
+    """A command line. samples.js adds a button that copies it."""
+    return f"<pre class='command' tabindex='0'><code>{escape(text)}</code></pre>" if text else ""
 
 
 def notes_list(notes: Iterable[str]) -> str:

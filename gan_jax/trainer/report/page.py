@@ -6,9 +6,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from gan_jax.trainer.report import markup, quality
+from gan_jax.trainer.report import markup, quality, views
 from gan_jax.trainer.report.charts import drawable, group, script_json
-from gan_jax.trainer.report.images import embed, embed_frames
+from gan_jax.trainer.report.images import embed_frames
 from gan_jax.trainer.report.reading import Run, since
 from gan_jax.trainer.report.values import is_number, number
 from gan_jax.trainer.report.verdict import confidence, judge, message
@@ -32,11 +32,13 @@ def run_page(run: Run, *, refresh_seconds: int = 30) -> str:
     notes = list(run.notes)
     frames = embed_frames(run.samples, notes)
     curves, layers = group(run)
-    data = drawable(curves + layers, run.findings) | {"frames": {"samples": [[step, image.uri] for step, image in frames]}}
+    explorer, tiles = views.explorer_section(run.explorer, notes)
+    data = drawable(curves + layers, run.findings) | views.sample_data(run, frames) | tiles
     sections = [
         ("overview", "Overview", _overview(run)),
-        ("samples", "Samples", _samples(run, frames, notes)),
-        ("pictures", "Pictures", _pictures(run, notes)),
+        ("samples", "Samples", views.samples_section(run, frames, notes)),
+        ("explorer", "Latent explorer", explorer),
+        ("pictures", "Pictures", views.pictures_section(run, notes)),
         ("numbers", "How good", _numbers(run)),
         ("findings", "Findings", _findings(run)),
         ("dataset", "Data", data_section(run)),
@@ -172,23 +174,8 @@ def common_protocol(records: list[dict[str, Any]]) -> dict[str, str]:
 
 def _overview(run: Run) -> str:
     command = reproduction(run)
-    again = f"<h3>Do it again</h3><pre class='command' tabindex='0'><code>{escape(command)}</code></pre>" if command else ""
+    again = f"<h3>Do it again</h3>{markup.command(command)}" if command else ""
     return markup.verdict_box(judge(run)) + markup.tiles(facts(run)) + again
-
-
-def _samples(run: Run, frames: list, notes: list[str]) -> str:
-    if not frames:
-        return ""
-    step, last = frames[-1]
-    steps = [step for step, _ in frames]
-    animation = embed(run.animation, notes) if run.animation else None
-    moving = ""
-    if animation:
-        image = markup.image(animation, f"The same grid over time, up to step {step:,}")
-        moving = f"<details><summary>Animation</summary>{image}</details>"
-    grid = markup.image(last, f"Grid of generated samples at step {step:,}", 'data-frames="samples" class="grid"')
-    caption = "<figcaption>All grids use the same latents.</figcaption>"
-    return f"<figure class='samples'>{grid}{markup.slider('samples', steps)}{caption}</figure>{moving}"
 
 
 def _numbers(run: Run) -> str:
@@ -252,23 +239,11 @@ def _curves_help() -> str:
     )
 
 
-def _pictures(run: Run, notes: list[str]) -> str:
-    figures = ""
-    for picture in run.pictures[:60]:
-        embedded = embed(picture.path, notes)
-        if embedded:
-            image = markup.image(embedded, picture.alt, "class=grid")
-            figures += f"<figure>{image}<figcaption>{escape(picture.caption)}</figcaption></figure>"
-    if len(run.pictures) > 60:
-        notes.append(f"60 of {len(run.pictures)} pictures are in this page")
-    return f'<div class="gallery wide">{figures}</div>' if figures else ""
-
-
 def _configuration(run: Run) -> str:
     if not run.config_text:
         return ""
     text = escape(markup.shorten_paths(run.config_text))
-    return f"<details open><summary>config.yaml</summary><pre tabindex='0'><code>{text}</code></pre></details>"
+    return f"<details open><summary>config.yaml</summary><pre class='columns' tabindex='0'><code>{text}</code></pre></details>"
 
 
 def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -289,7 +264,7 @@ def data_section(run: Run) -> str:
     summary = summary if isinstance(summary, dict) else {}
     notices, names, counts = summary.get("notices"), data.get("class_names"), data.get("class_counts")
     rows = flatten({key: value for key, value in {**data, **summary}.items() if key not in _NOT_IN_DATA_TABLE and value not in ({}, [])})
-    content = markup.table(["name", "value"], rows, caption="Data of the run (run.json)")
+    content = markup.halves(["name", "value"], rows, caption="Data of the run (run.json)")
     if isinstance(counts, list) and counts:
         names = names if isinstance(names, list) and len(names) == len(counts) else range(len(counts))
         classes = [[str(name), number(count)] for name, count in zip(names, counts)]
@@ -303,7 +278,7 @@ def _environment(run: Run) -> str:
     rows = [[name, markup.shorten_paths(value)] for name, value in flat]
     if not run.record or not rows:
         return ""
-    return markup.table(["name", "value"], rows, caption="Environment of the run (run.json)") + _starts(run)
+    return markup.halves(["name", "value"], rows, caption="Environment of the run (run.json)") + _starts(run)
 
 
 def _starts(run: Run) -> str:

@@ -41,6 +41,30 @@ class Picture(NamedTuple):
     alt: str
 
 
+class Explorer(NamedTuple):
+    """The tiles of the latent explorer, see `gan_jax.trainer.explorer`.
+
+    Attributes:
+        path: The image with all tiles. Planes of the classes lie side by side, and those of the truncations below each other.
+        side: Number of tiles on a side of a plane.
+        height: Height of a tile in pixels.
+        width: Width of a tile in pixels.
+        classes: Names of the classes, at least one. A single name is not shown.
+        truncations: Names of the truncations, at least one. A single name is not shown.
+        caption: Caption.
+        alt: Alternative text.
+    """
+
+    path: Path
+    side: int
+    height: int
+    width: int
+    classes: list[str]
+    truncations: list[str]
+    caption: str
+    alt: str
+
+
 class Run(NamedTuple):
     """The content of a run directory.
 
@@ -57,6 +81,7 @@ class Run(NamedTuple):
         samples: Pairs (step, path) of the sample grids in the order of steps.
         animation: Path of the animation of the samples, or None.
         pictures: Images of RUN/pictures.
+        explorer: The tiles of the latent explorer, or None.
         updated: Time of the last write to the log, or None.
         notes: One line for each thing that was left out, with the reason.
     """
@@ -73,6 +98,7 @@ class Run(NamedTuple):
     samples: list[tuple[int, Path]]
     animation: Path | None
     pictures: list[Picture]
+    explorer: Explorer | None
     updated: datetime | None
     notes: list[str]
 
@@ -121,6 +147,7 @@ def read_run(directory: Path | str) -> Run:
         samples=sample_grids(path / "samples"),
         animation=path / "samples" / "animation.gif" if (path / "samples" / "animation.gif").is_file() else None,
         pictures=_read_pictures(path / "pictures", notes),
+        explorer=_read_explorer(path / "pictures" / "explorer.json", notes),
         updated=datetime.fromtimestamp(log.stat().st_mtime, UTC) if log.is_file() else None,
         notes=notes,
     )
@@ -304,8 +331,23 @@ def _read_pictures(directory: Path, notes: list[str]) -> list[Picture]:
     return pictures
 
 
+def _read_explorer(path: Path, notes: list[str]) -> Explorer | None:
+    layout = _json(path, notes)
+    if not isinstance(layout, dict):
+        return None
+    sizes = [layout.get(key) for key in ("side", "height", "width")]
+    names = [layout.get(key) or [""] for key in ("classes", "truncations")]
+    texts = [layout.get(key) for key in ("caption", "alt")]
+    counted = all(isinstance(size, int) and 0 < size <= 4096 for size in sizes)
+    listed = all(isinstance(group, list) and all(isinstance(name, str) for name in group) for group in names)
+    if not counted or not listed or not all(isinstance(text, str) and text for text in texts):
+        notes.append(f"{path.name} does not describe the tiles of an explorer and was left out")
+        return None
+    return Explorer(path.with_suffix(".webp"), *sizes, *names, *texts)  # type: ignore[misc]
+
+
 # The images that a run writes itself come first, in this order. Others follow by name.
-_ORDER = ("translations", "interpolations", "nearest_neighbours", "attention")
+_ORDER = ("discriminator_surface", "translations", "interpolations", "nearest_neighbours", "attention")
 
 
 def _rank(path: Path) -> tuple[int, str]:

@@ -10,11 +10,12 @@ def is_number(value: Any) -> bool:
 
 
 def number(value: Any) -> str:
-    """A value from JSON as text. Numbers have four significant digits and separated thousands."""
+    """A value from JSON as text. Numbers have four significant digits, or no decimals from 10,000 on, and separated thousands."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "" if value is None else str(value)
     if not math.isfinite(value):
         return {True: "∞", False: "−∞"}[value > 0] if math.isinf(value) else "NaN"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e9):
         return f"{int(value):,}".replace("-", "−")
-    return f"{value:,.4g}".replace("-", "−")
+    text = f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:,.4g}"
+    return text.replace("-", "−")

@@ -15,6 +15,7 @@ from gan_jax.data.batches import Batches
 from gan_jax.metrics import mode_coverage
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import Config, ConfigError
+from gan_jax.trainer.surface import discriminator_surface, grid_points
 from gan_jax.trainer.theatre.games import Game
 from gan_jax.typing import Array, Players, PyTree
 
@@ -56,12 +57,6 @@ def frame_steps(steps: int, frames: int) -> np.ndarray:
 def bounds_of(source: Source) -> float:
     """Half the side of the square that the page shows: the reals and a margin."""
     return round(1.2 * float(np.abs(source.centers).max()), 2)
-
-
-def grid_points(bounds: float, side: int) -> np.ndarray:
-    """Centres of the cells of a square grid over [-bounds, bounds], float32 [side * side, 2], with x changing fastest."""
-    ticks = (np.arange(side) + 0.5) * (2 * bounds / side) - bounds
-    return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2).astype(np.float32)
 
 
 def record_game(
@@ -140,8 +135,5 @@ def _observe(
     """Samples of constant latents, D's output on the grid, and the samples that are measured."""
     spec = built.spec
     samples = built.gan.sample(params, state, rng, MEASURED)
-    effective, _ = spec.effective_params("discriminator", params.discriminator, state)
-    # A discriminator of packs receives equal points, so its output is that of a pack which lies there as a whole.
-    packed = jnp.tile(grid, (1, config.augment.pack))
-    logits = spec.discriminator.apply(effective, state.networks.discriminator, packed, None, None, rng=rng, train=False)[0].logits
-    return samples[:points], logits.reshape(len(grid), -1).mean(axis=1), samples
+    surface = discriminator_surface(spec, params.discriminator, state, grid, rng, pack=config.augment.pack)
+    return samples[:points], surface, samples

@@ -22,6 +22,8 @@ from gan_jax.trainer.writers.errors import warn_on_oserror
 from gan_jax.trainer.writers.metric_writer import MetricWriter
 from gan_jax.typing import Players, PyTree
 
+REALS_SHOWN = 2000  # Number of training points behind the samples.
+
 
 class SampleWriter:
     """Writes grids of samples, measures them for the monitor and updates the live report.
@@ -45,6 +47,7 @@ class SampleWriter:
         self._sample = sampler(config, built, source)
         self._pairs = translation_rows(config, built, source)
         self._bounds = None if source.is_images else bounds_of(source)
+        self._real = None if source.is_images else np.asarray(source.images[:REALS_SHOWN])
         self._live_page = LivePage(directory)
 
     def write(self, step: int, state: tuple[Players, Any], bar: ProgressBar) -> None:
@@ -57,7 +60,7 @@ class SampleWriter:
         """
         samples = self._sample(*state)
         shown, columns = (samples, None) if self._pairs is None else self._pairs(samples)
-        written = partial(write_samples, self._directory, step, shown, self._bounds, columns=columns)
+        written = partial(write_samples, self._directory, step, shown, self._bounds, columns=columns, real=self._real)
         grid = warn_on_oserror("the samples", written, bar.print_above)
         if grid is not None:
             self._metrics.loggers.write_image(step, grid)
@@ -128,7 +131,13 @@ def forget_samples(directory: Path, after_step: int) -> None:
 
 
 def write_samples(
-    directory: Path, step: int, samples: np.ndarray, bounds: float | None = None, *, columns: int | None = None
+    directory: Path,
+    step: int,
+    samples: np.ndarray,
+    bounds: float | None = None,
+    *,
+    columns: int | None = None,
+    real: np.ndarray | None = None,
 ) -> np.ndarray:
     """Writes the grid of samples of a step. Small images are enlarged.
 
@@ -138,11 +147,12 @@ def write_samples(
         samples: Images [count, height, width, channels], or points [count, dim], which become a scatter image.
         bounds: The scatter image shows [-bounds, bounds] in both directions.
         columns: Number of columns of the grid. By default it is nearly square.
+        real: Real points for the scatter image, float [count, dim].
 
     Returns:
         The grid in its own size, uint8 [height, width, channels].
     """
-    grid = image_grid.image_grid(samples, cols=columns) if samples.ndim == 4 else image_grid.scatter(samples, bounds=bounds)
+    grid = image_grid.image_grid(samples, cols=columns) if samples.ndim == 4 else image_grid.scatter(samples, bounds=bounds, real=real)
     scale = 2 if samples.ndim == 4 and samples.shape[1] <= 32 else 1
     image_grid.save_png(directory / "samples" / f"step_{step:08d}.png", grid, scale=scale)
     return grid
