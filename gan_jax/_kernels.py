@@ -56,6 +56,18 @@ def select(params: PyTree, predicate: LeafPredicate) -> dict[str, Array]:
     return chosen
 
 
+def leaf_at(params: PyTree, path: str) -> Array:
+    """Returns the leaf of a tree at a path such as "output/kernel".
+
+    Raises:
+        ValueError: There is no such leaf.
+    """
+    leaves = {_join(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    if path not in leaves:
+        raise ValueError(f"{path!r} must be the path of a parameter; there are {', '.join(leaves)}")
+    return leaves[path]
+
+
 def replace(params: PyTree, leaves: dict[str, Array]) -> PyTree:
     """Returns a copy of the tree in which some leaves are replaced.
 

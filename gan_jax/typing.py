@@ -26,6 +26,8 @@ class AdversarialLoss(NamedTuple):
         needs_real: Whether `generator` needs `real_logits`, as relativistic losses do.
         couples_examples: Whether each value depends on the whole batch. Both functions then accept `axis_name`.
         takes_targets: Whether both functions accept `real_target` and `fake_target`, for soft and flipped labels.
+        takes_classes: Whether both functions take class logits [batch, classes + 1] instead of logits, with the fakes as the last class,
+            and the labels as their last argument. The rows of `gan_jax.losses.MULTICLASS` do.
         compared_with: What D compares a logit with when it decides: "zero", the logit of its "pair", or the "mean" logit of the other
             kind. The reported accuracies follow it.
     """
@@ -35,6 +37,7 @@ class AdversarialLoss(NamedTuple):
     needs_real: bool = False
     couples_examples: bool = False
     takes_targets: bool = False
+    takes_classes: bool = False
     compared_with: Literal["zero", "pair", "mean"] = "zero"
 
 
@@ -105,12 +108,17 @@ class DiscriminatorOutput(NamedTuple):
     Attributes:
         logits: Float [batch], a patch map [batch, h, w], or a tuple of such with one entry per scale.
         features: Intermediate activations for feature matching, name -> array.
-        class_logits: Logits of an auxiliary classifier, float [batch, classes], or None.
+        class_logits: Logits of an auxiliary classifier, float [batch, classes], or None. With a class of the fakes, which comes last, it
+            is [batch, classes + 1].
+        embeddings: Embeddings of the images, float [batch, dim], for losses that compare them with the proxies of their classes, or None.
+        proxies: For each image the learned vector (proxy) of its label, float [batch, dim], or None.
     """
 
     logits: Any
     features: Mapping[str, Array] = {}
     class_logits: Array | None = None
+    embeddings: Array | None = None
+    proxies: Array | None = None
 
 
 class Network(NamedTuple):
@@ -125,11 +133,14 @@ class Network(NamedTuple):
             image or a smaller image.
         mapping: `(params, state, latents, labels=None, *, truncation=None) -> styles`, or None. A generator that has it also accepts
             styles, float [batch, layers, dim], in place of latents. `truncation` moves the styles towards their mean.
+        last_layer: Path of the kernel of a generator's last layer in its parameters, such as "output/kernel", or None. The adaptive
+            weight of the adversarial term compares gradients there.
     """
 
     init: Callable[..., tuple[PyTree, PyTree]]
     apply: Callable[..., tuple[Any, PyTree]]
     mapping: Callable[..., Array] | None = None
+    last_layer: str | None = None
 
 
 class GAN(NamedTuple):

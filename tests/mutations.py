@@ -41,13 +41,17 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     (OBJECTIVES, "        effective = jax.lax.stop_gradient(effective)\n    network_state", "        pass\n    network_state"),
     (OBJECTIVES, 'player="discriminator")', 'player="generator")'),
     (OBJECTIVES, "value * spec.top_k(fake_logits, state.step)", "value * spec.top_k(-fake_logits, state.step)"),
-    (OBJECTIVES, "    loss = spec.adversarial_weight * adversarial + term_loss", "    loss = adversarial + term_loss"),
+    (OBJECTIVES, "    return spec.adversarial_weight * started(spec, step)", "    return started(spec, step)"),
+    (OBJECTIVES, "step >= spec.adversarial_start", "step > spec.adversarial_start"),
+    (OBJECTIVES, "term.player != player or term.task != task", "term.player != player"),
     (OBJECTIVES, "lambda: penalty.interval * value(), lambda: zero", "lambda: value(), lambda: zero"),
     (OBJECTIVES, "        loss += term.weight * value\n", "        loss += value\n"),
     (UPDATES, "params.generator if generator is None else generator)", "params.generator)"),
     (UPDATES, "after if generator is None else _with_generator_state(after, state)", "after"),
     (UPDATES, "params.discriminator if discriminator is None else discriminator)", "params.discriminator)"),
     (UPDATES, "jax.tree.map(jnp.add, forward.vjp(fake_grads)[0], direct_grads)", "forward.vjp(fake_grads)[0]"),
+    (UPDATES, "        weight *= _adaptive_weight(", "        weight = _adaptive_weight("),
+    (UPDATES, "return terms_grads if all(own) else", "return terms_grads if any(own) else"),
     (UPDATES, "minibatch._replace(latents=latents, labels", "minibatch._replace(labels"),
     (UPDATES, "    return fake._replace(images=images), state._replace(replay=replay)", "    return fake, state._replace(replay=replay)"),
     (UPDATES, "gradients, old = spec.average(gradients), getattr(params, player)", "gradients, old = gradients, getattr(params, player)"),
@@ -83,6 +87,7 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
         "_class_loss(context.real_output, context)",
     ),
     (TERMS, "    return _class_loss(context.fake_output, context)", "    return -_class_loss(context.fake_output, context)"),
+    (TERMS, "_embedding_loss(context.fake_output, context, loss)", "_embedding_loss(context.real_output, context, loss)"),
     (TERMS, 'context.fake.extras.get("reconstruction", context.fake.images)', "context.fake.images"),
     (TERMS, 'losses.l1_loss(real, context.fake.extras["coarse"])', 'losses.l1_loss(made, context.fake.extras["coarse"])'),
     (TERMS, "    last = list(wanted)[-1]", "    last = list(wanted)[0]"),
@@ -132,10 +137,22 @@ EQUIVALENT: dict[str, str] = {}
 # The tests that lie nearest to a file.
 GOLDEN = "tests/gan/test_golden_steps.py"
 NEAR = {
-    OBJECTIVES: ("tests/gan/test_updates.py", "tests/gan/test_spec.py", "tests/gan/test_wiring.py", GOLDEN),
-    UPDATES: ("tests/gan/test_updates.py", "tests/gan/test_update_rules.py", "tests/gan/test_spec.py", GOLDEN),
+    OBJECTIVES: (
+        "tests/gan/test_adaptive_weight.py",
+        "tests/gan/test_updates.py",
+        "tests/gan/test_spec.py",
+        "tests/gan/test_wiring.py",
+        GOLDEN,
+    ),
+    UPDATES: (
+        "tests/gan/test_adaptive_weight.py",
+        "tests/gan/test_updates.py",
+        "tests/gan/test_update_rules.py",
+        "tests/gan/test_spec.py",
+        GOLDEN,
+    ),
     RULES: ("tests/gan/test_updates.py", "tests/gan/test_update_rules.py", "tests/gan/test_wiring.py", "tests/gan/test_step.py"),
-    TERMS: ("tests/gan/test_loss_terms.py", "tests/gan/test_wiring.py", GOLDEN),
+    TERMS: ("tests/trainer/test_conditional_losses.py", "tests/gan/test_loss_terms.py", "tests/gan/test_wiring.py", GOLDEN),
     BUILD: ("tests/trainer/test_flags_reach_the_step.py", "tests/trainer/test_build.py", GOLDEN),
 }
 TESTS = (

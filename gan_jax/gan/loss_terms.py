@@ -59,6 +59,24 @@ def _class_loss(output: DiscriminatorOutput, context: LossContext) -> Array:
     return losses.auxiliary_classifier_loss(class_logits, labels)
 
 
+def embed_real(context: LossContext, *, loss: Callable[..., Array]) -> Array:
+    """Loss of D's embeddings of the reals, for D (ReACGAN, Kang et al., 2021). `loss` is a function of `gan_jax.losses.contrastive`."""
+    assert context.real_output is not None
+    return _embedding_loss(context.real_output, context, loss)
+
+
+def embed_fake(context: LossContext, *, loss: Callable[..., Array]) -> Array:
+    """Loss of D's embeddings of the fakes with the classes that G was given, for G."""
+    return _embedding_loss(context.fake_output, context, loss)
+
+
+def _embedding_loss(output: DiscriminatorOutput, context: LossContext, loss: Callable[..., Array]) -> Array:
+    embeddings, proxies, labels = output.embeddings, output.proxies, context.minibatch.labels
+    if embeddings is None or proxies is None or labels is None:
+        raise ValueError("an embedding term needs a discriminator with embeddings and proxies, and a minibatch with labels")
+    return loss(embeddings, proxies, labels, axis_name=context.axis_name)
+
+
 def target_of(context: LossContext) -> tuple[Array, Array]:
     """The pair (target image, generated image). The latter is the reconstruction if the model makes one, otherwise the fake."""
     return context.minibatch.real, context.fake.extras.get("reconstruction", context.fake.images)

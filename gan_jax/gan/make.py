@@ -41,6 +41,8 @@ def make_gan(
     targets: Callable[..., tuple[Array, Array]] | None = None,
     generator_target: float | None = None,
     adversarial_weight: float = 1.0,
+    adaptive_weight: bool = False,
+    adversarial_start: int = 0,
     halve_discriminator_loss: bool = False,
     joint_batches: bool = False,
     context: Condition = CONDITIONS[None],
@@ -62,8 +64,8 @@ def make_gan(
         optimizer: Optax transformation over `Players`. By default Adam with learning rate 2e-4 and a moving average of G.
         sample_latents: `(rng, shape) -> latents`, see `gan_jax.latents`.
         num_classes, sample_labels, penalties, terms, transforms, augmentations, pseudo_augmentation, targets, generator_target,
-        adversarial_weight, halve_discriminator_loss, joint_batches, context, replay, target_discriminator, top_k, freeze, curriculum,
-        layer_norms: See `gan_jax.gan.spec.GANSpec`.
+        adversarial_weight, adaptive_weight, adversarial_start, halve_discriminator_loss, joint_batches, context, replay,
+        target_discriminator, top_k, freeze, curriculum, layer_norms: See `gan_jax.gan.spec.GANSpec`.
 
     Returns:
         `GAN(init, train_step, sample)`. `train_step(params, opt_state, batch, rng)` is not jitted. Jit it with
@@ -95,6 +97,8 @@ def make_gan(
         targets=targets,
         generator_target=generator_target,
         adversarial_weight=adversarial_weight,
+        adaptive_weight=adaptive_weight,
+        adversarial_start=adversarial_start,
         halve_discriminator_loss=halve_discriminator_loss,
         joint_batches=joint_batches,
         context=context,

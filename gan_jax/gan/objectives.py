@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,21 @@ from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import GradientPenalty, LossContext, Minibatch
 from gan_jax.optimizers import ema_params
-from gan_jax.typing import Array, GeneratorOutput, Metrics, PseudoAugmentation, PyTree
+from gan_jax.typing import Array, DiscriminatorOutput, GeneratorOutput, Metrics, PseudoAugmentation, PyTree
+
+
+class GeneratorParts(NamedTuple):
+    """The parts of G's loss, which is `weight * adversarial + task + further`.
+
+    Attributes:
+        adversarial: The adversarial loss.
+        task: The weighted terms that compare G's output with a target.
+        further: The other weighted terms.
+    """
+
+    adversarial: Array
+    task: Array
+    further: Array
 
 
 def discriminator_loss(
@@ -55,7 +70,10 @@ def discriminator_loss(
         if spec.targets is not None:
             real_target, fake_target = spec.targets(named_key(minibatch.rng, "targets"), real_logits.shape)
             targets = {"real_target": real_target, "fake_target": fake_target}
-        values.append(spec.loss.discriminator(real_logits, fake_logits, **targets))
+        if spec.loss.takes_classes:
+            values.append(spec.loss.discriminator(_classes(real_output), _classes(fake_output), minibatch.labels))
+        else:
+            values.append(spec.loss.discriminator(real_logits, fake_logits, **targets))
     loss = total_mean(values) * (0.5 if spec.halve_discriminator_loss else 1.0)
     metrics = {
         "discriminator_adversarial_loss": loss,
@@ -86,7 +104,7 @@ def discriminator_loss(
         axis_name=spec.axis_name if spec.share_statistics else None,
     )
     term_loss, state, term_metrics = _weighted_terms(spec, "discriminator", context, state)
-    loss += term_loss
+    loss = started(spec, state.step) * (loss + term_loss)
 
     # The controllers of augmentations look at the first scale.
     logits = jax.tree.leaves(real_output.logits)[0], jax.tree.leaves(fake_output.logits)[0]
@@ -111,8 +129,10 @@ def generator_loss(
     generate: Callable[..., GeneratorOutput],
     *,
     stop_gradient: bool = True,
-) -> tuple[Array, tuple[TrainState, Metrics, Array]]:
+) -> tuple[Array, tuple[TrainState, Metrics, GeneratorParts]]:
     """Loss of G as a function of its output. The state of D does not change.
+
+    The adaptive weight of the adversarial term is not part of it, since it needs gradients. See `gan_jax.gan.updates.generator_gradients`.
 
     Args:
         spec: The GAN.
@@ -125,7 +145,7 @@ def generator_loss(
         stop_gradient: Whether the loss is constant in D's parameters. Unrolling and `single_loss` set it to False.
 
     Returns:
-        The scalar loss, and (the state with the terms advanced, the metrics, the adversarial part of the loss).
+        The scalar loss, and (the state with the terms advanced, the metrics, the parts of the loss).
     """
     effective_generator, _ = spec.effective_params("generator", generator_params, state)
     if spec.target_discriminator:
@@ -144,7 +164,9 @@ def generator_loss(
     values = []
     for scale, fake_logits in enumerate(jax.tree.leaves(fake_output.logits)):
         targets = {} if spec.generator_target is None else {"real_target": spec.generator_target}
-        if real_output is None:
+        if spec.loss.takes_classes:
+            value = spec.loss.generator(_classes(fake_output), minibatch.labels)
+        elif real_output is None:
             value = spec.loss.generator(fake_logits, **targets)
         else:
             real_logits = jax.tree.leaves(real_output.logits)[scale]
@@ -164,14 +186,25 @@ def generator_loss(
         step=state.step,
         axis_name=spec.axis_name if spec.share_statistics else None,
     )
-    term_loss, state, term_metrics = _weighted_terms(spec, "generator", context, state)
-    loss = spec.adversarial_weight * adversarial + term_loss
+    task, state, task_metrics = _weighted_terms(spec, "generator", context, state, task=True)
+    further, state, further_metrics = _weighted_terms(spec, "generator", context, state, task=False)
+    loss = adversarial_weight(spec, state.step) * adversarial + task + further
     metrics = {
         "generator_adversarial_loss": adversarial,
         "generator_loss": loss,
         "fresh_fake_logits": _pooled_mean(fake_output.logits),
-    } | term_metrics
-    return loss, (state, metrics, spec.adversarial_weight * adversarial)
+    }
+    return loss, (state, metrics | task_metrics | further_metrics, GeneratorParts(adversarial, task, further))
+
+
+def started(spec: GANSpec, step: Array) -> Array | float:
+    """1 from the first step of the adversarial game on, and 0 before it."""
+    return jnp.where(step >= spec.adversarial_start, 1.0, 0.0) if spec.adversarial_start else 1.0
+
+
+def adversarial_weight(spec: GANSpec, step: Array) -> Array | float:
+    """Factor of G's adversarial term, without the adaptive one."""
+    return spec.adversarial_weight * started(spec, step)
 
 
 def _with_posing_fakes(
@@ -193,6 +226,12 @@ def _with_posing_fakes(
 def needs_real(spec: GANSpec) -> bool:
     """Whether the loss of G needs D's output on the reals, as relativistic losses and some terms declare."""
     return spec.loss.needs_real or any(term.needs_real and term.player == "generator" for term in spec.terms)
+
+
+def _classes(output: DiscriminatorOutput) -> Array:
+    if output.class_logits is None:
+        raise ValueError("this loss needs a discriminator with class logits [batch, classes + 1]; got none")
+    return output.class_logits
 
 
 def repeat_reals(real: Array, fake: Array) -> Array:
@@ -254,10 +293,13 @@ def _penalty_mean(
     return jax.lax.cond(state.step % penalty.interval == 0, lambda: penalty.interval * value(), lambda: zero)
 
 
-def _weighted_terms(spec: GANSpec, player: str, context: LossContext, state: TrainState) -> tuple[Array, TrainState, Metrics]:
+def _weighted_terms(
+    spec: GANSpec, player: str, context: LossContext, state: TrainState, *, task: bool = False
+) -> tuple[Array, TrainState, Metrics]:
+    """The sum of the weighted terms of a player that are task terms, or of those that are not."""
     loss, metrics, states = jnp.float32(0), {}, list(state.terms)
     for number, term in enumerate(spec.terms):
-        if term.player != player:
+        if term.player != player or term.task != task:
             continue
         values, new = term.function(context, states[number])
         value = total_mean(values)

@@ -56,6 +56,9 @@ class GANSpec:
         targets: `(rng, shape) -> (real_target, fake_target)` for D's loss, or None for the loss's own.
         generator_target: Value that G wants D to output, or None for the loss's own.
         adversarial_weight: Factor of G's adversarial term beside its other terms.
+        adaptive_weight: Whether the factor of G's adversarial term is also multiplied by the ratio of the gradient norms of its task terms
+            and of the adversarial term at the generator's last layer (VQGAN).
+        adversarial_start: First step with the adversarial term of G and with the loss of D. Before it both are 0.
         halve_discriminator_loss: Whether D minimises (real + fake) / 2 instead of the sum.
         joint_batches: Whether D receives reals and fakes in one pass. With batch norm in D this mixes their statistics.
         context: Makes the input that both networks are conditioned on.
@@ -89,6 +92,8 @@ class GANSpec:
     targets: Callable[..., tuple[Array, Array]] | None = None
     generator_target: float | None = None
     adversarial_weight: float = 1.0
+    adaptive_weight: bool = False
+    adversarial_start: int = 0
     halve_discriminator_loss: bool = False
     joint_batches: bool = False
     context: Condition = CONDITIONS[None]

@@ -85,6 +85,8 @@ class LossTerm(NamedTuple):
         weight: Factor of the term.
         needs_real: Whether a term of G needs D's output on the reals.
         init: `(rng, params) -> state` with the effective parameters of the player.
+        task: Whether the term of G compares its output with a target. The adaptive weight makes the adversarial gradient as large as that
+            of the task terms.
     """
 
     name: str
@@ -93,6 +95,7 @@ class LossTerm(NamedTuple):
     weight: float = 1.0
     needs_real: bool = False
     init: Callable[[Array, PyTree], PyTree] = lambda rng, params: ()
+    task: bool = False
 
 
 def normalize_images(images: Array) -> Array:

@@ -196,7 +196,11 @@ def single_loss(spec: GANSpec, params: Players, state: TrainState, minibatch: Mi
 
     The last two terms have the same value and the same gradient with respect to D, which cancels. What remains is the gradient of G
     with D fixed. `simultaneous` computes the same gradients with fewer passes.
+
+    Raises:
+        ValueError: The weight of the adversarial term is adaptive, so that no scalar has these gradients.
     """
+    _check_fixed_weight(spec)
     fake, _ = spec.generate(params.generator, state, minibatch)
     generate = further_fakes(spec, params.generator, state, minibatch)
     of_discriminator, _ = discriminator_loss(spec, params.discriminator, state, fake, minibatch, generate)
@@ -223,6 +227,7 @@ def unrolled(*, unroll_steps: int = 5, discriminator_steps: int = 1) -> UpdateRu
         raise ValueError(f"unroll_steps must not be negative; got {unroll_steps}")
 
     def step(spec: GANSpec, params: Players, state: TrainState, batch: Mapping[str, Array], rng: Array) -> StepResult:
+        _check_fixed_weight(spec)
         minibatches = split_batch(spec, batch, rng, discriminator_steps)
         params, state, metrics = scan_updates(partial(update_discriminator, spec), params, state, minibatches)
         minibatch = resample_latents(spec, minibatches[-1], "generator/0")
@@ -359,6 +364,12 @@ def loss_balanced(
         return params, state, metrics
 
     return UpdateRule(step)
+
+
+def _check_fixed_weight(spec: GANSpec) -> None:
+    """Raises ValueError if the weight of the adversarial term depends on gradients."""
+    if spec.adaptive_weight:
+        raise ValueError("adaptive_weight excludes update rules that differentiate G's loss as one scalar; got unrolled or single_loss")
 
 
 def _apply_both(spec: GANSpec, gradients: Players, params: Players, state: TrainState, metrics: Metrics) -> StepResult:

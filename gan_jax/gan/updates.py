@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.gan.objectives import discriminator_loss, generator_loss
+from gan_jax._kernels import leaf_at
+from gan_jax.gan.objectives import GeneratorParts, adversarial_weight, discriminator_loss, generator_loss
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import Minibatch
+from gan_jax.losses import adaptive_weight
 from gan_jax.typing import Array, GeneratorOutput, Metrics, Players, PyTree
 
 
@@ -117,28 +119,72 @@ def generator_gradients(
 ) -> tuple[PyTree, TrainState, Metrics]:
     """Gradient of G's loss against `params.discriminator`, given G's forward pass.
 
-    With `stop_gradient=False` it can be differentiated with respect to D's parameters. If there are task terms beside the adversarial
-    one, the metrics contain the norm of each part's gradient with respect to the images: `adversarial_gradient_norm` and
-    `task_gradient_norm`.
+    With `stop_gradient=False` it can be differentiated with respect to D's parameters. If there are terms beside the adversarial one, the
+    metrics contain the norm of each part's gradient with respect to the images: `adversarial_gradient_norm` and `task_gradient_norm`. If
+    the weight of the adversarial term changes, it is in the metrics as `adversarial_weight`.
+
+    Raises:
+        ValueError: The weight is adaptive, and G has no task term or declares no last layer.
     """
 
-    def loss_parts(fake: GeneratorOutput, generator: PyTree) -> tuple[tuple[Array, Array], tuple[TrainState, Metrics]]:
+    def loss_parts(fake: GeneratorOutput, generator: PyTree) -> tuple[GeneratorParts, tuple[TrainState, Metrics]]:
         generate = further_fakes(spec, generator, state, minibatch)
-        loss, (new, metrics, adversarial) = generator_loss(
+        _, (new, metrics, parts) = generator_loss(
             spec, fake, params.discriminator, state, minibatch, generator, generate, stop_gradient=stop_gradient
         )
-        return (loss, adversarial), (new, metrics)
+        return parts, (new, metrics)
 
-    (loss, _), vjp, (state, metrics) = jax.vjp(loss_parts, forward.fake, params.generator, has_aux=True)
-    one, zero = jnp.ones_like(loss), jnp.zeros_like(loss)
-    # The loss depends on G's parameters through the fakes, and directly through terms of its weights and further fakes.
-    fake_grads, direct_grads = vjp((one, zero))
+    weight = adversarial_weight(spec, state.step)
+    parts, vjp, (state, metrics) = jax.vjp(loss_parts, forward.fake, params.generator, has_aux=True)
+
+    def pull(adversarial: Array | float, terms: Array | float) -> tuple[GeneratorOutput, PyTree]:
+        """Gradient of the weighted parts. It depends on G's parameters through the fakes, and directly through terms of its weights."""
+        factors = GeneratorParts(adversarial, terms, terms)
+        return vjp(jax.tree.map(lambda factor, part: jnp.asarray(factor, part.dtype), factors, parts))
+
+    has_terms = any(term.player == "generator" for term in spec.terms)
+    if not spec.adaptive_weight:
+        fake_grads, direct_grads = pull(weight, 1.0)
+        adversarial_images = pull(weight, 0.0)[0].images if has_terms else None
+    else:
+        # Two passes through D instead of one, and their weighted sum is pulled back through G once.
+        adversarial_grads, terms_grads = pull(1.0, 0.0), pull(0.0, 1.0)
+        weight *= _adaptive_weight(spec, params.generator, forward, adversarial_grads, _task_gradients(spec, vjp, parts, terms_grads))
+        fake_grads, direct_grads = jax.tree.map(lambda adversarial, terms: weight * adversarial + terms, adversarial_grads, terms_grads)
+        adversarial_images = weight * adversarial_grads[0].images
+        metrics["generator_loss"] = weight * parts.adversarial + parts.task + parts.further
     gradients = jax.tree.map(jnp.add, forward.vjp(fake_grads)[0], direct_grads)
-    if any(term.player == "generator" for term in spec.terms):
-        adversarial = vjp((zero, one))[0].images
-        metrics["adversarial_gradient_norm"] = _norm_over_batch(spec, adversarial)
-        metrics["task_gradient_norm"] = _norm_over_batch(spec, fake_grads.images - adversarial)
+    if has_terms:
+        metrics["adversarial_gradient_norm"] = _norm_over_batch(spec, adversarial_images)
+        metrics["task_gradient_norm"] = _norm_over_batch(spec, fake_grads.images - adversarial_images)
+    if spec.adaptive_weight or spec.adversarial_start:
+        metrics["adversarial_weight"] = jnp.asarray(weight, jnp.float32)
     return gradients, state, metrics
+
+
+def _task_gradients(
+    spec: GANSpec, vjp: Callable[[GeneratorParts], tuple[GeneratorOutput, PyTree]], parts: GeneratorParts, terms_grads: tuple
+) -> tuple[GeneratorOutput, PyTree]:
+    """The gradient of the task terms: that of all terms of G if all of them are."""
+    own = [term.task for term in spec.terms if term.player == "generator"]
+    if not any(own):
+        raise ValueError("adaptive_weight needs a task term of the generator: a LossTerm with task=True; got none")
+    return terms_grads if all(own) else vjp(jax.tree.map(jnp.zeros_like, parts)._replace(task=jnp.ones_like(parts.task)))
+
+
+def _adaptive_weight(spec: GANSpec, params: PyTree, forward: Forward, adversarial_grads: tuple, task_grads: tuple) -> Array:
+    """The ratio of the gradient norms at G's last layer. Each argument is a gradient of (the fakes, G's parameters)."""
+    path = spec.generator.last_layer
+    if path is None:
+        raise ValueError("adaptive_weight needs a generator that declares its last layer, e.g. Network(..., last_layer='output/kernel')")
+    leaf_at(params, path)
+
+    def at_last_layer(grads: tuple[GeneratorOutput, PyTree]) -> Array:
+        # The compiler removes the backward pass through the other layers.
+        pulled = jax.tree.map(jnp.add, forward.vjp(grads[0])[0], grads[1])
+        return spec.average(leaf_at(pulled, path))
+
+    return adaptive_weight(at_last_layer(task_grads), at_last_layer(adversarial_grads))
 
 
 def both_gradients(

@@ -1,10 +1,11 @@
 """Loss functions for GAN training, and the table `ADVERSARIAL` of adversarial losses.
 
 All losses are pure functions. They return one value per logit or per example, and the caller reduces them. The exception is
-`feature_matching_loss`, which returns one value per batch.
+`feature_matching_loss` and `adaptive_weight`, which return one value per batch.
 
 `ADVERSARIAL[name]` is an `AdversarialLoss(discriminator, generator)`, whose fields declare what a row needs in addition. A loss
 that takes targets gives G the label `real_target` for its fakes. Only the minimax loss of G uses `fake_target` instead.
+`MULTICLASS` is the table of adversarial losses of class logits and labels instead of logits.
 `TAKES_TARGETS`, `RELATIVISTIC` (the rows that need the logits of the reals) and `COUPLES_EXAMPLES` are the names of these rows.
 """
 
@@ -23,6 +24,9 @@ from gan_jax.losses.adversarial import (
     wasserstein_generator_loss,
 )
 from gan_jax.losses.auxiliary import auxiliary_classifier_loss, feature_matching_loss
+from gan_jax.losses.balance import adaptive_weight
+from gan_jax.losses.contrastive import conditional_contrastive_loss, data_to_data_cross_entropy_loss
+from gan_jax.losses.multi_hinge import multi_hinge_discriminator_loss, multi_hinge_generator_loss, multi_hinge_loss
 from gan_jax.losses.reconstruction import (
     gram_matrix,
     kl_divergence,
@@ -60,6 +64,10 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
     "relativistic_average_hinge": _relativistic_average("hinge"),
 }
 
+MULTICLASS: dict[str, AdversarialLoss] = {
+    "multi_hinge": AdversarialLoss(multi_hinge_discriminator_loss, multi_hinge_generator_loss, takes_classes=True),
+}
+
 TAKES_TARGETS = frozenset(name for name, loss in ADVERSARIAL.items() if loss.takes_targets)
 RELATIVISTIC = frozenset(name for name, loss in ADVERSARIAL.items() if loss.needs_real)
 COUPLES_EXAMPLES = frozenset(name for name, loss in ADVERSARIAL.items() if loss.couples_examples)
@@ -67,9 +75,13 @@ COUPLES_EXAMPLES = frozenset(name for name, loss in ADVERSARIAL.items() if loss.
 __all__ = [
     "ADVERSARIAL",
     "COUPLES_EXAMPLES",
+    "MULTICLASS",
     "RELATIVISTIC",
     "TAKES_TARGETS",
+    "adaptive_weight",
     "auxiliary_classifier_loss",
+    "conditional_contrastive_loss",
+    "data_to_data_cross_entropy_loss",
     "feature_matching_loss",
     "flip_targets",
     "gram_matrix",
@@ -82,6 +94,9 @@ __all__ = [
     "least_squares_generator_loss",
     "minimax_discriminator_loss",
     "minimax_generator_loss",
+    "multi_hinge_discriminator_loss",
+    "multi_hinge_generator_loss",
+    "multi_hinge_loss",
     "non_saturating_discriminator_loss",
     "non_saturating_generator_loss",
     "perceptual_loss",

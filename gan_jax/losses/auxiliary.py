@@ -34,16 +34,8 @@ def auxiliary_classifier_loss(logits: Array, labels: Array, *, label_smoothing: 
     References:
         Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs", 2016.
     """
-    check_float(logits=logits)
-    check_rank(2, logits=logits)
-    check_rank(1, labels=labels)
-    check_not_empty(logits=logits)
     check_interval(0, 1, label_smoothing=label_smoothing)
-    if not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
-        raise TypeError(f"labels must be integers; got {jnp.result_type(labels)}")
-    if jnp.shape(logits)[0] != jnp.shape(labels)[0]:
-        raise ValueError(f"logits and labels must have one batch size; got shapes {jnp.shape(logits)} and {jnp.shape(labels)}")
-    logits, labels = to_compute_dtype(logits), jnp.asarray(labels)
+    logits, labels = check_class_logits(logits, labels)
     values = (1 - label_smoothing) * optax.softmax_cross_entropy_with_integer_labels(logits, jnp.clip(labels, 0, logits.shape[1] - 1))
     values -= label_smoothing * jnp.mean(jax.nn.log_softmax(logits), axis=-1)
     known = (labels >= 0) & (labels < logits.shape[1])
@@ -52,6 +44,19 @@ def auxiliary_classifier_loss(logits: Array, labels: Array, *, label_smoothing: 
         # Select with `where`, because NaN times 0 is NaN.
         values = jnp.where(per_example("weights", weights, values) == 0, 0.0, values)
     return weigh(values, weights)
+
+
+def check_class_logits(logits: Array, labels: Array) -> tuple[Array, Array]:
+    """Returns class logits [batch, classes] in their compute type, and integer labels [batch]."""
+    check_float(logits=logits)
+    check_rank(2, logits=logits)
+    check_rank(1, labels=labels)
+    check_not_empty(logits=logits)
+    if not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+        raise TypeError(f"labels must be integers; got {jnp.result_type(labels)}")
+    if jnp.shape(logits)[0] != jnp.shape(labels)[0]:
+        raise ValueError(f"logits and labels must have one batch size; got shapes {jnp.shape(logits)} and {jnp.shape(labels)}")
+    return to_compute_dtype(logits), jnp.asarray(labels)
 
 
 def feature_matching_loss(real_features: PyTree, fake_features: PyTree, *, axis_name: str | tuple[str, ...] | None = None) -> Array:

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_size, one_of
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_class_heads, check_size, one_of
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
 from gan_jax.typing import Players
 
@@ -26,6 +26,8 @@ def biggan(
     shared_dim: int = 128,
     skip_latents: bool = True,
     attention: int = 0,
+    proxy_dim: int = 0,
+    fake_class: bool = False,
     up: str = "nearest",
     activation: str = "relu",
     output_activation: str = "tanh",
@@ -53,6 +55,10 @@ def biggan(
             possible only without skip-z.
         skip_latents: Whether the norms of each block receive a part of the latents (skip-z).
         attention: Self-attention follows the feature maps with this side. 0 disables it.
+        proxy_dim: Dimension of the discriminator's embedding of an image, which a loss compares with one learned vector for
+            each class (ReACGAN 512 on CIFAR-10), instead of a projection. 0: no embedding.
+        fake_class: Whether the discriminator has one logit for each class and one more for the fakes, for the loss
+            `multi_hinge`. Its logit is then that of the image's class minus that of the fakes.
         up: "nearest", as published, or "bilinear".
         activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
@@ -77,6 +83,7 @@ def biggan(
     one_of("up", up, RESIZE)
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
+    check_class_heads(num_classes, auxiliary=False, proxy_dim=proxy_dim, fake_class=fake_class)
     one_of("attention", attention, (0, *(2**n for n in range(3, image_size.bit_length() - 1))))
     if skip_latents and num_classes and not shared_dim:
         raise ValueError("skip_latents needs shared_dim above 0 or num_classes=0; got shared_dim=0")
@@ -95,4 +102,5 @@ def biggan(
         **shared,
     )
     widths = tuple(width * n for n in discriminator_widths)
-    return Players(generator, ResNetDiscriminator(widths=widths, downsample=downsample, wide=True, **shared))
+    heads = {"proxy_dim": proxy_dim, "fake_class": fake_class}
+    return Players(generator, ResNetDiscriminator(widths=widths, downsample=downsample, wide=True, **heads, **shared))

@@ -117,6 +117,20 @@ def check_labels(labels: Array | None, num_classes: int) -> None:
         )
 
 
+def check_class_heads(num_classes: int, *, auxiliary: bool, proxy_dim: int, fake_class: bool) -> None:
+    """Raises ValueError if the heads of a discriminator need classes, or exclude each other."""
+    for name, value in (("auxiliary", auxiliary), ("proxy_dim", proxy_dim), ("fake_class", fake_class)):
+        if value and not num_classes:
+            raise ValueError(f"{name} needs num_classes above 0; got 0")
+    if fake_class and auxiliary:
+        raise ValueError("fake_class excludes auxiliary, because both define the class logits; got both")
+
+
+def class_margin(class_logits: Array, labels: Array) -> Array:
+    """The logit of each image's class minus that of the fakes, which comes last: [batch, classes + 1] to [batch]."""
+    return jnp.take_along_axis(class_logits, labels[:, None], axis=1)[:, 0] - class_logits[:, -1]
+
+
 def run_block(block: nn.Module, *inputs: Array | None, checkpoint: bool, **static: Any) -> Array:
     """Applies a block of a network.
 

@@ -12,9 +12,11 @@ from gan_jax.models.common import (
     OUTPUT_ACTIVATIONS,
     PLAIN_NORMS,
     around_one,
+    check_class_heads,
     check_growth,
     check_labels,
     check_options,
+    class_margin,
     first_map,
     height_width,
     needs_bias,
@@ -29,6 +31,7 @@ from gan_jax.nn import (
     GaussianNoise,
     MinibatchDiscrimination,
     NoiseInjection,
+    ProxyHead,
     ReferenceBatch,
     SamplingDropout,
     Upsample,
@@ -79,6 +82,11 @@ class DcganGenerator(nn.Module):
     dropout: float = 0.0
     axis_name: str | None = None
     dtype: Any = jnp.float32
+
+    @property
+    def last_layer(self) -> str:
+        """Path of the kernel that makes the images."""
+        return "output/kernel" if self.output_kernel else "output/conv/kernel"
 
     def _settle(self, x: Array, labels: Array | None, index: int, train: bool) -> Array:
         """Applies the norm, noise, activation and dropout that follow each layer except the last."""
@@ -143,6 +151,8 @@ class DcganDiscriminator(nn.Module):
     num_classes: int = 0
     condition: str = "none"
     auxiliary: bool = False
+    proxy_dim: int = 0
+    fake_class: bool = False
     embedding_dim: int = 8
     norm: str = "batch"
     down: str = "strided"
@@ -171,7 +181,7 @@ class DcganDiscriminator(nn.Module):
     def __call__(
         self, images: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True
     ) -> DiscriminatorOutput:
-        """Returns logits [batch], the features of each block, and class logits if there is an auxiliary classifier."""
+        """Returns logits [batch], the features of each block, and the outputs of the other heads."""
         settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
         x, features = self._join(images, labels, context), {}
         for index in range(levels_of(images.shape[1:3])):
@@ -190,15 +200,24 @@ class DcganDiscriminator(nn.Module):
         if self.minibatch_discrimination:
             x = MinibatchDiscrimination(axis_name=self.axis_name, dtype=self.dtype, name="minibatch_discrimination")(x)
         # The published last layer is a 4x4 convolution of the 4x4 map, which equals this inner product.
-        logits = nn.Dense(1, name="output", **settings)(x)[:, 0].astype(jnp.float32)
+        class_logits = embeddings = proxies = None
+        if self.auxiliary or self.fake_class:
+            classes = self.num_classes + self.fake_class
+            class_logits = nn.Dense(classes, kernel_init=NORMAL, dtype=self.dtype, name="classifier")(x).astype(jnp.float32)
+        if self.fake_class:
+            check_labels(labels, self.num_classes)
+            logits = class_margin(class_logits, labels)
+        else:
+            logits = nn.Dense(1, name="output", **settings)(x)[:, 0].astype(jnp.float32)
         if self.num_classes and self.condition == "projection":
             check_labels(labels, self.num_classes)
             vectors = nn.Embed(self.num_classes, pooled.shape[-1], embedding_init=NORMAL, name="projection")(labels)
             logits += (vectors * pooled).sum(axis=-1)
-        class_logits = None
-        if self.auxiliary:
-            class_logits = nn.Dense(self.num_classes, kernel_init=NORMAL, dtype=self.dtype, name="classifier")(x).astype(jnp.float32)
-        return DiscriminatorOutput(logits, features, class_logits)
+        if self.proxy_dim:
+            check_labels(labels, self.num_classes)
+            head = ProxyHead(self.num_classes, self.proxy_dim, kernel_init=NORMAL, dtype=self.dtype, name="proxy_head")
+            embeddings, proxies = head(pooled, labels)
+        return DiscriminatorOutput(logits, features, class_logits, embeddings, proxies)
 
 
 def dcgan(
@@ -211,6 +230,8 @@ def dcgan(
     discriminator_width: int | None = None,
     condition: str = "channels",
     auxiliary: bool = False,
+    proxy_dim: int = 0,
+    fake_class: bool = False,
     embedding_dim: int = 8,
     norm: str = "batch",
     discriminator_norm: str | None = None,
@@ -250,6 +271,10 @@ def dcgan(
         condition: How the discriminator is conditioned on the class, if num_classes > 0: "channels" (a class embedding
             as image channels), "projection" (Miyato and Koyama, 2018) or "none".
         auxiliary: Whether the discriminator also classifies (ACGAN, Odena et al., 2017).
+        proxy_dim: Dimension of the discriminator's embedding of an image, which a loss compares with one learned vector for
+            each class (ReACGAN 512 on CIFAR-10). 0: no embedding.
+        fake_class: Whether the discriminator has one logit for each class and one more for the fakes, for the loss
+            `multi_hinge`. Its logit is then that of the image's class minus that of the fakes.
         embedding_dim: Number of channels of the class embedding.
         norm: Key of `gan_jax.nn.NORMS` for the generator. "conditional_batch" needs classes. "virtual_batch" needs a
             generator without classes.
@@ -276,8 +301,8 @@ def dcgan(
         Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: If `image_size` is not supported, if a name is not among the allowed values, or if the norm or
-            `auxiliary` is incompatible with `num_classes`.
+        ValueError: If `image_size` is not supported, if a name is not among the allowed values, if the norm or a head for
+            classes is incompatible with `num_classes`, or if the discriminator sees the classes that it has to find.
 
     References:
         Radford, Metz, Chintala, "Unsupervised representation learning with deep convolutional generative adversarial
@@ -296,8 +321,12 @@ def dcgan(
         ("output_activation", output_activation, OUTPUT_ACTIVATIONS),
         ("output_kernel", output_kernel, (None, 1, 3, 9)),
     )
-    if not num_classes and (auxiliary or norm == "conditional_batch"):
-        raise ValueError(f"{'auxiliary' if auxiliary else 'norm conditional_batch'} needs num_classes above 0; got 0")
+    check_class_heads(num_classes, auxiliary=auxiliary, proxy_dim=proxy_dim, fake_class=fake_class)
+    if condition == "channels" and (proxy_dim or fake_class):
+        name = "proxy_dim" if proxy_dim else "fake_class"
+        raise ValueError(f"{name} needs condition none, because the discriminator has to find the class; got channels")
+    if not num_classes and norm == "conditional_batch":
+        raise ValueError("norm conditional_batch needs num_classes above 0; got 0")
     if num_classes and norm == "virtual_batch":
         raise ValueError(f"norm virtual_batch has a reference batch without labels, so num_classes must be 0, got {num_classes}")
     shared = {"num_classes": num_classes, "embedding_dim": embedding_dim, "activation": activation}
@@ -320,6 +349,8 @@ def dcgan(
         width=discriminator_width or width,
         condition=condition,
         auxiliary=auxiliary,
+        proxy_dim=proxy_dim,
+        fake_class=fake_class,
         norm=discriminator_norm,
         down=down,
         dropout=discriminator_dropout,

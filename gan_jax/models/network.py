@@ -36,7 +36,8 @@ def as_network(module: nn.Module, *, player: str | None = None) -> Network:
 
     Returns:
         The network. Its `apply` splits `rng` into the streams "noise" and "dropout". Without `rng`, a module that uses
-        these streams raises Flax's InvalidRngError. It has a `mapping` if the module has a method `map_latents`.
+        these streams raises Flax's InvalidRngError. It has a `mapping` if the module has a method `map_latents`, and a `last_layer`
+        if the module has an attribute of this name with the path of a parameter, such as "output/kernel".
 
     Raises:
         ValueError: If `player` is None and cannot be determined, or if it has another value.
@@ -85,7 +86,8 @@ def as_network(module: nn.Module, *, player: str | None = None) -> Network:
     ) -> Array:
         return module.apply({"params": params, **state}, latents, labels, truncation=truncation, method="map_latents")
 
-    return Network(init, apply, mapping if hasattr(module, "map_latents") else None)
+    last_layer = getattr(module, "last_layer", None)
+    return Network(init, apply, mapping if hasattr(module, "map_latents") else None, last_layer if isinstance(last_layer, str) else None)
 
 
 def _player_from_name(name: str) -> str | None:

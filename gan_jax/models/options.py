@@ -29,6 +29,7 @@ class ModelOptions(TypedDict, total=False):
     dropout: float
     dtype: Any
     embedding_dim: int
+    fake_class: bool
     gamma: float
     generator_hidden: str | int | tuple[int, ...]
     gradient_checkpointing: bool
@@ -50,6 +51,7 @@ class ModelOptions(TypedDict, total=False):
     output_activation: str
     output_kernel: int | None
     patch_layers: int | None
+    proxy_dim: int
     reconstructions_are_fakes: bool
     reference_size: int
     scales: int

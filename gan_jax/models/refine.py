@@ -104,6 +104,11 @@ class InpaintGenerator(nn.Module):
     output_activation: str = "tanh"
     dtype: Any = jnp.float32
 
+    @property
+    def last_layer(self) -> str:
+        """Path of the kernel that makes the images."""
+        return "refine/output/kernel"
+
     @nn.compact
     def __call__(
         self, latents: Array | None, labels: Array | None = None, context: Array | None = None, *, train: bool = True

@@ -9,10 +9,11 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, run_block
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, class_margin, run_block
 from gan_jax.nn.fast_conv.conv import Conv
 from gan_jax.nn.norms import normalize
 from gan_jax.nn.projection import ProjectionHead
+from gan_jax.nn.proxy_head import ProxyHead
 from gan_jax.nn.resize import average_pool, resize_bilinear, resize_nearest
 from gan_jax.nn.self_attention import SelfAttention
 from gan_jax.typing import Array, DiscriminatorOutput
@@ -153,6 +154,11 @@ class ResNetGenerator(nn.Module):
             return inputs
         return inputs | {"norm": (f"block_{last}/conv_2", f"block_{last}/shortcut")}
 
+    @property
+    def last_layer(self) -> str:
+        """Path of the kernel that makes the images."""
+        return "output/kernel"
+
     def _conditions(self, latents: Array, labels: Array | None) -> tuple[Array, list[Array | None]]:
         """Returns the latents of the 4x4 map and the condition of the norms of each block."""
         blocks = len(self.widths)
@@ -197,8 +203,10 @@ class ResNetDiscriminator(nn.Module):
     Attributes:
         widths: Number of output channels of each block.
         downsample: Whether each block halves the sides.
-        num_classes: Above 0, the discriminator has a projection head, or a classifier if `auxiliary` is set.
-        auxiliary: Whether the discriminator classifies (ACGAN) instead of using a projection.
+        num_classes: Above 0, the discriminator has a projection head, or one of the next three heads instead.
+        auxiliary: Whether the discriminator classifies (ACGAN).
+        proxy_dim: Dimension of the embedding of an image beside one learned vector for each class (ReACGAN). 0: no embedding.
+        fake_class: Whether the logits are those of the classes and of the fakes (multi-hinge).
         wide: Whether the first convolution of a block already has the output channels of the block (SAGAN, BigGAN). If
             false, it keeps the input channels.
         attention: Self-attention follows the blocks that halve the sides to these values.
@@ -211,6 +219,8 @@ class ResNetDiscriminator(nn.Module):
     downsample: tuple[bool, ...]
     num_classes: int = 0
     auxiliary: bool = False
+    proxy_dim: int = 0
+    fake_class: bool = False
     wide: bool = False
     attention: tuple[int, ...] = ()
     activation: str = "relu"
@@ -219,8 +229,8 @@ class ResNetDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> DiscriminatorOutput:
-        """Returns logits [batch], the features of each block, and class logits if there is a classifier."""
-        projected = 0 if self.auxiliary else self.num_classes
+        """Returns logits [batch], the features of each block, and the outputs of the other heads."""
+        projected = 0 if self.auxiliary or self.proxy_dim or self.fake_class else self.num_classes
         check_labels(labels, projected)
         x, features = images.astype(self.dtype), {}
         for index, (width, downsample) in enumerate(zip(self.widths, self.downsample)):
@@ -232,8 +242,17 @@ class ResNetDiscriminator(nn.Module):
                 x = SelfAttention(dtype=self.dtype, name=f"attention_{x.shape[1]}")(x)
             features[f"block_{index}"] = x
         pooled = ACTIVATIONS[self.activation](x).astype(jnp.float32).sum(axis=(1, 2))
-        logits = ProjectionHead(projected, kernel_init=GLOROT, dtype=self.dtype, name="head")(pooled, labels)
-        class_logits = None
-        if self.auxiliary and self.num_classes:
-            class_logits = nn.Dense(self.num_classes, kernel_init=GLOROT, dtype=self.dtype, name="classifier")(pooled).astype(jnp.float32)
-        return DiscriminatorOutput(logits, features, class_logits)
+        class_logits = embeddings = proxies = None
+        if self.num_classes and (self.auxiliary or self.fake_class):
+            classes = self.num_classes + self.fake_class
+            class_logits = nn.Dense(classes, kernel_init=GLOROT, dtype=self.dtype, name="classifier")(pooled).astype(jnp.float32)
+        if self.proxy_dim or self.fake_class:
+            check_labels(labels, self.num_classes)
+        if self.fake_class:
+            logits = class_margin(class_logits, labels)
+        else:
+            logits = ProjectionHead(projected, kernel_init=GLOROT, dtype=self.dtype, name="head")(pooled, labels)
+        if self.proxy_dim:
+            head = ProxyHead(self.num_classes, self.proxy_dim, kernel_init=GLOROT, dtype=self.dtype, name="proxy_head")
+            embeddings, proxies = head(pooled, labels)
+        return DiscriminatorOutput(logits, features, class_logits, embeddings, proxies)

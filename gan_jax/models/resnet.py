@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_size, one_of
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_class_heads, check_size, one_of
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
 from gan_jax.typing import Players
 
@@ -24,6 +24,8 @@ def sngan(
     num_classes: int = 0,
     width: int = 64,
     auxiliary: bool = False,
+    proxy_dim: int = 0,
+    fake_class: bool = False,
     norm: str = "batch",
     up: str = "nearest",
     activation: str = "relu",
@@ -50,6 +52,10 @@ def sngan(
         width: Base width. Published: 64. At 32 pixels every block of the generator has 4 times and every block of the
             discriminator 2 times as many channels. At 64 pixels the blocks have 1 to 16 times as many.
         auxiliary: Whether the discriminator classifies (ACGAN) instead of using a projection. Requires classes.
+        proxy_dim: Dimension of the discriminator's embedding of an image, which a loss compares with one learned vector for
+            each class (ReACGAN 512 on CIFAR-10), instead of a projection. 0: no embedding.
+        fake_class: Whether the discriminator has one logit for each class and one more for the fakes, for the loss
+            `multi_hinge`. Its logit is then that of the image's class minus that of the fakes.
         norm: Norm of the generator without classes, one of `PLAIN_NORMS`.
         up: "nearest" (Chainer code) or "bilinear" (mimicry).
         activation: Key of `ACTIVATIONS`, for both networks.
@@ -63,8 +69,8 @@ def sngan(
         Players(generator, discriminator) of Linen modules.
 
     Raises:
-        ValueError: If `image_size` is not supported, if a name is not among the allowed values, or if `auxiliary` is
-            set without classes.
+        ValueError: If `image_size` is not supported, if a name is not among the allowed values, or if a
+            head for classes is set without classes.
 
     References:
         Miyato et al., "Spectral Normalization for GANs", 2018, table 4. The 64-pixel networks are those of
@@ -78,8 +84,7 @@ def sngan(
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
     one_of("output_kernel", output_kernel, (1, 3, 9))
-    if auxiliary and not num_classes:
-        raise ValueError("auxiliary needs num_classes above 0; got 0")
+    check_class_heads(num_classes, auxiliary=auxiliary, proxy_dim=proxy_dim, fake_class=fake_class)
     base, generator_widths, discriminator_widths, downsample = ARCHITECTURES[image_size]
     shared = {"num_classes": num_classes, "activation": activation, "dtype": jnp.dtype(dtype)}
     shared |= {"gradient_checkpointing": gradient_checkpointing}
@@ -94,6 +99,11 @@ def sngan(
         **shared,
     )
     discriminator = ResNetDiscriminator(
-        widths=tuple(width * n for n in discriminator_widths), downsample=downsample, auxiliary=auxiliary, **shared
+        widths=tuple(width * n for n in discriminator_widths),
+        downsample=downsample,
+        auxiliary=auxiliary,
+        proxy_dim=proxy_dim,
+        fake_class=fake_class,
+        **shared,
     )
     return Players(generator, discriminator)

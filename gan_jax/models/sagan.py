@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_size, one_of
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_class_heads, check_size, one_of
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
 from gan_jax.typing import Players
 
@@ -23,6 +23,8 @@ def sagan(
     latent_dim: int = 128,
     num_classes: int = 0,
     width: int = 64,
+    proxy_dim: int = 0,
+    fake_class: bool = False,
     up: str = "nearest",
     activation: str = "relu",
     output_activation: str = "tanh",
@@ -44,6 +46,10 @@ def sagan(
         num_classes: Number of classes. Above 0, as in the paper, the generator has conditional batch norm and the
             discriminator a projection.
         width: Base width. Published: 64. The layers have 1 to 16 times as many channels.
+        proxy_dim: Dimension of the discriminator's embedding of an image, which a loss compares with one learned vector for
+            each class (ReACGAN 512 on CIFAR-10), instead of a projection. 0: no embedding.
+        fake_class: Whether the discriminator has one logit for each class and one more for the fakes, for the loss
+            `multi_hinge`. Its logit is then that of the image's class minus that of the fakes.
         up: "nearest", as published, or "bilinear".
         activation: Key of `ACTIVATIONS`, for both networks.
         output_activation: "tanh" or "linear".
@@ -68,6 +74,7 @@ def sagan(
     one_of("up", up, RESIZE)
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
+    check_class_heads(num_classes, auxiliary=False, proxy_dim=proxy_dim, fake_class=fake_class)
     base, generator_widths, discriminator_widths, downsample, sides = ARCHITECTURES[image_size]
     shared = {"num_classes": num_classes, "activation": activation, "dtype": jnp.dtype(dtype)}
     shared |= {"gradient_checkpointing": gradient_checkpointing}
@@ -81,5 +88,6 @@ def sagan(
         **shared,
     )
     widths = tuple(width * n for n in discriminator_widths)
-    discriminator = ResNetDiscriminator(widths=widths, downsample=downsample, wide=True, attention=sides[1:], **shared)
+    heads = {"proxy_dim": proxy_dim, "fake_class": fake_class}
+    discriminator = ResNetDiscriminator(widths=widths, downsample=downsample, wide=True, attention=sides[1:], **heads, **shared)
     return Players(generator, discriminator)

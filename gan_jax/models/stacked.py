@@ -55,6 +55,11 @@ class StackedGenerator(nn.Module):
         ups = [f"up_{index}" for index in range(self.image_size.bit_length())]
         return {f"norm_{name}": (name,) for name in ("join", *blocks)} | {f"norm_{name}": (f"{name}/conv",) for name in ups}
 
+    @property
+    def last_layer(self) -> str:
+        """Path of the kernel that makes the images."""
+        return "output/kernel"
+
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> Array:
         """Returns images, float32 [batch, image_size, image_size, channels].

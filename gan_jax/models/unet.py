@@ -43,6 +43,11 @@ class UNetGenerator(nn.Module):
         """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`."""
         return {f"{way}_norm_{level}": (f"{way}_{level}",) for way in ("down", "up") for level in range(max(SIZES).bit_length())}
 
+    @property
+    def last_layer(self) -> str:
+        """Path of the kernel that makes the images."""
+        return "output/kernel"
+
     @nn.compact
     def __call__(self, latents: Array | None, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> Array:
         """Returns images, float32 [batch, height, width, channels], with the height and width of the context.

@@ -110,6 +110,11 @@ class VaeGenerator(nn.Module):
         inputs = self.decoder.norm_inputs().items()
         return {f"decoder/{norm}": tuple(f"decoder/{layer}" for layer in layers) for norm, layers in inputs}
 
+    @property
+    def last_layer(self) -> str:
+        """Path of the kernel that makes the images."""
+        return f"decoder/{self.decoder.last_layer}"
+
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> GeneratorOutput:
         """Returns images and, with a context, the extras that the class docstring describes.

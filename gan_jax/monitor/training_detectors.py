@@ -264,7 +264,9 @@ def dominates(id: str) -> Detector:
     def ratio(row: Record) -> float:
         # Terms that do not act on the images, e.g. a penalty on weights, have no such gradient.
         task = number(row, "task_gradient_norm")
-        return number(row, "adversarial_gradient_norm") / task if task > 0 else 1.0
+        # The adversarial term may start late.
+        compared = task > 0 and number(row, "adversarial_weight") != 0
+        return number(row, "adversarial_gradient_norm") / task if compared else 1.0
 
     def detect(history: History, info: RunInfo) -> Detection | None:
         rows = streak(history.logs, lambda row: ratio(row) > 30 if id == "adversarial_dominates" else ratio(row) < 1 / 300)

@@ -1,7 +1,7 @@
 """Layers for generators and discriminators. Layers with parameters are Flax Linen modules, and all others are functions.
 
-Most layers take images, float [batch, height, width, channels]. `MinibatchDiscrimination`, `ProjectionHead` and
-`EqualizedDense` take vectors, float [batch, features]. `ReferenceBatch` takes the inputs of its network.
+Most layers take images, float [batch, height, width, channels]. `MinibatchDiscrimination`, `ProjectionHead`, `ProxyHead`
+and `EqualizedDense` take vectors, float [batch, features]. `ReferenceBatch` takes the inputs of its network.
 
 Every layer computes in its `dtype` and keeps its parameters and statistics in float32. Every layer can be
 differentiated twice.
@@ -29,6 +29,7 @@ _FILES = {
     "norms": ("NORMS", "normalize"),
     "pixelwise_norm": ("pixel_norm",),
     "projection": ("ProjectionHead",),
+    "proxy_head": ("ProxyHead",),
     "resampling": ("DOWN", "UP", "Downsample", "Upsample"),
     "resampling_conv": ("resampled_conv",),
     "resize": (

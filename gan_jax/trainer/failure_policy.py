@@ -66,7 +66,7 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         mixed_statistics=config.update.joint_batches and normalises,
         past_fakes=bool(config.replay.size or config.update.pool_size),
         scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
-        freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
+        freeze=Players(config.update.freeze_generator, max(config.update.freeze_discriminator, config.loss.adversarial_start)),
         format_settings=partial(
             accepted_flags, config, built.spec.image_shape, built.spec.num_classes, own=built.own, input_shape=built.spec.context.shape
         ),

@@ -9,7 +9,7 @@ from gan_jax.cli.train_command import find_run, read_command, read_config
 from gan_jax.cli.train_help import COMMON
 from gan_jax.gan.update_rules import UPDATE_RULES
 from gan_jax.latents import LATENTS
-from gan_jax.losses import ADVERSARIAL
+from gan_jax.losses import ADVERSARIAL, MULTICLASS
 from gan_jax.models import MODELS
 from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS
 from gan_jax.models.dcgan import CONDITIONS
@@ -32,7 +32,7 @@ def read(*words):
 @pytest.mark.parametrize(
     ("path", "table"),
     [
-        ("loss.name", ADVERSARIAL),
+        ("loss.name", ADVERSARIAL | MULTICLASS),
         ("model.name", MODELS),
         ("model.latents", LATENTS),
         ("model.norm", NORMS),

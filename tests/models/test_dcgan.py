@@ -64,6 +64,7 @@ EVERYTHING = {
     "num_classes": 3,
     "condition": "projection",
     "auxiliary": True,
+    "proxy_dim": 5,
     "norm": "conditional_batch",
     "up": "pixel_shuffle",
     "down": "average",
@@ -93,6 +94,10 @@ def test_both_players_train(options):
     assert output.features["block_1"].shape == (4, 4, 4, 8)
     if options.get("auxiliary"):
         assert output.class_logits.shape == (4, 3)
+        assert output.embeddings.shape == output.proxies.shape == (4, 5)
+        # Of the labels 0, 1, 2, 0 the first and the last have one proxy.
+        np.testing.assert_array_equal(output.proxies[0], output.proxies[3])
+        assert np.abs(output.proxies[0] - output.proxies[1]).max() > 0
 
 
 def test_the_discriminator_can_have_a_width_of_its_own():
@@ -180,6 +185,13 @@ def test_dropout_of_the_generator_stays_on_in_sampling_and_that_of_the_discrimin
         ({"image_size": 30}, "makes images with sides up to 512 that halve evenly"),
         ({"up": "bicubic"}, "up must be one of transposed, "),
         ({"auxiliary": True}, "auxiliary needs num_classes above 0"),
+        ({"proxy_dim": 8}, "proxy_dim needs num_classes above 0"),
+        (
+            {"proxy_dim": 8, "num_classes": 2},
+            "proxy_dim needs condition none, because the discriminator has to find the class; got channels",
+        ),
+        ({"fake_class": True, "num_classes": 2}, "fake_class needs condition none"),
+        ({"fake_class": True, "auxiliary": True, "num_classes": 2}, "fake_class excludes auxiliary"),
         ({"norm": "conditional_batch"}, "conditional_batch needs num_classes above 0"),
         ({"norm": "virtual_batch", "num_classes": 2}, "num_classes must be 0, got 2"),
         ({"output_kernel": 5}, "output_kernel must be one of None, 1, 3, 9; got 5"),
@@ -189,6 +201,16 @@ def test_dropout_of_the_generator_stays_on_in_sampling_and_that_of_the_discrimin
 def test_options_that_cannot_be(options, message):
     with pytest.raises(ValueError, match=message):
         build_model("dcgan", **options)
+
+
+def test_with_a_class_of_the_fakes_the_logit_is_the_lead_of_the_images_class():
+    networks, _, images, labels, _ = build_small("dcgan", num_classes=3, condition="none", fake_class=True)
+    params, state = fill(networks.discriminator, images, labels)
+    assert "output" not in params
+    output = run(networks.discriminator, params, state, images, labels)
+    assert output.class_logits.shape == (len(images), 4)
+    expected = [row[label] - row[3] for row, label in zip(np.asarray(output.class_logits), np.asarray(labels), strict=True)]
+    np.testing.assert_allclose(output.logits, expected, rtol=1e-6)
 
 
 def test_noise_of_fixed_strength_has_no_parameters_and_is_drawn_in_training_and_sampling():

@@ -22,6 +22,8 @@ def test_parameters_number_as_published(size, published):
     [
         pytest.param({"channels": 3, "num_classes": 3, "image_size": 64, "width": 2}, id="64-conditional", marks=pytest.mark.slow),
         pytest.param({"channels": 3, "num_classes": 3, "auxiliary": True, "up": "bilinear", "activation": "leaky_relu"}, id="auxiliary"),
+        pytest.param({"channels": 1, "num_classes": 3, "proxy_dim": 5}, id="proxies"),
+        pytest.param({"channels": 1, "num_classes": 3, "fake_class": True}, id="fake-class", marks=pytest.mark.slow),
         pytest.param({"channels": 1, "dtype": "bfloat16", "norm": "switchable"}, id="1-channel-bfloat16", marks=pytest.mark.slow),
     ],
 )
@@ -30,7 +32,11 @@ def test_shapes_and_gradients_of_every_parameter(options):
     images, judged = check_model("sngan", **options)
     assert np.abs(images).max() <= 1
     assert list(judged.features) == [f"block_{n}" for n in range(5 if options.get("image_size") == 64 else 4)]
-    assert (judged.class_logits is not None) == options.get("auxiliary", False)
+    classes = options.get("num_classes", 0) + options.get("fake_class", False)
+    shown = (4, classes) if options.get("auxiliary") or options.get("fake_class") else None
+    assert getattr(judged.class_logits, "shape", None) == shown
+    for vectors in (judged.embeddings, judged.proxies):
+        assert getattr(vectors, "shape", None) == ((4, options["proxy_dim"]) if "proxy_dim" in options else None)
 
 
 def test_generator_equals_pytorch():

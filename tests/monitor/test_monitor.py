@@ -401,6 +401,12 @@ NEARLY = {
 }
 
 
+def test_an_adversarial_term_that_has_not_started_is_not_too_weak():
+    for weight, expected in ((0.0, []), (1.0, ["task_dominates"])):
+        found = findings_of(stream({"adversarial_gradient_norm": 0.0, "adversarial_weight": weight}, {}))
+        assert [finding.id for finding in found] == expected
+
+
 @pytest.mark.parametrize("id", list(BROKEN))
 def test_what_is_nearly_a_failure_is_none(id):
     log, sample, setting = NEARLY[id]

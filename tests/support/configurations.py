@@ -4,7 +4,7 @@ import copy
 
 from hypothesis import strategies as st
 
-from gan_jax.losses import ADVERSARIAL, RELATIVISTIC
+from gan_jax.losses import ADVERSARIAL, MULTICLASS, RELATIVISTIC
 from gan_jax.models import MODELS
 from gan_jax.optimizers import OPTIMIZERS
 from gan_jax.trainer.config import Config, to_dict
@@ -53,17 +53,23 @@ VALUES = {
     "model.minibatch_discrimination": [True],
     "model.condition": ["projection", "none", "channels"],
     "model.auxiliary": [True],
+    "model.proxy_dim": [3],
     "model.gradient_checkpointing": [True],
     "precision": ["tf32", "bfloat16"],
-    "loss.name": list(ADVERSARIAL),
+    "loss.name": [*ADVERSARIAL, *MULTICLASS],
     "loss.real_target": [[0.7, 1.2], [0.9, 0.9]],
     "loss.fake_target": [[0.0, 0.3]],
     "loss.flip_probability": [0.1, 1.0],
     "loss.generator_target": [1.0, 0.5],
     "loss.halve": [True],
     "loss.adversarial_weight": [0.0, 0.1],
+    "loss.adaptive_weight": [True],
+    "loss.adversarial_start": [1],
     "loss.feature_matching": [1.0],
     "loss.classifier": [0.0, 0.5],
+    "loss.data_to_data": [0.5],
+    "loss.data_to_data_margin": [0.0, 1.0],
+    "loss.contrastive": [0.5],
     "loss.reconstruction": [1.0],
     "loss.feature_reconstruction": [0.1],
     "loss.total_variation": [0.01],
@@ -272,6 +278,20 @@ def refusals(values):
         refuse(loss[path] and loss["name"] not in LABELLED, f"loss.{path}")
     # The minimax loss of G does not use the target of G.
     refuse(loss["generator_target"] is not None and loss["name"] not in ("non_saturating", "least_squares"), "loss.generator_target")
+    seen = "condition" in known and model["condition"] in (None, "channels")
+    for path in ("loss.data_to_data", "loss.contrastive"):
+        refuse(field(values, path) and not model["proxy_dim"], path)
+    proxies = model["proxy_dim"] and "proxy_dim" in known
+    refuse(proxies and not (loss["data_to_data"] or loss["contrastive"]), "model.proxy_dim")
+    refuse(proxies and (seen or not model["conditional"]), "model.proxy_dim")
+    if loss["name"] in MULTICLASS:
+        visible = seen or model["condition"] == "projection"
+        refuse("fake_class" not in known or not model["conditional"] or visible or model["auxiliary"], "loss.name")
+    for path in ("loss.adaptive_weight", "loss.adversarial_start"):
+        refuse(field(values, path) and MODELS[name].context is None, path)
+        refuse(field(values, path) and not (loss["reconstruction"] or loss["feature_reconstruction"]), path)
+    refuse(loss["adaptive_weight"] and rule["name"] == "unrolled", "loss.adaptive_weight")
+    refuse(loss["adaptive_weight"] and values["transform"]["weight_norm"] in ("generator", "both"), "loss.adaptive_weight")
     for path in FOR_IMAGES:
         refuse(name == "points" and field(values, path), path)
     refuse(name in ("multiscale", "pix2pix") and values["transform"]["gradient_normalization"], "transform.gradient_normalization")

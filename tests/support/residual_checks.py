@@ -71,6 +71,8 @@ def gradients_of(name, change_state=lambda state: state, **options):
             value = jnp.sum(jnp.sin(judged.logits) * jnp.arange(1.0, BATCH + 1))
             if judged.class_logits is not None:
                 value += jnp.sum(jnp.sin(judged.class_logits))
+            if judged.embeddings is not None:
+                value += jnp.sum(jnp.sin(judged.embeddings)) + jnp.sum(jnp.sin(judged.proxies))
             return value, (fake.images, judged)
 
         gradients, (images, judged) = jax.grad(loss, has_aux=True)(params)

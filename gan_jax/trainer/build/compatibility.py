@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import Any
 
-from gan_jax.losses import RELATIVISTIC, TAKES_TARGETS
+from gan_jax.losses import MULTICLASS, RELATIVISTIC, TAKES_TARGETS
 from gan_jax.models import MODELS
 from gan_jax.models.common import height_width
-from gan_jax.trainer.build.model_options import model_options, network_classes
+from gan_jax.trainer.build.model_options import model_options, models_with, network_classes
 from gan_jax.trainer.config import Config, ConfigError, check, flag, flatten, replace_field
 
 # The other loss with labels, minimax, trains G with the label of the fakes only.
@@ -23,6 +23,8 @@ _IMAGES_ONLY = (
 )
 # D of these models has a map of logits, or several.
 _MAPS = ("multiscale", "pix2pix", "inpaint")
+# Terms of G that compare its images with a target. `gan_jax.trainer.build.terms` marks them.
+_TASK_TERMS = ("loss.reconstruction", "loss.feature_reconstruction", "loss.perceptual", "loss.style")
 _LABELS = ("model.codes", "model.conditional", "model.auxiliary")
 # Options of each row of `UPDATE_RULES` that the configuration sets.
 UPDATE_OPTIONS: dict[str, tuple[str, ...]] = {
@@ -35,7 +37,9 @@ UPDATE_OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
-def check_compatibility(config: Config, image_shape: tuple[int, ...], num_classes: int, *, with_model: bool = True) -> None:
+def check_compatibility(
+    config: Config, image_shape: tuple[int, ...], num_classes: int, *, with_model: bool = True, own_task: bool = False
+) -> None:
     """Checks that the fields fit together, and that they fit the data and the model.
 
     Args:
@@ -43,6 +47,7 @@ def check_compatibility(config: Config, image_shape: tuple[int, ...], num_classe
         image_shape: Shape of one example of the data.
         num_classes: Number of classes of the data. 0 if it has no labels.
         with_model: Whether the networks are those of `config.model`. Otherwise its options are not checked.
+        own_task: Whether the caller brings task terms of G.
 
     Raises:
         ConfigError: Two fields are incompatible. The message names the flag and the reason.
@@ -50,8 +55,10 @@ def check_compatibility(config: Config, image_shape: tuple[int, ...], num_classe
     _check_labels(config, num_classes)
     classes = network_classes(config, num_classes)
     if with_model:
+        _check_class_heads(config)
         model_options(config, image_shape, classes)
     _check_loss(config)
+    _check_balance(config, with_model=with_model, own_task=own_task)
     _check_data(config, image_shape, classes)
     _check_pairs(config)
     _check_inputs(config, with_model=with_model)
@@ -157,6 +164,29 @@ def _check_labels(config: Config, num_classes: int) -> None:
     _refuse(config, model.auxiliary and not num_classes, "model.auxiliary", reason)
 
 
+def _check_class_heads(config: Config) -> None:
+    """The embedding of ReACGAN and the class of the fakes of the multi-hinge loss, which exclude a D that sees the labels."""
+    model, loss = config.model, config.loss
+    known = MODELS[model.name].options
+    for path in ("loss.data_to_data", "loss.contrastive"):
+        reason = f"the D of {model.name} has no embedding"
+        without = _value(config, path) and "proxy_dim" not in known
+        _refuse(config, without, path, reason, advice=f"use --model.name {', '.join(models_with('proxy_dim'))}")
+        without = _value(config, path) and not model.proxy_dim
+        _refuse(config, without, path, "D has no embedding that it could compare", advice="add --model.proxy-dim 512")
+    losses = loss.data_to_data or loss.contrastive
+    reason, advice = "no loss trains the embedding", "add --loss.data-to-data 0.5 or --loss.contrastive 1"
+    _refuse(config, model.proxy_dim and not losses, "model.proxy_dim", reason, advice=advice)
+    for path, on in (("model.proxy_dim", model.proxy_dim), ("loss.name", loss.name in MULTICLASS)):
+        _refuse(config, on and not model.conditional, path, "G and D need labels", advice="add --model.conditional")
+        allowed = ("none", "projection") if path == "model.proxy_dim" else ("none",)
+        sees = "condition" in known and (model.condition or "channels") not in allowed
+        reason, advice = "D has to find the class without seeing it", "add --model.condition none"
+        _refuse(config, on and sees, path, reason, "model.condition", advice=advice)
+    wrong, reason = loss.name in MULTICLASS and model.auxiliary, "its class logits are those of --model.auxiliary, too"
+    _refuse(config, wrong, "loss.name", reason, "model.auxiliary", advice="drop --model.auxiliary")
+
+
 def _check_data(config: Config, image_shape: tuple[int, ...], num_classes: int) -> None:
     fields, advice = flatten(config), "drop --model.conditional"
     for path in _IMAGES_ONLY if len(image_shape) == 1 else ():
@@ -176,6 +206,25 @@ def _check_loss(config: Config) -> None:
     reason = f"its measure needs a decision at logit 0, which {loss.name} does not have"
     for name in ("ada", "apa"):
         _refuse(config, getattr(config.augment, name) and loss.name in _NO_THRESHOLD, f"augment.{name}", reason)
+
+
+def _check_balance(config: Config, *, with_model: bool, own_task: bool) -> None:
+    """The adversarial term can be balanced with a task, or wait for it, only if G has one."""
+    fields, model = flatten(config), config.model.name
+    models = ", ".join(name for name, row in MODELS.items() if row.context is not None)
+    for path in ("loss.adaptive_weight", "loss.adversarial_start"):
+        if not fields[path] or own_task:
+            continue
+        without = with_model and MODELS[model].context is None
+        reason = f"the model {model} has no target image, so G has no task term"
+        _refuse(config, without, path, reason, advice=f"use --model.name {models}")
+        advice = f"add {', '.join(map(flag, _TASK_TERMS))}"
+        _refuse(config, not any(fields[term] for term in _TASK_TERMS), path, "G has no task term", advice=advice)
+    wrong, reason = config.update.name == "unrolled", "--update.name unrolled differentiates G's loss as one scalar"
+    _refuse(config, config.loss.adaptive_weight and wrong, "loss.adaptive_weight", reason, "update.name")
+    wrong = config.transform.weight_norm in ("generator", "both")
+    reason = "weight normalisation splits the kernel of G's last layer"
+    _refuse(config, config.loss.adaptive_weight and wrong, "loss.adaptive_weight", reason, "transform.weight_norm")
 
 
 def _check_pairs(config: Config) -> None:

@@ -18,7 +18,7 @@ from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
 from gan_jax.gan.types import GradientPenalty, normalize_images
 from gan_jax.gan.update_rules import UPDATE_RULES, UpdateRule
-from gan_jax.losses import ADVERSARIAL, flip_targets, soft_targets
+from gan_jax.losses import ADVERSARIAL, MULTICLASS, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
 from gan_jax.optimizers import frozen_paths
 from gan_jax.penalties import COUPLES_EXAMPLES, PENALTIES, gradient_penalty, top_k_count, top_k_weights
@@ -111,14 +111,17 @@ def build_spec(
     input_shape: tuple[int, ...] | None = None,
 ) -> GANSpec:
     """Builds the static description of the GAN. See `build` for the arguments."""
-    check_compatibility(config, image_shape, num_classes, with_model=own.networks is None)
+    check_compatibility(config, image_shape, num_classes, with_model=own.networks is None, own_task=any(term.task for term in own.terms))
     numbers = with_traced(config, traced)
     classes, normalized = network_classes(config, num_classes), config.transform.gradient_normalization
     networks = networks_in_precision(own.networks or build_networks(config, image_shape, classes), config.precision)
+    if config.loss.adaptive_weight and networks.generator.last_layer is None:
+        reason = "the generator declares no last layer"
+        raise ConfigError(f"--loss.adaptive-weight: {reason}; set last_layer of its Network, or of its module, to the path of a kernel")
     return GANSpec(
         generator=networks.generator,
         discriminator=gradient_normalized_network(networks.discriminator) if normalized else networks.discriminator,
-        loss=own.loss or ADVERSARIAL[config.loss.name],
+        loss=own.loss or (ADVERSARIAL | MULTICLASS)[config.loss.name],
         optimizer=build_optimizer(numbers),
         image_shape=image_shape,
         latent_dim=config.model.latent_dim,
@@ -133,6 +136,8 @@ def build_spec(
         targets=build_targets(config),
         generator_target=config.loss.generator_target,
         adversarial_weight=numbers.loss.adversarial_weight,
+        adaptive_weight=config.loss.adaptive_weight,
+        adversarial_start=config.loss.adversarial_start,
         halve_discriminator_loss=config.loss.halve,
         joint_batches=config.update.joint_batches,
         context=build_condition(config, input_shape, own),

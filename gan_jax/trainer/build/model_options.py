@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from gan_jax.losses import MULTICLASS
 from gan_jax.models import MODELS
 from gan_jax.trainer.config import Config, ConfigError, flag
 
@@ -20,6 +21,11 @@ def network_classes(config: Config, num_classes: int) -> int:
     if config.model.codes:
         return config.model.codes
     return num_classes if config.model.conditional or config.model.auxiliary else 0
+
+
+def models_with(option: str) -> list[str]:
+    """Names of the models that have an option."""
+    return [name for name, model in MODELS.items() if option in model.options]
 
 
 def model_options(config: Config, image_shape: tuple[int, ...], num_classes: int) -> dict[str, Any]:
@@ -49,6 +55,11 @@ def model_options(config: Config, image_shape: tuple[int, ...], num_classes: int
         raise ConfigError(f"--model.name {model.name}: does not make data of shape {image_shape}")
     chosen = {field.name: getattr(model, field.name) for field in dataclasses.fields(model) if field.name not in _NOT_OPTIONS}
     chosen = {name: value for name, value in chosen.items() if value is not None}
+    if config.loss.name in MULTICLASS:
+        if "fake_class" not in known:
+            reason = f"--loss.name {config.loss.name}: the model {model.name} has no logit of the fakes"
+            raise ConfigError(reason, fields=("loss.name",), advice=f"use --model.name {', '.join(models_with('fake_class'))}")
+        chosen["fake_class"] = True
     if config.precision == "bfloat16":
         if "dtype" not in known:
             raise ConfigError(f"--precision bfloat16: the model {model.name} computes in float32 only", fields=("precision",))

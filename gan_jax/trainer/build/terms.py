@@ -16,6 +16,8 @@ from gan_jax.gan.loss_terms import (
     classify_real_and_fake,
     consistency,
     drift,
+    embed_fake,
+    embed_real,
     feature_matching,
     feature_reconstruction,
     images_of,
@@ -69,15 +71,22 @@ def build_terms(config: Config, num_classes: int) -> tuple[LossTerm, ...]:
         classify = classify_fake if config.model.codes else classify_real_and_fake if loss.classify_fakes else classify_real
         add("classifier_discriminator", discriminator, loss.classifier, stateless(classify))
         add("classifier_generator", generator, loss.classifier, stateless(classify_fake))
+    settings = {"temperature": loss.data_to_data_temperature, "margin": loss.data_to_data_margin}
+    data_to_data = partial(losses.data_to_data_cross_entropy_loss, **settings)
+    contrastive = partial(losses.conditional_contrastive_loss, temperature=loss.contrastive_temperature)
+    for name, weight, function in (("data_to_data", loss.data_to_data, data_to_data), ("contrastive", loss.contrastive, contrastive)):
+        add(f"{name}_discriminator", discriminator, weight, stateless(partial(embed_real, loss=function)))
+        add(f"{name}_generator", generator, weight, stateless(partial(embed_fake, loss=function)))
     add("feature_matching", generator, loss.feature_matching, stateless(feature_matching), needs_real=True)
-    add("reconstruction", generator, loss.reconstruction, stateless(reconstruction))
-    add("feature_reconstruction", generator, loss.feature_reconstruction, stateless(feature_reconstruction), needs_real=True)
+    add("reconstruction", generator, loss.reconstruction, stateless(reconstruction), task=True)
+    add("feature_reconstruction", generator, loss.feature_reconstruction, stateless(feature_reconstruction), needs_real=True, task=True)
     add("kl", generator, loss.kl, stateless(posterior_divergence))
     add("total_variation", generator, loss.total_variation, stateless(lambda context: losses.total_variation_loss(images_of(context))))
     if is_on(loss.perceptual):
-        add("perceptual", generator, loss.perceptual, vgg_term(config, losses.perceptual_loss, ("relu2_2", "relu3_3")))
+        add("perceptual", generator, loss.perceptual, vgg_term(config, losses.perceptual_loss, ("relu2_2", "relu3_3")), task=True)
     if is_on(loss.style):
-        add("style", generator, loss.style, vgg_term(config, losses.style_loss, ("relu1_2", "relu2_2", "relu3_3", "relu4_3")))
+        layers = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+        add("style", generator, loss.style, vgg_term(config, losses.style_loss, layers), task=True)
     return (*rows, *_penalty_terms(config))
 
 

@@ -12,7 +12,7 @@ from gan_jax.trainer.config.ranges import Count, Decay, Interval, Probability, R
 # The choices are written out, so that type checkers and the help know them. A test compares each with the keys of its table.
 LossName: TypeAlias = Literal[
     "minimax", "non_saturating", "least_squares", "wasserstein", "hinge", "relativistic",
-    "relativistic_average", "relativistic_average_least_squares", "relativistic_average_hinge",
+    "relativistic_average", "relativistic_average_least_squares", "relativistic_average_hinge", "multi_hinge",
 ]  # fmt: skip
 ModelName: TypeAlias = Literal[
     "mlp", "points", "dcgan", "sngan", "sagan", "biggan", "r3gan", "progressive", "stylegan2",
@@ -134,6 +134,9 @@ class ModelConfig:
     """How D receives the labels."""
     auxiliary: bool | None = None
     """D also classifies (ACGAN)."""
+    proxy_dim: Annotated[int | None, Range(0, 10**5)] = None
+    """Dimension of D's embedding of an image, which --loss.data-to-data or --loss.contrastive compares with one learned vector for each
+    class (512 in ReACGAN on CIFAR-10)."""
     phase_steps: Annotated[int | None, Range(1, 10**9)] = None
     """Steps of each phase of progressive growing, fading in or stable. By default the phases divide the run equally."""
     gradient_checkpointing: Annotated[bool | None, tyro.conf.arg(aliases=["--gradient-checkpointing"])] = None
@@ -158,12 +161,27 @@ class LossConfig(PathsFromStrings):
     """D minimises (real + fake) / 2 instead of the sum."""
     adversarial_weight: Weight = 1.0
     """Weight of G's adversarial loss beside its other terms (lambda)."""
+    adaptive_weight: bool = False
+    """Multiply --loss.adversarial-weight by the ratio of the gradient norms of the task terms and of the adversarial loss at G's last
+    layer (VQGAN, with a weight of 0.8)."""
+    adversarial_start: Count = 0
+    """First step with the adversarial loss. Before it G learns from its other terms alone, and D does not learn (VQGAN)."""
     feature_matching: Weight = 0.0
     """Weight of feature matching in G's loss."""
     classifier: Weight = 1.0
     """Weight of the auxiliary classifier in both losses, if D has one."""
     classify_fakes: bool = True
     """D also learns the classes of the fakes, as published. Without, D learns only from reals and cannot agree on wrong signs with G."""
+    data_to_data: Weight = 0.0
+    """Weight of ReACGAN's data-to-data cross-entropy in both losses (0.5 for CIFAR-10). Needs --model.proxy-dim."""
+    data_to_data_temperature: Annotated[float, Range(1e-3, 1e3)] = 0.5
+    """Temperature of --loss.data-to-data."""
+    data_to_data_margin: Probability = 0.98
+    """Cosine with the own proxy from which on --loss.data-to-data pulls no more. 1 minus it is the bound for other classes."""
+    contrastive: Weight = 0.0
+    """Weight of ContraGAN's conditional contrastive loss in both losses (1 for CIFAR-10). Needs --model.proxy-dim."""
+    contrastive_temperature: Annotated[float, Range(1e-3, 1e3)] = 1.0
+    """Temperature of --loss.contrastive."""
     reconstruction: Weight = 0.0
     """Weight of the L1 distance to the target image, for models that translate, inpaint or reconstruct."""
     feature_reconstruction: Weight = 0.0
