@@ -226,6 +226,20 @@ BEYOND: tuple[Trick, ...] = (
     Trick("beyond-8", "extragradient", BOTH, {"update.name": "extragradient"}),
     Trick("beyond-8", "optimistic Adam", BOTH, {"optimizer.generator": "optimistic_adam", "optimizer.discriminator": "optimistic_adam"}),
     Trick("beyond-8", "consensus, weight 0.1", BOTH, {"update.name": "consensus", "update.consensus_weight": 0.1}),
+    Trick(
+        "beyond-14",
+        "data-to-data cross-entropy (ReACGAN), against labels in G alone",
+        IMAGES,
+        LABELS | {"model.proxy_dim": 512, "loss.data_to_data": 0.5},
+        LABELS,
+    ),
+    Trick(
+        "beyond-14",
+        "contrastive loss (ContraGAN), against labels in G alone",
+        IMAGES,
+        LABELS | {"model.proxy_dim": 512, "loss.contrastive": 1.0},
+        LABELS,
+    ),
 )
 
 TRICKS: tuple[Trick, ...] = INPUTS_AND_LOSSES + PENALTIES + LAYERS + TRAINING + BEYOND
@@ -245,6 +259,7 @@ NOT_SWITCHED: dict[str, str] = {
     "layer-17": "a layer that the progressive networks always have",
     "beyond-9": _MODEL,
     "beyond-10": "a regularisation of StyleGAN2's generator",
+    "beyond-11": "weighs the adversarial term against a task, and the baselines have none",
     "beyond-12": "needs a run whose weights it begins with, and docs/next_run.md has its measurement",
     **{f"model-{n}": _MODEL for n in range(1, 11)},
     **{f"watch-{n}": _WATCH for n in range(1, 8)},
