@@ -287,6 +287,7 @@ def refusals(values):
     if loss["name"] in MULTICLASS:
         visible = seen or model["condition"] == "projection"
         refuse("fake_class" not in known or not model["conditional"] or visible or model["auxiliary"], "loss.name")
+        refuse(values["transform"]["gradient_normalization"], "loss.name")
     for path in ("loss.adaptive_weight", "loss.adversarial_start"):
         refuse(field(values, path) and MODELS[name].context is None, path)
         refuse(field(values, path) and not (loss["reconstruction"] or loss["feature_reconstruction"]), path)

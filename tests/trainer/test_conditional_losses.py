@@ -138,6 +138,13 @@ def test_rules_and_transforms_that_exclude_the_adaptive_weight(group, field, val
         check_compatibility(config, (16, 16, 1), 0)
 
 
+def test_gradient_normalisation_does_not_reach_the_multi_hinge_loss():
+    config = config_of(LABELLED, name="multi_hinge")
+    config = dataclasses.replace(config, transform=dataclasses.replace(config.transform, gradient_normalization=True))
+    with pytest.raises(ConfigError, match=r"^--loss.name multi_hinge: --transform.gradient-normalization normalises one logit"):
+        check_compatibility(config, (8, 8, 1), 3)
+
+
 def test_own_task_terms_and_own_networks():
     pull = LossTerm("pull", "generator", lambda context, state: (context.fake.images**2, state), task=True)
     config = config_of({"name": "dcgan", "width": 4, "latent_dim": 4}, adaptive_weight=True)

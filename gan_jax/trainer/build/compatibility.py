@@ -183,6 +183,9 @@ def _check_class_heads(config: Config) -> None:
         sees = "condition" in known and (model.condition or "channels") not in allowed
         reason, advice = "D has to find the class without seeing it", "add --model.condition none"
         _refuse(config, on and sees, path, reason, "model.condition", advice=advice)
+    wrong = loss.name in MULTICLASS and config.transform.gradient_normalization
+    reason = "--transform.gradient-normalization normalises one logit, and this loss uses those of all classes"
+    _refuse(config, wrong, "loss.name", reason, "transform.gradient_normalization", advice="use --transform.spectral-norm discriminator")
     wrong, reason = loss.name in MULTICLASS and model.auxiliary, "its class logits are those of --model.auxiliary, too"
     _refuse(config, wrong, "loss.name", reason, "model.auxiliary", advice="drop --model.auxiliary")
 
