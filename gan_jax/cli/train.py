@@ -28,6 +28,7 @@ from gan_jax.cli.train_command import TrainCommand, base_config, find_run, parse
 from gan_jax.recipes import looks_at_data, recipes
 
 FAILED = 3
+USAGE = "usage: gan-jax train {name} [flags]   or: gan-jax train --resume DIR|auto, gan-jax train --config FILE"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,8 +68,7 @@ def print_help(command: TrainCommand) -> None:
     if command.help == "--help-all":
         parse_config(config, command, __doc__)
     name = command.recipe or config.recipe
-    usage = f"usage: gan-jax train {name} [flags]   or: gan-jax train --resume DIR|auto, gan-jax train --config FILE"
-    print(short_help(config, usage, name))
+    print(short_help(config, USAGE.format(name=name), name))
 
 
 def run(command: TrainCommand, text: str) -> int:

@@ -3,7 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from gan_jax.trainer.figures import write_figures
 from gan_jax.trainer.notebook import progress_bar, result_html
 from gan_jax.trainer.own_parts import OwnParts, own_parts
 from gan_jax.trainer.patience import out_of_patience, patience_of
-from gan_jax.trainer.progress import ProgressBar, TolerantStream
+from gan_jax.trainer.progress import ProgressBar, TolerantStream, working
 from gan_jax.trainer.report import write_report
 from gan_jax.trainer.restore import LoadedRun, describe_params
 from gan_jax.trainer.rollback import Rollback, can_roll_back, roll_back
@@ -152,7 +152,7 @@ def loop(
     config, steps, end = run.config, run.config.steps, run.config.steps if until is None else min(until, run.config.steps)
     compiled = compile_steps(run, state)
     rng = jax.random.fold_in(jax.random.key(config.seed), 1)
-    pending, saved, early = None, step, False
+    pending, saved, early, first = None, step, False, step
 
     with progress_bar(steps, step, run.console) as bar:
 
@@ -160,13 +160,15 @@ def loop(
             return writers is not None and writers.metrics.failure is not None
 
         if step == 0 and config.sample_every:
-            sample(run, writers, 0, state, bar)
+            with working("drawing and measuring the first samples", bar.print_above):
+                sample(run, writers, 0, state, bar)
         if step < end:
             bar.print_above("compiling the train step: seconds to minutes the first time, then from the cache")
         stop = any_across_processes(stop_requested() or failed())
         while step < end and not stop:
             count = min(config.scan_steps, steps - step)
-            *state, metrics = compiled(count)(*state, run.feed.chunk(step, count), rng)
+            with working("compiling the train step", bar.print_above) if step == first else nullcontext():
+                *state, metrics = compiled(count)(*state, run.feed.chunk(step, count), rng)
             before, step = step, step + count
             run.reach(step)
             flush(run, writers, pending, bar)  # The metrics of the step before, while the device computes this one.

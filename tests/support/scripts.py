@@ -21,6 +21,7 @@ MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     "accelerator": "experiments.benchmarks.accelerator.run",
     "torch_rows": "experiments.benchmarks.accelerator.torch_rows",
     "sweep_cost": "experiments.benchmarks.sweep_cost",
+    "first_grid": "experiments.benchmarks.first_grid",
     "communication": "experiments.benchmarks.communication.measure",
     **{
         name: f"experiments.tools.{name}"

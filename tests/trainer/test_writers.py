@@ -4,6 +4,8 @@ import dataclasses
 import io
 import json
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from gan_jax.trainer import image_grid
 from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from gan_jax.trainer.loop import train
-from gan_jax.trainer.progress import ProgressBar
+from gan_jax.trainer.progress import ProgressBar, working
 from gan_jax.trainer.report import read_run
 from gan_jax.trainer.writers.samples import REALS_SHOWN, bounds_of, forget_samples, write_animation, write_samples
 from support.data_files import write_idx_set
@@ -45,6 +47,40 @@ def test_lines_above_the_bar_keep_their_brackets(text, is_terminal):
         bar.print_above(text)
         bar.show(10, {"discriminator_loss": 1.0})
     assert text in printed.getvalue()
+
+
+def lines_at(monkeypatch, moments):
+    """The steps of the lines that are printed if the metrics of step n are shown `moments[n]` seconds after the start."""
+    clock, printed = [0.0], io.StringIO()
+    monkeypatch.setattr("gan_jax.trainer.progress.time.monotonic", lambda: 1000.0 + clock[0])
+    with ProgressBar(1000, 0, Console(file=printed, width=200)) as bar:
+        for step, clock[0] in enumerate(moments):
+            bar.show(step, {"discriminator_loss": 1.0})
+    return [int(line.split("/")[0].removeprefix("step ")) for line in printed.getvalue().splitlines()]
+
+
+def test_lines_are_frequent_at_first_and_rarer_later(monkeypatch):
+    assert lines_at(monkeypatch, range(14)) == [0, 5, 10]  # Every second: more than 4 seconds lie between two lines.
+    assert lines_at(monkeypatch, range(130, 160)) == [0, 11, 22]  # After two minutes it is more than 10.
+
+
+def test_long_work_prints_how_long_it_takes():
+    lines = []
+    with working("compiling", lines.append, every=0.02):
+        time.sleep(0.2)
+    assert lines[0] == "compiling: 0 s so far"
+    assert 2 <= len(lines) <= 10
+    printed = len(lines)
+    time.sleep(0.05)
+    assert len(lines) == printed
+
+
+def test_short_work_prints_nothing_and_its_errors_pass():
+    lines = []
+    with pytest.raises(ValueError, match="mine"), working("compiling", lines.append):
+        raise ValueError("mine")
+    assert lines == []
+    assert not [thread for thread in threading.enumerate() if thread.name == "working"]
 
 
 def test_a_run_prints_folder_names_and_errors_unchanged(tmp_path, monkeypatch):
