@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 # Program -> the words that it needs. These programs read their flags with argparse.
 BY_ARGPARSE = {
     "accelerator": ["--out", "results"],
+    "advice": [],
     "benchmarks": [],
     "choose_convs": [],
     "communication": [],

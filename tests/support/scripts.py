@@ -12,7 +12,7 @@ COMMANDS += ("recipes", "models", "theatre")
 MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     **{
         name: f"experiments.studies.{name}"
-        for name in ("dirac", "digit_outcomes", "failures", "mixtures", "race", "stacked_mnist", "compare_torch", "transfer")
+        for name in ("dirac", "digit_outcomes", "failures", "mixtures", "race", "stacked_mnist", "compare_torch", "transfer", "advice")
     },
     "costs": "experiments.studies.update_rules.costs",
     "update_rule_mixtures": "experiments.studies.update_rules.mixtures",
