@@ -6,6 +6,7 @@
     gan-jax sample RUN --interpolate 10            rows of great-circle interpolations
     gan-jax sample RUN --walk 5 --out walk.mp4     a walk through 5 latents, as gif, webp or mp4
     gan-jax sample RUN --diagram j                 White's J-diagram, or a MINE grid with --diagram mine
+    gan-jax sample RUN --rejection 80              only samples that the discriminator accepts
     gan-jax sample RUN --pairs --count 8           for image-to-image models: the input, the output and the target
 
 Writes to RUN/pictures or to --out.
@@ -13,6 +14,7 @@ Writes to RUN/pictures or to --out.
 
 import dataclasses
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -46,6 +48,9 @@ class Flags:
     truncation: float | None = None
     """StyleGAN2: move the styles towards their mean, 0 (the mean) to 1 (all of the distribution), e.g. 0.7. Other models: sample normal
     latents under the condition |z| <= this value. With --interpolate, --walk and --diagram that applies to the points."""
+    rejection: float | None = None
+    """Discriminator rejection sampling: keep samples that D accepts. The value is the percentile gamma, 0 to 100, e.g. 80. A higher one
+    keeps fewer and better samples. D is calibrated on the data of the run."""
     interpolate: int = 0
     """Steps of a great-circle interpolation in each row. A row wider than 1,600 pixels continues on further lines. 0 disables it."""
     walk: int = 0
@@ -161,6 +166,7 @@ def check_flags(flags: Flags) -> None:
         raise ConfigError(f"--truncation {flags.truncation}: must be a number, and not negative")
     if flags.pairs and (flags.has_path or flags.label is not None or flags.seeds is not None or flags.separate):
         raise ConfigError("--pairs: excludes --interpolate, --walk, --diagram, --seeds, --label and --separate")
+    check_rejection_flags(flags)
     if flags.seeds is not None:
         given = len(parse_seeds(flags.seeds))
         if flags.count is not None and not flags.has_path:
@@ -169,6 +175,22 @@ def check_flags(flags: Flags) -> None:
             raise ConfigError(f"--seeds {flags.seeds}: must name {points_needed(flags)} seeds here, one for each point; got {given}")
     if flags.out and flags.out.exists() and not (flags.separate and flags.out.is_dir() and not any(flags.out.iterdir())):
         raise ConfigError(f"--out {flags.out}: exists already")
+
+
+def check_rejection_flags(flags: Flags) -> None:
+    """Raises ConfigError if `--rejection` is out of range, excludes another flag, or if RUN is an exported generator."""
+    from gan_jax.trainer.config import ConfigError
+
+    if flags.rejection is None:
+        return
+    if not 0 <= flags.rejection <= 100:
+        raise ConfigError(f"--rejection {flags.rejection}: must be a percentile between 0 and 100")
+    if flags.has_path or flags.seeds is not None or flags.pairs:
+        raise ConfigError("--rejection: excludes --interpolate, --walk, --diagram, --seeds and --pairs")
+    if flags.run.is_file():
+        raise ConfigError(
+            f"--rejection: {flags.run} is a file; an exported generator has no discriminator, so name the directory of its run"
+        )
 
 
 def check_model(flags: Flags, run: "LoadedRun") -> None:
@@ -200,6 +222,11 @@ def sample(run: "LoadedRun", flags: Flags) -> "Samples":
     weights = sampling.Weights(not flags.raw_weights, flags.truncation)
     seeds = parse_seeds(flags.seeds) if flags.seeds is not None else []
     count = flags.count or 64
+    if flags.rejection is not None:
+        from gan_jax.trainer.rejection import rejection_samples
+
+        options = {"seed": flags.seed, "weights": weights, "gamma_percentile": flags.rejection, "label": flags.label}
+        return rejection_samples(run, count, **options, print_line=lambda line: print(line, file=sys.stderr))
     if flags.pairs:
         return sampling.translation_pairs(run, count, seed=flags.seed, weights=weights)
     if not flags.has_path and seeds:

@@ -101,7 +101,9 @@ class Marked(str):
     """The text of a cell that is the best of its row. It is shown bold, with a star and a word for screen readers."""
 
 
-def table(header: Iterable[str], rows: Iterable[Iterable[Any]], *, caption: str, numeric: Iterable[int] = ()) -> str:
+def table(
+    header: Iterable[str], rows: Iterable[Iterable[Any]], *, caption: str, numeric: Iterable[int] = (), label: str | None = None
+) -> str:
     """A table that scrolls sideways on a narrow screen.
 
     Args:
@@ -109,6 +111,7 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]], *, caption: str,
         rows: Cells. The first cell of each row is its heading.
         caption: Caption of the table.
         numeric: Indices of the columns with numbers.
+        label: Name of the table for screen readers, which no other table of the page has. By default the caption.
     """
     numeric = set(numeric)
     head = "".join(_head(name, index in numeric) for index, name in enumerate(header))
@@ -118,7 +121,8 @@ def table(header: Iterable[str], rows: Iterable[Iterable[Any]], *, caption: str,
         cells = "".join(f"<td{_number_class(index in numeric)}>{cell}</td>" for index, cell in enumerate(rest, 1))
         body += f'<tr><th scope="row">{first}</th>{cells}</tr>'
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table><caption>{escape(caption)}</caption>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label or caption)}">'
+        f"<table><caption>{escape(caption)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

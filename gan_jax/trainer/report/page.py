@@ -213,7 +213,11 @@ def _findings(run: Run) -> str:
 def _card(finding: dict[str, Any], index: int, level: str) -> str:
     evidence = finding.get("evidence")
     rows = [[str(name), number(value)] for name, value in evidence.items()] if isinstance(evidence, dict) else []
-    facts_table = markup.table(["evidence", "value"], rows, caption="Evidence", numeric=(1,)) if rows else ""
+    facts_table = (
+        markup.table(["evidence", "value"], rows, caption="Evidence", numeric=(1,), label=f"Evidence of finding {index + 1}")
+        if rows
+        else ""
+    )
     causes = _list("Likely causes", finding.get("causes"), code=False)
     advice = _list("What usually helps", finding.get("advice"), code=True)
     about = [f"since step {since(finding):,}"]

@@ -183,7 +183,9 @@ dialog.addEventListener("close", () => frame.replaceChildren());
 const enlarge = (image) => {
   const large = element("img", { src: image.src, alt: image.alt, class: "grid" });
   const fits = Math.floor(Math.min((innerWidth - 80) / image.naturalWidth, (innerHeight - 140) / image.naturalHeight));
-  large.style.width = `${image.naturalWidth * Math.max(1, fits)}px`;
+  // At least one size larger than in the page. What does not fit scrolls.
+  const larger = Math.floor(image.clientWidth / image.naturalWidth) + 1;
+  large.style.width = `${image.naturalWidth * Math.max(fits, larger)}px`;
   frame.replaceChildren(large);
   dialog.showModal();
 };
