@@ -41,7 +41,8 @@ def augment(images: Array, probability: ArrayLike, rng: Array, *, operations: Co
     """Augments each example independently, with each augmentation applied with `probability`. See `adaptive_augment`.
 
     Args:
-        images: Float [batch, height, width, channels]. With colour there must be 1 or 3 channels.
+        images: Float [batch, height, width, channels]. With colour there must be 1, 3 or 4 channels, and the fourth, the opacity,
+            keeps its values.
         probability: Probability p, in [0, 1]. At 0 the images are returned bit for bit unchanged.
         rng: JAX random key.
         operations: Any of `OPERATIONS`. They are applied in the order of `OPERATIONS`.
@@ -51,7 +52,7 @@ def augment(images: Array, probability: ArrayLike, rng: Array, *, operations: Co
 
     Raises:
         TypeError: The images are not floating point.
-        ValueError: The images do not have four axes, the batch is empty, or colour is used with channels other than 1 or 3.
+        ValueError: The images do not have four axes, the batch is empty, or colour is used with channels other than 1, 3 or 4.
 
     References:
         Karras et al., "Training Generative Adversarial Networks with Limited Data", 2020, appendix B.
@@ -172,7 +173,7 @@ def adaptive_augment(
 
     Returns:
         An `Augmentation` with an `AdaptiveState`. Its `apply` raises TypeError for integers, and ValueError unless the images
-        are a non-empty [batch, height, width, channels] (with colour, 1 or 3 channels).
+        are a non-empty [batch, height, width, channels] (with colour, 1, 3 or 4 channels).
 
     Raises:
         ValueError: An operation is unknown, the target is outside [-1, 1], a probability is outside [0, 1], the interval is

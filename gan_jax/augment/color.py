@@ -74,18 +74,22 @@ def draw_color(rng: Array, batch: int, probability: ArrayLike) -> Array:
 def recolor(images: Array, transforms: Array) -> Array:
     """Applies colour matrices to images. A grey image is changed by their mean effect over the three channels.
 
+    A fourth channel, the opacity, is unchanged.
+
     Args:
-        images: Float [batch, height, width, 3 or 1].
+        images: Float [batch, height, width, 1, 3 or 4].
         transforms: Colour matrices, [batch, 4, 4].
 
     Returns:
         Images, same shape and type. If the matrix is the identity, the image is returned bit for bit unchanged.
 
     Raises:
-        ValueError: The images have neither one nor three channels.
+        ValueError: The images do not have 1, 3 or 4 channels.
     """
-    if images.shape[3] not in (1, 3):
-        raise ValueError(f"images must have 1 or 3 channels for colour augmentation; got shape {images.shape}")
+    if images.shape[3] not in (1, 3, 4):
+        raise ValueError(f"images must have 1, 3 or 4 channels for colour augmentation; got shape {images.shape}")
+    if images.shape[3] == 4:
+        return jnp.concatenate([recolor(images[..., :3], transforms), images[..., 3:]], axis=3)
     linear, offset = transforms[:, :3, :3], transforms[:, None, None, :3, 3]
     if images.shape[3] == 1:
         linear, offset = linear.sum(axis=(1, 2), keepdims=True) / 3, offset.mean(axis=3, keepdims=True)

@@ -85,6 +85,8 @@ def cutout(images: Array, centers: Array) -> Array:
 
 
 def _draw_color(images: Array, rng: Array) -> Array:
+    if images.shape[3] == 4:  # The fourth channel is the opacity.
+        return jnp.concatenate([_draw_color(images[..., :3], rng), images[..., 3:]], axis=3)
     draws = jax.random.uniform(rng, (3, images.shape[0]))
     images = brightness(images, draws[0] - 0.5)
     images = saturation(images, draws[1] * 2)
@@ -114,7 +116,8 @@ def diff_augment(policy: str = "color,translation,cutout") -> Augmentation:
 
     The operations run in the order of the policy:
 
-    - color: brightness + U(-0.5, 0.5), then saturation x U(0, 2), then contrast x U(0.5, 1.5).
+    - color: brightness + U(-0.5, 0.5), then saturation x U(0, 2), then contrast x U(0.5, 1.5). An opacity, the fourth
+      channel, keeps its values.
     - translation: by up to an eighth of the height and width. Zeros fill the border.
     - cutout: a rectangle of half the height and width becomes zero.
 

@@ -120,11 +120,10 @@ def invert_styles(
         NVlabs/stylegan2-ada-pytorch.
     """
     config = generator.config
-    size, channels = config.option("image_size"), config.option("channels")
     if generator.network.mapping is None:
         raise ValueError(f"the model {config.model!r} has no styles")
-    if target.shape != (size, size, channels):
-        raise ValueError(f"target must be of shape {(size, size, channels)}; got {target.shape}")
+    if target.shape != generator.image_shape:
+        raise ValueError(f"target must be of shape {generator.image_shape}; got {target.shape}")
     for_statistics, for_noise, for_steps = jax.random.split(rng, 3)
     statistics = style_statistics(generator, for_statistics, label=label) if statistics is None else statistics
     fixed = dataclasses.replace(config, options={**config.options, "noise_mode": "const" if config.option("noise") else "none"})

@@ -1,10 +1,11 @@
 """BigGAN: class-conditional residual networks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_class_heads, check_size, one_of
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_class_heads, check_growth, one_of
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
 from gan_jax.typing import Players
 
@@ -18,7 +19,7 @@ ARCHITECTURES: dict[int, tuple[int, tuple[int, ...], tuple[int, ...], tuple[bool
 
 def biggan(
     *,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     channels: int = 3,
     latent_dim: int = 128,
     num_classes: int = 10,
@@ -44,7 +45,8 @@ def biggan(
     1000 classes.
 
     Args:
-        image_size: Side of the images in pixels: 32, 64 or 128.
+        image_size: Side of the images in pixels, or (height, width). The networks are those for 32, 64 or 128 pixels, for sides that are
+            halved 3, 4 or 5 times, and begin at a map of another size if the sides are others.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The latents are split into parts that are as
             equal as possible.
@@ -54,7 +56,7 @@ def biggan(
         shared_dim: Size of the class embedding that all norms share. With 0, each norm has its own tables, which is
             possible only without skip-z.
         skip_latents: Whether the norms of each block receive a part of the latents (skip-z).
-        attention: Self-attention follows the feature maps with this side. 0 disables it.
+        attention: Self-attention follows the feature maps with this shorter side. 0 disables it.
         proxy_dim: Dimension of the discriminator's embedding of an image, which a loss compares with one learned vector for
             each class (ReACGAN 512 on CIFAR-10), instead of a projection. 0: no embedding.
         fake_class: Whether the discriminator has one logit for each class and one more for the fakes, for the loss
@@ -79,20 +81,21 @@ def biggan(
         initialised from N(0, 1). The linear maps of the conditional norms are orthogonal, as published.
     """
     del latent_dim
-    check_size("biggan", image_size, tuple(ARCHITECTURES))
+    levels, first = check_growth("biggan", image_size, levels=(3, 5), largest=512)
     one_of("up", up, RESIZE)
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
     check_class_heads(num_classes, auxiliary=False, proxy_dim=proxy_dim, fake_class=fake_class)
-    one_of("attention", attention, (0, *(2**n for n in range(3, image_size.bit_length() - 1))))
+    one_of("attention", attention, (0, *(min(first) * 2**n for n in range(1, levels))))
     if skip_latents and num_classes and not shared_dim:
         raise ValueError("skip_latents needs shared_dim above 0 or num_classes=0; got shared_dim=0")
-    base, generator_widths, discriminator_widths, downsample = ARCHITECTURES[image_size]
+    base, generator_widths, discriminator_widths, downsample = ARCHITECTURES[4 * 2**levels]
     sides = (attention,) if attention else ()
     shared = {"num_classes": num_classes, "attention": sides, "activation": activation, "dtype": jnp.dtype(dtype)}
     shared |= {"gradient_checkpointing": gradient_checkpointing}
     generator = ResNetGenerator(
         channels=channels,
+        first=first,
         base=base * width,
         widths=tuple(width * n for n in generator_widths),
         shared_dim=shared_dim,

@@ -88,24 +88,75 @@ def first_map(image_size: int | Sequence[int]) -> tuple[int, tuple[int, int]]:
     return levels, (height, width)
 
 
-def check_growth(model: str, image_size: int | Sequence[int], largest: int) -> None:
-    """Raises ValueError if images of this size do not grow from a first map whose shorter side has 4 to 7 pixels."""
-    height, width = height_width(image_size)
-    levels, first = first_map((height, width))
-    if levels < 1 or min(first) > 7 or max(height, width) > largest:
-        rule = f"sides up to {largest} that halve evenly until the shorter one has 4 to 7 pixels, such as 28, 32, 48, 64 or 96x64"
-        raise ValueError(f"image_size {image_size}: model {model!r} makes images with {rule}")
+class SizeError(ValueError):
+    """A model does not make images of this size.
+
+    Attributes:
+        size: The size, (height, width).
+        rule: The sizes that the model makes, in words.
+        nearest: The nearest sizes that it makes, (height, width) each, the smaller one first.
+    """
+
+    def __init__(self, model: str, image_size: int | Sequence[int], rule: str, nearest: Sequence[tuple[int, int]]) -> None:
+        self.size = height_width(image_size)
+        self.rule, self.nearest = f"model {model!r} makes images with {rule}", tuple(nearest)
+        words = " and ".join(size_words(size) for size in nearest)
+        super().__init__(f"image_size {size_words(self.size)}: {self.rule}; the nearest sizes are {words}")
 
 
-def check_size(model: str, image_size: int, sizes: tuple[int, ...]) -> int:
-    """Returns `image_size` if the model supports it.
+def size_words(size: tuple[int, int]) -> str:
+    """A size as one number if it is a square, otherwise as HEIGHTxWIDTH."""
+    return f"{size[0]}x{size[1]}" if size[0] != size[1] else str(size[0])
+
+
+def check_growth(model: str, image_size: int | Sequence[int], *, levels: tuple[int, int], largest: int) -> tuple[int, tuple[int, int]]:
+    """Returns `first_map(image_size)` if a model that grows from a first map makes images of this size.
+
+    Args:
+        model: Name of the model.
+        image_size: Side of the images in pixels, or (height, width).
+        levels: The smallest and the largest number of doublings of the model. The shorter side of the first map has 4 to 7 pixels.
+        largest: The largest side in pixels.
 
     Raises:
-        ValueError: If it does not. The message contains the supported sizes.
+        SizeError: The model does not make this size.
     """
-    if image_size not in sizes:
-        raise ValueError(f"image_size {image_size}: model {model!r} makes square images of {', '.join(map(str, sizes))} pixels a side")
-    return image_size
+    least, most = levels
+
+    def fits(size: tuple[int, int]) -> bool:
+        count, first = first_map(size)
+        return least <= count <= most and min(first) in range(4, 8) and max(size) <= largest
+
+    size = height_width(image_size)
+    if not fits(size):
+        # (96, 64) follows the squares as an example of a rectangle, if the model makes it.
+        examples = [size_words(side) for side in ((28, 28), (32, 32), (48, 48), (64, 64), (96, 64)) if fits(side)]
+        times = f"{least} to {most} times" if least < most else f"{least} times"
+        rule = f"sides up to {largest} that halve evenly {times} until the shorter one has 4 to 7 pixels, such as {', '.join(examples)}"
+        raise SizeError(model, image_size, rule, nearest_sizes(size, fits, range(least, most + 1), largest))
+    return first_map(size)
+
+
+def nearest_sizes(size: tuple[int, int], fits: Callable[[tuple[int, int]], bool], levels: range, largest: int) -> list[tuple[int, int]]:
+    """The one or two sizes nearest to `size` that fit, the smaller one first. The sides are 4 or more times a power of two.
+
+    Args:
+        size: (height, width).
+        fits: Whether a size is allowed.
+        levels: The exponents of the powers of two.
+        largest: The largest side in pixels.
+    """
+
+    def around(side: int, unit: int) -> set[int]:
+        counts = {side // unit, -(-side // unit), largest // unit, *range(4, 8)}
+        return {count * unit for count in counts if count >= 4}
+
+    found = set()
+    for level in levels:
+        pairs = {(height, width) for height in around(size[0], 2**level) for width in around(size[1], 2**level)}
+        found |= {pair for pair in pairs if fits(pair) and (size[0] != size[1] or pair[0] == pair[1])}
+    distances = sorted((abs(height - size[0]) + abs(width - size[1]), height * width, (height, width)) for height, width in found)
+    return sorted((pair for _, _, pair in distances[:2]), key=lambda pair: (pair[0] * pair[1], pair))
 
 
 def check_labels(labels: Array | None, num_classes: int) -> None:

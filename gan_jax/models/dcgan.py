@@ -41,8 +41,8 @@ from gan_jax.nn import (
 )
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 
-SIZES = (8, 16, 32, 64, 128, 256)  # Sizes that grow from a 4x4 map, for models that need one.
-LARGEST = 512
+LEVELS = (1, 7)  # How often the first map can be doubled.
+LARGEST = 512  # The largest side in pixels.
 CONDITIONS = ("channels", "projection", "none")
 
 
@@ -309,7 +309,7 @@ def dcgan(
         networks", 2016.
     """
     del latent_dim
-    check_growth("dcgan", image_size, LARGEST)
+    check_growth("dcgan", image_size, levels=LEVELS, largest=LARGEST)
     discriminator_norm = discriminator_norm or (norm if norm in PLAIN_NORMS else "batch")
     check_options(
         ("condition", condition, CONDITIONS),

@@ -1,12 +1,13 @@
 """Multi-scale discriminators: the same architecture with separate parameters at several scales of the image."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, PLAIN_NORMS, check_options, check_size
-from gan_jax.models.dcgan import SIZES, dcgan
+from gan_jax.models.common import ACTIVATIONS, PLAIN_NORMS, check_growth, check_options, height_width
+from gan_jax.models.dcgan import LARGEST, LEVELS, dcgan
 from gan_jax.models.patch import PatchDiscriminator
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 
@@ -58,7 +59,7 @@ class MultiscaleDiscriminator(nn.Module):
 
 def multiscale(
     *,
-    image_size: int = 64,
+    image_size: int | Sequence[int] = 64,
     channels: int = 3,
     latent_dim: int = 100,
     width: int = 64,
@@ -76,7 +77,7 @@ def multiscale(
     """Builds DCGAN's generator with pix2pixHD's multi-scale discriminator.
 
     Args:
-        image_size: Side of the images in pixels, one of the sizes of `dcgan`.
+        image_size: Side of the images in pixels, or (height, width), a size of `dcgan`.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
         width: Number of channels of the generator's last hidden map and of the discriminators' first one.
@@ -103,7 +104,7 @@ def multiscale(
         2018. Differs: the generator is DCGAN's and takes latents.
     """
     check_options(("discriminator_norm", discriminator_norm, PLAIN_NORMS), ("activation", activation, ACTIVATIONS))
-    check_size("multiscale", image_size, SIZES)
+    check_growth("multiscale", image_size, levels=LEVELS, largest=LARGEST)
     generator = dcgan(
         image_size=image_size,
         channels=channels,
@@ -116,7 +117,8 @@ def multiscale(
         output_kernel=output_kernel,
         dtype=dtype,
     ).generator
-    if not 1 <= scales <= 5 or image_size % 2 ** (scales - 1) or image_size >> (scales - 1) < 4:
+    sides = height_width(image_size)
+    if not 1 <= scales <= 5 or any(side % 2 ** (scales - 1) or side >> (scales - 1) < 4 for side in sides):
         raise ValueError(
             f"scales must be in [1, 5], and 2^(scales - 1) must divide image_size={image_size} and leave at least 4 pixels; got {scales}"
         )

@@ -1,7 +1,8 @@
 """PGGAN: networks that grow from 4x4 images to the full size. Each new stage is faded in.
 
 One parameter tree holds all stages, and one program can train all of them. The scalar `growth` says how far the
-networks have grown. If it is a whole number k, only stage k is active, with images of 4 * 2^k pixels. If it is between
+networks have grown. If it is a whole number k, only stage k is active, with images of 4 * 2^k pixels.
+Images that are no power of two or not square begin at a first size other than 4x4, see `first_map`. If it is between
 k - 1 and k, stage k is being faded in with alpha = growth - (k - 1).
 
 `growth` is part of the state, like batch statistics: collection "progress" holds the float32 scalar "growth". It is
@@ -20,7 +21,7 @@ stage. This needs one program per stage, but each program is as small as possibl
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -28,14 +29,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, check_size, one_of
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_growth, check_labels, first_map, one_of
 from gan_jax.nn.equalized import EqualizedConv, EqualizedDense
 from gan_jax.nn.pixelwise_norm import pixel_norm
 from gan_jax.nn.resize import average_pool, resize_nearest
 from gan_jax.nn.stddev import largest_group, minibatch_stddev
 from gan_jax.typing import Array, DiscriminatorOutput, Players, PyTree
 
-SIZES = (8, 16, 32, 64, 128, 256, 512, 1024)
 leaky_relu = ACTIVATIONS["leaky_relu"]
 
 
@@ -88,7 +88,7 @@ def match_growth(images: Array, growth: Array) -> Array:
     (1 - alpha) * coarse + alpha * fine. The result is repeated to the full size.
 
     Args:
-        images: float [batch, size, size, channels], with size 4 * 2^n.
+        images: float [batch, height, width, channels], which halve n times to the first size, see `first_map`.
         growth: float scalar in [0, n].
 
     Returns:
@@ -97,7 +97,7 @@ def match_growth(images: Array, growth: Array) -> Array:
     References:
         Karras et al., "Progressive Growing of GANs", 2018. `process_reals` in `train.py` of the authors' code.
     """
-    last = images.shape[1].bit_length() - 3
+    last = first_map(images.shape[1:3])[0]
 
     def branch(stage: int, images: Array, alpha: Array) -> Array:
         fine = average_pool(images, 2 ** (last - stage))
@@ -114,10 +114,11 @@ class GrowingGenerator(nn.Module):
 
     Attributes:
         channels: Number of channels of the images.
-        widths: Number of channels of each stage, from 4x4 up.
+        widths: Number of channels of each stage, the smallest size first.
         num_classes: Above 0, the label is appended to the latents as a one-hot vector.
         output_activation: "linear" or "tanh", applied after the fade.
         dtype: Computation dtype. Parameters are float32.
+        first_size: Height and width of the first stage.
     """
 
     channels: int
@@ -125,10 +126,11 @@ class GrowingGenerator(nn.Module):
     num_classes: int = 0
     output_activation: str = "linear"
     dtype: Any = jnp.float32
+    first_size: tuple[int, int] = (4, 4)
 
     def setup(self) -> None:
         """Creates the layers of all stages. `growth` starts at the last stage."""
-        self.project = EqualizedDense(16 * self.widths[0], use_bias=False, gain=math.sqrt(2) / 4, dtype=self.dtype)
+        self.project = EqualizedDense(math.prod(self.first_size) * self.widths[0], use_bias=False, gain=math.sqrt(2) / 4, dtype=self.dtype)
         self.project_bias = self.param("project_bias", nn.initializers.zeros, (self.widths[0],), jnp.float32)
         self.first = [EqualizedConv(width, dtype=self.dtype) for width in self.widths[1:]]
         self.second = [EqualizedConv(width, dtype=self.dtype) for width in self.widths]
@@ -137,7 +139,7 @@ class GrowingGenerator(nn.Module):
 
     def _images(self, latents: Array, alpha: Array | float, stage: int) -> Array:
         """Returns the images of one stage, at the size of the stage."""
-        x = self.project(pixel_norm(latents.astype(self.dtype))).reshape(-1, 4, 4, self.widths[0])
+        x = self.project(pixel_norm(latents.astype(self.dtype))).reshape(-1, *self.first_size, self.widths[0])
         x = pixel_norm(leaky_relu(x + self.project_bias.astype(self.dtype)))
         x = pixel_norm(leaky_relu(self.second[0](x)))
         for index in range(1, stage + 1):
@@ -171,7 +173,7 @@ class GrowingGenerator(nn.Module):
             alpha: If `stage` is given, how far it has been faded in, in [0, 1]. It may be traced.
 
         Returns:
-            float32 [batch, size, size, channels]. The size is that of `stage` if it is given, else the full size.
+            float32 [batch, height, width, channels]. The size is that of `stage` if it is given, else the full size.
         """
         check_labels(labels, self.num_classes)
         if self.num_classes:
@@ -200,11 +202,12 @@ class GrowingDiscriminator(nn.Module):
     """PGGAN's discriminator with all stages. The module docstring explains how it grows.
 
     Attributes:
-        widths: Number of channels of each stage, from 4x4 up, as in the generator.
+        widths: Number of channels of each stage, the smallest size first, as in the generator.
         num_classes: Above 0, the discriminator also classifies.
         group_size: Group size of the minibatch standard deviation. 0 disables it.
         axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share the batch.
         dtype: Computation dtype. Parameters are float32.
+        first_size: Height and width of the first stage.
     """
 
     widths: tuple[int, ...]
@@ -212,6 +215,7 @@ class GrowingDiscriminator(nn.Module):
     group_size: int = 4
     axis_name: str | None = None
     dtype: Any = jnp.float32
+    first_size: tuple[int, int] = (4, 4)
 
     def setup(self) -> None:
         """Creates the layers of all stages. `growth` starts at the last stage."""
@@ -253,7 +257,7 @@ class GrowingDiscriminator(nn.Module):
         """Computes logits of images.
 
         Args:
-            images: float [batch, size, size, channels]. The size is that of `stage` if it is given, else the full size.
+            images: float [batch, height, width, channels]. The size is that of `stage` if it is given, else the full size.
             labels: Unused. With classes, the discriminator classifies instead.
             context: Unused.
             train: Unused.
@@ -267,10 +271,11 @@ class GrowingDiscriminator(nn.Module):
             ValueError: If the images have another size.
         """
         last = len(self.widths) - 1
-        size = 4 * 2 ** (last if stage is None else one_of("stage", stage, range(last + 1)))
-        if images.shape[1:3] != (size, size):
+        factor = 2 ** (last if stage is None else one_of("stage", stage, range(last + 1)))
+        height, width = (side * factor for side in self.first_size)
+        if images.shape[1:3] != (height, width):
             raise ValueError(
-                f"images must be of {size}x{size} pixels at stage {last if stage is None else stage}; got shape {images.shape}"
+                f"images must be of {height}x{width} pixels at stage {last if stage is None else stage}; got shape {images.shape}"
             )
         x = images.astype(self.dtype)
         if self.is_initializing():
@@ -291,7 +296,7 @@ class GrowingDiscriminator(nn.Module):
 
 def progressive(
     *,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     channels: int = 3,
     latent_dim: int = 128,
     num_classes: int = 0,
@@ -300,20 +305,21 @@ def progressive(
     output_activation: str = "linear",
     dtype: Any = "float32",
 ) -> Players:
-    """Builds PGGAN's networks (Karras et al., 2018) with all stages from 4x4 to `image_size`.
+    """Builds PGGAN's networks (Karras et al., 2018) with all stages from the first size to `image_size`.
 
     The generator has pixel norm, the discriminator minibatch standard deviation, and both have an equalised learning
     rate. At 1024 pixels with width=512 and latent_dim=512 each network has 23.1 million parameters, as in table 2 of
     the paper.
 
     Args:
-        image_size: Side of the images of the last stage in pixels, one of `SIZES`.
+        image_size: Side of the images of the last stage in pixels, or (height, width): sides that are halved 1 to 8 times to reach the
+            first size, whose shorter side has 4 to 7 pixels. It is 4x4 if the side is a power of two.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
             In the paper it equals `width`.
         num_classes: Number of classes. Above 0, the label is appended to the generator's latents, and the discriminator
             classifies (ACGAN).
-        width: Number of channels of the stages up to 32 pixels. It halves with each further stage. Published: 512.
+        width: Number of channels of the stages up to the third doubling (32 pixels). It halves with each further stage. Published: 512.
         group_size: Group size of the minibatch standard deviation. 0 disables it.
         output_activation: "linear", as published, or "tanh".
         dtype: Computation dtype. Parameters are float32.
@@ -330,11 +336,11 @@ def progressive(
         that of the authors' code (`networks.py`), with separate resize and convolution.
     """
     del latent_dim
-    check_size("progressive", image_size, SIZES)
+    levels, first = check_growth("progressive", image_size, levels=(1, 8), largest=1024)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
-    widths = tuple(width // max(2**level // 32, 1) for level in range(2, image_size.bit_length()))
+    widths = tuple(width // max(2**level // 32, 1) for level in range(2, levels + 3))
     if not all(widths):
-        raise ValueError(f"width={width} leaves no channels at image_size={image_size}; it must be at least {image_size // 32}")
-    shared = {"widths": widths, "num_classes": num_classes, "dtype": jnp.dtype(dtype)}
+        raise ValueError(f"width={width} leaves no channels at image_size={image_size}; it must be at least {2**levels // 8}")
+    shared = {"widths": widths, "first_size": first, "num_classes": num_classes, "dtype": jnp.dtype(dtype)}
     generator = GrowingGenerator(channels=channels, output_activation=output_activation, **shared)
     return Players(generator, GrowingDiscriminator(group_size=group_size, **shared))

@@ -1,18 +1,18 @@
 """R3GAN: ResNeXt blocks without normalisation, initialised so that they start as the identity."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models.common import OUTPUT_ACTIVATIONS, check_labels, check_size, one_of, run_block
+from gan_jax.models.common import OUTPUT_ACTIVATIONS, check_growth, check_labels, one_of, run_block
 from gan_jax.nn.fast_conv.grouped import GroupedConv
 from gan_jax.nn.resize import filtered_downsample, filtered_upsample
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 
-SIZES = (8, 16, 32, 64, 128, 256)
 LEAK = 0.2
 
 
@@ -60,11 +60,11 @@ class ResNeXtBlock(nn.Module):
 
 
 class R3ganGenerator(nn.Module):
-    """Multiplies projected latents by a learned 4x4 basis, then applies stages of ResNeXt blocks and filtered up-sampling.
+    """Multiplies projected latents by a learned basis, then applies stages of ResNeXt blocks and filtered up-sampling.
 
     Attributes:
         channels: Number of channels of the images.
-        widths: Number of channels of each stage, from 4x4 up.
+        widths: Number of channels of each stage, the smallest one first.
         blocks: Number of blocks in each stage.
         group_size: Number of channels in a group of the 3x3 convolutions.
         num_classes: Above 0, an embedding of the label is appended to the latents.
@@ -72,6 +72,7 @@ class R3ganGenerator(nn.Module):
         output_activation: "linear" or "tanh".
         dtype: Computation dtype. Parameters are float32.
         gradient_checkpointing: Whether the backward pass computes the activations inside each block again.
+        first: Height and width of the first map, which is the basis.
     """
 
     channels: int
@@ -83,17 +84,18 @@ class R3ganGenerator(nn.Module):
     output_activation: str = "linear"
     dtype: Any = jnp.float32
     gradient_checkpointing: bool = False
+    first: tuple[int, int] = (4, 4)
 
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
-        """Returns images, float32 [batch, size, size, channels], with size = 4 * 2^(stages - 1)."""
+        """Returns images, float32 [batch, height, width, channels], with the sides of `first` times 2^(stages - 1)."""
         check_labels(labels, self.num_classes)
         x = latents.astype(self.dtype)
         if self.num_classes:
             init = nn.initializers.normal(self.num_classes**-0.5)
             embed = nn.Embed(self.num_classes, self.embedding_dim, embedding_init=init, dtype=self.dtype, name="embedding")
             x = jnp.concatenate([x, embed(labels)], axis=-1)
-        basis = self.param("basis", nn.initializers.normal(1.0), (4, 4, self.widths[0]), jnp.float32)
+        basis = self.param("basis", nn.initializers.normal(1.0), (*self.first, self.widths[0]), jnp.float32)
         x = _pointwise(self.widths[0], dtype=self.dtype, name="project")(x)[:, None, None] * basis.astype(self.dtype)
         total = self.blocks * len(self.widths)
         for stage, width in enumerate(self.widths):
@@ -111,7 +113,7 @@ class R3ganDiscriminator(nn.Module):
     """Maps images through stages of ResNeXt blocks and filtered down-sampling to a logit. It mirrors the generator.
 
     Attributes:
-        widths: Number of channels of each stage, from the size of the images down to 4x4.
+        widths: Number of channels of each stage, the largest one first.
         blocks: Number of blocks in each stage.
         group_size: Number of channels in a group of the 3x3 convolutions.
         num_classes: Above 0, the logit is the inner product of the last features and an embedding of the label.
@@ -140,8 +142,8 @@ class R3ganDiscriminator(nn.Module):
                 block = ResNeXtBlock(2 * width // self.group_size, total, self.dtype, name=f"block_{stage}_{index}")
                 x = run_block(block, x, checkpoint=self.gradient_checkpointing)
             features[f"stage_{stage}"] = x
-        # A depthwise 4x4 convolution of a 4x4 map is the inner product of each channel with its own basis image.
-        basis = self.param("basis", nn.initializers.normal(0.25), (4, 4, self.widths[-1]), jnp.float32)
+        # A depthwise 4x4 convolution of a 4x4 map, as published, is the inner product of each channel with its own basis image.
+        basis = self.param("basis", nn.initializers.normal(math.prod(x.shape[1:3]) ** -0.5), (*x.shape[1:3], self.widths[-1]), jnp.float32)
         x = jnp.einsum("bhwc,hwc->bc", x.astype(jnp.float32), basis)
         # As published, the embedding has the size of the first stage's channels.
         dim = self.widths[0] if self.num_classes else 1
@@ -154,7 +156,7 @@ class R3ganDiscriminator(nn.Module):
 
 def r3gan(
     *,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     channels: int = 3,
     latent_dim: int = 64,
     num_classes: int = 0,
@@ -175,13 +177,14 @@ def r3gan(
     21,280,512 with 10 classes), as in the authors' code (brownvc/R3GAN, commit 19a7ddf, preset CIFAR10).
 
     Args:
-        image_size: Side of the images in pixels, one of `SIZES`.
+        image_size: Side of the images in pixels, or (height, width): sides that are halved 1 to 6 times to reach the first map,
+            whose shorter side has 4 to 7 pixels. The map is 4x4 if the side is a power of two.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
             Published: 64.
         num_classes: Number of classes. Above 0, both networks learn an embedding of the label.
-        width: Number of channels of the stages up to 32 pixels. It is half of that at 64, a quarter at 128 and an
-            eighth at 256. Published: 768.
+        width: Number of channels of the stages up to the third doubling (32 pixels). It halves with each further one, so it is half of
+            that at 64, a quarter at 128 and an eighth at 256. Published: 768.
         blocks: Number of blocks in each stage. Published: 2.
         group_size: Number of channels in a group of the 3x3 convolutions. It must divide twice the channels of every
             stage.
@@ -203,12 +206,14 @@ def r3gan(
         Huang et al., "The GAN is dead; long live the GAN! A Modern GAN Baseline", 2024.
     """
     del latent_dim
-    check_size("r3gan", image_size, SIZES)
+    levels, first = check_growth("r3gan", image_size, levels=(1, 6), largest=512)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
-    widths = tuple(width // max(2**level // 32, 1) for level in range(2, image_size.bit_length()))
+    widths = tuple(width // max(2**level // 32, 1) for level in range(2, levels + 3))
     if any(not w or 2 * w % group_size for w in widths):
         raise ValueError(f"group_size={group_size} must divide twice the channels of every stage; got width={width}, stage widths {widths}")
     shared = {"blocks": blocks, "group_size": group_size, "num_classes": num_classes, "dtype": jnp.dtype(dtype)}
     shared |= {"gradient_checkpointing": gradient_checkpointing}
-    generator = R3ganGenerator(channels=channels, widths=widths, embedding_dim=embedding_dim, output_activation=output_activation, **shared)
+    generator = R3ganGenerator(
+        channels=channels, first=first, widths=widths, embedding_dim=embedding_dim, output_activation=output_activation, **shared
+    )
     return Players(generator, R3ganDiscriminator(widths=widths[::-1], **shared))

@@ -1,15 +1,16 @@
 """Free-form inpainting with a coarse network and a refining network, both made of gated convolutions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, NORMAL, OUTPUT_ACTIVATIONS, check_options, check_size
+from gan_jax.models.common import ACTIVATIONS, NORMAL, OUTPUT_ACTIVATIONS, SizeError, check_options, height_width, nearest_sizes
 from gan_jax.nn import Conv, GatedConv, resize_nearest
 from gan_jax.typing import Array, DiscriminatorOutput, GeneratorOutput, Players
 
-SIZES = (16, 32, 64, 128, 256, 512)
+SMALLEST, LARGEST = 16, 512
 DILATIONS = (2, 4, 8, 16)
 
 
@@ -31,6 +32,23 @@ def split_mask(context: Array, channels: int) -> tuple[Array, Array]:
         shape = None if context is None else context.shape
         raise ValueError(f"context must be float [batch, height, width, {channels + 1}], the masked image and its mask; got {shape}")
     return context[..., :channels], context[..., channels:]
+
+
+def _check_size(image_size: int | Sequence[int]) -> tuple[int, int]:
+    """Returns (height, width). Raises SizeError if a side is no multiple of 4, too small or too large."""
+
+    def fits(size: tuple[int, int]) -> bool:
+        return all(side % 4 == 0 and SMALLEST <= side <= LARGEST for side in size)
+
+    size = height_width(image_size)
+    if not fits(size):
+        raise SizeError(
+            "inpaint",
+            image_size,
+            f"sides that are multiples of 4 from {SMALLEST} to {LARGEST}",
+            nearest_sizes(size, fits, range(2, 3), LARGEST),
+        )
+    return size
 
 
 class InpaintNetwork(nn.Module):
@@ -79,7 +97,7 @@ class InpaintNetwork(nn.Module):
             x = gated(x, features)
         for dilation in DILATIONS:
             # With a dilation as wide as the map, all taps except the central one would read padding.
-            x = gated(x, 4 * width, dilation=dilation) if dilation < x.shape[1] else x
+            x = gated(x, 4 * width, dilation=dilation) if dilation < min(x.shape[1:3]) else x
         x = gated(x, 4 * width)
         for features in (2 * width, width):
             x = gated(resize_nearest(x), features)
@@ -163,7 +181,7 @@ class InpaintDiscriminator(nn.Module):
 
 def inpaint(
     *,
-    image_size: int = 256,
+    image_size: int | Sequence[int] = 256,
     channels: int = 3,
     latent_dim: int = 1,
     width: int = 48,
@@ -181,15 +199,15 @@ def inpaint(
     on `coarse` and `refined`.
 
     Args:
-        image_size: Side of the images in pixels, one of `SIZES`.
+        image_size: Side of the images in pixels, or (height, width): multiples of 4 from 16 to 512.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. Latents are ignored.
         width: Number of features of the first gated convolution, and a quarter of the features at the coarsest map. The
             authors' `cnum` counts features and gates together, so their 48 corresponds to a width of 24.
         discriminator_width: Number of channels of the discriminator's first layer. Later layers have up to four times
             as many.
-        discriminator_layers: Number of 5x5 convolutions of stride 2. None: as many as leave a 4x4 map, at most 6 as in
-            the paper.
+        discriminator_layers: Number of 5x5 convolutions of stride 2. None: as many as leave at least 4 pixels of the
+            shorter side, at most 6 as in the paper.
         activation: Key of `ACTIVATIONS` for the gated convolutions.
         discriminator_activation: Key of `ACTIVATIONS` for the discriminator.
         output_activation: "tanh" or "linear".
@@ -219,13 +237,13 @@ def inpaint(
     - The discriminator ends in one channel of logits. In the paper every channel of the last layer is a logit.
     """
     del latent_dim
-    check_size("inpaint", image_size, SIZES)
+    size = _check_size(image_size)
     check_options(
         ("activation", activation, ACTIVATIONS),
         ("discriminator_activation", discriminator_activation, ACTIVATIONS),
         ("output_activation", output_activation, OUTPUT_ACTIVATIONS),
     )
     dtype = jnp.dtype(dtype)
-    layers = min(6, image_size.bit_length() - 3) if discriminator_layers is None else discriminator_layers
+    layers = min(6, min(size).bit_length() - 3) if discriminator_layers is None else discriminator_layers
     generator = InpaintGenerator(channels, width, activation, output_activation, dtype)
     return Players(generator, InpaintDiscriminator(discriminator_width, layers, discriminator_activation, dtype))

@@ -4,6 +4,7 @@ The modules have no spectral normalisation. It is a transformation of the parame
 """
 
 import itertools
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -104,18 +105,18 @@ class DiscriminatorBlock(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Projects latents to a 4x4 map, then applies residual blocks that double its sides until it is an image.
+    """Projects latents to a small map, then applies residual blocks that double its sides until it is an image.
 
     Attributes:
         channels: Number of channels of the images.
-        base: Number of channels of the 4x4 map.
+        base: Number of channels of the first map.
         widths: Number of output channels of each block.
         num_classes: Above 0, batch norm in the blocks is conditional.
         shared_dim: 0: each norm has a table of scales and biases per class. Above 0: all norms share one class
             embedding of this size, and each norm has linear maps of it (BigGAN).
-        skip_latents: Whether to split the latents into one part for the 4x4 map and one part for the norms of each
+        skip_latents: Whether to split the latents into one part for the first map and one part for the norms of each
             block (BigGAN). With classes it requires `shared_dim` above 0.
-        attention: Self-attention follows the feature maps with these sides.
+        attention: Self-attention follows the feature maps with these shorter sides.
         norm: Norm of the blocks if they are unconditional, and norm before the output layer. A key of
             `gan_jax.nn.NORMS`.
         up: "nearest" or "bilinear".
@@ -125,6 +126,7 @@ class ResNetGenerator(nn.Module):
         axis_name: Mapped axis (`shard_map` or `pmap`) whose devices share batch statistics.
         dtype: Computation dtype. Parameters are float32.
         gradient_checkpointing: Whether the backward pass computes the activations inside each block again.
+        first: Height and width of the first map.
     """
 
     channels: int
@@ -142,6 +144,7 @@ class ResNetGenerator(nn.Module):
     axis_name: str | None = None
     dtype: Any = jnp.float32
     gradient_checkpointing: bool = False
+    first: tuple[int, int] = (4, 4)
 
     def norm_inputs(self) -> dict[str, tuple[str, ...]]:
         """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`.
@@ -160,7 +163,7 @@ class ResNetGenerator(nn.Module):
         return "output/kernel"
 
     def _conditions(self, latents: Array, labels: Array | None) -> tuple[Array, list[Array | None]]:
-        """Returns the latents of the 4x4 map and the condition of the norms of each block."""
+        """Returns the latents of the first map and the condition of the norms of each block."""
         blocks = len(self.widths)
         if not self.num_classes:
             shared = None
@@ -171,7 +174,7 @@ class ResNetGenerator(nn.Module):
             return latents, [labels] * blocks
         if not self.skip_latents:
             return latents, [shared] * blocks
-        # The parts are as equal as possible. The first part is for the 4x4 map.
+        # The parts are as equal as possible. The first part is for the first map.
         size, more = divmod(latents.shape[-1], blocks + 1)
         cuts = list(itertools.accumulate([size + (part < more) for part in range(blocks)]))
         first, *rest = jnp.split(latents, cuts, axis=-1)
@@ -179,18 +182,19 @@ class ResNetGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Any = None, *, train: bool = True) -> Array:
-        """Returns images, float32 [batch, 4 * 2^blocks, 4 * 2^blocks, channels]."""
+        """Returns images, float32 [batch, height, width, channels], with the sides of `first` times 2^blocks."""
         check_labels(labels, self.num_classes)
         first, conditions = self._conditions(latents, labels)
-        x = nn.Dense(16 * self.base, kernel_init=GLOROT, dtype=self.dtype, name="project")(first.astype(self.dtype))
-        x = x.reshape(-1, 4, 4, self.base)
+        x = nn.Dense(math.prod(self.first) * self.base, kernel_init=GLOROT, dtype=self.dtype, name="project")(first.astype(self.dtype))
+        x = x.reshape(-1, *self.first, self.base)
         tables = self.num_classes if not (self.shared_dim or self.skip_latents) else 0
         shared = {"up": self.up, "activation": self.activation, "axis_name": self.axis_name, "dtype": self.dtype}
         for index, (features, condition) in enumerate(zip(self.widths, conditions)):
             block = GeneratorBlock(features, self.norm, tables, name=f"block_{index}", **shared)
             x = run_block(block, x, condition, train=train, checkpoint=self.gradient_checkpointing)
-            if x.shape[1] in self.attention:
-                x = SelfAttention(dtype=self.dtype, name=f"attention_{x.shape[1]}")(x)
+            side = min(x.shape[1:3])
+            if side in self.attention:
+                x = SelfAttention(dtype=self.dtype, name=f"attention_{side}")(x)
         x = normalize(x, self.norm, train=train, axis_name=self.axis_name, dtype=self.dtype, name="norm")
         kernel = (self.output_kernel, self.output_kernel)
         x = Conv(self.channels, kernel, kernel_init=GLOROT, dtype=self.dtype, name="output")(ACTIVATIONS[self.activation](x))
@@ -209,7 +213,7 @@ class ResNetDiscriminator(nn.Module):
         fake_class: Whether the logits are those of the classes and of the fakes (multi-hinge).
         wide: Whether the first convolution of a block already has the output channels of the block (SAGAN, BigGAN). If
             false, it keeps the input channels.
-        attention: Self-attention follows the blocks that halve the sides to these values.
+        attention: Self-attention follows the blocks that halve the shorter side to these values.
         activation: Key of `ACTIVATIONS`.
         dtype: Computation dtype. Parameters are float32.
         gradient_checkpointing: Whether the backward pass computes the activations inside each block again.
@@ -238,8 +242,9 @@ class ResNetDiscriminator(nn.Module):
             block = DiscriminatorBlock(width, hidden, downsample, index == 0, self.activation, self.dtype, name=f"block_{index}")
             x = run_block(block, x, checkpoint=self.gradient_checkpointing)
             # Several blocks can have maps with this side. Attention follows the first of them, which is the one that down-samples.
-            if x.shape[1] in self.attention and downsample:
-                x = SelfAttention(dtype=self.dtype, name=f"attention_{x.shape[1]}")(x)
+            side = min(x.shape[1:3])
+            if side in self.attention and downsample:
+                x = SelfAttention(dtype=self.dtype, name=f"attention_{side}")(x)
             features[f"block_{index}"] = x
         pooled = ACTIVATIONS[self.activation](x).astype(jnp.float32).sum(axis=(1, 2))
         class_logits = embeddings = proxies = None

@@ -1,15 +1,16 @@
 """SNGAN: residual networks."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_class_heads, check_size, one_of
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_class_heads, check_growth, one_of
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
 from gan_jax.typing import Players
 
-# For each image size: channels of the generator's 4x4 map, of its blocks and of the discriminator's blocks, all as multiples of
-# `width`, and whether each block of the discriminator halves the sides.
+# For each image size that begins at 4x4: channels of the generator's first map, of its blocks and of the discriminator's blocks,
+# all as multiples of `width`, and whether each block of the discriminator halves the sides.
 ARCHITECTURES: dict[int, tuple[int, tuple[int, ...], tuple[int, ...], tuple[bool, ...]]] = {
     32: (4, (4, 4, 4), (2, 2, 2, 2), (True, True, False, False)),
     64: (16, (8, 4, 2, 1), (1, 2, 4, 8, 16), (True,) * 5),
@@ -18,7 +19,7 @@ ARCHITECTURES: dict[int, tuple[int, tuple[int, ...], tuple[int, ...], tuple[bool
 
 def sngan(
     *,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     channels: int = 3,
     latent_dim: int = 128,
     num_classes: int = 0,
@@ -44,7 +45,8 @@ def sngan(
     block of D works in place, so that the shortcut receives the rectified input.
 
     Args:
-        image_size: Side of the images in pixels, 32 or 64.
+        image_size: Side of the images in pixels, or (height, width). Sides that are halved three times, such as 32, 40 or 32x48, have the
+            networks for 32 pixels, and those that are halved four times the networks for 64, with a first map of another size.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
         num_classes: Number of classes. Above 0, the generator has conditional batch norm and the discriminator a
@@ -78,18 +80,19 @@ def sngan(
         discriminator has no bias in its last layer, so it has one parameter fewer.
     """
     del latent_dim
-    check_size("sngan", image_size, tuple(ARCHITECTURES))
+    levels, first = check_growth("sngan", image_size, levels=(3, 4), largest=512)
     one_of("norm", norm, PLAIN_NORMS)
     one_of("up", up, RESIZE)
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
     one_of("output_kernel", output_kernel, (1, 3, 9))
     check_class_heads(num_classes, auxiliary=auxiliary, proxy_dim=proxy_dim, fake_class=fake_class)
-    base, generator_widths, discriminator_widths, downsample = ARCHITECTURES[image_size]
+    base, generator_widths, discriminator_widths, downsample = ARCHITECTURES[4 * 2**levels]
     shared = {"num_classes": num_classes, "activation": activation, "dtype": jnp.dtype(dtype)}
     shared |= {"gradient_checkpointing": gradient_checkpointing}
     generator = ResNetGenerator(
         channels=channels,
+        first=first,
         base=base * width,
         widths=tuple(width * n for n in generator_widths),
         norm=norm,

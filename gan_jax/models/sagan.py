@@ -1,10 +1,11 @@
 """SAGAN: the residual networks of SNGAN with self-attention in generator and discriminator."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_class_heads, check_size, one_of
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_class_heads, check_growth, one_of
 from gan_jax.models.residual import RESIZE, ResNetDiscriminator, ResNetGenerator
 from gan_jax.typing import Players
 
@@ -18,7 +19,7 @@ ARCHITECTURES: dict[int, tuple[int, tuple[int, ...], tuple[int, ...], tuple[bool
 
 def sagan(
     *,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     channels: int = 3,
     latent_dim: int = 128,
     num_classes: int = 0,
@@ -38,9 +39,10 @@ def sagan(
     pixels with 10 classes they have 4,386,308 and 1,075,586, as in torch-mimicry (commit a7fda06).
 
     Args:
-        image_size: Side of the images in pixels: 32, 64 or 128. At 64 and 128 pixels, self-attention follows the maps
-            with 32 pixels a side. At 32 pixels it follows the generator's map with 16 and, as in torch-mimicry, the
-            discriminator's map with 8 pixels a side.
+        image_size: Side of the images in pixels, or (height, width). The networks are those for 32, 64 or 128 pixels, for sides that are
+            halved 3, 4 or 5 times, and begin at a map of another size if the sides are others. At 64 and 128 pixels,
+            self-attention follows the maps with 32 pixels a side. At 32 pixels it follows the generator's map with 16 and, as
+            in torch-mimicry, the discriminator's map with 8 pixels a side. Other sizes have it after the same blocks.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
         num_classes: Number of classes. Above 0, as in the paper, the generator has conditional batch norm and the
@@ -70,24 +72,27 @@ def sagan(
         for 64 pixels have the blocks of BigGAN's table with SAGAN's widths.
     """
     del latent_dim
-    check_size("sagan", image_size, tuple(ARCHITECTURES))
+    levels, first = check_growth("sagan", image_size, levels=(3, 5), largest=512)
     one_of("up", up, RESIZE)
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
     check_class_heads(num_classes, auxiliary=False, proxy_dim=proxy_dim, fake_class=fake_class)
-    base, generator_widths, discriminator_widths, downsample, sides = ARCHITECTURES[image_size]
+    base, generator_widths, discriminator_widths, downsample, sides = ARCHITECTURES[4 * 2**levels]
     shared = {"num_classes": num_classes, "activation": activation, "dtype": jnp.dtype(dtype)}
     shared |= {"gradient_checkpointing": gradient_checkpointing}
     generator = ResNetGenerator(
         channels=channels,
+        first=first,
         base=base * width,
         widths=tuple(width * n for n in generator_widths),
-        attention=sides[:1],
+        attention=(sides[0] // 4 * min(first),),
         up=up,
         output_activation=output_activation,
         **shared,
     )
     widths = tuple(width * n for n in discriminator_widths)
     heads = {"proxy_dim": proxy_dim, "fake_class": fake_class}
-    discriminator = ResNetDiscriminator(widths=widths, downsample=downsample, wide=True, attention=sides[1:], **heads, **shared)
+    discriminator = ResNetDiscriminator(
+        widths=widths, downsample=downsample, wide=True, attention=(sides[1] // 4 * min(first),), **heads, **shared
+    )
     return Players(generator, discriminator)

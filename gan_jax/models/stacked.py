@@ -7,28 +7,38 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, NORMAL, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_options, check_size, needs_bias
-from gan_jax.models.dcgan import SIZES, DcganDiscriminator
+from gan_jax.models.common import (
+    ACTIVATIONS,
+    NORMAL,
+    OUTPUT_ACTIVATIONS,
+    PLAIN_NORMS,
+    check_growth,
+    check_options,
+    height_width,
+    needs_bias,
+)
+from gan_jax.models.dcgan import LARGEST, LEVELS, DcganDiscriminator
 from gan_jax.nn import DOWN, UP, Conv, Upsample, normalize, resize_nearest
 from gan_jax.typing import Array, Players
 
 LATENT_CHANNELS = 8
 
 
-def _doublings(shape: tuple[int, ...], image_size: int) -> int:
+def _doublings(shape: tuple[int, ...], image_size: tuple[int, int]) -> int:
     """Returns how often a context of this shape is doubled to reach the image size, at least once."""
-    if len(shape) == 4 and shape[1] == shape[2]:
-        for doublings in range(1, image_size.bit_length()):
-            if shape[1] << doublings == image_size:
+    if len(shape) == 4:
+        for doublings in range(1, min(image_size).bit_length()):
+            if tuple(side << doublings for side in shape[1:3]) == image_size:
                 return doublings
-    raise ValueError(f"context must be square, with a side of {image_size} divided by 2, 4, 8 ...; got shape {shape}")
+    height, width = image_size
+    raise ValueError(f"context must have the sides {height}x{width} divided by 2, 4, 8 ...; got shape {shape}")
 
 
 class StackedGenerator(nn.Module):
     """Enlarges a small image, given latents: residual blocks at the small size, then doublings to the large size.
 
     Attributes:
-        image_size: Side of the large image in pixels.
+        image_size: Height and width of the large image in pixels.
         channels: Number of channels of the images.
         width: Number of channels of the last hidden map.
         blocks: Number of residual blocks at the small size.
@@ -39,7 +49,7 @@ class StackedGenerator(nn.Module):
         dtype: Computation dtype. Parameters are float32.
     """
 
-    image_size: int
+    image_size: tuple[int, int]
     channels: int
     width: int = 64
     blocks: int = 2
@@ -62,7 +72,7 @@ class StackedGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, train: bool = True) -> Array:
-        """Returns images, float32 [batch, image_size, image_size, channels].
+        """Returns images, float32 [batch, height, width, channels].
 
         Raises:
             ValueError: If the context is None, or if its size is not `image_size` divided by a power of two.
@@ -70,14 +80,14 @@ class StackedGenerator(nn.Module):
         if context is None:
             raise ValueError("context must be float [batch, height, width, channels], the image that this stage enlarges; got None")
         doublings = _doublings(context.shape, self.image_size)
-        small = context.shape[1]
+        height, width = context.shape[1:3]
         settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
 
         def settle(x: Array, name: str) -> Array:
             return ACTIVATIONS[self.activation](normalize(x, self.norm, train=train, name=f"norm_{name}", dtype=self.dtype))
 
-        drawn = nn.Dense(small * small * LATENT_CHANNELS, kernel_init=NORMAL, dtype=self.dtype, name="project")(latents.astype(self.dtype))
-        x = jnp.concatenate([context.astype(self.dtype), drawn.reshape(-1, small, small, LATENT_CHANNELS)], axis=-1)
+        drawn = nn.Dense(height * width * LATENT_CHANNELS, kernel_init=NORMAL, dtype=self.dtype, name="project")(latents.astype(self.dtype))
+        x = jnp.concatenate([context.astype(self.dtype), drawn.reshape(-1, height, width, LATENT_CHANNELS)], axis=-1)
         features = self.width * 2**doublings
         x = settle(Conv(features, (3, 3), name="join", **settings)(x), "join")
         for index in range(self.blocks):
@@ -95,7 +105,7 @@ class StackedGenerator(nn.Module):
 
 def stacked(
     *,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     channels: int = 3,
     latent_dim: int = 100,
     width: int = 64,
@@ -117,8 +127,8 @@ def stacked(
     Use `sample_stages` to sample from a chain of trained stages.
 
     Args:
-        image_size: Side of the images of this stage in pixels, a size of `dcgan` from 16 up. It is the context's side
-            times a power of two.
+        image_size: Side of the images of this stage in pixels, or (height, width), a size of `dcgan` that halves at least twice. It is
+            the size of the context times a power of two.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents.
         width: Number of channels of the generator's last and the discriminator's first hidden map.
@@ -142,7 +152,7 @@ def stacked(
         is no text condition, and the discriminator receives the small image as in LAPGAN.
     """
     del latent_dim
-    check_size("stacked", image_size, SIZES[1:])
+    check_growth("stacked", image_size, levels=(2, LEVELS[1]), largest=LARGEST)
     discriminator_norm = discriminator_norm or norm
     check_options(
         ("norm", norm, PLAIN_NORMS),
@@ -153,7 +163,9 @@ def stacked(
         ("output_activation", output_activation, OUTPUT_ACTIVATIONS),
     )
     shared = {"width": width, "activation": activation, "dtype": jnp.dtype(dtype)}
-    generator = StackedGenerator(image_size, channels, blocks=blocks, norm=norm, up=up, output_activation=output_activation, **shared)
+    generator = StackedGenerator(
+        height_width(image_size), channels, blocks=blocks, norm=norm, up=up, output_activation=output_activation, **shared
+    )
     return Players(generator, DcganDiscriminator(norm=discriminator_norm, down=down, join_context=True, **shared))
 
 

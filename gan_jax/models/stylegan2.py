@@ -9,13 +9,14 @@ The state of the generator has two collections: "moving_average" holds the movin
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models.common import check_labels, check_size, one_of
+from gan_jax.models.common import check_growth, check_labels, one_of
 from gan_jax.nn.equalized import EqualizedDense
 from gan_jax.nn.modulation import modulated_conv
 from gan_jax.nn.pixelwise_norm import pixel_norm
@@ -24,7 +25,7 @@ from gan_jax.nn.resize import filtered_upsample
 from gan_jax.nn.stddev import largest_group, minibatch_stddev
 from gan_jax.typing import Array, DiscriminatorOutput, GeneratorOutput, Players
 
-SIZES = (16, 32, 64, 128, 256, 512, 1024)
+SIZES = (16, 32, 64, 128, 256, 512, 1024)  # Sizes of the authors' networks, which begin at 4x4.
 NOISE_MODES = ("random", "const", "none")
 NORMAL = nn.initializers.normal(1.0)
 # The activation is a leaky ReLU, followed by a gain of sqrt(2) that keeps the variance.
@@ -149,7 +150,7 @@ class StyleGenerator(nn.Module):
 
     Attributes:
         channels: Number of channels of the images.
-        widths: Number of channels of each stage, from 4x4 up.
+        widths: Number of channels of each stage, the smallest size first.
         style_dim: Size of the styles.
         mapping_layers: Number of layers of the mapping network.
         num_classes: Above 0, the generator is conditioned on classes.
@@ -160,6 +161,7 @@ class StyleGenerator(nn.Module):
         noise_mode: "random" samples new noise in every pass, "const" uses the images in the state, "none" uses no noise.
         clamp: Bound of the activations, or None.
         dtypes: Computation dtype of each stage.
+        first: Height and width of the learned constant.
     """
 
     channels: int
@@ -174,6 +176,7 @@ class StyleGenerator(nn.Module):
     noise_mode: str = "random"
     clamp: float | None = None
     dtypes: tuple[Any, ...] = ()
+    first: tuple[int, int] = (4, 4)
 
     @property
     def style_layers(self) -> int:
@@ -183,7 +186,7 @@ class StyleGenerator(nn.Module):
     def setup(self) -> None:
         """Creates the layers."""
         self.mapping = MappingNetwork(self.style_dim, self.mapping_layers, self.num_classes, self.lr_multiplier, self.average_decay)
-        self.constant = self.param("constant", NORMAL, (4, 4, self.widths[0]), jnp.float32)
+        self.constant = self.param("constant", NORMAL, (*self.first, self.widths[0]), jnp.float32)
 
         def layers(up: int, skip: int) -> list[SynthesisLayer]:
             stages = list(zip(self.widths, self.dtypes, strict=True))[skip:]
@@ -222,7 +225,7 @@ class StyleGenerator(nn.Module):
             train: Whether to mix styles and to update their moving mean. It has no effect on styles that are given.
 
         Returns:
-            float32 images [batch, size, size, channels], and the styles under `extras["styles"]`.
+            float32 images [batch, height, width, channels], and the styles under `extras["styles"]`.
 
         Raises:
             ValueError: If labels are missing, or if given styles have another shape.
@@ -281,7 +284,7 @@ class StyleDiscriminator(nn.Module):
     """StyleGAN2's residual discriminator.
 
     Attributes:
-        widths: Number of channels of each stage, from the size of the images down to 4x4.
+        widths: Number of channels of each stage, the largest size first.
         num_classes: Above 0, the logit is the inner product with a mapped label.
         group_size: Group size of the minibatch standard deviation. 0 disables it.
         clamp: Bound of the activations, or None.
@@ -329,7 +332,7 @@ class StyleDiscriminator(nn.Module):
 
 def stylegan2(
     *,
-    image_size: int = 32,
+    image_size: int | Sequence[int] = 32,
     channels: int = 3,
     latent_dim: int = 512,
     num_classes: int = 0,
@@ -353,13 +356,15 @@ def stylegan2(
     30,370,060 and the discriminator 29,012,513 parameters, as in the authors' code (NVlabs/stylegan2-ada-pytorch, commit d72cc7d).
 
     Args:
-        image_size: Side of the images in pixels, one of `SIZES`.
+        image_size: Side of the images in pixels, or (height, width): sides that are halved 2 to 8 times to reach the learned constant,
+            whose shorter side has 4 to 7 pixels. It is 4x4 if the side is a power of two, as published.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The layers adapt to the size of the latents. Published: 512.
         num_classes: Number of classes. Above 0, the mapping network gets an embedding of the label, and the discriminator projects on a
             mapped label.
         width: Largest number of channels of a stage. Published: 512.
-        channel_base: A stage of s x s pixels has channel_base / s channels, at most `width`. None: 64 * width. Published: 32768, and
+        channel_base: A stage of s x s pixels has channel_base / s channels, at most `width`. If the constant is not 4x4, s is the side
+            that the stage would have from 4x4. None: 64 * width. Published: 32768, and
             16384 for small images.
         style_dim: Size of the styles w. None: `width`. Published: 512.
         mapping_layers: Number of layers of the mapping network. Published: 8, and 2 for small data sets.
@@ -384,7 +389,7 @@ def stylegan2(
         Adversarial Networks with Limited Data", 2020. bfloat16 takes the place of their float16.
     """
     del latent_dim
-    check_size("stylegan2", image_size, SIZES)
+    levels, first = check_growth("stylegan2", image_size, levels=(2, 8), largest=1024)
     one_of("noise_mode", noise_mode, NOISE_MODES)
     for name, value in (("style_mixing", style_mixing), ("average_decay", average_decay)):
         if not 0 <= value <= 1:
@@ -395,10 +400,10 @@ def stylegan2(
             f"got {mapping_layers}, {lr_multiplier}, {group_size}, {low_precision_stages} and {clamp}"
         )
     base = 64 * width if channel_base is None else channel_base
-    sizes = [2**level for level in range(2, image_size.bit_length())]
+    sizes = [2**level for level in range(2, levels + 3)]
     widths = tuple(min(base // size, width) for size in sizes)
     if min(widths) < 1:
-        raise ValueError(f"channel_base={base} leaves no channels at image_size={image_size}; it must be at least {image_size}")
+        raise ValueError(f"channel_base={base} leaves no channels at image_size={image_size}; it must be at least {sizes[-1]}")
     low = jnp.dtype(dtype)
     # As in the authors' code, the 4x4 stage never computes in low precision.
     lowest = max(len(sizes) - low_precision_stages, 1)
@@ -406,6 +411,7 @@ def stylegan2(
     bound = (256.0 if low != jnp.float32 else None) if clamp is None else clamp or None
     generator = StyleGenerator(
         channels=channels,
+        first=first,
         widths=widths,
         style_dim=style_dim or width,
         mapping_layers=mapping_layers,

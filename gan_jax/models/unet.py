@@ -1,21 +1,39 @@
 """pix2pix: image-to-image translation with a U-Net generator and a PatchGAN discriminator."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, NORMAL, OUTPUT_ACTIVATIONS, PLAIN_NORMS, check_options, check_size, needs_bias
+from gan_jax.models.common import (
+    ACTIVATIONS,
+    NORMAL,
+    OUTPUT_ACTIVATIONS,
+    PLAIN_NORMS,
+    check_growth,
+    check_options,
+    height_width,
+    needs_bias,
+)
 from gan_jax.models.patch import PatchDiscriminator, largest_patch, smallest_image
 from gan_jax.nn import Conv, ConvTranspose, SamplingDropout, normalize
 from gan_jax.typing import Array, Players
 
-SIZES = (16, 32, 64, 128, 256, 512)
 DROPOUT_LAYERS = 3
 
 
+def levels_of(image_size: Sequence[int]) -> int:
+    """Returns how often both sides of (height, width) halve evenly. A power of two halves down to 1."""
+    height, width = image_size
+    return math.gcd(height, width, 2**16).bit_length() - 1
+
+
 class UNetGenerator(nn.Module):
-    """Maps the context image down to a 1x1 map and up again. Each level of the way down is joined to the way up.
+    """Maps the context image down to the smallest map and up again. Each level of the way down is joined to the way up.
+
+    The smallest map has a side that is odd. It is 1x1 for powers of two.
 
     Latents are ignored. The only source of randomness in pix2pix is dropout, which is also active in sampling.
 
@@ -53,14 +71,13 @@ class UNetGenerator(nn.Module):
         """Returns images, float32 [batch, height, width, channels], with the height and width of the context.
 
         Raises:
-            ValueError: If the context is None, or if it is not square with a power of two as its side.
+            ValueError: If the context is None, or if a side is odd.
         """
         if context is None:
             raise ValueError("context must be float [batch, height, width, channels], the image that the U-Net translates; got None")
-        size = context.shape[1]
-        if context.ndim != 4 or context.shape[2] != size or size & (size - 1):
-            raise ValueError(f"context must be square, with a power of two as its side; got shape {context.shape}")
-        levels = size.bit_length() - 1
+        levels = levels_of(context.shape[1:3]) if context.ndim == 4 else 0
+        if not levels:
+            raise ValueError(f"context must have even sides; got shape {context.shape}")
         use_bias = needs_bias(self.norm)
         settings = {"kernel_init": NORMAL, "dtype": self.dtype}
         x, skips = context.astype(self.dtype), []
@@ -69,7 +86,7 @@ class UNetGenerator(nn.Module):
                 x = ACTIVATIONS[self.activation](x)
             width = self.width * 2 ** min(level, 3)
             x = Conv(width, (4, 4), (2, 2), padding=((1, 1), (1, 1)), use_bias=use_bias, name=f"down_{level}", **settings)(x)
-            # The innermost map is 1x1. Instance norm would erase its content, and so would batch norm of a single image.
+            # The innermost map is 1x1 for a power of two. Instance norm would erase its content, and so would batch norm of a single image.
             if 0 < level < levels - 1:
                 x = normalize(x, self.norm, train=train, name=f"down_norm_{level}", dtype=self.dtype)
             skips.append(x)
@@ -88,7 +105,7 @@ class UNetGenerator(nn.Module):
 
 def pix2pix(
     *,
-    image_size: int = 256,
+    image_size: int | Sequence[int] = 256,
     channels: int = 3,
     latent_dim: int = 1,
     width: int = 64,
@@ -107,7 +124,8 @@ def pix2pix(
     of the networks `unet_256` and `basic` of the authors' PyTorch code, which prints 54.414 M and 2.769 M.
 
     Args:
-        image_size: Side of the images in pixels, one of `SIZES`. The U-Net has log2(image_size) levels.
+        image_size: Side of the images in pixels, or (height, width): sides that halve evenly 2 to 7 times until the shorter one has
+            4 to 7 pixels. The U-Net has as many levels as the sides halve evenly, which are log2(image_size) for powers of two.
         channels: Number of channels of the generated images. The context may have another number of channels.
         latent_dim: Unused, accepted because every model builder takes it. Latents are ignored.
         width: Number of channels of the generator's first level. It doubles three times.
@@ -132,11 +150,12 @@ def pix2pix(
 
     References:
         Isola et al., "Image-to-image translation with conditional adversarial networks", 2017. Differs: for sizes other
-        than 256, the number of levels is the one that reaches 1x1. Dropout is in the three innermost levels, as in the
+        than 256, the number of levels is the one that reaches 1x1, or the smallest map that
+        the sides halve to. Dropout is in the three innermost levels, as in the
         paper, and the authors' PyTorch code omits it in the innermost one.
     """
     del latent_dim
-    check_size("pix2pix", image_size, SIZES)
+    check_growth("pix2pix", image_size, levels=(2, 7), largest=512)
     check_options(
         ("norm", norm, PLAIN_NORMS),
         ("activation", activation, ACTIVATIONS),
@@ -152,8 +171,9 @@ def pix2pix(
         output_activation=output_activation,
         **shared,
     )
-    layers = largest_patch(image_size) if patch_layers is None else patch_layers
-    if image_size < smallest_image(layers):
+    shorter = min(height_width(image_size))
+    layers = largest_patch(shorter) if patch_layers is None else patch_layers
+    if shorter < smallest_image(layers):
         raise ValueError(
             f"patch_layers={layers} needs images of at least {smallest_image(layers)} pixels a side; got image_size={image_size}"
         )

@@ -9,6 +9,7 @@ Both have the same networks and differ in their training:
   terms are added to the adversarial loss.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -16,8 +17,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, NORMAL, PLAIN_NORMS, check_size, needs_bias, one_of
-from gan_jax.models.dcgan import SIZES, DcganGenerator, dcgan, levels_of
+from gan_jax.models.common import ACTIVATIONS, NORMAL, PLAIN_NORMS, check_growth, needs_bias, one_of
+from gan_jax.models.dcgan import LARGEST, LEVELS, DcganGenerator, dcgan, levels_of
 from gan_jax.nn import Downsample, normalize
 from gan_jax.typing import Array, GeneratorOutput, Players
 
@@ -69,7 +70,7 @@ class Encoder(nn.Module):
         """
         settings = {"use_bias": needs_bias(self.norm), "kernel_init": NORMAL, "dtype": self.dtype}
         x = images.astype(self.dtype)
-        for index in range(levels_of(images.shape[1])):
+        for index in range(levels_of(images.shape[1:3])):
             x = Downsample(self.width * 2**index, self.down, name=f"down_{index}", **settings)(x)
             x = ACTIVATIONS[self.activation](normalize(x, self.norm, train=train, name=f"norm_{index}", dtype=self.dtype))
         x = nn.Dense(2 * self.latent_dim, dtype=self.dtype, name="posterior")(x.reshape(x.shape[0], -1)).astype(jnp.float32)
@@ -143,7 +144,7 @@ class VaeGenerator(nn.Module):
 
 def vaegan(
     *,
-    image_size: int = 64,
+    image_size: int | Sequence[int] = 64,
     channels: int = 3,
     latent_dim: int = 128,
     width: int = 64,
@@ -166,7 +167,7 @@ def vaegan(
     features are those of the discriminator's last "block_<i>".
 
     Args:
-        image_size: Side of the images in pixels, one of the sizes of `dcgan`.
+        image_size: Side of the images in pixels, or (height, width), a size of `dcgan`.
         channels: Number of channels of the images.
         latent_dim: Number of latents that the encoder returns. It must equal the number of latents that the generator
             receives.
@@ -200,7 +201,7 @@ def vaegan(
     one_of("norm", norm, PLAIN_NORMS)
     if not gamma > 0:
         raise ValueError(f"gamma must be above 0; got {gamma}")
-    check_size("vaegan", image_size, SIZES)
+    check_growth("vaegan", image_size, levels=LEVELS, largest=LARGEST)
     decoder, discriminator = dcgan(
         image_size=image_size,
         channels=channels,

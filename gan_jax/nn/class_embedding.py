@@ -5,7 +5,6 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.nn.resize import resize_nearest
 from gan_jax.typing import Array
 
 
@@ -36,20 +35,22 @@ class ClassEmbedding(nn.Module):
         """Appends the channels of the labels to x.
 
         Args:
-            x: float [batch, height, width, channels]. Height and width are equal and a multiple of `size`.
+            x: float [batch, height, width, channels]. Height and width are multiples of `size`.
             labels: int32 [batch], in [0, num_classes).
 
         Returns:
             [batch, height, width, channels + features], in `dtype`.
 
         Raises:
-            ValueError: If the shape of the labels does not match x, or if x is not square with sides that `size`
-                divides.
+            ValueError: If the shape of the labels does not match x, or if `size` does not divide the sides of x.
         """
         if labels.shape != x.shape[:1]:
             raise ValueError(f"labels must be of shape {x.shape[:1]}; got {labels.shape}")
-        if x.shape[1] != x.shape[2] or x.shape[1] % self.size:
-            raise ValueError(f"x must be square with sides a multiple of size={self.size}; got shape {x.shape}")
+        batch, height, width, _ = x.shape
+        if height % self.size or width % self.size:
+            raise ValueError(f"x must have sides that are multiples of size={self.size}; got shape {x.shape}")
         table = nn.Embed(self.num_classes, self.size**2 * self.features, embedding_init=self.embedding_init, dtype=self.dtype, name="table")
-        maps = table(labels).reshape(-1, self.size, self.size, self.features)
-        return jnp.concatenate([x.astype(self.dtype), resize_nearest(maps, x.shape[1] // self.size)], axis=-1)
+        maps = table(labels).reshape(batch, self.size, 1, self.size, 1, self.features)
+        repeated = (batch, self.size, height // self.size, self.size, width // self.size, self.features)
+        maps = jnp.broadcast_to(maps, repeated).reshape(batch, height, width, self.features)
+        return jnp.concatenate([x.astype(self.dtype), maps], axis=-1)

@@ -96,9 +96,18 @@ def test_settings_that_cannot_be(message, settings):
         adaptive_augment(**settings)
 
 
+def test_colour_leaves_the_opacity_and_changes_the_colours_as_without_it():
+    images = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (8, 4, 6, 4)), jnp.float32)
+    key = jax.random.key(3)
+    result = adaptive.augment(images, 1.0, key, operations=("color",))
+    np.testing.assert_array_equal(result[..., 3], images[..., 3])
+    np.testing.assert_allclose(result[..., :3], adaptive.augment(images[..., :3], 1.0, key, operations=("color",)), rtol=1e-6, atol=1e-6)
+    assert np.abs(result[..., :3] - images[..., :3]).max() > 0.1
+
+
 def test_two_channels_are_refused():
     transform = adaptive_augment()
-    with pytest.raises(ValueError, match=r"1 or 3 channels.*\(2, 4, 4, 2\)"):
+    with pytest.raises(ValueError, match=r"1, 3 or 4 channels.*\(2, 4, 4, 2\)"):
         jax.eval_shape(lambda: transform.apply(jnp.ones((2, 4, 4, 2)), transform.init(), RNG, 0))
 
 

@@ -205,6 +205,13 @@ def test_unknown_policy_is_refused():
 # -- packing -------------------------------------------------------------------------------------------------------
 
 
+def test_color_keeps_the_opacity():
+    images = jax.random.uniform(jax.random.key(1), (6, 4, 6, 4), minval=-1.0)
+    seen = see(diff_augment("color"), images)
+    np.testing.assert_array_equal(seen[..., 3], images[..., 3])
+    np.testing.assert_array_equal(seen[..., :3], see(diff_augment("color"), images[..., :3]))
+
+
 def test_packing_joins_neighbours_along_the_channels():
     images = jax.random.normal(RNG, (6, 4, 5, 3))
     packs = see(pack(3), images)

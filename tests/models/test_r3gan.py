@@ -87,7 +87,9 @@ def test_second_derivatives_that_r1_takes_are_finite_and_reach_the_parameters():
     assert np.any(gradient["block_0_0"]["grouped"]["kernel"])
 
 
-@pytest.mark.parametrize(("options", "words"), [({"image_size": 12}, "image_size 12"), ({"width": 20}, "group_size=16 must divide")])
+@pytest.mark.parametrize(
+    ("options", "words"), [({"image_size": 13}, "the nearest sizes are 12 and 14"), ({"width": 20}, "group_size=16 must divide")]
+)
 def test_options_that_do_not_fit_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
         MODELS["r3gan"](**options)

@@ -101,7 +101,7 @@ def test_labels_change_both_players():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"image_size": 48}, "image_size 48"),
+        ({"image_size": 28}, "the nearest sizes are 32 and 40"),
         ({"norm": "virtual_batch"}, "norm must be one of"),
         ({"up": "transposed"}, "up must be one of"),
         ({"auxiliary": True}, "num_classes above 0"),

@@ -251,7 +251,7 @@ def test_the_multiplier_changes_the_step_and_not_the_output():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"image_size": 24}, "image_size 24"),
+        ({"image_size": 12}, "the nearest sizes are 16 and 20"),
         ({"image_size": 64, "channel_base": 63}, "channel_base=63 leaves no channels"),
         ({"noise_mode": "fixed"}, "noise_mode must be one of random, const, none"),
         ({"style_mixing": 1.5}, "style_mixing must be between 0 and 1"),

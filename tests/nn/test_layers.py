@@ -96,6 +96,14 @@ def test_equalized_weights_have_unit_variance_and_keep_the_scale_of_activations(
     np.testing.assert_allclose(y[:, 1:-1, 1:-1].std(), 1, atol=0.1)
 
 
+def test_a_class_embedding_of_a_rectangle_repeats_each_cell_of_its_map():
+    layer, x = nn.ClassEmbedding(3, features=2, size=2), jnp.zeros((2, 4, 6, 1))
+    maps, variables = layer.init_with_output(jax.random.key(0), x, jnp.array([2, 0]))
+    table = variables["params"]["table"]["embedding"].reshape(3, 2, 2, 2)
+    expected = np.asarray(table)[[2, 0]].repeat(2, axis=1).repeat(3, axis=2)
+    np.testing.assert_array_equal(maps[..., 1:], expected)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

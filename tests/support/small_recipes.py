@@ -37,10 +37,11 @@ def shrunk(config):
     return dataclasses.replace(check(config), model=model, data=data, update=rule, batch_size=4, steps=10, epochs=0)
 
 
-def started(config):
-    """Returns the GAN of a small configuration, and a batch for it."""
+def started(config, shape=None):
+    """Returns the GAN of a small configuration, and a batch for it, of images of `shape` if it is given."""
     points = config.model.name == "points"
-    shape = (2,) if points else (config.data.image_size, config.data.image_size, 3 if config.data.source == "stacked_mnist" else 1)
+    sides = (config.data.image_size,) * 2
+    shape = shape or ((2,) if points else (*sides, 3 if config.data.source == "stacked_mnist" else 1))
     built = build(config, shape, 0 if points else 10)
     count = config.batch_size * built.rule.batches_per_step
     image = jax.random.normal(jax.random.key(0), (count, *shape))

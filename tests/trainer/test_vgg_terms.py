@@ -81,6 +81,11 @@ def test_a_gan_with_both_terms_can_be_traced(path):
     assert {"term/perceptual", "term/style", "task_gradient_norm", "adversarial_gradient_norm"} <= set(metrics)
 
 
+def test_opacity_is_refused(path):
+    with pytest.raises(ConfigError, match=r"--loss.style 1.0: VGG16 reads grey or colour, not opacity; use --data.channels 3"):
+        build(with_vgg(path, style=1.0), (16, 16, 4))
+
+
 def test_without_the_file_the_message_says_what_to_do(tmp_path):
     with pytest.raises(ConfigError, match=r"--loss\.vgg: .*convert_vgg\.py.*--loss\.perceptual 0"):
         build_terms(with_vgg(None, style=1.0), 0)

@@ -194,6 +194,10 @@ def _check_data(config: Config, image_shape: tuple[int, ...], num_classes: int) 
     fields, advice = flatten(config), "drop --model.conditional"
     for path in _IMAGES_ONLY if len(image_shape) == 1 else ():
         _refuse(config, fields[path], path, f"for images only, and {config.data.source} has points")
+    for path in ("loss.perceptual", "loss.style"):
+        _refuse(
+            config, fields[path] and image_shape[-1] == 4, path, "VGG16 reads grey or colour, not opacity", advice="use --data.channels 3"
+        )
     _refuse(config, config.replay.size and num_classes, "replay.size", "past fakes have no labels", *_LABELS, advice=advice)
     packed = config.augment.pack > 1 and num_classes
     _refuse(config, packed, "augment.pack", "packed samples have no single label", *_LABELS, advice=advice)

@@ -20,6 +20,7 @@ from gan_jax.gan.types import GradientPenalty, normalize_images
 from gan_jax.gan.update_rules import UPDATE_RULES, UpdateRule
 from gan_jax.losses import ADVERSARIAL, MULTICLASS, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
+from gan_jax.models.common import SizeError
 from gan_jax.optimizers import frozen_paths
 from gan_jax.penalties import COUPLES_EXAMPLES, PENALTIES, gradient_penalty, top_k_count, top_k_weights
 from gan_jax.replay import Replay, player_pool, replay_buffer
@@ -185,8 +186,22 @@ def build_networks(config: Config, image_shape: tuple[int, ...], num_classes: in
     options = model_options(config, image_shape, num_classes)
     try:
         return build_model(config.model.name, **options)
+    except SizeError as error:
+        raise _size_error(config, error) from error
     except (TypeError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"--model.options: {config.model.name} cannot be built: {error}") from error
+
+
+def _size_error(config: Config, error: SizeError) -> ConfigError:
+    """The error of a size that the model does not make, with the flags of the size and of the nearest sizes."""
+
+    def flags(size: tuple[int, int]) -> str:
+        height, width = size
+        return f"--data.image-size {height}" if height == width else f"--data.height {height} --data.width {width}"
+
+    advice = " or ".join(map(flags, error.nearest))
+    fields = ("data.image_size", "data.height", "data.width", "model.name")
+    return ConfigError(f"{flags(error.size)}: {error.rule}", fields=fields, advice=f"the nearest: {advice}")
 
 
 def check_frozen_layers(config: Config, spec: GANSpec) -> None:
@@ -309,9 +324,10 @@ def build_curriculum(config: Config, image_shape: tuple[int, ...]) -> Callable[.
     """Returns the curriculum of progressive growing: it sets the size of both networks and of the reals at each step."""
     if config.model.name != "progressive":
         return None
+    from gan_jax.models.common import first_map
     from gan_jax.models.progressive import growth_schedule, match_growth, set_growth
 
-    stages = image_shape[0].bit_length() - 2
+    stages = first_map(image_shape[:2])[0] + 1
     phase = config.model.phase_steps or max(1, config.steps // (2 * stages - 1))
 
     def curriculum(batch: Mapping[str, Array], state: TrainState) -> tuple[Mapping[str, Array], TrainState]:
