@@ -39,8 +39,8 @@ class Flags:
     """Learning rate of Adam at the first step. It falls to 0 along a cosine."""
     prior: float = 1e-3
     """Weight of the mean square of the latents. Larger values keep them near the latents that G was trained with."""
-    label: int | None = None
-    """Class of a conditional model. By default the starts have each class in turn, and the best start decides."""
+    label: str | None = None
+    """Class of a conditional model, by name or number. By default the starts have each class in turn, and the best start decides."""
     seed: int = 0
     """Random seed of the starts."""
     resize: Literal["crop", "pad", "stretch"] = "crop"
@@ -84,6 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
         from gan_jax.data.decode import decode
         from gan_jax.trainer import image_grid
         from gan_jax.trainer.config import ConfigError
+        from gan_jax.trainer.data_record import class_of_flag, class_words
         from gan_jax.trainer.inversion import invert_image
         from gan_jax.trainer.restore import load_run
         from gan_jax.trainer.sample_files import free_path
@@ -91,11 +92,9 @@ def main(arguments: list[str] | None = None) -> None:
         check_flags(flags)
         use_compilation_cache()
         run = load_run(flags.run, step=flags.step)
-        classes = run.built.spec.num_classes
         if not run.source.is_images:
             raise ConfigError(f"{flags.run}: its samples are points, not images")
-        if flags.label is not None and not 0 <= flags.label < classes:
-            raise ConfigError(f"--label {flags.label}: the model has {classes or 'no'} classes")
+        label = class_of_flag(run, flags.label)
         height, width, channels = run.source.shape
         target = decode(flags.image, size=(height, width), channels=channels, resize=flags.resize)
         result = invert_image(
@@ -107,7 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
             starts=flags.starts,
             learning_rate=flags.learning_rate,
             prior_weight=flags.prior,
-            label=flags.label,
+            label=label,
             seed=flags.seed,
             ema=not flags.raw_weights,
         )
@@ -118,5 +117,5 @@ def main(arguments: list[str] | None = None) -> None:
             np.savez(file, **arrays, **({} if result.label is None else {"label": np.array([result.label], np.int32)}))
         image_grid.save_png(path.with_suffix(".png"), image_grid.image_grid(np.stack([target, result.image]), cols=2))
         print(f"{path}, {path.with_suffix('.png')}")
-        class_found = "" if result.label is None else f", class {result.label}"
+        class_found = "" if result.label is None else f", class {class_words(run, result.label)}"
         print(f"mean squared error {result.pixel_error:.4g} of pixels in [-1, 1], PSNR {result.psnr:.1f} dB{class_found}")

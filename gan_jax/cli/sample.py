@@ -16,7 +16,7 @@ import dataclasses
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -198,10 +198,8 @@ def check_model(flags: Flags, run: "LoadedRun") -> None:
     from gan_jax.models import MODELS
     from gan_jax.trainer.config import ConfigError
 
-    model, classes = run.config.model.name, run.built.spec.num_classes
+    model = run.config.model.name
     context = MODELS[model].context
-    if flags.label is not None and not 0 <= flags.label < classes:
-        raise ConfigError(f"--label {flags.label}: the model has {classes or 'no'} classes")
     if (flags.has_path or flags.seeds is not None) and context not in (None, "real"):
         raise ConfigError(f"--seeds, --interpolate, --walk, --diagram: the model {model} samples from images, not from latents alone")
     styles = run.built.spec.generator.mapping is not None
@@ -215,8 +213,8 @@ def check_model(flags: Flags, run: "LoadedRun") -> None:
         raise ConfigError(f"--format {file_format(flags)}: the samples are points; use --format npz")
 
 
-def sample(run: "LoadedRun", flags: Flags) -> "Samples":
-    """Returns the samples of the flags."""
+def sample(run: "LoadedRun", flags: Flags, label: int | None) -> "Samples":
+    """Returns the samples of the flags. `label` is the number of the class that they name."""
     from gan_jax.trainer import sampling
 
     weights = sampling.Weights(not flags.raw_weights, flags.truncation)
@@ -230,16 +228,16 @@ def sample(run: "LoadedRun", flags: Flags) -> "Samples":
     if flags.pairs:
         return sampling.translation_pairs(run, count, seed=flags.seed, weights=weights)
     if not flags.has_path and seeds:
-        return sampling.samples_of_seeds(run, seeds, weights=weights, label=flags.label)
+        return sampling.samples_of_seeds(run, seeds, weights=weights, label=label)
     if not flags.has_path:
-        return sampling.independent_samples(run, count, seed=flags.seed, weights=weights, label=flags.label)
+        return sampling.independent_samples(run, count, seed=flags.seed, weights=weights, label=label)
     points = sampling.anchors(run, points_needed(flags), seed=flags.seed, seeds=seeds, weights=weights)
     if flags.walk:
         shape = {"walks": flags.count or 1, "steps": flags.frames, "closed": flags.closed}
-        return sampling.walk(run, points, **shape, weights=weights, label=flags.label)
+        return sampling.walk(run, points, **shape, weights=weights, label=label)
     if flags.interpolate:
-        return sampling.interpolations(run, points, steps=flags.interpolate, weights=weights, label=flags.label)
-    return sampling.diagram(run, flags.diagram, points, weights=weights, label=flags.label)
+        return sampling.interpolations(run, points, steps=flags.interpolate, weights=weights, label=label)
+    return sampling.diagram(run, flags.diagram, points, weights=weights, label=label)
 
 
 def write(samples: "Samples", flags: Flags, class_names: tuple[str, ...] = ()) -> Path:
@@ -273,32 +271,13 @@ def still_grid(samples: "Samples", flags: Flags) -> "np.ndarray":
     return image_grid.image_grid(samples.images, cols=samples.columns)
 
 
-def with_class_number(flags: Flags, run: Any) -> Flags:
-    """The flags with the number of the class that `--label` names.
-
-    Raises:
-        ConfigError: There is no such class.
-    """
-    from gan_jax.data import DataError
-    from gan_jax.data.source import class_number
-    from gan_jax.trainer.config import ConfigError
-    from gan_jax.trainer.data_record import class_names
-
-    if flags.label is None:
-        return flags
-    try:
-        return dataclasses.replace(flags, label=class_number(flags.label, run.built.spec.num_classes, class_names(run)))
-    except DataError as error:
-        raise ConfigError(f"--label {flags.label}: {error.problem}") from error
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Samples and prints the path of the file or folder."""
     flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax sample")
     with errors_as_lines():
         from gan_jax.cli.compilation_cache import use_compilation_cache
         from gan_jax.trainer import sampling
-        from gan_jax.trainer.data_record import class_names
+        from gan_jax.trainer.data_record import class_names, class_of_flag
         from gan_jax.trainer.restore import load_run
 
         check_flags(flags)
@@ -306,9 +285,9 @@ def main(arguments: list[str] | None = None) -> None:
         use_compilation_cache()
         run = load_run(flags.run, step=flags.step)
         notice_missing_data(run)
-        flags = with_class_number(flags, run)
+        label = class_of_flag(run, flags.label)
         check_model(flags, run)
         if flags.standing_statistics:
             run = run.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
         run = sampling.folded(run, ema=not flags.raw_weights, precision=flags.precision)
-        print(write(sample(run, flags), flags, class_names(run)))
+        print(write(sample(run, flags, label), flags, class_names(run)))

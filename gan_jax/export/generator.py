@@ -222,10 +222,11 @@ class Generator:
             float32 [batch, layers, dim].
 
         Raises:
-            ValueError: If the model has no styles.
+            ValueError: If the model has no styles, or if a label is not one of the classes.
         """
         if self.network.mapping is None:
             raise ValueError(f"the model {self.config.model!r} has no styles")
+        self._check_labels(labels)
         return self.network.mapping(self.params, self.state, latents, labels, truncation=truncation)
 
     @staticmethod

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.export
+import jax.numpy as jnp
 import numpy as np
 
 from gan_jax._files import write_bytes
@@ -28,7 +29,7 @@ class OnnxProgram(NamedTuple):
     Attributes:
         content: The serialised `onnx.ModelProto`. Its output is `images`, float32 [batch, height, width, channels].
         arguments: Names of its inputs: `latents` float32 [batch, latent_dim], `labels` int32 [batch] if the model is conditional, and
-            `context` float32 [batch, *context_shape] if the model has a context.
+            `context` float32 [batch, *context_shape] if the model has a context. The images of a label that is no class are NaN.
         difference: Largest difference from the images of the generator, or None if onnxruntime is not installed.
     """
 
@@ -40,8 +41,8 @@ class OnnxProgram(NamedTuple):
 def onnx_program(generator: Generator) -> OnnxProgram:
     """Converts a generator and its weights to an ONNX program for any batch size.
 
-    The program is deterministic: dropout is off. If onnxruntime is installed, three images of the program are compared with those of the
-    generator.
+    The program is deterministic: dropout is off. A program cannot raise an error, so the images of a label that is no class are NaN.
+    If onnxruntime is installed, three images of the program are compared with those of the generator.
 
     Args:
         generator: The generator to convert.
@@ -64,11 +65,17 @@ def onnx_program(generator: Generator) -> OnnxProgram:
 
     def program(*values: Array) -> Array:
         named = dict(zip(inputs, values, strict=True))
-        arguments = (named["latents"], named.get("labels"), named.get("context"))
+        labels = named.get("labels")
+        # The network is applied to a class in any case, because a runtime may stop at an index out of range.
+        chosen = None if labels is None else jnp.clip(labels, 0, generator.num_classes - 1)
+        arguments = (named["latents"], chosen, named.get("context"))
         # Calls of jitted functions, such as jax.nn.swish, are inlined. jax2onnx knows neither these nor the rule for vmap that our own
         # convolutions have.
         with jax.disable_jit(), plain_convolutions():
-            return network.apply(generator.params, generator.state, *arguments, rng=None, train=False)[0].images
+            images = network.apply(generator.params, generator.state, *arguments, rng=None, train=False)[0].images
+            if labels is None:
+                return images
+            return jnp.where((labels == chosen).reshape(-1, *[1] * (images.ndim - 1)), images, jnp.nan)
 
     expected = np.asarray(program(*inputs.values()))
     (batch,) = jax.export.symbolic_shape("batch")

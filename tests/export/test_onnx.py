@@ -82,6 +82,19 @@ def test_the_program_makes_the_images_of_its_generator(name, tmp_path):
         assert np.abs(images - expected).max() <= min(1e-4, 1e-2 * expected.std())
 
 
+def test_a_label_that_is_no_class_gives_nan_and_leaves_the_others_alone(tmp_path):
+    pytest.importorskip("jax2onnx", reason=MISSING)
+    onnxruntime = pytest.importorskip("onnxruntime", reason=MISSING)
+    generator = made("mlp", num_classes=2)
+    export_onnx(tmp_path / "generator.onnx", generator)
+    session = onnxruntime.InferenceSession(tmp_path / "generator.onnx")
+    latents = np.random.default_rng(1).normal(size=(4, generator.latent_dim)).astype(np.float32)
+    (images,) = session.run(None, {"latents": latents, "labels": np.array([0, -1, 2, 1], np.int32)})
+    assert np.isnan(images[1:3]).all()
+    (classes,) = session.run(None, {"latents": latents, "labels": np.array([0, 0, 0, 1], np.int32)})
+    np.testing.assert_array_equal(images[::3], classes[::3])
+
+
 def test_plain_convolutions_are_only_those_of_xla():
     generator, latents = made("dcgan", dropout=0.0, num_classes=0), jnp.zeros((2, 3))
     assert "custom_vmap" in str(jax.make_jaxpr(lambda z: generator(z))(latents))

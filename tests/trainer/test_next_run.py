@@ -172,6 +172,18 @@ def test_a_run_without_its_images_is_sampled_exported_and_reported(script, moved
     assert (moved / "report.html").is_file()
 
 
+def test_classes_are_named_when_sampling_and_inverting(script, place, tmp_path):
+    image = sorted((place / "images" / "square").iterdir())[0]
+    flags = ("--steps", "2", "--starts", "2", "--label")
+    status, printed, error = script("invert", image, place / "parent", *flags, "square", "--out", tmp_path / "latents.npz")
+    assert status in (0, None), error
+    assert "class square" in printed
+    with np.load(tmp_path / "latents.npz") as file:
+        assert file["label"] == [1]
+    for command in (("sample", place / "parent", "--label", "circle"), ("invert", image, place / "parent", *flags, "circle")):
+        assert_one_line(script(*command), "--label circle: the model has 2 classes; must be disc, square or 0 to 1")
+
+
 def test_a_run_without_its_images_is_evaluated_without_reals(script, moved):
     (moved / "metrics.json").write_text(json.dumps([{"metric": "sliced_wasserstein", "value": 3.0}]))
     status, _, error = script("evaluate", str(moved), "--samples", "8")
