@@ -31,7 +31,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from docs._generate.tables import mean_and_deviation, table
 from experiments.benchmarks.machine import command, in_words, machine
-from experiments.rows import existing
+from experiments.rows import command_of, existing, origin
 from experiments.studies.ablations.baselines import measure_images, real_row
 from gan_jax.cli.compilation_cache import use_compilation_cache
 from gan_jax.cli.errors import fail
@@ -109,6 +109,7 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
     from experiments.benchmarks import torch_train
 
     config = config_of(recipe, options.width, seed, options.devices)
+    came_from = origin(command_of("experiments.studies.compare_torch"), devices=options.devices, form="scan")
     source = load_data(config)
     feed = Feed(source, batch_size=config.batch_size * config.update.discriminator_steps, seed=seed)
     indices_at = lambda step: feed.batches.indices_at(step)[0]  # noqa: E731
@@ -136,7 +137,7 @@ def compare(recipe: str, seed: int, options: argparse.Namespace) -> dict[str, An
         "compile_seconds": round(ours.compile_seconds, 2),
         "seconds": options.seconds,
     }
-    return about | {"curves": curves}
+    return about | {"curves": curves} | came_from
 
 
 def at_share(run: dict[str, Any], side: str, share: float) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from docs._generate.tables import table
-from experiments.rows import append_rows, need_matplotlib
+from experiments.rows import append_rows, command_of, need_matplotlib, origin
 from gan_jax import make_gan
 from gan_jax.cli.errors import errors_as_lines, fail
 from gan_jax.cli.parsing import argument_parser
@@ -273,8 +273,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(summary(paths[flags.method])))
         return
     if flags.rows is not None:
+        came_from = origin(command_of("experiments.studies.dirac", without=("--out", "--rows")), form="scan")
+        rows = ({"method": name, **settings._asdict(), **summary(path)} | came_from for name, path in paths.items())
         with errors_as_lines():
-            append_rows(flags.rows, ({"method": name, **settings._asdict(), **summary(path)} for name, path in paths.items()))
+            append_rows(flags.rows, rows)
     for name, path in paths.items():
         end = summary(path)
         print(

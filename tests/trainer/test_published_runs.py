@@ -5,12 +5,16 @@ import json
 import os
 import platform
 import socket
+import sys
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from experiments.studies import failures
+from experiments import benchmarks
+from experiments.studies import compare_torch, failures
 from experiments.studies.update_rules import costs
 from gan_jax._files import describe_oserror
 from gan_jax.checkpoint import CheckpointWarning
@@ -111,3 +115,31 @@ def test_rows_of_studies_state_their_origin(monkeypatch):
     rows = costs.measure(costs.Flags(repeats=1))
     assert rows
     assert all(row.keys() >= ORIGIN for row in rows)
+
+
+def test_rows_of_the_dirac_gan_state_their_origin(script, tmp_path):
+    assert script("dirac", "--method", "r1", "--steps", "3", "--rows", tmp_path / "rows.jsonl")[0] == 0
+    row = json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[-1])
+    assert row.keys() >= ORIGIN
+    assert row["command"] == "python -m experiments.studies.dirac --method r1 --steps 3"
+
+
+def test_rows_of_the_comparison_with_pytorch_state_their_origin(monkeypatch):
+    class Side:
+        parameters, compile_seconds, seconds, steps = (1, 2), 0.0, 0.0, 0
+
+        def advance(self, until):
+            self.seconds, self.steps = until, self.steps + 1
+
+        def sample(self, count):
+            return np.zeros((count, 32, 32, 1), np.uint8)
+
+    fake = types.SimpleNamespace(from_config=lambda *_, **__: Side())
+    monkeypatch.setitem(sys.modules, "experiments.benchmarks.torch_train", fake)
+    monkeypatch.setattr(benchmarks, "torch_train", fake, raising=False)
+    monkeypatch.setattr(compare_torch, "JaxTraining", lambda *_: Side())
+    monkeypatch.setattr(compare_torch, "measure_images", lambda _: {"classifier_fd": 1.0})
+    options = types.SimpleNamespace(width=4, devices=1, cached=False, slice=1.0, seconds=2.0)
+    run = compare_torch.compare("dcgan", 3, options)
+    assert run.keys() >= ORIGIN
+    assert [point["steps"] for point in run["curves"]["gan_jax"]] == [1, 2]
