@@ -1,6 +1,7 @@
 """Hostile files, made by grammar: every reader returns or raises its own kind of error in one line, within 10 s and 512 MiB a file.
 
 `HOSTILE_FILES=5000 pytest -m long -n 0 -s tests/test_hostile_files.py` sets the number of files of the long test.
+tests/endurance.py runs it in parts.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import time
 import warnings
 from pathlib import Path
 
+import hypothesis
 import jax.numpy as jnp
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -64,18 +66,30 @@ def limits():
 
 @pytest.fixture(scope="module", autouse=True)
 def started_jax():
+    start_jax()
+
+
+def start_jax():
     """The threads of the backend take address space once, which is not that of a file."""
     jnp.zeros(1).block_until_ready()
 
 
-def read_all(kind, count, directory):
-    """Reads `count` files of a kind. Returns how many were read, how many were refused, and the longest time."""
+def read_all(kind, count, directory, *, seed=None):
+    """Reads `count` files of a kind. Returns how many were read, how many were refused, and the longest time.
+
+    Without a seed the files are always the same.
+    """
     _, _, readers, errors = READERS[kind]
     path = directory / f"file.{'safetensors' if kind == 'safetensors' else kind.split('.')[0]}"
     counts = {"files": 0, "read": 0, "refused": 0, "slowest": 0.0}
 
     @settings(
-        max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+        max_examples=count,
+        deadline=None,
+        derandomize=seed is None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
     )
     @given(files(kind))
     def check(content):
@@ -96,7 +110,7 @@ def read_all(kind, count, directory):
                 assert len(message) < 1000, message
             counts["slowest"] = max(counts["slowest"], time.monotonic() - started)
 
-    check()
+    (check if seed is None else hypothesis.seed(seed)(check))()
     print(f"{kind}: {counts}")
     return counts
 

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from docs._generate import model_table, recipe_table, tables
+from docs._generate.endurance_table import endurance_table
 from experiments.benchmarks import sweep_cost
 from experiments.benchmarks import tables as benchmarks
 from experiments.benchmarks.communication import measure as communication
@@ -105,6 +106,7 @@ PAGES: dict[str, Callable[[], Parts]] = {
     "docs/distributed.md": _parallel,
     "docs/next_run.md": lambda: {"transfer": lambda: transfer.page_table(read_rows(DATA / "transfer.jsonl"))},
     "docs/performance.md": _performance,
+    "docs/reliability.md": lambda: {"endurance": lambda: endurance_table(read_rows(DATA / "endurance.jsonl"))},
     "docs/recipes.md": lambda: recipe_table.parts(read_rows(DATA / "recipes.jsonl"), read_rows(DATA / "default_search.jsonl")),
     "docs/update_rules.md": _strategies,
 }

@@ -18,6 +18,7 @@ import time
 import warnings
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -82,6 +83,8 @@ def contents(directory):
 class RunDirectories(RuleBasedStateMachine):
     """One run under test, and another one that must stay as it is."""
 
+    played = 0  # Number of sequences.
+
     def __init__(self):
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="model-"))
@@ -91,6 +94,7 @@ class RunDirectories(RuleBasedStateMachine):
         self.full = 0  # Number of saves that will find a full disk.
 
     def teardown(self):
+        type(self).played += 1
         shutil.rmtree(self.root)
 
     def exists(self):
@@ -281,7 +285,12 @@ class RunDirectories(RuleBasedStateMachine):
                 assert weights(checkpoint) == uninterrupted()[int(checkpoint.name[5:])], checkpoint
 
 
-def play(sequences, rules, *, derandomize):
+def play(sequences, rules, *, seed=None):
+    """Plays sequences of at most `rules` commands, and returns their number. Without a seed they are always the same."""
+
+    class Machine(RunDirectories):
+        pass
+
     with shared_programs():
         uninterrupted()
         checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
@@ -291,17 +300,19 @@ def play(sequences, rules, *, derandomize):
             deadline=None,
             suppress_health_check=checks,
             database=None,
-            derandomize=derandomize,
+            derandomize=seed is None,
         )
-        run_state_machine_as_test(RunDirectories, settings=options)
+        run_state_machine_as_test(Machine if seed is None else hypothesis.seed(seed)(Machine), settings=options)
+    return Machine.played
 
 
 def test_a_few_sequences_of_commands_keep_the_invariants():
-    play(5, 6, derandomize=True)
+    assert play(5, 6) >= 5
 
 
 @pytest.mark.long
 def test_a_thousand_sequences_of_commands_keep_the_invariants():
     started = time.monotonic()
-    play(1000, 8, derandomize=False)
-    print(f"1000 sequences of at most 8 commands, {time.monotonic() - started:.0f} s")
+    played = play(1000, 8, seed=0)
+    print(f"{played} sequences of at most 8 commands, {time.monotonic() - started:.0f} s")
+    assert played >= 1000
