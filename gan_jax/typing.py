@@ -66,12 +66,14 @@ class Augmentation(NamedTuple):
             scalar. The same function is applied to reals and fakes.
         update: `(state, real_logits, fake_logits) -> state`, called once per D step. ADA adjusts its probability here.
         packs: Number of images that one row of the result holds (PacGAN).
+        metrics: `(state, step) -> scalars by name`, logged with the metrics of the step.
     """
 
     init: Callable[[], PyTree]
     apply: Callable[[Array, PyTree, Array, Array], Array]
     update: Callable[[PyTree, Array, Array], PyTree] = lambda state, real_logits, fake_logits: state
     packs: int = 1
+    metrics: Callable[[PyTree, Array], Mapping[str, Array]] = lambda state, step: {}
 
 
 class PseudoAugmentation(NamedTuple):

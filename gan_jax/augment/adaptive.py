@@ -172,8 +172,9 @@ def adaptive_augment(
         axis_name: Mapped axes over which r_t is averaged and images are counted, inside `shard_map` or `pmap`.
 
     Returns:
-        An `Augmentation` with an `AdaptiveState`. Its `apply` raises TypeError for integers, and ValueError unless the images
-        are a non-empty [batch, height, width, channels] (with colour, 1, 3 or 4 channels).
+        An `Augmentation` with an `AdaptiveState`. Its metrics are `augment/probability` (p) and `augment/overfitting` (r_t). Its
+        `apply` raises TypeError for integers, and ValueError unless the images are a non-empty [batch, height, width, channels]
+        (with colour, 1, 3 or 4 channels).
 
     Raises:
         ValueError: An operation is unknown, the target is outside [-1, 1], a probability is outside [0, 1], the interval is
@@ -203,4 +204,9 @@ def adaptive_augment(
         del fake_logits
         return move(state, real_logits)
 
-    return Augmentation(init=partial(initial_state, initial_probability), apply=apply, update=update)
+    def metrics(state: AdaptiveState, step: Array) -> dict[str, Array]:
+        probability = state.probability if schedule is None else schedule(step)
+        measured = {} if schedule is not None or images_to_full == float("inf") else {"augment/overfitting": state.overfitting}
+        return {"augment/probability": jnp.asarray(probability, jnp.float32), **measured}
+
+    return Augmentation(init=partial(initial_state, initial_probability), apply=apply, update=update, metrics=metrics)

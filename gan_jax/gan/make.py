@@ -132,6 +132,8 @@ def build_gan(spec: GANSpec, rule: UpdateRule) -> GAN:
         params, state, metrics = rule.step(spec, params, state, batch, jax.random.fold_in(rng, step))
         if spec.learning_rates is not None:
             metrics = metrics | spec.learning_rates(step)
+        for augmentation, augmentation_state in zip(spec.augmentations, state.augmentations, strict=True):
+            metrics = {**metrics, **augmentation.metrics(augmentation_state, step)}
         return params, state._replace(step=step + 1), metrics
 
     def sample(

@@ -283,7 +283,7 @@ def setup_run(
 
     check_alike(config, source)
     directory = Path(decide_on_process_zero(claim_directory, RunError))
-    rolled_back, (summary, data) = run_directory.recorded_rollbacks(directory), summarize_data(source)
+    rolled_back, (summary, data) = run_directory.recorded_rollbacks(directory), summarize_data(source, flatten(config))
     about_data = [*(summary_lines(summary) if resume is None else ()), *([shrunk] if shrunk else ())]
     facts = {"recipe": config.recipe, "seed": config.seed, "steps": config.steps, "data": data, "rollbacks": rolled_back}
     facts |= own.recorded()

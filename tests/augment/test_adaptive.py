@@ -25,6 +25,16 @@ def run(transform, batches, state=None):
     return state
 
 
+def test_the_probability_and_the_measure_are_metrics():
+    transform = adaptive_augment(0.6, interval=1, images_to_full=1000, initial_probability=0.5)
+    found = transform.metrics(run(transform, [np.ones(10)]), jnp.int32(0))
+    assert {name: float(value) for name, value in found.items()} == {"augment/probability": pytest.approx(0.51), "augment/overfitting": 1.0}
+    scheduled = adaptive_augment(0.6, schedule=lambda step: step / 4.0)
+    assert {name: float(value) for name, value in scheduled.metrics(scheduled.init(), jnp.int32(1)).items()} == {
+        "augment/probability": 0.25
+    }
+
+
 def test_probability_moves_towards_the_target_every_interval():
     transform = adaptive_augment(0.6, interval=4, images_to_full=1000, initial_probability=0.5)
     sure, unsure = np.ones(10), np.array([1.0] * 7 + [-1.0] * 3)  # mean signs 1 and 0.4

@@ -3,13 +3,16 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from gan_jax.cli.train_command import read_command, read_config
 from gan_jax.data import load_source, summarize
 from gan_jax.recipes import recipes
 from gan_jax.trainer.choices import Choice, Device, choose, look, shorter_side
 from gan_jax.trainer.config import check, flatten, replace_field
+from gan_jax.trainer.data_record import without_followed
 from support.data_files import write_tree
 
 CPU, GPU = Device("some CPU", False), Device("some GPU", True)
@@ -83,6 +86,47 @@ def test_a_look_gives_a_configuration_that_is_allowed_and_repeats_by_its_flags(t
     assert {path: flatten(again)[path] for path in numbers if path != "data.shrink_batch"} == {
         path: pytest.approx(value, rel=1e-2) for path, value in numbers.items() if path != "data.shrink_batch"
     }
+
+
+def test_advice_that_is_followed_is_not_given(tmp_path):
+    facts = summary(tmp_path, {f"{number}.png": number for number in range(6)})
+    assert any("augment.ada 0.6" in advice for _, advice in facts.notices)
+    fields = flatten(recipes()["own_images"][1])
+    assert not any("augment.ada" in advice for _, advice in without_followed(facts, fields).notices)
+    assert without_followed(facts, fields | {"augment.ada": 0.0}) == facts
+    assert without_followed(facts, fields | {"augment.ada": 0.4}).notices == without_followed(facts, fields).notices
+
+
+@pytest.mark.slow
+def test_images_with_opacity_are_trained_on_with_the_chosen_augmentation(script, tmp_path):
+    (tmp_path / "images").mkdir()
+    draws = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(draws.integers(0, 256, (16, 16, 4), np.uint8)).save(tmp_path / "images" / f"{number}.png")
+    small = [
+        "--model.width",
+        "2",
+        "--model.latent-dim",
+        "2",
+        "--steps",
+        "2",
+        "--batch-size",
+        "2",
+        "--log-every",
+        "1",
+        "--sample-every",
+        "2",
+    ]
+    options = ["--data.directory", "images", "--out", "run", "--no-tensorboard", "--data.channels", "4", "--augment.ada-kimg", "0.004"]
+    status, _, error = script("train", "own_images", *options, *small)
+    assert status == 0, error
+    assert "in colour and opacity" in " ".join(error.split())
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert {"augment/probability", "augment/overfitting"} <= rows[-1].keys()
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())
+    status, _, error = script("sample", "run", "--count", "4", "--separate", "--out", "files")
+    assert status == 0, error
+    assert Image.open(next((tmp_path / "files").glob("**/*.png"))).mode == "RGBA"
 
 
 @pytest.mark.slow
