@@ -102,7 +102,7 @@ def control(
         mean_sign, seen = jax.lax.pmean(mean_sign, axis_name), jax.lax.psum(seen, axis_name)
     sign_sum, image_count, updates = state.sign_sum + mean_sign, state.image_count + seen, state.updates + 1
     due = updates >= interval
-    overfitting = sign_sum / updates
+    overfitting = sign_sum / updates.astype(jnp.float32)
     change = jnp.sign(overfitting - target) * image_count / images_to_full
     return AdaptiveState(
         probability=jnp.where(due, jnp.clip(state.probability + change, 0.0, max_probability), state.probability),

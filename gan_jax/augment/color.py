@@ -46,8 +46,8 @@ def hue_matrices(angle: Array) -> Array:
 
 def saturation_matrices(factor: Array) -> Array:
     """Scales the distance of colours from the grey axis by `factor` [batch]. With factor 0 the result is grey."""
-    linear = _ALONG_LUMA + (np.diag([1, 1, 1, 0]) - _ALONG_LUMA) * factor[:, None, None]
-    return linear + np.diag([0, 0, 0, 1])
+    linear = _ALONG_LUMA + (np.diag(np.float32([1, 1, 1, 0])) - _ALONG_LUMA) * factor[:, None, None]
+    return linear + np.diag(np.float32([0, 0, 0, 1]))
 
 
 def draw_color(rng: Array, batch: int, probability: ArrayLike) -> Array:

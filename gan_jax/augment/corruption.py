@@ -94,7 +94,7 @@ def cut(images: Array, sizes: Array, centers: Array) -> Array:
     _, height, width, _ = images.shape
 
     def inside(extent: int, center: Array) -> Array:
-        return jnp.abs((jnp.arange(extent) + 0.5) / extent - center[:, None]) < sizes[:, None] / 2
+        return jnp.abs((jnp.arange(extent, dtype=jnp.float32) + 0.5) / extent - center[:, None]) < sizes[:, None] / 2
 
     mask = inside(height, centers[:, 1])[:, :, None] & inside(width, centers[:, 0])[:, None, :]
     return jnp.where(mask[..., None], 0, images)

@@ -142,7 +142,7 @@ def blit(images: Array, transforms: Array) -> Array:
         Images, same shape and type.
     """
     _, height, width, _ = images.shape
-    rows, columns = jnp.arange(height) - (height - 1) / 2, jnp.arange(width) - (width - 1) / 2
+    rows, columns = jnp.arange(height, dtype=jnp.float32) - (height - 1) / 2, jnp.arange(width, dtype=jnp.float32) - (width - 1) / 2
     y, x = _read_positions(transforms, columns, rows, height, width)
     y, x = mirror(jnp.round(y).astype(jnp.int32), height), mirror(jnp.round(x).astype(jnp.int32), width)
     return jax.vmap(lambda image, y, x: image[y, x])(images, y, x)

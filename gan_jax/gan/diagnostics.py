@@ -221,7 +221,7 @@ def accumulate_diagnostics(
     place, layer = _place(metrics, jnp.isfinite(low) & jnp.isfinite(high), layers)
     first = (place >= 0) & (diagnostics.nonfinite_step < 0)
     new = Diagnostics(
-        steps=diagnostics.steps + finite,
+        steps=diagnostics.steps + finite.astype(jnp.int32),
         loss_mean=mean,
         loss_variance=variance,
         spikes=diagnostics.spikes + spike,

@@ -259,7 +259,7 @@ def _pooled_mean(values: PyTree) -> Array:
 
 
 def _at_least_float32(values: Array) -> Array:
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    return values if values.dtype == jnp.float64 else values.astype(jnp.float32)
 
 
 def _reference(spec: GANSpec, other_logits: Array) -> Array | float:

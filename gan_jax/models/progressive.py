@@ -65,7 +65,7 @@ def growth_schedule(step: Array | int, *, stages: int, fade_steps: int, stable_s
         )
     since = jnp.maximum(jnp.asarray(step) - stable_steps, 0)
     whole, within = jnp.divmod(since, fade_steps + stable_steps)
-    growth = whole + jnp.minimum(within.astype(jnp.float32) / fade_steps, 1.0)
+    growth = whole.astype(jnp.float32) + jnp.minimum(within.astype(jnp.float32) / fade_steps, 1.0)
     return jnp.minimum(growth, stages - 1).astype(jnp.float32)
 
 
@@ -78,7 +78,7 @@ def set_growth(state: Mapping[str, PyTree], growth: Array | float) -> dict[str, 
 
 def _stage_and_alpha(growth: Array) -> tuple[Array, Array]:
     stage = jnp.ceil(growth).astype(jnp.int32)
-    return stage, growth - stage + 1
+    return stage, growth - stage.astype(growth.dtype) + 1
 
 
 def match_growth(images: Array, growth: Array) -> Array:
