@@ -153,7 +153,7 @@ class ResNetGenerator(nn.Module):
         """
         last = len(self.widths) - 1
         inputs = {f"block_{index}/norm_2": (f"block_{index}/conv_1",) for index in range(last + 1)}
-        if 4 * 2 ** (last + 1) in self.attention:
+        if min(self.first) * 2 ** (last + 1) in self.attention:
             return inputs
         return inputs | {"norm": (f"block_{last}/conv_2", f"block_{last}/shortcut")}
 

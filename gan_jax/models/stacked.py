@@ -62,7 +62,7 @@ class StackedGenerator(nn.Module):
     def norm_inputs(self) -> dict[str, tuple[str, ...]]:
         """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`."""
         blocks = [f"block_{index}_{part}" for index in range(self.blocks) for part in range(2)]
-        ups = [f"up_{index}" for index in range(self.image_size.bit_length())]
+        ups = [f"up_{index}" for index in range(min(self.image_size).bit_length())]
         return {f"norm_{name}": (name,) for name in ("join", *blocks)} | {f"norm_{name}": (f"{name}/conv",) for name in ups}
 
     @property

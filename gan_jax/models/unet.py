@@ -22,6 +22,7 @@ from gan_jax.nn import Conv, ConvTranspose, SamplingDropout, normalize
 from gan_jax.typing import Array, Players
 
 DROPOUT_LAYERS = 3
+LARGEST = 512  # The largest side in pixels.
 
 
 def levels_of(image_size: Sequence[int]) -> int:
@@ -59,7 +60,7 @@ class UNetGenerator(nn.Module):
 
     def norm_inputs(self) -> dict[str, tuple[str, ...]]:
         """Path of each batch norm -> paths of the layers that alone make its input, see `gan_jax.models.folding`."""
-        return {f"{way}_norm_{level}": (f"{way}_{level}",) for way in ("down", "up") for level in range(max(SIZES).bit_length())}
+        return {f"{way}_norm_{level}": (f"{way}_{level}",) for way in ("down", "up") for level in range(LARGEST.bit_length())}
 
     @property
     def last_layer(self) -> str:
@@ -155,7 +156,7 @@ def pix2pix(
         paper, and the authors' PyTorch code omits it in the innermost one.
     """
     del latent_dim
-    check_growth("pix2pix", image_size, levels=(2, 7), largest=512)
+    check_growth("pix2pix", image_size, levels=(2, 7), largest=LARGEST)
     check_options(
         ("norm", norm, PLAIN_NORMS),
         ("activation", activation, ACTIVATIONS),
