@@ -128,7 +128,7 @@ def mix(state: ReplayState, fakes: Array, rng: Array, *, share: float) -> Array:
     batch = fakes.shape[0]
     stored = jnp.minimum(state.count, state.images.shape[0])
     past = state.images[jax.random.randint(draw_rng, (batch,), 0, jnp.maximum(stored, 1))]
-    replaced = (jax.random.permutation(place_rng, batch) < jnp.round(share * batch)) & (stored > 0)
+    replaced = (jax.random.permutation(place_rng, batch) < jnp.round(share * batch).astype(jnp.int32)) & (stored > 0)
     return jnp.where(replaced.reshape((batch,) + (1,) * (fakes.ndim - 1)), jax.lax.stop_gradient(past).astype(fakes.dtype), fakes)
 
 

@@ -224,7 +224,7 @@ def accumulate_diagnostics(
         steps=diagnostics.steps + finite.astype(jnp.int32),
         loss_mean=mean,
         loss_variance=variance,
-        spikes=diagnostics.spikes + spike,
+        spikes=diagnostics.spikes + spike.astype(jnp.int32),
         large_gradients=jax.tree.map(lambda seen, now: seen + now, diagnostics.large_gradients, large),
         large_layer=jax.tree.map(jnp.where, large, layers, diagnostics.large_layer),
         update_ratio=jax.tree.map(
