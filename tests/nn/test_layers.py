@@ -121,7 +121,7 @@ def test_a_class_embedding_of_a_rectangle_repeats_each_cell_of_its_map():
         (lambda: nn.MinibatchDiscrimination().init(jax.random.key(0), X), "2 dimensions"),
         (lambda: nn.ProjectionHead(3).init(jax.random.key(0), X[:, 0, 0]), "num_classes=3"),
         (lambda: nn.ClassEmbedding(3).init(jax.random.key(0), X, jnp.zeros(5, jnp.int32)), r"labels must be of shape \(4,\)"),
-        (lambda: nn.ClassEmbedding(3, size=3).init(jax.random.key(0), X, jnp.zeros(4, jnp.int32)), "multiple of size=3"),
+        (lambda: nn.ClassEmbedding(3, size=3).init(jax.random.key(0), X, jnp.zeros(4, jnp.int32)), "multiples of size=3"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, words):
