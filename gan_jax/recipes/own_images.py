@@ -26,9 +26,9 @@ CONFIG = Config(
     checkpoint_every=1000,
     data=DataConfig(source="image_folder"),
     loss=LossConfig(name="non_saturating"),
-    model=ModelConfig(name="dcgan", width=32, latent_dim=128, discriminator_norm="none"),
+    model=ModelConfig(name="dcgan", width=32, latent_dim=128, discriminator_norm="none", up="nearest"),
     penalty=PenaltyConfig(r1=0.05),
-    optimizer=OptimizerConfig(generator_lr=2e-4, discriminator_lr=2e-4, b1=0.5),
+    optimizer=OptimizerConfig(generator_lr=1e-3, discriminator_lr=1e-3, b1=0.5),
     augment=AugmentConfig(ada=0.6),
     evaluation=EvaluationConfig(samples=2000),
 )
