@@ -103,26 +103,13 @@ def test_images_with_opacity_are_trained_on_with_the_chosen_augmentation(script,
     draws = np.random.default_rng(0)
     for number in range(12):
         Image.fromarray(draws.integers(0, 256, (16, 16, 4), np.uint8)).save(tmp_path / "images" / f"{number}.png")
-    small = [
-        "--model.width",
-        "2",
-        "--model.latent-dim",
-        "2",
-        "--steps",
-        "2",
-        "--batch-size",
-        "2",
-        "--log-every",
-        "1",
-        "--sample-every",
-        "2",
-    ]
+    small = ["--model.width", "2", "--model.latent-dim", "2", "--steps", "2", "--batch-size", "2", "--log-every", "1"]
     options = ["--data.directory", "images", "--out", "run", "--no-tensorboard", "--data.channels", "4", "--augment.ada-kimg", "0.004"]
     status, _, error = script("train", "own_images", *options, *small)
     assert status == 0, error
     assert "in colour and opacity" in " ".join(error.split())
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
-    assert {"augment/probability", "augment/overfitting"} <= rows[-1].keys()
+    assert any({"augment/probability", "augment/overfitting"} <= row.keys() for row in rows)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())
     status, _, error = script("sample", "run", "--count", "4", "--separate", "--out", "files")
     assert status == 0, error
