@@ -101,6 +101,19 @@ def describe_oserror(error: OSError) -> str:
     return f"{os.fsdecode(error.filename)}: {reason}" if error.strerror and isinstance(error.filename, str | bytes) else reason
 
 
+def cache_folder() -> Path | None:
+    """Returns the user's cache folder of this library: `$XDG_CACHE_HOME/gan_jax`, by default `~/.cache/gan_jax`.
+
+    Returns:
+        The path of the folder, which may not exist yet. None if the user has no home directory.
+    """
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return (Path(chosen) if chosen else Path.home() / ".cache") / "gan_jax"
+    except RuntimeError:
+        return None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replaces the content of `path` atomically. Raises OSError if the disk refuses it."""
     with atomic_path(path) as partial:

@@ -40,6 +40,9 @@ def feed_call(kind: str, batch: int) -> Callable[[], None]:
         names = write_files(Path(folder.name))
         images = FolderImages(DirectoryTree(Path(folder.name)), names, size=(SIZE, SIZE), channels=3, resize="crop", on_corrupt="stop")
         images.kept = folder  # keeps the files as long as their reader
+        if kind == "cached":
+            images.store_in(Path(folder.name) / "cache")
+            images[:]
     source = Source("benchmark", images, None, 0, "train", "made by the benchmark")
     feed = Feed(source, batch_size=batch, pipeline="memory" if kind == "memory" else "stream")
     take = jax.jit(lambda chunk: feed.gather(chunk)["image"])

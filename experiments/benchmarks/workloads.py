@@ -91,6 +91,7 @@ CORE: dict[str, Workload] = {
     "sampling": _dcgan("10,000 images of DCGAN 32x32x1", columns=SAMPLING)._replace(kind="sampling"),
     "pipeline_memory": _pipeline("batches of 64 from 2,048 images 32x32x3 in memory", "memory"),
     "pipeline_folder": _pipeline("batches of 64 from 2,048 PNG files of 64x64, decoded and resized to 32x32", "folder"),
+    "pipeline_cached": _pipeline("the same from the second epoch on; PyTorch has no cache", "cached"),
 }
 
 SCALING: dict[str, Workload] = {

@@ -4,11 +4,13 @@ import bisect
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gan_jax.data.decode import DEFAULT_LEVELS, Levels, decode, decode_pair, read_header
+from gan_jax.data.decoded_cache import DecodedCache, open_cache
 from gan_jax.data.errors import DataError, DataWarning
 from gan_jax.data.source import LazyImages, contents_of
 from gan_jax.data.tree import Tree
@@ -34,6 +36,7 @@ class FolderImages(LazyImages):
     Attributes:
         problems: Maps the names of the files that could not be read to the reason.
         gone: Names of those files that no longer exist.
+        cache: Where decoded images are stored and looked up, or None.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class FolderImages(LazyImages):
         self.shape = (len(self.names), *size, channels)
         self.problems: dict[str, str] = {}
         self.gone: set[str] = set()
+        self.cache: DecodedCache | None = None
         self._lock = threading.Lock()
 
     def files_of(self, index: int) -> tuple[str, ...]:
@@ -78,8 +82,13 @@ class FolderImages(LazyImages):
         name = self.names[index]
         if name in self.problems:
             return DataError(self.problems[name])
+        if self.cache is not None and (stored := self.cache.read(index)) is not None:
+            return stored
         try:
-            return self.decode(index)
+            image = self.decode(index)
+            if self.cache is not None:
+                self.cache.write(index, image)
+            return image
         except DataError as error:
             with self._lock:
                 new = name not in self.problems
@@ -113,6 +122,17 @@ class FolderImages(LazyImages):
         """Indices of the files that `read` used for these indices, int64 [count]. They differ only for files that could not be read."""
         readable = (next(number for number in self._candidates(int(index)) if self.names[number] not in self.problems) for index in indices)
         return np.fromiter(readable, np.int64, len(indices))
+
+    def store_in(self, folder: Path | None) -> "FolderImages":
+        """The images with a cache of decoded images in a folder, see `gan_jax.data.decoded_cache.open_cache`."""
+        names = [name for index in range(len(self)) for name in self.files_of(index)]
+        self.cache = open_cache(folder, self.tree, names, self.shape, {**self.decode_options, **self.further_options})
+        return self
+
+    @property
+    def further_options(self) -> dict[str, Any]:
+        """What decides about the images besides the files and `decode_options`."""
+        return {"kind": "images"}
 
     def contents(self) -> Iterator[Any]:
         """What the fingerprint hashes instead of the images: names and sizes of the files. The size of a missing file is -1."""
@@ -152,6 +172,11 @@ class PairedImages(FolderImages):
     def files_of(self, index: int) -> tuple[str, ...]:
         """The names of the files that the pair with this index is read from."""
         return (self.names[index], *self.partners[index : index + 1])
+
+    @property
+    def further_options(self) -> dict[str, Any]:
+        """See `FolderImages`."""
+        return {"kind": "pairs", "swap": self.swap, "partners": bool(self.partners)}
 
     def decode(self, index: int) -> np.ndarray:
         """Decodes the pair with this index. DataError if a file cannot be read, or if the sizes of the two images differ."""

@@ -187,6 +187,7 @@ def source_of_files(
     resize: str,
     on_corrupt: str,
     pairing: Pairing | None = None,
+    cache: Path | None = None,
 ) -> Source:
     """Makes a source of the files of a tree.
 
@@ -196,7 +197,7 @@ def source_of_files(
         layout: Which of them are used, and as what.
         split: "train", "test" or "all".
         provenance: Origin of the data, in one line.
-        image_size, channels, resize, on_corrupt: See `load_image_folder`.
+        image_size, channels, resize, on_corrupt, cache: See `load_image_folder`.
         pairing: How the files are pairs of images, or None.
 
     Raises:
@@ -231,11 +232,11 @@ def source_of_files(
     def part_of(part: str, chosen: list[str], held_out: Source | None) -> Source:
         of_files = [layout.classes.get(file, "") for file in chosen]
         if pairing is None:
-            images, kept, skipped = decode_all(FolderImages(tree, chosen, of_files, **options))
+            images, kept, skipped = decode_all(FolderImages(tree, chosen, of_files, **options).store_in(cache))
             inputs: Any = None
         else:
             partners = [pairing.partners[name] for name in chosen] if pairing.partners else []
-            pairs, kept, skipped = decode_all(PairedImages(tree, chosen, partners, of_files, swap=pairing.swap, **options))
+            pairs, kept, skipped = decode_all(PairedImages(tree, chosen, partners, of_files, swap=pairing.swap, **options).store_in(cache))
             if isinstance(pairs, PairedImages):
                 inputs, images = HalfOfPairs(pairs, target=False), HalfOfPairs(pairs, target=True)
             else:
@@ -274,6 +275,7 @@ def load_image_folder(
     on_corrupt: str = "skip",
     pairs: str | None = None,
     direction: str = "A-to-B",
+    cache: Path | None = None,
 ) -> Source:
     """Loads the image files of a directory tree or a zip archive, or the arrays of a NumPy file. The names of folders are the classes.
 
@@ -292,6 +294,8 @@ def load_image_folder(
         pairs: For image-to-image translation. "side-by-side": each file holds image A on the left and image B on the right. "folders":
             A and B are files of equal names, see `gan_jax.data.pairs.lay_out_pairs`. None: single images.
         direction: "A-to-B": A is the input and B the target. "B-to-A": the other way round.
+        cache: Folder where decoded and resized images are stored, so that each file is decoded once, see `gan_jax.data.decoded_cache`. The
+            images are the same with and without it. None stores nothing.
 
     Returns:
         A `Source`. If all images take at most 1 GiB, they are decoded at once, without the skipped files. Otherwise they are read as
@@ -312,7 +316,7 @@ def load_image_folder(
             raise DataError(f"needs a directory or a zip archive; got {place}", argument="pairs", value=pairs)
         return arrays.load_arrays(place, split=split, image_size=image_size, channels=channels, resize=resize)
     tree = tree_of(place)
-    options: dict[str, Any] = {"image_size": image_size, "channels": channels, "resize": resize, "on_corrupt": on_corrupt}
+    options: dict[str, Any] = {"image_size": image_size, "channels": channels, "resize": resize, "on_corrupt": on_corrupt, "cache": cache}
     if pairs == "folders":
         layout, pairing = lay_out_pairs(tree, direction)
         return source_of_files("image_folder", tree, layout, split, str(place), pairing=pairing, **options)

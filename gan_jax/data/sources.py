@@ -31,7 +31,9 @@ SOURCES: dict[str, Loader] = {
     "mnist5k": Loader(load_mnist5k, ("image_size", "channels")),
     "fashion_mnist": Loader(functools.partial(load_idx, "fashion_mnist"), ("data_dir", "image_size", "channels")),
     "mnist": Loader(functools.partial(load_idx, "mnist"), ("data_dir", "image_size", "channels")),
-    "image_folder": Loader(load_image_folder, ("data_dir", "image_size", "channels", "resize", "on_corrupt", "pairs", "direction")),
+    "image_folder": Loader(
+        load_image_folder, ("data_dir", "image_size", "channels", "resize", "on_corrupt", "pairs", "direction", "cache")
+    ),
     "stacked_mnist": Loader(load_stacked_mnist, ("image_size", "seed", "count")),
     "ring": Loader(load_ring, ("seed", "count")),
     "grid": Loader(load_grid, ("seed", "count")),
@@ -68,6 +70,7 @@ def load_source(
     on_corrupt: str | None = None,
     pairs: str | None = None,
     direction: str | None = None,
+    cache: Path | None = None,
     seed: int | None = None,
     count: int | None = None,
 ) -> Source:
@@ -83,6 +86,7 @@ def load_source(
         on_corrupt: "skip" or "stop", for files that cannot be read.
         pairs: "side-by-side" or "folders", for pairs of images in files.
         direction: "A-to-B" or "B-to-A", for pairs of images.
+        cache: Folder of decoded images, for images in files.
         seed: Random seed of sources that are sampled.
         count: Number of examples of sources that are sampled.
 
@@ -102,6 +106,7 @@ def load_source(
         "on_corrupt": on_corrupt,
         "pairs": pairs,
         "direction": direction,
+        "cache": cache,
         "seed": seed,
         "count": count,
     }

@@ -39,6 +39,9 @@ class Tree(Protocol):
     def size(self, name: str) -> int:
         """Size of a file in bytes. -1 if it is missing."""
 
+    def stamp(self, name: str) -> tuple[int, ...]:
+        """Numbers that change if a file is changed or replaced, such as its size and its times of change."""
+
     def path(self, name: str) -> str:
         """The name of a file for messages."""
 
@@ -88,6 +91,14 @@ class DirectoryTree:
             return (self.root / name).stat().st_size
         except OSError:
             return -1
+
+    def stamp(self, name: str) -> tuple[int, ...]:
+        """Size and times of change of a file. Empty if it is missing."""
+        try:
+            facts = (self.root / name).stat()
+        except OSError:
+            return ()
+        return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
     def path(self, name: str) -> str:
         """The path of a file as text."""
@@ -145,6 +156,11 @@ class ZipTree:
         """Size of a file in bytes. -1 if it is missing."""
         entry = self._entries.get(name)
         return -1 if entry is None else entry.file_size
+
+    def stamp(self, name: str) -> tuple[int, ...]:
+        """Size, checksum and place of a file in the archive. Empty if it is missing."""
+        entry = self._entries.get(name)
+        return () if entry is None else (entry.file_size, entry.CRC, entry.header_offset)
 
     def path(self, name: str) -> str:
         """The path of the archive, a colon, and the name in it."""

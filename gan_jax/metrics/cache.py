@@ -1,26 +1,12 @@
 """Cache of arrays between runs, e.g. of the features of a reference set."""
 
 import contextlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from gan_jax._files import atomic_path, open_regular
-
-
-def cache_folder() -> Path | None:
-    """Returns the user's cache folder of this library: `$XDG_CACHE_HOME/gan_jax`, by default `~/.cache/gan_jax`.
-
-    Returns:
-        The path of the folder, which may not exist yet. None if the user has no home directory.
-    """
-    chosen = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return (Path(chosen) if chosen else Path.home() / ".cache") / "gan_jax"
-    except RuntimeError:
-        return None
 
 
 def cached(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -13,9 +13,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from gan_jax import metrics
+from gan_jax._files import cache_folder
 from gan_jax.data import Source
 from gan_jax.data.missing import why_missing
-from gan_jax.metrics.cache import cache_folder
 from gan_jax.metrics.protocol import WITHOUT_REALS
 from gan_jax.nn.fast_conv.forms import is_cpu
 from gan_jax.trainer import image_grid, run_directory

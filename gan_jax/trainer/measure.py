@@ -9,12 +9,11 @@ from PIL import Image
 from rich.table import Table
 
 from gan_jax import metrics
-from gan_jax._files import open_regular
+from gan_jax._files import cache_folder, open_regular
 from gan_jax.data import DataError, load_source
 from gan_jax.data.decode import ending_of, endings, read_header
 from gan_jax.data.images import fit, to_channels
 from gan_jax.data.tree import tree_of
-from gan_jax.metrics.cache import cache_folder
 from gan_jax.trainer.config import ConfigError
 from gan_jax.trainer.evaluate import DEFAULT_METRICS, DISTANCE_NAMES, PIXEL_METRICS, random_images, sample_images
 from gan_jax.trainer.features import extractor_for

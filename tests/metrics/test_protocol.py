@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gan_jax import metrics
+from gan_jax._files import cache_folder
 from gan_jax.metrics import protocol
-from gan_jax.metrics.cache import cache_folder
 from support.metrics_golden import reference
 
 REAL, FAKE = reference.image_pairs(24, 16)

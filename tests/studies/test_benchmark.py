@@ -159,7 +159,7 @@ def test_seeds_at_once_count_as_that_many_steps(cores):
     assert many.flops == pytest.approx(one.flops, rel=0.5)
 
 
-@pytest.mark.parametrize("kind", ["memory", "folder"])
+@pytest.mark.parametrize("kind", ["memory", "folder", "cached"])
 def test_pipelines_give_batches_again_and_again(kind, monkeypatch):
     monkeypatch.setattr(pipelines, "FILES", 8)
     monkeypatch.setattr(pipelines, "BATCHES", 3)

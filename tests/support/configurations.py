@@ -229,6 +229,7 @@ BREAKS = {
     "data.pairs": ["diagonal", "", 3, "side-by-side"],
     "data.direction": ["up", None, "B-to-A"],
     "data.jitter": [-1, 1025, 0.5, None],
+    "data.cache": ["", "a\0b", None, 5],
     "model.latent_dim": [0, -4, 10**9, "x", 2.5],
     "model.options": [{"no_such_option": 1}, {"dtype": "float31"}, {1: 2}, {"width": [1, 2]}, [], "width 4", None],
     "model.latents": ["cauchy", None, 1],

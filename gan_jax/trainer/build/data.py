@@ -1,9 +1,11 @@
 """From a configuration to the data of a run."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
 
+from gan_jax._files import cache_folder
 from gan_jax.data import DataError, Feed, Source, load_source, loader_of
 from gan_jax.distributed import Placement
 from gan_jax.trainer.config.flags import name_flag
@@ -18,7 +20,8 @@ def load_data(config: Config) -> Source:
     """
     data = config.data
     # These fields always have a value. They are passed only to the sources that take them.
-    always = {"image_size": data.size, "on_corrupt": data.on_corrupt, "resize": data.resize, "direction": data.direction}
+    always: dict[str, Any] = {"image_size": data.size, "on_corrupt": data.on_corrupt, "resize": data.resize, "direction": data.direction}
+    always["cache"] = decoded_images_folder(data.cache)
     try:
         known = loader_of(data.source).arguments
         taken = {name: value for name, value in always.items() if name in known}
@@ -27,6 +30,14 @@ def load_data(config: Config) -> Source:
     except DataError as error:
         raise DataError(name_flag(error, "data")) from error
     return source
+
+
+def decoded_images_folder(cache: str) -> Path | None:
+    """The folder of decoded images for a value of `--data.cache`. None if none are stored."""
+    if cache == "auto":
+        folder = cache_folder()
+        return folder and folder / "images"
+    return None if cache == "off" else Path(cache)
 
 
 def build_feed(config: Config, source: Source, *, batches_per_step: int = 1, placement: Placement | None = None) -> Feed:

@@ -80,6 +80,9 @@ class DataConfig(PathsFromStrings):
     """Number of loader workers for streamed images."""
     on_corrupt: Literal["skip", "stop"] = "skip"
     """Skip and count image files that cannot be read, or stop."""
+    cache: str = "auto"
+    """Folder where the decoded images of image_folder are stored, so that each file is decoded once: auto (gan_jax/images in
+    $XDG_CACHE_HOME or ~/.cache), off, or a folder. The images are the same with and without it."""
 
     @property
     def size(self) -> int | tuple[int, int]:
@@ -538,6 +541,7 @@ CHANGEABLE_ON_RESUME = (
     "evaluation",
     "monitor",
     "data.workers",
+    "data.cache",
     "data.shrink_batch",
     "data.directory",
     # Another number of devices changes the last bits and what a network draws itself, see docs/distributed.md.

@@ -29,6 +29,8 @@ def check(config: Config) -> Config:
     """
     if not re.fullmatch(r"(\w[\w.-]*)?", config.recipe):  # It names the directory of the run.
         raise ConfigError(f"recipe {config.recipe!r}: must be a name of letters, digits, '_', '-' and '.'")
+    if not config.data.cache or "\0" in config.data.cache:
+        raise ConfigError(f"--data.cache {config.data.cache!r}: must be auto, off, or a folder")
     fields = schema_fields()
     for path, value in flatten(config).items():
         for number in value if isinstance(value, tuple) else (value,):
