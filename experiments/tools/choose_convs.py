@@ -1,11 +1,12 @@
 """Measures every form of the CPU convolutions on this machine and writes the table that chooses among them.
 
     python -m experiments.tools.choose_convs                 # prints the times and the table
-    python -m experiments.tools.choose_convs --write         # and rewrites gan_jax/nn/fast_conv/choices.py
+    python -m experiments.tools.choose_convs --write         # and writes it for this JAX version and processor
+    python -m experiments.tools.choose_convs --write --dtypes bfloat16   # only these rows; the others stay
 
 Run it on an idle machine. Each form runs inside a `scan` over different operands, as in training. The forms are timed in turn and the
 least time of several rounds counts. A class of shapes gets the form with the least geometric mean of its times, relative to the fastest
-form of each shape.
+form of each shape. The table of another JAX version or processor is not changed.
 """
 
 import json
@@ -20,7 +21,8 @@ from jax import lax
 from experiments.benchmarks.timing import Candidate, interleave
 from gan_jax.cli.errors import fail
 from gan_jax.cli.parsing import argument_parser
-from gan_jax.nn.fast_conv import forms
+from gan_jax.nn.fast_conv import forms, tables
+from gan_jax.nn.fast_conv.choices import TABLES
 from gan_jax.nn.fast_conv.conv import conv_geometry
 
 TABLE = Path(forms.__file__).with_name("choices.py")
@@ -82,13 +84,14 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help="rewrite gan_jax/nn/fast_conv/choices.py")
+    parser.add_argument("--dtypes", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"], help="rows to measure")
+    parser.add_argument("--write", action="store_true", help="write the rows into gan_jax/nn/fast_conv/choices.py")
     options = parser.parse_args()
     if jax.default_backend() != "cpu":
         fail("the table is for the CPU: set JAX_PLATFORMS=cpu")
     classes: dict[str, dict[str, list[dict[str, float]]]] = {}
     print("| dtype | side, channels, features, kernel, stride | map | milliseconds (GFLOP/s) |\n|---|---|---|---|")
-    for dtype in (jnp.float32, jnp.bfloat16):
+    for dtype in map(jnp.dtype, options.dtypes):
         for shape in SHAPES:
             side, channels, features, kernel, stride = shape
             flops = 2 * options.batch * (side // stride) ** 2 * kernel**2 * channels * features
@@ -103,14 +106,19 @@ def main() -> None:
     choices = {row: {kind: decide(times) for kind, times in kinds.items()} for row, kinds in classes.items()}
     print(json.dumps(choices, indent=4))
     if options.write:
-        TABLE.write_text(source_of(choices))
+        version = ".".join(jax.__version__.split(".")[:2])
+        name = f"{version} {tables.processor_kind()}"
+        TABLE.write_text(source_of(TABLES | {name: TABLES[tables.table_name()] | choices}))
 
 
-def source_of(choices: dict[str, dict[str, str]]) -> str:
+def source_of(measured: dict[str, dict[str, dict[str, str]]]) -> str:
     """The text of gan_jax/nn/fast_conv/choices.py, as the formatter of this project writes it."""
-    header = '"""The fastest form of each CPU convolution. `python -m experiments.tools.choose_convs --write` writes this file."""'
-    rows = json.dumps(choices, indent=4).replace('"\n', '",\n').replace("}\n", "},\n")
-    return f"{header}\n\nCHOICES = {rows}\n"
+    header = (
+        '"""The fastest form of each CPU convolution, by JAX version and processor. '
+        '`experiments.tools.choose_convs --write` writes this file."""'
+    )
+    rows = json.dumps(measured, indent=4).replace('"\n', '",\n').replace("}\n", "},\n")
+    return f"{header}\n\nTABLES: dict[str, dict[str, dict[str, str]]] = {rows}\n"
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from gan_jax.nn.fast_conv import forms
+from gan_jax.nn.fast_conv import forms, tables
 from gan_jax.nn.fast_conv.bilinear import Plan, _weight, convolve, transpose_convolve
+from gan_jax.nn.fast_conv.choices import TABLES
 from gan_jax.nn.fast_conv.conv import conv_geometry, conv_transpose_geometry
 
 # (image, kernel, strides, padding, channels, features): even and odd sizes, kernels smaller than the stride, uneven and negative
@@ -129,6 +130,26 @@ def test_choice_depends_on_the_channels_and_leaves_named_forms_alone():
             for channels, features in ((1, 64), (64, 1), (64, 128)):
                 assert forms.choose(kind, "auto", geometry, channels, features, dtype) in table
         assert forms.choose(kind, "conv", geometry, 1, 64, jnp.float32) == "conv"
+
+
+def test_the_table_is_that_of_the_version_and_the_processor(monkeypatch):
+    rows = {"0.10 avx512_bf16": {}, "0.12 avx512_bf16": {}, "0.9 amx_bf16": {}}
+    monkeypatch.setattr(tables, "TABLES", rows)
+    names = [tables.table_name(version, "avx512_bf16") for version in ("0.10.2", "0.11.2", "0.12.0.1", "0.13.0", "0.9")]
+    assert names == ["0.10 avx512_bf16"] * 2 + ["0.12 avx512_bf16"] * 2 + [tables.DEFAULT]
+    assert tables.table_name("0.12", "amx_bf16") == "0.9 amx_bf16"
+    assert tables.table_name("0.12", "aarch64") == tables.DEFAULT
+
+
+def test_every_table_has_a_form_for_every_class_of_shapes():
+    classes = set(TABLES[tables.DEFAULT])
+    assert len(classes) == 2 * 2 * 4
+    for name, table in TABLES.items():
+        assert set(table) == classes, name
+        for row in table.values():
+            assert row["forward"] in forms.FORWARD
+            assert row["transpose"] in forms.TRANSPOSE
+            assert row["weight"] in forms.WEIGHT
 
 
 def test_every_derivative_is_again_one_of_the_three_maps():

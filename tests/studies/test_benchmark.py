@@ -12,7 +12,7 @@ from experiments import rows
 from experiments.benchmarks import cases, jax_steps, pipelines, run, surroundings, tables, timing, variants
 from experiments.benchmarks.workloads import WORKLOADS
 from experiments.tools import choose_convs
-from gan_jax.nn.fast_conv.choices import CHOICES
+from gan_jax.nn.fast_conv.choices import TABLES
 from gan_jax.trainer import environment
 
 DATA = Path(__file__).parents[2] / "docs" / "data" / "timings.jsonl"
@@ -193,7 +193,7 @@ def test_the_loop_and_the_monitor_are_timed():
 
 
 def test_the_table_of_convolutions_is_what_the_tool_writes():
-    assert choose_convs.source_of(CHOICES) == choose_convs.TABLE.read_text()
+    assert choose_convs.source_of(TABLES) == choose_convs.TABLE.read_text()
     # Form a takes 1 and 4 times the best, b 2 and 1: geometric means 2 and 1.4. Form c did not run for one shape.
     assert choose_convs.decide([{"a": 1.0, "b": 2.0, "c": 0.5}, {"a": 4.0, "b": 1.0}]) == "b"
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax.nn.fast_conv.choices import CHOICES
+from gan_jax.nn.fast_conv.tables import choices
 from gan_jax.typing import Array
 
 SWITCH = "GAN_JAX_CONVOLUTIONS"
@@ -211,6 +211,43 @@ def transpose_blocks(y: Array, w: Array, geometry: Geometry, precision=None) -> 
     return _unpad(image[:, : (m_y - 1) * sy + kh, : (m_x - 1) * sx + kw], geometry)
 
 
+def transpose_phases(y: Array, w: Array, geometry: Geometry, precision=None) -> Array:
+    """Computes T as one matrix product for each phase of the output within a block of the size of the stride.
+
+    Pixel s q + p of the output reads the same taps of the kernel for all q. For a 4x4 kernel with stride 2 these are 2x2
+    of the 16 taps, so each product is one of patches of 2x2 pixels of y.
+    """
+    batch, height, width, _ = y.shape
+    (rows, columns), channels = (-(-size // s) for size, s in zip(geometry.input_size, geometry.strides)), w.shape[2]
+    vertical, horizontal = (_phase_taps(axis, geometry) for axis in (0, 1))
+    # Every phase reads the rows a + shift of y for its output a. Rows outside of y are zero.
+    top, left = (-min((shift for taps in phases for _, shift in taps), default=0) for phases in (vertical, horizontal))
+    bottom = rows - height + max((shift for taps in vertical for _, shift in taps), default=0)
+    right = columns - width + max((shift for taps in horizontal for _, shift in taps), default=0)
+    y = lax.pad(y, jnp.zeros((), y.dtype), _spatial_padding(((top, bottom), (left, right))))
+    phases = []
+    for down in vertical:
+        for across in horizontal:
+            pairs = [(tap, other) for tap in down for other in across]
+            if not pairs:  # The stride is larger than the kernel.
+                phases.append(jnp.zeros((batch * rows * columns, channels), y.dtype))
+                continue
+            parts = [y[:, top + a : top + a + rows, left + b : left + b + columns] for (_, a), (_, b) in pairs]
+            kernel = jnp.concatenate([w[i, j] for (i, _), (j, _) in pairs], axis=-1)
+            patches = parts[0] if len(parts) == 1 else lax.concatenate(parts, 3)
+            phases.append(_product(patches.reshape(-1, patches.shape[-1]), kernel, (1, 1), precision))
+    sy, sx = geometry.strides
+    image = jnp.stack(phases).reshape(sy, sx, batch, rows, columns, channels).transpose(2, 3, 0, 4, 1, 5)
+    image = image.reshape(batch, rows * sy, columns * sx, channels)
+    return image[:, : geometry.input_size[0], : geometry.input_size[1]]
+
+
+def _phase_taps(axis: int, geometry: Geometry) -> list[list[tuple[int, int]]]:
+    """For each phase of the output along an axis, its (kernel tap, shift): output s q + p reads y[q + shift] through the tap."""
+    stride, low, size = geometry.strides[axis], geometry.low[axis], geometry.kernel_size[axis]
+    return [[(tap, (phase + low - tap) // stride) for tap in range(size) if (phase + low - tap) % stride == 0] for phase in range(stride)]
+
+
 def weight_conv(x: Array, y: Array, geometry: Geometry, precision=None) -> Array:
     """Computes DW with XLA's own convolution in the canonical layout: the batch is the contracted feature.
 
@@ -253,12 +290,12 @@ def weight_taps(x: Array, y: Array, geometry: Geometry, precision=None) -> Array
 
 
 FORWARD = {"conv": forward_conv, "matrix": forward_matrix, "blocks": forward_blocks}
-TRANSPOSE = {"conv": transpose_conv, "matrix": transpose_matrix, "blocks": transpose_blocks}
+TRANSPOSE = {"conv": transpose_conv, "matrix": transpose_matrix, "blocks": transpose_blocks, "phases": transpose_phases}
 WEIGHT = {"conv": weight_conv, "matrix": weight_matrix, "blocks": weight_blocks, "taps": weight_taps}
 
 
 def shape_class(geometry: Geometry, channels: int, features: int, dtype) -> str:
-    """Returns the key of a convolution in the table `CHOICES`, such as "float32 strided few-many".
+    """Returns the key of a convolution in a table of `TABLES`, such as "float32 strided few-many".
 
     The key depends on whether the dtype is narrower than 32 bits ("bfloat16") or not ("float32"), whether a stride is
     above 1 ("strided") or all are 1 ("dense"), and whether x and y have fewer than 16 channels ("few") or 16
@@ -283,9 +320,9 @@ def choose(kind: str, form: str, geometry: Geometry, channels: int, features: in
         dtype: Dtype of the operands.
 
     Returns:
-        A key of `FORWARD`, `TRANSPOSE` or `WEIGHT`. For "auto" this is the entry of `CHOICES`.
+        A key of `FORWARD`, `TRANSPOSE` or `WEIGHT`. For "auto" this is the entry of `choices()`.
     """
-    return CHOICES[shape_class(geometry, channels, features, dtype)][kind] if form == "auto" else form
+    return choices()[shape_class(geometry, channels, features, dtype)][kind] if form == "auto" else form
 
 
 def is_cpu() -> bool:
