@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from experiments.benchmarks import torch_process
 from gan_jax.trainer.environment import cpu_model, cpus_allowed
 
 try:
@@ -17,7 +18,14 @@ except ImportError:
 def machine() -> dict[str, Any]:
     """The processor or accelerator, the number of CPU cores, and the versions of JAX and PyTorch."""
     device = cpu_model() if jax.default_backend() == "cpu" else jax.devices()[0].device_kind
-    return {"device": device, "cores": cpus_allowed(), "jax": jax.__version__, "torch": torch.__version__ if torch else None}
+    return {"device": device, "cores": cpus_allowed(), "jax": jax.__version__, "torch": torch_version()}
+
+
+def torch_version() -> str | None:
+    """The version of PyTorch in this Python or in that of `torch_process`."""
+    if torch is not None:
+        return torch.__version__
+    return torch_process.version() if torch_process.other_python() else None
 
 
 def in_words(machine: dict[str, Any]) -> str:
@@ -38,4 +46,6 @@ def command(module: str) -> str:
 
 def torch_can_run() -> bool:
     """Whether PyTorch is installed and supports the backend of JAX."""
-    return torch is not None and (jax.default_backend() == "cpu" or torch.cuda.is_available())
+    if torch is None:
+        return torch_process.other_python() is not None and jax.default_backend() == "cpu"
+    return jax.default_backend() == "cpu" or torch.cuda.is_available()

@@ -11,7 +11,8 @@ rejected. The result is the median of the others, in milliseconds per train step
 everything that is no train step). "gan_jax cores" makes each CPU core a device that receives its share of every batch or of the seeds.
 Each row in the file has the command, the machine and the versions. The documentation shows the last row of each case.
 
-PyTorch and prdc are optional (`pip install torch prdc`). Without them their columns stay empty.
+PyTorch and prdc are optional (`pip install torch prdc`). Without them their columns stay empty. GAN_JAX_TORCH_PYTHON names another
+Python that has PyTorch, e.g. if there is none for the Python of this JAX.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gan_jax.trainer.environment import cpus_allowed
+# This file is read without JAX too, see torch_process.py.
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def leaky(x):
@@ -170,7 +172,7 @@ def training(
 ) -> Callable[[], Any]:
     """Returns a function that makes one alternating train step per call."""
     torch.manual_seed(0)
-    torch.set_num_threads(cpus_allowed())
+    torch.set_num_threads(THREADS)
     layout = torch.channels_last if len(image_shape) == 3 else torch.preserve_format
     generator, discriminator = (n.to(device, memory_format=layout) for n in networks(model, image_shape, latent_dim, norm, width))
     if spectral:
@@ -229,7 +231,7 @@ def sampling(
     autocast: bool = False,
 ) -> Callable[[], Any]:
     """Returns a function that samples `count` images in chunks."""
-    torch.set_num_threads(cpus_allowed())
+    torch.set_num_threads(THREADS)
     generator = networks(model, image_shape, latent_dim, "batch", width)[0].to(memory_format=torch.channels_last).eval()
 
     def call():

@@ -11,8 +11,8 @@ import flax.linen
 import jax
 import optax
 
-from experiments.benchmarks import jax_steps, pipelines
-from experiments.benchmarks.machine import torch_can_run
+from experiments.benchmarks import jax_steps, pipelines, torch_process
+from experiments.benchmarks.machine import torch, torch_can_run
 from experiments.benchmarks.timing import Candidate
 from experiments.benchmarks.workloads import TORCH_OPTIONS, Workload
 from gan_jax.distributed import make_placement
@@ -41,14 +41,24 @@ def column_candidate(workload: Workload, column: str, scan: int | None) -> Candi
 
 
 def _torch_call(workload: Workload, column: str) -> Callable[[], Any]:
+    remote = torch is None
     if workload.kind == "pipeline":
+        if remote:
+            raise NotHere("PyTorch is not installed in this Python (pip install torch)")
         return pipelines.loader_call(**workload.torch)
+    if workload.kind == "sampling":
+        options = {name: workload.torch[name] for name in ("model", "image_shape")} | {"autocast": column == "autocast"}
+        return _torch_function("sampling", options, remote=remote)
+    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
+    return _torch_function("training", workload.torch | TORCH_OPTIONS[column] | {"device": device}, remote=remote)
+
+
+def _torch_function(name: str, options: dict[str, Any], *, remote: bool) -> Callable[[], Any]:
+    if remote:
+        return torch_process.remote_call(name, **options)
     from experiments.benchmarks import torch_steps
 
-    if workload.kind == "sampling":
-        return torch_steps.sampling(workload.torch["model"], image_shape=workload.torch["image_shape"], autocast=column == "autocast")
-    device = "cpu" if jax.default_backend() == "cpu" else "cuda"
-    return torch_steps.training(**workload.torch, **TORCH_OPTIONS[column], device=device)
+    return getattr(torch_steps, name)(**options)
 
 
 def jax_program(workload: Workload, column: str, scan: int | None) -> jax_steps.Program:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments import rows
-from experiments.benchmarks import cases, jax_steps, pipelines, run, surroundings, tables, timing, variants
+from experiments.benchmarks import cases, jax_steps, pipelines, run, surroundings, tables, timing, torch_process, variants
 from experiments.benchmarks.workloads import WORKLOADS
 from experiments.tools import choose_convs
 from gan_jax.nn.fast_conv.choices import TABLES
@@ -196,6 +196,31 @@ def test_the_table_of_convolutions_is_what_the_tool_writes():
     assert choose_convs.source_of(TABLES) == choose_convs.TABLE.read_text()
     # Form a takes 1 and 4 times the best, b 2 and 1: geometric means 2 and 1.4. Form c did not run for one shape.
     assert choose_convs.decide([{"a": 1.0, "b": 2.0, "c": 0.5}, {"a": 4.0, "b": 1.0}]) == "b"
+
+
+STEPS = """
+def training(*, image_shape, fails=False):
+    assert image_shape == (2, 3)
+    if fails:
+        raise ValueError
+    return lambda: None
+"""
+
+
+def test_calls_in_the_python_of_torch(monkeypatch, tmp_path):
+    package = tmp_path / "experiments" / "benchmarks"
+    package.mkdir(parents=True)
+    for file in (package / "__init__.py", package.parent / "__init__.py"):
+        file.write_text("")
+    (package / "torch_process.py").write_text(Path(torch_process.__file__).read_text())
+    (package / "torch_steps.py").write_text(STEPS)
+    monkeypatch.setattr(torch_process, "ROOT", tmp_path)
+    monkeypatch.setenv(torch_process.VARIABLE, sys.executable)
+    call = torch_process.remote_call("training", image_shape=(2, 3))
+    call()
+    call()
+    with pytest.raises(RuntimeError, match="training failed in PyTorch"):
+        torch_process.remote_call("training", image_shape=(2, 3), fails=True)
 
 
 def test_a_single_step_is_not_put_into_a_loop():
