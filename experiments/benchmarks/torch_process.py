@@ -37,7 +37,7 @@ def remote_call(function: str, **options: Any) -> Callable[[], None]:
         RuntimeError: The other Python fails. Its error is on the standard error.
     """
     process = subprocess.Popen(
-        [str(other_python()), "-m", "experiments.benchmarks.torch_process"],
+        [str(other_python()), "-c", "from experiments.benchmarks.torch_process import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -58,7 +58,7 @@ def remote_call(function: str, **options: Any) -> Callable[[], None]:
     return lambda: exchange("call")
 
 
-def main() -> None:
+def serve() -> None:
     """Makes the calls that the other process asks for, until it ends."""
     from experiments.benchmarks import torch_steps
 
@@ -70,7 +70,3 @@ def main() -> None:
     for _ in sys.stdin:
         call()
         print("done", flush=True)
-
-
-if __name__ == "__main__":
-    main()
