@@ -227,10 +227,10 @@ def sampling(
     latent_dim: int = 128,
     width: int = 64,
     count: int = 10_000,
-    chunk: int = 64,
+    chunk: int = 500,
     autocast: bool = False,
 ) -> Callable[[], Any]:
-    """Returns a function that samples `count` images in chunks."""
+    """Returns a function that samples `count` images in chunks. Chunks of 500 are faster than smaller ones here."""
     torch.set_num_threads(THREADS)
     generator = networks(model, image_shape, latent_dim, "batch", width)[0].to(memory_format=torch.channels_last).eval()
 
