@@ -92,16 +92,21 @@ def scaling_table(rows: Sequence[Row]) -> str:
 
 
 def apart_table(rows: Sequence[Row]) -> str:
-    """Workloads in float32 and bfloat16, each with the version of JAX that it was measured with."""
-    heads = ["workload", "gan_jax ms", "PyTorch ms", "ratio", "gan_jax bfloat16 ms", "PyTorch autocast ms", "ratio", "JAX"]
+    """Workloads in float32 and bfloat16, each with the version of JAX and the number of cores that it was measured with."""
+
+    def how(row: Row) -> str:
+        cores = row["machine"]["cores"]
+        return f"JAX {row['machine']['jax']}, {cores} core{'s' if cores > 1 else ''}"
+
+    heads = ["workload", "gan_jax ms", "PyTorch ms", "ratio", "gan_jax bfloat16 ms", "PyTorch autocast ms", "ratio", "with"]
     lines = []
     for row in rows:
         times = row["milliseconds"]
         narrow = [milliseconds(times.get(column)) for column in ("gan_jax bfloat16", "autocast")]
         wide = [milliseconds(times[fastest(row)]), milliseconds(best_torch(row)), number(ratio(row))]
-        lines.append([f"{row['case']}: {CASES[row['case']].about}", *wide, *narrow, number(narrow_ratio(row)), row["machine"]["jax"]])
-    machine = one_machine([row | {"machine": row["machine"] | {"jax": ""}} for row in rows])
-    head = f"Measured on {machine['device']}, {machine['cores']} cores, with PyTorch {machine['torch']}."
+        lines.append([f"{row['case']}: {CASES[row['case']].about}", *wide, *narrow, number(narrow_ratio(row)), how(row)])
+    machine = one_machine([row | {"machine": row["machine"] | {"jax": "", "cores": 0}} for row in rows])
+    head = f"Measured on {machine['device']}, with PyTorch {machine['torch']}."
     return f"{head}\n\n{table(heads, lines)}"
 
 

@@ -2,7 +2,7 @@
 
     python -m experiments.tools.choose_convs                 # prints the times and the table
     python -m experiments.tools.choose_convs --write         # and writes it for this JAX version and processor
-    python -m experiments.tools.choose_convs --write --dtypes bfloat16   # only these rows; the others stay
+    python -m experiments.tools.choose_convs --write --dtypes bfloat16 --classes "strided many-many"   # only these rows; the others stay
 
 Run it on an idle machine. Each form runs inside a `scan` over different operands, as in training. The forms are timed in turn and the
 least time of several rounds counts. A class of shapes gets the form with the least geometric mean of its times, relative to the fastest
@@ -85,6 +85,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dtypes", nargs="+", choices=("float32", "bfloat16"), default=["float32", "bfloat16"], help="rows to measure")
+    parser.add_argument(
+        "--classes", nargs="+", metavar="CLASS", help='classes of shapes to measure, e.g. "strided few-many" (default: all)'
+    )
     parser.add_argument("--write", action="store_true", help="write the rows into gan_jax/nn/fast_conv/choices.py")
     options = parser.parse_args()
     if jax.default_backend() != "cpu":
@@ -97,6 +100,8 @@ def main() -> None:
             flops = 2 * options.batch * (side // stride) ** 2 * kernel**2 * channels * features
             geometry = conv_geometry((side, side), (kernel, kernel), (stride, stride), "SAME")
             row = forms.shape_class(geometry, channels, features, dtype)
+            if options.classes and row.partition(" ")[2] not in options.classes:
+                continue
             for kind in KINDS:
                 times = measure(kind, shape, options.batch, dtype, options.rounds)
                 classes.setdefault(row, {}).setdefault(kind, []).append(times)
