@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import penalties
+from gan_jax import losses, penalties
+from gan_jax.distributed import distribute, make_placement
 from gan_jax.gan import loss_terms
 from gan_jax.gan.make import build_gan
 from gan_jax.gan.state import named_key
@@ -17,7 +18,7 @@ from gan_jax.gan.update_rules import alternating, extragradient, simultaneous, u
 from gan_jax.trainer.build import terms
 from gan_jax.trainer.config import Config, LossConfig, ModelConfig
 from gan_jax.typing import DiscriminatorOutput, GeneratorOutput
-from support.games import point_spec, points
+from support.games import assert_close, perceptron, point_spec, points
 
 LABELS = jnp.array([0, 2])
 REAL = jnp.array([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
@@ -209,3 +210,38 @@ def test_a_fake_of_other_latents_is_made_under_the_same_draws(rule, std, monkeyp
     _, _, metrics = gan.train_step(params, state, points(), jax.random.key(3))
     for player in of_player:
         assert (metrics[f"term/{player}"] == 0) == (std == 0)
+
+
+def embedding_discriminator():
+    """A discriminator of points with an embedding, and one vector for each of three classes."""
+    body = perceptron((8, 5), discriminator=True)
+
+    def init(rng, inputs, labels=None, context=None):
+        return body.init(rng, inputs)[0] | {"proxies": jnp.eye(3, 5)}, {}
+
+    def apply(params, state, inputs, labels=None, context=None, *, rng=None, train=True):
+        output, state = body.apply({name: layer for name, layer in params.items() if name != "proxies"}, state, inputs)
+        return output._replace(embeddings=output.features["last"], proxies=params["proxies"][labels]), state
+
+    return body._replace(init=init, apply=apply)
+
+
+def test_embeddings_on_four_devices_are_compared_with_the_whole_batch():
+    def loss(*arrays, axis_name):
+        values = (function(*arrays, axis_name=axis_name) for function in (losses.data_to_data_cross_entropy_loss, contrast))
+        return sum(values)
+
+    contrast = losses.conditional_contrastive_loss
+    functions = {"discriminator": loss_terms.embed_real, "generator": loss_terms.embed_fake}
+    rows = tuple(LossTerm(player, player, loss_terms.stateless(partial(term, loss=loss))) for player, term in functions.items())
+    spec, batch = point_spec(discriminator=embedding_discriminator(), terms=rows, num_classes=3), points(16)
+    batch["label"] = jnp.arange(16) % 3
+    gan, placement = build_gan(spec, alternating()), make_placement("shard_map", devices=4)
+    start = gan.init(jax.random.key(0))
+    one, _, metrics = gan.train_step(*start, batch, jax.random.key(3))
+    step = jax.jit(build_gan(spec, distribute(alternating(), placement)).train_step, out_shardings=placement.replicated)
+    placed = jax.device_put(start, placement.replicated), jax.device_put(batch, placement.batch)
+    many, _, of_devices = step(*placed[0], placed[1], jax.random.key(3))
+    assert_close(jax.device_get(many), one, tolerance=1e-5)
+    for player in functions:
+        np.testing.assert_allclose(of_devices[f"term/{player}"], metrics[f"term/{player}"], rtol=1e-5)

@@ -240,6 +240,8 @@ BEYOND: tuple[Trick, ...] = (
         LABELS | {"model.proxy_dim": 512, "loss.contrastive": 1.0},
         LABELS,
     ),
+    *_penalty("beyond-16", "gradient normalisation of D", *({"transform.gradient_normalization": True},) * 2),
+    Trick("beyond-17", "adaptive pseudo augmentation (APA)", IMAGES, {"augment.apa": 0.6}),
 )
 
 TRICKS: tuple[Trick, ...] = INPUTS_AND_LOSSES + PENALTIES + LAYERS + TRAINING + BEYOND
