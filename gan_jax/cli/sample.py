@@ -6,6 +6,7 @@
     gan-jax sample RUN --interpolate 10            rows of great-circle interpolations
     gan-jax sample RUN --walk 5 --out walk.mp4     a walk through 5 latents, as gif, webp or mp4
     gan-jax sample RUN --diagram j                 White's J-diagram, or a MINE grid with --diagram mine
+    gan-jax sample RUN --direction 1 --count 4     rows along the direction that changes the images most
     gan-jax sample RUN --rejection 80              only samples that the discriminator accepts
     gan-jax sample RUN --pairs --count 8           for image-to-image models: the input, the output and the target
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gan_jax.trainer.restore import LoadedRun
     from gan_jax.trainer.sampling import Samples
 
+DIRECTION_STEPS = 11  # As in the authors' code (genforce/sefa, commit 69467f2).
 WIDEST = 1600  # Maximum width of a file of interpolations in pixels. The report shows images of this width at their size.
 
 
@@ -40,11 +42,12 @@ class Flags:
     run: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """Directory of the run."""
     count: int | None = None
-    """Number of samples (64), of rows with --interpolate (64), or of walks side by side with --walk (1)."""
+    """Number of samples (64), of rows with --interpolate (64) and --direction (8), or of walks side by side with --walk (1)."""
     seed: int = 0
     """Random seed of the latents."""
     seeds: str | None = None
-    """Seeds of single samples, e.g. 0-15,42. A seed always gives the same sample. With --interpolate, --walk and --diagram: the points."""
+    """Seeds of single samples, e.g. 0-15,42. A seed always gives the same sample. With paths and
+    grids of latents: their points."""
     truncation: float | None = None
     """StyleGAN2: move the styles towards their mean, 0 (the mean) to 1 (all of the distribution), e.g. 0.7. Other models: sample normal
     latents under the condition |z| <= this value. With --interpolate, --walk and --diagram that applies to the points."""
@@ -63,6 +66,8 @@ class Flags:
     """Whether a walk returns to its first latent, so that it repeats without a jump."""
     diagram: Literal["none", "j", "mine"] = "none"
     """White's J-diagram or MINE grid."""
+    direction: int = 0
+    """Rows of 11 steps along a direction of the latents (SeFa), 1 for the one that changes the images most. 0 disables it."""
     pairs: bool = False
     """For image-to-image models: the inputs, the outputs and the targets, in three rows of --count columns."""
     label: str | None = None
@@ -87,7 +92,7 @@ class Flags:
     @property
     def has_path(self) -> bool:
         """Whether the samples lie on a path or a grid of latents."""
-        return self.interpolate != 0 or self.walk != 0 or self.diagram != "none"
+        return self.interpolate != 0 or self.walk != 0 or self.diagram != "none" or self.direction != 0
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -116,6 +121,8 @@ def points_needed(flags: Flags) -> int:
         return {"j": 3, "mine": 9}[flags.diagram]
     if flags.walk:
         return (flags.count or 1) * flags.walk
+    if flags.direction:
+        return len(parse_seeds(flags.seeds)) if flags.seeds and flags.count is None else flags.count or 8
     return 2 * (flags.count or (len(parse_seeds(flags.seeds)) // 2 if flags.seeds else 64))
 
 
@@ -153,9 +160,15 @@ def check_flags(flags: Flags) -> None:
     for flag, value in (("interpolate", flags.interpolate), ("walk", flags.walk)):
         if value < 0 or value == 1:
             raise ConfigError(f"--{flag} {value}: must be at least 2, or 0 for none")
-    paths = [
-        name for name, chosen in (("interpolate", flags.interpolate), ("walk", flags.walk), ("diagram", flags.diagram != "none")) if chosen
-    ]
+    if flags.direction < 0:
+        raise ConfigError(f"--direction {flags.direction}: must be at least 1, or 0 for none")
+    chosen_paths = {
+        "interpolate": flags.interpolate != 0,
+        "walk": flags.walk != 0,
+        "diagram": flags.diagram != "none",
+        "direction": flags.direction != 0,
+    }
+    paths = [name for name, chosen in chosen_paths.items() if chosen]
     if len(paths) > 1:
         raise ConfigError(f"--{paths[0]}: excludes --{paths[1]}")
     if flags.frames < 1 or flags.scale < 1:
@@ -165,7 +178,7 @@ def check_flags(flags: Flags) -> None:
     if flags.truncation is not None and not 0 <= flags.truncation < math.inf:
         raise ConfigError(f"--truncation {flags.truncation}: must be a number, and not negative")
     if flags.pairs and (flags.has_path or flags.label is not None or flags.seeds is not None or flags.separate):
-        raise ConfigError("--pairs: excludes --interpolate, --walk, --diagram, --seeds, --label and --separate")
+        raise ConfigError("--pairs: excludes --interpolate, --walk, --diagram, --direction, --seeds, --label and --separate")
     check_rejection_flags(flags)
     if flags.seeds is not None:
         given = len(parse_seeds(flags.seeds))
@@ -186,7 +199,7 @@ def check_rejection_flags(flags: Flags) -> None:
     if not 0 <= flags.rejection <= 100:
         raise ConfigError(f"--rejection {flags.rejection}: must be a percentile between 0 and 100")
     if flags.has_path or flags.seeds is not None or flags.pairs:
-        raise ConfigError("--rejection: excludes --interpolate, --walk, --diagram, --seeds and --pairs")
+        raise ConfigError("--rejection: excludes --interpolate, --walk, --diagram, --direction, --seeds and --pairs")
     if flags.run.is_file():
         raise ConfigError(
             f"--rejection: {flags.run} is a file; an exported generator has no discriminator, so name the directory of its run"
@@ -201,7 +214,9 @@ def check_model(flags: Flags, run: "LoadedRun") -> None:
     model = run.config.model.name
     context = MODELS[model].context
     if (flags.has_path or flags.seeds is not None) and context not in (None, "real"):
-        raise ConfigError(f"--seeds, --interpolate, --walk, --diagram: the model {model} samples from images, not from latents alone")
+        raise ConfigError(
+            f"--seeds, --interpolate, --walk, --diagram, --direction: the model {model} samples from images, not from latents alone"
+        )
     styles = run.built.spec.generator.mapping is not None
     if flags.truncation == 0 and not styles:
         raise ConfigError("--truncation 0: must be positive, because the model has no styles")
@@ -223,14 +238,25 @@ def sample(run: "LoadedRun", flags: Flags, label: int | None) -> "Samples":
     if flags.rejection is not None:
         from gan_jax.trainer.rejection import rejection_samples
 
-        options = {"seed": flags.seed, "weights": weights, "gamma_percentile": flags.rejection, "label": flags.label}
-        return rejection_samples(run, count, **options, print_line=lambda line: print(line, file=sys.stderr))
+        return rejection_samples(
+            run,
+            count,
+            seed=flags.seed,
+            weights=weights,
+            gamma_percentile=flags.rejection,
+            label=label,
+            print_line=lambda line: print(line, file=sys.stderr),
+        )
     if flags.pairs:
         return sampling.translation_pairs(run, count, seed=flags.seed, weights=weights)
     if not flags.has_path and seeds:
         return sampling.samples_of_seeds(run, seeds, weights=weights, label=label)
     if not flags.has_path:
         return sampling.independent_samples(run, count, seed=flags.seed, weights=weights, label=label)
+    if flags.direction:
+        rows, number = points_needed(flags), flags.direction
+        shape = {"steps": DIRECTION_STEPS, "seed": flags.seed}
+        return sampling.along_direction(run, number, rows, **shape, seeds=seeds, weights=weights, label=label)
     points = sampling.anchors(run, points_needed(flags), seed=flags.seed, seeds=seeds, weights=weights)
     if flags.walk:
         shape = {"walks": flags.count or 1, "steps": flags.frames, "closed": flags.closed}

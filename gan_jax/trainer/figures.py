@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import metrics
@@ -19,6 +20,7 @@ from gan_jax.models import MODELS
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import model_options
 from gan_jax.trainer.contexts import as_image
+from gan_jax.trainer.directions import along_direction, run_directions
 from gan_jax.trainer.explorer import write_explorer
 from gan_jax.trainer.features import choose_extractor
 from gan_jax.trainer.point_figures import discriminator_surface_figure
@@ -110,6 +112,33 @@ def attention(renderer: SampleRenderer) -> Figure | None:
     return Figure(np.concatenate(grids, axis=1), caption, alt)
 
 
+def leading_directions(renderer: SampleRenderer) -> Figure | None:
+    """Samples along the leading directions of the latents (SeFa). None if the model has none, or if a sample is not finite."""
+    run, spec = renderer.run, renderer.run.built.spec
+    found = run_directions(run)
+    if found is None or spec.latent_dim < 2:
+        return None
+    count = min(ROWS // 2, len(found[0]))
+    # Two rows for each direction, around the same two latents with the same classes.
+    labels = jnp.arange(2) % spec.num_classes if spec.num_classes else None
+    latents = renderer.latents(2, 5)
+    rows = [along_direction(run, latents, direction, steps=COLUMNS, labels=labels) for direction in found[0][:count]]
+    rows += rows[:1] * (ROWS // 2 - count)  # The program samples ROWS rows.
+    grid = jnp.concatenate(rows)
+    row_labels = None if labels is None else jnp.repeat(jnp.tile(labels, ROWS // 2), COLUMNS)
+    samples = renderer.sample(grid.reshape(ROWS * COLUMNS, *grid.shape[2:]), row_labels)
+    if samples is None:
+        return None
+    values = ", ".join(f"{value:.3g}" for value in found[1][:count])
+    of = "styles, truncated at 0.7" if spec.generator.mapping is not None else "latents"
+    caption = (
+        f"Leading directions of the {of} (SeFa), from -3 (left) to 3 (right): two rows for each of {count} directions, around the same two "
+        f"samples. They are computed from the weights of the generator alone. Eigenvalues: {values}."
+    )
+    alt = f"{2 * count} rows of {COLUMNS} generated images, two rows along each of {count} directions of the latents"
+    return Figure(image_grid.image_grid(samples[: 2 * count * COLUMNS], 2 * count, COLUMNS), caption, alt)
+
+
 def translations(renderer: SampleRenderer) -> Figure | None:
     """Input, output and target of a generator that is conditioned on images. None for others, or if an output is not finite."""
     if renderer.context is None or renderer.real is None:
@@ -142,6 +171,7 @@ def translations(renderer: SampleRenderer) -> Figure | None:
 FIGURES: dict[str, Callable[[SampleRenderer], Figure | None]] = {
     "interpolations": interpolations,
     "nearest_neighbours": nearest_neighbours,
+    "directions": leading_directions,
     "translations": translations,
     "attention": attention,
 }

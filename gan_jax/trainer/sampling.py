@@ -13,7 +13,7 @@ from gan_jax._keys import named_key
 from gan_jax.gan.make import build_gan, sampling_params
 from gan_jax.models import MODELS
 from gan_jax.models.folding import fold_batch_norm
-from gan_jax.trainer import image_grid
+from gan_jax.trainer import directions, image_grid
 from gan_jax.trainer.build.model_options import model_options
 from gan_jax.trainer.build.precision import gan_in_precision, networks_in_precision
 from gan_jax.trainer.config import ConfigError
@@ -170,6 +170,28 @@ def interpolations(run: LoadedRun, points: jax.Array, *, steps: int, weights: We
     return grid_samples(run, latent_space.great_circle_strip(points[::2], points[1::2], steps=steps), weights=weights, label=label)
 
 
+def along_direction(
+    run: LoadedRun, number: int, count: int, *, steps: int, seed: int, seeds: Sequence[int] = (), weights: Weights, label: int | None = None
+) -> Samples:
+    """Rows of samples along a direction (SeFa), each around one latent, see `gan_jax.trainer.directions`.
+
+    Args:
+        run: The run.
+        number: Number of the direction, 1 for the leading one.
+        count: Number of rows.
+        steps: Number of steps from -3 to 3.
+        seed: Random seed of the latents, without `seeds`.
+        seeds: Seeds of the latents, one for each row.
+        weights: How to sample.
+        label: Class of a conditional model. By default class 0.
+    """
+    direction = directions.direction_of(run, number, ema=weights.ema)
+    latents = anchors(run, count, seed=seed, seeds=seeds, weights=weights)
+    labels = jnp.full(count, label or 0, jnp.int32) if run.built.spec.num_classes else None
+    grid = directions.along_direction(run, latents, direction, steps=steps, labels=labels, ema=weights.ema)
+    return grid_samples(run, grid, weights=weights, label=label)
+
+
 def walk(run: LoadedRun, points: jax.Array, *, walks: int, steps: int, closed: bool, weights: Weights, label: int | None = None) -> Samples:
     """The frames of walks through latents.
 
@@ -194,11 +216,13 @@ def walk(run: LoadedRun, points: jax.Array, *, walks: int, steps: int, closed: b
 
 
 def grid_samples(run: LoadedRun, grid: jax.Array, *, weights: Weights, label: int | None = None) -> Samples:
-    """The images of a grid of latents, float [rows, columns, latent_dim], row by row. A conditional model has class 0 by default.
+    """The images of a grid of latents, float [rows, columns, latent_dim], or of styles, float [rows, columns, layers, dim], row by row.
+
+    A conditional model has class 0 by default.
 
     All images have the same noise if the model uses noise, so that only the latents change from one to the next.
     """
-    spec, flat = run.built.spec, grid.reshape(-1, grid.shape[-1])
+    spec, flat = run.built.spec, grid.reshape(-1, *grid.shape[2:])
     size = min(SAMPLE_BATCH, len(flat))
     labels = np.full(len(flat), label or 0, np.int32) if spec.num_classes else None
 
@@ -213,8 +237,8 @@ def grid_samples(run: LoadedRun, grid: jax.Array, *, weights: Weights, label: in
         return jax.vmap(one)(latents)
 
     # The last batch is filled up, so that one program serves all.
-    padded = jnp.concatenate([flat, jnp.tile(flat[-1:], (-len(flat) % size, 1))])
-    batches = [np.asarray(sample(run.params, run.opt_state, batch)) for batch in padded.reshape(-1, size, flat.shape[-1])]
+    padded = jnp.concatenate([flat, jnp.repeat(flat[-1:], -len(flat) % size, axis=0)])
+    batches = [np.asarray(sample(run.params, run.opt_state, batch)) for batch in padded.reshape(-1, size, *flat.shape[1:])]
     return Samples(_as_saved(np.concatenate(batches)[: len(flat)]), labels, grid.shape[1])
 
 

@@ -226,7 +226,8 @@ def test_models_without_attention_have_no_figure_of_it():
 
 
 def test_figures_are_reproducible_and_deleted_if_they_do_not_apply(tmp_path, monkeypatch):
-    monkeypatch.delitem(figures.FIGURES, "attention")  # These generators are functions, not modules.
+    for name in ("attention", "directions"):  # These generators are functions, not modules.
+        monkeypatch.delitem(figures.FIGURES, name)
     run = run_of(flat)
     written = write_figures(tmp_path, run)
     assert [path.name for path in written] == ["interpolations.png", "nearest_neighbours.png", "explorer.webp"]
@@ -304,9 +305,9 @@ def test_a_report_has_the_figures_and_they_can_be_drawn_again(tmp_path, monkeypa
     train(dataclasses.replace(config, out=tmp_path / "run"), console=Console(quiet=True))
     folder = tmp_path / "run" / "pictures"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert sorted(before) == FILES
+    assert sorted(before) == ["directions.json", "directions.png", *FILES]
     page = (tmp_path / "run" / "report.html").read_text()
-    for name in ("interpolations", "nearest_neighbours"):
+    for name in ("interpolations", "nearest_neighbours", "directions"):
         sidecar = json.loads(before[f"{name}.json"])
         assert f"{sidecar['caption'].replace(chr(39), '&#x27;')}</figcaption>" in page
         assert f'alt="{sidecar["alt"]}"' in page
@@ -321,7 +322,7 @@ def test_a_report_has_the_figures_and_they_can_be_drawn_again(tmp_path, monkeypa
     assert not (tmp_path / "blind" / "pictures").exists()
 
 
-EXPECTED = {name: {"interpolations", "nearest_neighbours", "explorer"} for name in one_recipe_per_model() if name != "points"}
+EXPECTED = {name: {"interpolations", "nearest_neighbours", "explorer", "directions"} for name in one_recipe_per_model() if name != "points"}
 EXPECTED |= {"sagan": {*EXPECTED["sagan"], "attention"}, "pix2pix": {"nearest_neighbours", "translations"}}
 EXPECTED |= {"inpaint": {"nearest_neighbours", "translations"}}
 EXPECTED |= {name: {*EXPECTED[name], "translations"} for name in ("stacked", "vaegan", "klgan") if name in EXPECTED}

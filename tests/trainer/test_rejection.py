@@ -79,6 +79,9 @@ def test_each_class_has_as_many_samples():
     np.testing.assert_allclose(found.images[:, 0], found.labels, atol=0.11)
     only = rejection_samples(run, 5, seed=1, weights=Weights(), gamma_percentile=50.0, label=2, print_line=lambda line: None)
     np.testing.assert_array_equal(only.labels, [2] * 5)
+    sample = load_script("sample")
+    of_command = sample.sample(run, sample.Flags("run", count=5, seed=1, rejection=50.0, label="2"), 2)
+    np.testing.assert_array_equal(of_command.images, only.images)
 
 
 def test_a_discriminator_that_cannot_choose_is_an_error():

@@ -347,7 +347,7 @@ def _read_explorer(path: Path, notes: list[str]) -> Explorer | None:
 
 
 # The images that a run writes itself come first, in this order. Others follow by name.
-_ORDER = ("discriminator_surface", "translations", "interpolations", "nearest_neighbours", "attention")
+_ORDER = ("discriminator_surface", "translations", "interpolations", "nearest_neighbours", "directions", "attention")
 
 
 def _rank(path: Path) -> tuple[int, str]:
