@@ -31,6 +31,12 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
         "Brock 2019",
         "Glorot instead of orthogonal initialisation, except for the linear maps of the conditional norms",
     ),
+    "unet_gan": (
+        [{"image_size": 32, "channels": 1, "width": 8}, {"image_size": 128}, {"image_size": 256}],
+        "Schönfeld 2020",
+        "Glorot instead of orthogonal initialisation; the norms of G have linear maps of parts of the latents, where the authors' G "
+        "without classes has small networks of all of them; sizes below 128 are adaptations",
+    ),
     "r3gan": ([{}, {"width": 768}], "Huang 2024", "the default is an eighth as wide"),
     "progressive": (
         [{"image_size": 32}, {"image_size": 256, "width": 512, "latent_dim": 512}],

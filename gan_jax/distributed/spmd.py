@@ -96,6 +96,7 @@ def per_device(spec: GANSpec, *, axis_name: str = AXIS, rows: int, share_statist
         penalties=tuple(_penalty(penalty, shard, statistics) for penalty in spec.penalties),
         terms=tuple(_term(term, shard) for term in spec.terms),
         augmentations=tuple(_augmentation(augmentation, shard) for augmentation in spec.augmentations),
+        cutmix=spec.cutmix and spec.cutmix._replace(draw=lambda rng, shape: spec.cutmix.draw(shard.fold(rng), shape)),
         pseudo_augmentation=spec.pseudo_augmentation and _pseudo_augmentation(spec.pseudo_augmentation, shard),
     )
 

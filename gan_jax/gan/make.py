@@ -12,7 +12,7 @@ from gan_jax.conditioning import CONDITIONS, Condition
 from gan_jax.gan.check_networks import check_networks
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
-from gan_jax.gan.types import GradientPenalty, LossTerm
+from gan_jax.gan.types import CutMix, GradientPenalty, LossTerm
 from gan_jax.gan.update_rules import UpdateRule, alternating
 from gan_jax.latents import normal, truncated_normal
 from gan_jax.losses import ADVERSARIAL
@@ -38,6 +38,7 @@ def make_gan(
     transforms: Players = GANSpec.transforms,
     augmentations: tuple[Augmentation, ...] = (),
     pseudo_augmentation: PseudoAugmentation | None = None,
+    cutmix: CutMix | None = None,
     targets: Callable[..., tuple[Array, Array]] | None = None,
     generator_target: float | None = None,
     adversarial_weight: float = 1.0,
@@ -63,9 +64,9 @@ def make_gan(
         update_rule: Result of a row of `gan_jax.gan.update_rules.UPDATE_RULES`. By default `alternating()`.
         optimizer: Optax transformation over `Players`. By default Adam with learning rate 2e-4 and a moving average of G.
         sample_latents: `(rng, shape) -> latents`, see `gan_jax.latents`.
-        num_classes, sample_labels, penalties, terms, transforms, augmentations, pseudo_augmentation, targets, generator_target,
-        adversarial_weight, adaptive_weight, adversarial_start, halve_discriminator_loss, joint_batches, context, replay,
-        target_discriminator, top_k, freeze, curriculum, layer_norms: See `gan_jax.gan.spec.GANSpec`.
+        num_classes, sample_labels, penalties, terms, transforms, augmentations, pseudo_augmentation, cutmix, targets,
+        generator_target, adversarial_weight, adaptive_weight, adversarial_start, halve_discriminator_loss, joint_batches, context,
+        replay, target_discriminator, top_k, freeze, curriculum, layer_norms: See `gan_jax.gan.spec.GANSpec`.
 
     Returns:
         `GAN(init, train_step, sample)`. `train_step(params, opt_state, batch, rng)` is not jitted. Jit it with
@@ -94,6 +95,7 @@ def make_gan(
         transforms=transforms,
         augmentations=augmentations,
         pseudo_augmentation=pseudo_augmentation,
+        cutmix=cutmix,
         targets=targets,
         generator_target=generator_target,
         adversarial_weight=adversarial_weight,

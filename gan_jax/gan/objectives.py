@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.augment.packing import join_packs, split_packs
+from gan_jax.gan.cutmix import loss_with_cutmix
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import GradientPenalty, LossContext, Minibatch
@@ -85,6 +86,10 @@ def discriminator_loss(
     if spec.observe_update is not None:  # The diagnostics read these, and do not log them.
         logits = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves((real_output.logits, fake_output.logits))])
         metrics |= {"_logit_low": spec.minimum(logits), "_logit_high": -spec.minimum(-logits)}
+
+    if spec.cutmix is not None:
+        loss, mixed = loss_with_cutmix(spec, spec.cutmix, effective, state, minibatch, fake.images, (real_output, fake_output), loss)
+        metrics |= mixed
 
     for penalty in spec.penalties:
         value = _penalty_mean(spec, penalty, effective, state, fake.images, minibatch)

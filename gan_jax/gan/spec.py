@@ -13,7 +13,7 @@ import optax
 
 from gan_jax.conditioning import CONDITIONS, Condition
 from gan_jax.gan.state import TrainState, named_key
-from gan_jax.gan.types import GradientPenalty, LossTerm, Minibatch, normalize_images
+from gan_jax.gan.types import CutMix, GradientPenalty, LossTerm, Minibatch, normalize_images
 from gan_jax.optimizers import average_gradients
 from gan_jax.replay import Replay
 from gan_jax.typing import (
@@ -53,6 +53,7 @@ class GANSpec:
             applied before it. The network receives the result of the first.
         augmentations: Transformations of the images that D receives, reals and fakes alike.
         pseudo_augmentation: Fakes that pose as reals in D's loss, or None.
+        cutmix: CutMix regularisation of a D that judges images and their pixels, or None.
         targets: `(rng, shape) -> (real_target, fake_target)` for D's loss, or None for the loss's own.
         generator_target: Value that G wants D to output, or None for the loss's own.
         adversarial_weight: Factor of G's adversarial term beside its other terms.
@@ -89,6 +90,7 @@ class GANSpec:
     transforms: Players = NO_TRANSFORMS
     augmentations: tuple[Augmentation, ...] = ()
     pseudo_augmentation: PseudoAugmentation | None = None
+    cutmix: CutMix | None = None
     targets: Callable[..., tuple[Array, Array]] | None = None
     generator_target: float | None = None
     adversarial_weight: float = 1.0

@@ -27,6 +27,22 @@ class GradientPenalty(NamedTuple):
     couples_examples: bool = False
 
 
+class CutMix(NamedTuple):
+    """CutMix regularisation of a D that judges images and their pixels (U-Net GAN).
+
+    Attributes:
+        weight: Factor of the consistency.
+        probability: `step -> probability` of an update of D on mixed images.
+        replaces: Whether such an update replaces D's adversarial loss. Otherwise it is added.
+        draw: `(rng, (batch, height, width)) -> masks`, 1 where the mixed image is real.
+    """
+
+    weight: float
+    probability: Callable[[Array], Array | float]
+    replaces: bool
+    draw: Callable[[Array, tuple[int, ...]], Array]
+
+
 class Minibatch(NamedTuple):
     """One batch of reals and the draws that belong to it.
 

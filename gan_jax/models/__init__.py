@@ -89,6 +89,7 @@ MODELS: dict[str, ModelPair] = _rows(
     ("sngan", "resnet", "sngan"),
     ("sagan", "sagan", "sagan"),
     ("biggan", "biggan", "biggan"),
+    ("unet_gan", "unet_gan", "unet_gan"),
     ("r3gan", "r3gan", "r3gan"),
     ("progressive", "progressive", "progressive"),
     ("stylegan2", "stylegan2", "stylegan2"),

@@ -26,6 +26,7 @@ from gan_jax.penalties.consistency import (
     random_flip_shift,
     update_lecam,
 )
+from gan_jax.penalties.cutmix import cutmix_consistency, cutmix_loss, cutmix_mask, draw_cutmix_masks, mix_images
 from gan_jax.penalties.gradient import (
     dragan_penalty,
     gradient_penalty,
@@ -51,7 +52,11 @@ __all__ = [
     "SpectralPenaltyState",
     "balanced_consistency_penalty",
     "consistency_penalty",
+    "cutmix_consistency",
+    "cutmix_loss",
+    "cutmix_mask",
     "dragan_penalty",
+    "draw_cutmix_masks",
     "drift_penalty",
     "gradient_penalty",
     "guarded_norm",
@@ -60,6 +65,7 @@ __all__ = [
     "latent_consistency_penalty",
     "latent_diversity_loss",
     "lecam_penalty",
+    "mix_images",
     "orthogonal_penalty",
     "path_length_penalty",
     "perturb_latents",

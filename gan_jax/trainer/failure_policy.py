@@ -57,7 +57,7 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
     normalises = isinstance(network_state, Mapping) and bool(jax.tree.leaves(network_state.get("batch_stats", {})))
     return RunInfo(
         loss=config.loss.name,
-        chance=chance if chance is None or not config.loss.halve else chance / 2,
+        chance=None if chance is None else chance * _adversarial_losses(config, built.own) / (2 if config.loss.halve else 1),
         steps=steps,
         layers=Players(*(tuple(group_by_layer(player)) for player in params)),
         lipschitz=lipschitz,
@@ -73,6 +73,15 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         discriminator_batch_norm=normalises and built.own.networks is None and "discriminator_norm" in MODELS[config.model.name].options,
         num_classes=0 if config.model.codes else built.spec.num_classes,
     )
+
+
+def _adversarial_losses(config: Config, own: OwnParts) -> int:
+    """Number of outputs of D whose adversarial losses are added: scales, or images and pixels."""
+    if own.networks is not None:
+        return 1
+    if config.model.name == "multiscale":
+        return int(config.model.options.get("scales", MODELS["multiscale"].options["scales"]))
+    return 2 if config.model.name == "unet_gan" else 1
 
 
 def accepted_flags(

@@ -34,6 +34,7 @@ from jax.flatten_util import ravel_pytree
 from gan_jax.augment.adaptive import initial_state
 from gan_jax.augment.color import recolor
 from gan_jax.augment.diffaugment import brightness, contrast, cutout, saturation, translation
+from gan_jax.augment.geometry import warp
 from gan_jax.conditioning import Condition
 from gan_jax.gan.make import build_gan
 from gan_jax.gan.spec import GANSpec
@@ -54,7 +55,7 @@ from gan_jax.trainer.config import (
 )
 from gan_jax.trainer.own_parts import OwnParts
 from gan_jax.typing import GeneratorOutput, Players
-from support.golden_networks import generate, judge, judge_pair, layer, network, translate
+from support.golden_networks import generate, judge, judge_pair, judge_pixels, layer, network, translate
 
 GOLDEN: dict[str, np.ndarray] = {}
 for name in ("critics_torch.npz", "steps_torch.npz"):
@@ -70,6 +71,8 @@ def shapes(case):
             {"conv_0": layer(3, 3, 1, 4), "conv_1": layer(3, 3, 4, 3)}, {"conv_0": layer(3, 3, 4, 5), "conv_1": layer(3, 3, 5, 1)}
         )
     generator = {"dense": layer(LATENT, 64), "conv": layer(3, 3, 4, 3)}
+    if case == "unetgan":
+        return Players(generator, {"conv_0": layer(3, 3, 3, 5), "conv_1": layer(3, 3, 5, 1), "dense": layer(5, 1)})
     discriminator = {"conv_0": layer(3, 3, 3 * CASES[case].config.augment.pack, 5), "conv_1": layer(3, 3, 5, 6), "dense": layer(24, 1)}
     model = CASES[case].config.model
     if model.conditional or model.codes:
@@ -151,12 +154,30 @@ def with_fixed_colors(spec):
     return dataclasses.replace(spec, augmentations=(fixed,))
 
 
+def move_and_recolor(images):
+    matrices, colors = (jnp.asarray(GOLDEN[f"stylegan2_geometry/{name}"]) for name in ("matrices", "colors"))
+    return recolor(warp(images, jnp.resize(matrices, (len(images), 3, 3))), jnp.resize(colors, (len(images), 4, 4)))
+
+
+def with_fixed_geometry(spec):
+    (augmentation,) = spec.augmentations
+    assert augmentation.init().probability == jnp.float32(0.6)
+    fixed = augmentation._replace(apply=lambda images, state, rng, step: move_and_recolor(images))
+    return dataclasses.replace(spec, augmentations=(fixed,))
+
+
 def with_fixed_posing(spec):
     uniform = jnp.asarray(GOLDEN["apa/uniform"]).reshape(-1, 1, 1, 1)
     fixed = spec.pseudo_augmentation._replace(
         init=lambda: initial_state(0.6), mix=lambda real, fake, rng, probability: jnp.where(uniform < probability, fake, real)
     )
     return dataclasses.replace(spec, pseudo_augmentation=fixed)
+
+
+def with_fixed_masks(spec):
+    """The first step has no mixed images, and the second has them."""
+    masks = jnp.asarray(GOLDEN["unetgan/masks"])
+    return dataclasses.replace(spec, cutmix=spec.cutmix._replace(probability=lambda step: step, draw=lambda rng, shape: masks))
 
 
 def with_fixed_diff_augment(spec):
@@ -233,6 +254,17 @@ CASES = {
         ),
         change=with_fixed_colors,
     ),
+    "stylegan2_geometry": Case(
+        settings(
+            2e-3,
+            (0.0, 0.99),
+            penalty=PenaltyConfig(r1=0.5 / 2, interval=16),
+            augment=AugmentConfig(ada_probability=0.6),
+            optimizer={"ema_images": 10_000.0, "ema_rampup": 1.0},
+            update=UpdateConfig(order="generator_first"),
+        ),
+        change=with_fixed_geometry,
+    ),
     "apa": Case(
         settings(
             2e-3,
@@ -243,6 +275,16 @@ CASES = {
         latents=(0, 1, 2),
         peer_latents=3,
         change=with_fixed_posing,
+    ),
+    "unetgan": Case(
+        settings(
+            (1e-4, 5e-4),
+            (0.0, 0.999),
+            model={"name": "unet_gan"},
+            loss=LossConfig(halve=True, adversarial_weight=0.5),
+            penalty=PenaltyConfig(cutmix=1.0),
+        ),
+        change=with_fixed_masks,
     ),
     "gngan": Case(
         settings(
@@ -350,7 +392,8 @@ def built(case):
         assert latents.shape == shape
         return latents
 
-    generator, discriminator = (translate, judge_pair) if case == "pix2pix" else (generate, judge)
+    players = {"pix2pix": (translate, judge_pair), "unetgan": (generate, judge_pixels)}
+    generator, discriminator = players.get(case, (generate, judge))
     networks = Players(
         network(generator, start.generator, GeneratorOutput), network(discriminator, start.discriminator, lambda output: output)
     )
@@ -423,6 +466,11 @@ def assert_near(ours, theirs, *, floor):
 
 def largest(tree):
     return float(jnp.abs(ravel_pytree(tree)[0]).max())
+
+
+def test_the_geometric_augmentations_of_a_case_are_those_of_the_authors_pipe():
+    seen = jax.jit(move_and_recolor)(jnp.asarray(GOLDEN["shared/reals"][:BATCH]))
+    np.testing.assert_allclose(seen, GOLDEN["stylegan2_geometry/seen"], atol=1e-4)
 
 
 # They differ from other cases in the loss or in packs only.

@@ -6,9 +6,14 @@ file only.
 - `gradient_norm`: `normalize_gradient` of GNGAN-PyTorch on D of steps_common.py, each of its losses, and the gradients of these.
 - `apa`: two train steps of `StyleGAN2Loss` of DeceiveD with its pseudo augmentation, and the lines that adjust its probability.
 - `apa_control`: the probability that these lines reach for a sequence of logits.
+- `stylegan2_geometry`: the case stylegan2 of steps_torch.py with all blits and geometric operations before the colours.
+- `cutmix`: masks of `CutMix` of unetgan's mixup.py for given draws.
+- `unet`: outputs and gradients of its `Unet_Discriminator` at 128 pixels, with plain convolutions, and its numbers of parameters.
+- `unetgan`: two train steps of its train_fns.py, the first without and the second with mixed images.
 - `gngan`: two train steps of its train.py with the settings of config/GN-GAN_CIFAR10_CNN.txt, in the form of steps_torch.py.
 """
 
+import contextlib
 import copy
 import importlib
 import pathlib
@@ -17,6 +22,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from steps_common import (
     BATCH,
     LATENT,
@@ -31,8 +37,13 @@ from steps_common import (
     imported,
     initialise,
     lines,
+    to_flax,
     vector,
 )
+from steps_torch import stylegan2
+from torch import nn
+
+GEOMETRY = ("xflip", "rotate90", "xint", "scale", "rotate", "aniso", "xfrac")
 
 
 def images(count, start=0):
@@ -173,8 +184,149 @@ def apa():
         return recorder.end(uniform=uniform, probabilities=probabilities)
 
 
+@contextlib.contextmanager
+def unetgan():
+    """The modules BigGAN, train_fns and mixup of the authors, on the CPU and for today's NumPy."""
+    with (
+        imported("unetgan"),
+        mock.patch.object(torch.Tensor, "cuda", lambda tensor: tensor),
+        mock.patch.object(np, "int", int, create=True),
+    ):
+        yield tuple(importlib.import_module(name) for name in ("BigGAN", "train_fns", "mixup"))
+
+
+def cutmix():
+    """Boxes inside, across a border, without an area, over the whole image; with the real part outside and inside."""
+    rows = [(0.6, 7, 9, 0.2), (0.3, 1, 14, 0.9), (0.99, 5, 5, 0.1), (0.0, 8, 8, 0.8), (0.5, 15, 0, 0.4)]
+    masks = []
+    with unetgan() as (_, _, module):
+        for lam, row, column, side in rows:
+            places = iter((row, column))
+            with (
+                mock.patch("numpy.random.beta", new=lambda *_, lam=lam: lam),
+                mock.patch("numpy.random.randint", new=lambda _, places=places: next(places)),
+                mock.patch("torch.rand", new=lambda *_, side=side: torch.tensor([side])),
+            ):
+                masks.append(module.CutMix(16).numpy())
+    return {"cutmix/draws": np.array(rows), "cutmix/masks": np.stack(masks)}
+
+
+def plain(conv):
+    """A layer class without spectral normalisation, which takes its arguments."""
+    return lambda *sizes, num_svs, num_itrs, eps, **more: conv(*sizes, **more)
+
+
+def unet_params(discriminator):
+    """The parameters by their names in `gan_jax.models.unet_gan`, without the layer that the authors define and do not use."""
+    count = (len(discriminator.blocks) - 1) // 2
+    heads = {"linear_middle": "head/linear", "embed_middle": "head/embedding", "embed": "pixel_head/embedding"}
+    heads[f"blocks.{2 * count}"] = "pixel_head"
+    named = {}
+    for name, value in discriminator.named_parameters():
+        layer, _, kind = name.rpartition(".")
+        if layer == "linear":
+            continue
+        if layer in heads:
+            path = heads[layer]
+        else:
+            _, number, _, part = layer.split(".")
+            block = f"down_{number}" if int(number) < count else f"up_{int(number) - count}"
+            path = f"{block}/{ {'conv1': 'conv_1', 'conv2': 'conv_2', 'conv_sc': 'shortcut'}[part] }"
+        kind = "bias" if kind == "bias" else "embedding" if "embedding" in path else "weight" if path == "pixel_head" else "kernel"
+        named[f"{path}/{kind}"] = value
+    return named
+
+
+def in_flax(name, value):
+    if name.startswith("pixel_head/") and not name.endswith("embedding"):
+        return value.flatten() if name.endswith("weight") else value.squeeze()
+    return to_flax(name, value)
+
+
+def unet():
+    """Two images, three classes, width 1, and the gradient of a weighted sum of all logits."""
+    with unetgan() as (module, _, _):
+        for name, layer in (("SNConv2d", nn.Conv2d), ("SNLinear", nn.Linear), ("SNEmbedding", nn.Embedding)):
+            setattr(module.layers, name, plain(layer))
+        counts = []
+        for size in (128, 256):
+            discriminator = module.Unet_Discriminator(D_ch=64, resolution=size, D_attn="0", unconditional=True, skip_init=True)
+            counts.append(sum(value.numel() for value in unet_params(discriminator).values()))
+        discriminator = module.Unet_Discriminator(D_ch=1, resolution=128, D_attn="0", n_classes=3, unconditional=False)
+        named = unet_params(discriminator)
+        for name, value in named.items():
+            rng = np.random.default_rng([ord(letter) for letter in name])
+            scale = {"bias": 0.1, "embedding": 0.3}.get(name.rpartition("/")[2], 1 / np.sqrt(max(1, value[0].numel())))
+            value.data.copy_(torch.tensor(scale * rng.normal(size=tuple(value.shape))))
+        rng = np.random.default_rng(11)
+        inputs = torch.tensor(rng.uniform(-1, 1, (2, 128, 128, 3)).astype(np.float32)).permute(0, 3, 1, 2)
+        weights = torch.tensor(rng.normal(size=(2, 128, 128)).astype(np.float32))
+        pixels, middle = discriminator(inputs, torch.tensor([2, 0]))
+        (middle[:, 0] @ torch.tensor([0.5, -1.0]) + (pixels[:, 0] * weights).mean()).backward()
+        arrays = {"parameters": counts, "logits": middle[:, 0].detach(), "pixels": pixels[:, 0, ::8, ::8].detach()}
+        for name, value in named.items():
+            arrays[f"params/{name}"], arrays[f"gradients/{name}"] = in_flax(name, value.detach()), in_flax(name, value.grad)
+        return {f"unet/{name}": np.asarray(value) for name, value in arrays.items()}
+
+
+class PixelDiscriminator(nn.Module):
+    """A convolution, one logit for the mean of its features, and one for each pixel."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv_0, self.conv_1, self.dense = nn.Conv2d(3, 5, 3, padding=1), nn.Conv2d(5, 1, 3, padding=1), nn.Linear(5, 1)
+
+    def forward(self, inputs, labels=None):
+        hidden = F.leaky_relu(self.conv_0(inputs), 0.2)
+        return self.conv_1(hidden), self.dense(hidden.mean(dim=(2, 3)))
+
+
+class Sampled(torch.Tensor):
+    """The tensors z_ and y_, which `sample_` fills."""
+
+    def sample_(self):
+        self.copy_(self.draw())
+
+
+def sampled(value, draw):
+    tensor = value.as_subclass(Sampled)
+    tensor.draw = draw
+    return tensor
+
+
+def unetgan_step():
+    """`GAN_training_function` with the options of training_scripts/train_ffhq.sh, without and then with a mixed batch."""
+    masks = np.random.default_rng(6).integers(0, 2, (BATCH, 1, 2, 2)).repeat(4, 2).repeat(4, 3).astype(np.float32)
+    with unetgan() as (module, train_fns, _):
+        generator, discriminator = initialise(Generator(), "generator"), initialise(PixelDiscriminator(), "discriminator")
+        synthesize = generator.synthesize
+        generator.forward = lambda latents, embedded: synthesize(latents)
+        generator.shared, generator.fp16, discriminator.fp16 = (lambda labels: labels), False, False
+        generator.optim, discriminator.optim = adam(generator, 1e-4, (0.0, 0.999)), adam(discriminator, 5e-4, (0.0, 0.999))
+        config = {
+            **{"toggle_grads": True, "split_D": False, "D_ortho": 0.0, "G_ortho": 0.0, "ema": False, "dataset": "FFHQ"},
+            **{"num_D_steps": 1, "num_D_accumulations": 1, "num_G_accumulations": 1, "display_mixed_batch": False, "warmup_epochs": 100},
+            **{"unet_mixup": True, "full_batch_mixup": True, "slow_mixup": True},
+            **{"consistency_loss": False, "consistency_loss_and_augmentation": True},
+        }
+        draws = Draws()
+        z_ = sampled(torch.zeros(BATCH, LATENT), lambda: draws.take("latents"))
+        y_ = sampled(torch.zeros(BATCH, dtype=torch.int64), lambda: torch.zeros(BATCH, dtype=torch.int64))
+        GD = module.G_D(generator, discriminator, config)
+        train = train_fns.GAN_training_function(generator, discriminator, GD, z_, y_, None, {"itr": 0}, config)
+        recorder = Recorder("unetgan", {"generator": (generator, generator.optim), "discriminator": (discriminator, discriminator.optim)})
+        for number in range(STEPS):
+            train(draws.take("reals"), draws.take("labels"), 0, BATCH, target_map=torch.tensor(masks), r_mixup=float(number))
+            recorder.step(number)
+        return recorder.end(masks=masks[:, 0])
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    arrays = gradient_norm() | gngan() | apa_control() | apa()
-    source = f"PyTorch {torch.__version__}; " + ", ".join(f"{PEERS[peer][0]} {PEERS[peer][1][:7]}" for peer in ("gngan", "deceived"))
+    arrays = (
+        gradient_norm() | gngan() | apa_control() | apa() | cutmix() | unet() | unetgan_step() | stylegan2("stylegan2_geometry", GEOMETRY)
+    )
+    source = f"PyTorch {torch.__version__}; " + ", ".join(
+        f"{PEERS[peer][0]} {PEERS[peer][1][:7]}" for peer in ("gngan", "deceived", "unetgan", "stylegan2")
+    )
     np.savez_compressed(pathlib.Path(__file__).with_suffix(".npz"), source=np.array(source), **arrays)

@@ -14,6 +14,7 @@ fakes. Here it receives the labels of the reals, as `gan_jax` does.
 import copy
 import importlib
 import pathlib
+import sys
 import types
 from unittest import mock
 
@@ -364,19 +365,48 @@ def r3gan():
         return recorder.end(average)
 
 
-def stylegan2():
+class Matrices:
+    """`translate2d` of the authors' augment.py, which remembers the composed matrix of the first call in a pass of the pipe.
+
+    Before it, the matrix maps output pixels to input pixels. Afterwards it includes the padding.
+    """
+
+    def __init__(self, original):
+        self.original, self.found = original, None
+
+    def __call__(self, tx, ty, **options):
+        caller = sys._getframe(1)
+        if self.found is None and caller.f_code.co_name == "forward" and "mx0" in caller.f_locals:
+            self.found = caller.f_locals["G_inv"].clone()
+        return self.original(tx, ty, **options)
+
+
+def sample_backward(ctx, gradient, images, grid):
+    """`_GridSample2dBackward.forward` of the authors' grid_sample_gradfix.py with the operator's arguments of PyTorch 2."""
+    found = torch.ops.aten.grid_sampler_2d_backward(gradient, images, grid, 0, 0, False, [True, True])
+    ctx.save_for_backward(grid)
+    return found
+
+
+def stylegan2(case="stylegan2", geometry=()):
     """StyleGAN2-ADA: `StyleGAN2Loss.accumulate_gradients` with the colour operations of its `AugmentPipe` at p = 0.6.
 
     The phases are those of training/training_loop.py, lines 262 to 311, without style mixing and path lengths: Gmain, Dmain, and Dreg
     with gain 16 in the first of 16 steps. Its lazy regularisation makes an optimiser step of its own. Here the gradients of Dmain and
-    Dreg are added before one step, which is what `gan_jax` documents. Geometric operations need second derivatives of grid_sample,
-    which PyTorch 2 does not have.
+    Dreg are added before one step, which is what `gan_jax` documents.
+
+    `geometry` names blits and geometric operations, which come first. R1 differentiates grid_sample twice. The authors' code does this
+    with an operator of PyTorch 1, see `sample_backward`.
     """
     with imported("stylegan2") as root:
         follow = lines(root / "training" / "training_loop.py", 297, 305)
         loss_module, augment = importlib.import_module("training.loss"), importlib.import_module("training.augment")
         generator, discriminator = initialise(Generator(), "generator"), initialise(Discriminator(), "discriminator")
-        pipe = augment.AugmentPipe(brightness=1, contrast=1, lumaflip=1, hue=1, saturation=1)
+        sampling = importlib.import_module("torch_utils.ops.grid_sample_gradfix")
+        sampling._should_use_custom_op = lambda: True
+        sampling._GridSample2dBackward.forward = staticmethod(sample_backward)
+        augment.translate2d = matrices = Matrices(augment.translate2d)
+        pipe = augment.AugmentPipe(brightness=1, contrast=1, lumaflip=1, hue=1, saturation=1, **dict.fromkeys(geometry, 1))
         pipe.p.fill_(0.6)
 
         def fixed(images):
@@ -398,7 +428,7 @@ def stylegan2():
             Draws(),
             copy.deepcopy(generator),
         )
-        recorder = Recorder("stylegan2", {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
+        recorder = Recorder(case, {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
 
         def phases(module, optimizer, *names):
             optimizer.zero_grad(set_to_none=True)
@@ -418,14 +448,16 @@ def stylegan2():
             recorder.step(number)
 
         def recolored(color):
-            return fixed(color.view(1, 3, 1, 1).expand(BATCH, 3, 8, 8))[:, :, 0, 0]
+            return fixed(color.view(1, 3, 1, 1).expand(BATCH, 3, 8, 8))[:, :, 4, 4]
 
         # The colour matrices of the draws, read off constant images.
         offset = recolored(torch.zeros(3))
         columns = [recolored(color) - offset for color in torch.eye(3)]
-        matrices = torch.eye(4).repeat(BATCH, 1, 1)
-        matrices[:, :3] = torch.stack([*columns, offset], dim=2)
-        return recorder.end(average, colors=matrices)
+        colors = torch.eye(4).repeat(BATCH, 1, 1)
+        colors[:, :3] = torch.stack([*columns, offset], dim=2)
+        seen = fixed(torch.tensor(SHARED["reals"][:BATCH]).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        more = {"matrices": matrices.found, "seen": seen} if geometry else {}
+        return recorder.end(average, colors=colors, **more)
 
 
 def infogan():

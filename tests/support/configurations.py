@@ -16,6 +16,7 @@ SMALLEST = {
     "points": (8, 8, None, {"generator_hidden": "8,8", "discriminator_hidden": "8"}),
     "dcgan": (5, 8, 4, {}),
     "sngan": (1, 32, 4, {}),
+    "unet_gan": (1, 16, 4, {"shared_dim": 4}),
     "r3gan": (1, 8, 4, {"blocks": 1, "group_size": 2, "embedding_dim": 4}),
     "progressive": (1, 8, 4, {}),
     "multiscale": (1, 16, 4, {"patch_layers": 1}),
@@ -88,8 +89,12 @@ VALUES = {
             "latent_diversity",
             "lecam",
             "drift",
+            "cutmix",
         )
     },
+    "penalty.cutmix_probability": [0.0, 1.0],
+    "penalty.cutmix_warmup": [2],
+    "penalty.cutmix_replaces": [False],
     "penalty.target": [0.0, 2.0],
     "penalty.one_sided": [True],
     "penalty.interval": [2],
@@ -296,7 +301,16 @@ def refusals(values):
     refuse(loss["adaptive_weight"] and values["transform"]["weight_norm"] in ("generator", "both"), "loss.adaptive_weight")
     for path in FOR_IMAGES:
         refuse(name == "points" and field(values, path), path)
-    refuse(name in ("multiscale", "pix2pix") and values["transform"]["gradient_normalization"], "transform.gradient_normalization")
+    refuse(
+        name in ("multiscale", "pix2pix", "unet_gan") and values["transform"]["gradient_normalization"], "transform.gradient_normalization"
+    )
+    if values["penalty"]["cutmix"]:
+        refuse(name != "unet_gan" or loss["name"] not in ("non_saturating", "minimax"), "penalty.cutmix")
+        for path in ("augment.diff_augment", "augment.ada", "augment.ada_probability_final"):
+            refuse(field(values, path), path)
+        refuse(values["augment"]["pack"] > 1, "augment.pack")
+    for path in ("penalty.consistency", "penalty.balanced_consistency"):
+        refuse(name == "unet_gan" and field(values, path), path)
     refuse(loss["kl"] and name not in ENCODERS, "loss.kl")
     for path in ("feature_matching", "feature_reconstruction"):
         refuse(loss[path] and name == "progressive", f"loss.{path}")
@@ -315,7 +329,7 @@ def refusals(values):
     norms = NORMS.get(name, [norm for norm in VALUES["model.norm"] if norm != "virtual_batch"])
     refuse(model["norm"] is not None and (model["norm"] not in norms or (model["norm"] == "virtual_batch" and classes)), "model.norm")
     # The skips of its residual blocks are resized without weights.
-    refuse(name == "sngan" and model["up"] not in (None, "nearest", "bilinear"), "model.up")
+    refuse(name in ("sngan", "unet_gan") and model["up"] not in (None, "nearest", "bilinear"), "model.up")
     refuse(classes and values["replay"]["size"], "replay.size")
     refuse(classes and values["augment"]["pack"] > 1, "augment.pack")
     for path in ("consistency", "balanced_consistency", "latent_consistency"):

@@ -40,6 +40,11 @@ def judge_pair(params, images, labels, context):
     return DiscriminatorOutput(convolve(params["conv_1"], hidden, 2)[..., 0])
 
 
+def judge_pixels(params, images, labels, context):
+    hidden = jax.nn.leaky_relu(convolve(params["conv_0"], images), 0.2)
+    return DiscriminatorOutput((dense(params["dense"], hidden.mean(axis=(1, 2)))[:, 0], convolve(params["conv_1"], hidden)[..., 0]))
+
+
 def layer(*shape):
     return {"kernel": shape, "bias": shape[-1:]}
 

@@ -14,7 +14,7 @@ from gan_jax.trainer.config import check
 RECIPES = recipes()
 SMALL = {"blocks": 1, "embedding_dim": 8, "shared_dim": 8, "mapping_layers": 2, "group_size": 2, "discriminator_width": 4}
 SIZES = {"mlp": 4, "dcgan": 8, "r3gan": 8, "progressive": 8, "multiscale": 16, "pix2pix": 16, "inpaint": 16, "stacked": 16}
-SIZES |= {"vaegan": 8, "klgan": 8, "stylegan2": 16}
+SIZES |= {"vaegan": 8, "klgan": 8, "stylegan2": 16, "unet_gan": 16}
 # Self-attention needs at least 8 channels.
 WIDTHS = {"sagan": 8}
 

@@ -144,6 +144,38 @@ def test_a_penalty_of_a_gradient_normalised_image_critic_can_be_differentiated()
     assert "penalty/r1" in one_step(config, (8, 8, 1))[2]
 
 
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (
+            {"model": {"name": "dcgan"}},
+            "--penalty.cutmix 1.0: needs logits of pixels, .*; use --model.name unet_gan",
+        ),
+        (
+            {"loss": {"name": "hinge"}},
+            "--penalty.cutmix 1.0: .* hinge is none; use --loss.name non_saturating or minimax",
+        ),
+        ({"augment": {"diff_augment": "color"}}, "--augment.diff-augment color: gives reals, fakes and mixed images other changes"),
+        ({"augment": {"ada": 0.6}}, "--augment.ada 0.6: gives reals, fakes and mixed images other changes"),
+        ({"augment": {"pack": 2}}, "--augment.pack 2: packed samples share the logits that --penalty.cutmix compares"),
+        ({"penalty": {"cutmix": 1.0, "consistency": 10.0}}, "--penalty.consistency 10.0: .* not the logits of unet_gan"),
+        ({"penalty": {"balanced_consistency": 10.0}}, "--penalty.balanced-consistency 10.0: .* not the logits of unet_gan"),
+        ({"transform": {"gradient_normalization": True}}, "--transform.gradient-normalization True: .* the D of unet_gan has many"),
+    ],
+    ids=str,
+)
+def test_cutmix_without_pixels_that_can_be_compared_is_refused(groups, message):
+    config = with_groups(image_config("unet_gan"), penalty={"cutmix": 1.0})
+    with pytest.raises(ConfigError, match=message):
+        check_compatibility(with_groups(config, **groups), (16, 16, 1), 0)
+
+
+def test_a_unet_gan_with_cutmix_makes_a_step():
+    config = image_config("unet_gan", penalty={"cutmix": 1.0, "r1": 1.0}, transform={"spectral_norm": "both"})
+    metrics = one_step(config, (16, 16, 1))[2]
+    assert {"cutmix/loss", "cutmix/consistency", "penalty/r1"} <= set(metrics)
+
+
 @pytest.mark.parametrize("name", ["pix2pix", "inpaint", "stacked"])
 def test_moving_an_image_without_its_pair_is_refused(name):
     """D sees a map, a mask or a small image beside each image. Moving only the image breaks the pair."""

@@ -147,6 +147,21 @@ def test_slope_of_a_linear_critic_is_its_weights_norm():
     assert "samples/ema_progress" not in figures  # The parameters have not changed yet.
 
 
+@pytest.mark.parametrize(
+    ("model", "losses"),
+    [(ModelConfig(name="multiscale", width=4, options={"patch_layers": 1, "scales": 2}), 2), (ModelConfig(name="unet_gan", width=4), 2)],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_the_loss_at_chance_is_that_of_all_outputs_of_d(model, losses):
+    """D's loss is the sum over its scales, or over images and pixels: 2 log 2 for each of them, or half of it."""
+    for halve in (False, True):
+        config = Config(model=model, loss=dataclasses.replace(Config().loss, halve=halve))
+        built = build(config, (16, 16, 1))
+        params, state = jax.eval_shape(built.gan.init, jax.random.key(0))
+        expected = losses * 2 * np.log(2) / (2 if halve else 1)
+        assert describe_run(config, built, params, state, 24).chance == pytest.approx(expected)
+
+
 def test_invalid_flags_are_not_accepted_as_advice():
     pytest.importorskip("tyro")
     config = dataclasses.replace(SMALL, loss=dataclasses.replace(SMALL.loss, name="least_squares"))

@@ -10,6 +10,7 @@ import pytest
 
 from gan_jax.trainer.build.gan import (
     build_augmentations,
+    build_cutmix,
     build_penalties,
     build_pseudo_augmentation,
     build_spec,
@@ -124,6 +125,14 @@ def test_pseudo_augmentation_is_that_of_its_flags():
     slow = build_pseudo_augmentation(with_groups(augment=augment | {"apa_interval": 2}))
     assert slow.probability(slow.update(slow.init(), jnp.ones(4), -jnp.ones(4))) == 0
     assert build_pseudo_augmentation(with_groups(augment={"apa_kimg": 0.1})) is None
+
+
+def test_the_probability_of_cutmix_rises_over_its_warm_up():
+    cutmix = build_cutmix(with_groups(penalty={"cutmix": 2.0, "cutmix_probability": 0.4, "cutmix_warmup": 10, "cutmix_replaces": False}))
+    assert (cutmix.weight, cutmix.replaces) == (2.0, False)
+    assert [float(cutmix.probability(jnp.int32(step))) for step in (0, 5, 10, 20)] == pytest.approx([0, 0.2, 0.4, 0.4])
+    assert build_cutmix(with_groups(penalty={"cutmix": 1.0})).probability(jnp.int32(0)) == 0.5
+    assert build_cutmix(with_groups(penalty={"cutmix_probability": 0.4})) is None
 
 
 def test_updates_of_each_player_in_a_step():

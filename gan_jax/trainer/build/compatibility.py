@@ -22,7 +22,7 @@ _IMAGES_ONLY = (
     *("augment.diff_augment", *_ADA, "update.joint_batches"),
 )
 # D of these models has a map of logits, or several.
-_MAPS = ("multiscale", "pix2pix", "inpaint")
+_MAPS = ("multiscale", "pix2pix", "inpaint", "unet_gan")
 # Terms of G that compare its images with a target. `gan_jax.trainer.build.terms` marks them.
 _TASK_TERMS = ("loss.reconstruction", "loss.feature_reconstruction", "loss.perceptual", "loss.style")
 _LABELS = ("model.codes", "model.conditional", "model.auxiliary")
@@ -242,6 +242,9 @@ def _check_pairs(config: Config) -> None:
         _refuse(config, fields[path] and config.augment.pack > 1, path, reason, "augment.pack", advice="drop --augment.pack")
     reason, other = "--penalty.latent-consistency compares new fakes of similar latents, not past fakes", "penalty.latent_consistency"
     _refuse(config, fields[other] and config.replay.size, "replay.size", reason, other, advice="drop one of them")
+    if model == "unet_gan":
+        for path in ("penalty.consistency", "penalty.balanced_consistency"):
+            _refuse(config, fields[path], path, "compares D's outputs pixel by pixel, and moves the images but not the logits of unet_gan")
     if MODELS[model].context not in _SEEN_CONTEXTS:
         return
     _refuse(config, config.augment.pack > 1, "augment.pack", f"packed samples of {model} have no single paired image")
@@ -287,8 +290,24 @@ def _check_update(config: Config) -> None:
     _refuse(config, wrong, "optimizer.adaptive_clip", reason, advice=advice)
 
 
+def _check_cutmix(config: Config) -> None:
+    """CutMix needs logits of pixels that stay with their image, and labels for them."""
+    fields, path = flatten(config), "penalty.cutmix"
+    if not fields[path]:
+        return
+    reason = f"needs logits of pixels, and the D of {config.model.name} has none"
+    _refuse(config, config.model.name != "unet_gan", path, reason, advice="use --model.name unet_gan")
+    losses = ("non_saturating", "minimax")
+    reason, advice = f"is a cross-entropy, and {config.loss.name} is none", f"use --loss.name {' or '.join(losses)}"
+    _refuse(config, config.loss.name not in losses, path, reason, "loss.name", advice=advice)
+    for other in ("augment.diff_augment", *_ADA):
+        _refuse(config, fields[other], other, "gives reals, fakes and mixed images other changes, and --penalty.cutmix compares them", path)
+    _refuse(config, config.augment.pack > 1, "augment.pack", "packed samples share the logits that --penalty.cutmix compares", path)
+
+
 def _check_model(config: Config) -> None:
     fields, model = flatten(config), config.model.name
+    _check_cutmix(config)
     wrong, advice = config.transform.gradient_normalization and model in _MAPS, "use --transform.spectral-norm discriminator"
     reason = f"needs one logit per image, and the D of {model} has many"
     _refuse(config, wrong, "transform.gradient_normalization", reason, advice=advice)

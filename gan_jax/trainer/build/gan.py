@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from gan_jax import latents
@@ -16,13 +17,13 @@ from gan_jax.gan.check_networks import check_networks
 from gan_jax.gan.diagnostics import with_diagnostics
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
-from gan_jax.gan.types import GradientPenalty, normalize_images
+from gan_jax.gan.types import CutMix, GradientPenalty, normalize_images
 from gan_jax.gan.update_rules import UPDATE_RULES, UpdateRule
 from gan_jax.losses import ADVERSARIAL, MULTICLASS, flip_targets, soft_targets
 from gan_jax.models import MODELS, build_model
 from gan_jax.models.common import SizeError
 from gan_jax.optimizers import frozen_paths
-from gan_jax.penalties import COUPLES_EXAMPLES, PENALTIES, gradient_penalty, top_k_count, top_k_weights
+from gan_jax.penalties import COUPLES_EXAMPLES, PENALTIES, draw_cutmix_masks, gradient_penalty, top_k_count, top_k_weights
 from gan_jax.replay import Replay, player_pool, replay_buffer
 from gan_jax.trainer.build.compatibility import UPDATE_OPTIONS, check_compatibility
 from gan_jax.trainer.build.model_options import model_options, network_classes
@@ -134,6 +135,7 @@ def build_spec(
         transforms=build_transforms(config),
         augmentations=build_augmentations(config),
         pseudo_augmentation=build_pseudo_augmentation(config),
+        cutmix=build_cutmix(config),
         targets=build_targets(config),
         generator_target=config.loss.generator_target,
         adversarial_weight=numbers.loss.adversarial_weight,
@@ -312,6 +314,19 @@ def build_pseudo_augmentation(config: Config) -> PseudoAugmentation | None:
     return pseudo_augment(
         augment.apa, interval=augment.apa_interval, images_to_full=to_full, initial_probability=start, images_per_logit=packed
     )
+
+
+def build_cutmix(config: Config) -> CutMix | None:
+    """Returns the CutMix regularisation of D, or None."""
+    penalty = config.penalty
+    if not penalty.cutmix:
+        return None
+
+    def probability(step: Array) -> Array | float:
+        final = penalty.cutmix_probability
+        return final * jnp.minimum(step / penalty.cutmix_warmup, 1.0) if penalty.cutmix_warmup else final
+
+    return CutMix(penalty.cutmix, probability, penalty.cutmix_replaces, draw_cutmix_masks)
 
 
 def build_replay(config: Config) -> Replay | None:

@@ -15,7 +15,7 @@ LossName: TypeAlias = Literal[
     "relativistic_average", "relativistic_average_least_squares", "relativistic_average_hinge", "multi_hinge",
 ]  # fmt: skip
 ModelName: TypeAlias = Literal[
-    "mlp", "points", "dcgan", "sngan", "sagan", "biggan", "r3gan", "progressive", "stylegan2",
+    "mlp", "points", "dcgan", "sngan", "sagan", "biggan", "unet_gan", "r3gan", "progressive", "stylegan2",
     "multiscale", "pix2pix", "inpaint", "stacked", "vaegan", "klgan",
 ]  # fmt: skip
 OptimizerName: TypeAlias = Literal[
@@ -253,6 +253,14 @@ class PenaltyConfig:
     """--penalty.path-length uses the batch divided by this number."""
     path_length_decay: Annotated[float, Range(0, 1)] = 0.01
     """Share of the new lengths in the moving mean of --penalty.path-length."""
+    cutmix: Weight = 0.0
+    """CutMix regularisation of a D that judges pixels: weight of its consistency (1 in the paper). For the model unet_gan."""
+    cutmix_probability: Probability = 0.5
+    """Probability of an update of D on mixed images, with --penalty.cutmix."""
+    cutmix_warmup: Count = 0
+    """Steps over which --penalty.cutmix-probability rises from 0, linearly."""
+    cutmix_replaces: bool = True
+    """An update on mixed images replaces D's loss on reals and fakes. Otherwise it is added."""
     lecam: Weight = 0.0
     """LeCam regularisation."""
     lecam_one_sided: bool = True
