@@ -177,7 +177,9 @@ def with_fixed_posing(spec):
 def with_fixed_masks(spec):
     """The first step has no mixed images, and the second has them."""
     masks = jnp.asarray(GOLDEN["unetgan/masks"])
-    return dataclasses.replace(spec, cutmix=spec.cutmix._replace(probability=lambda step: step, draw=lambda rng, shape: masks))
+    return dataclasses.replace(
+        spec, cutmix=spec.cutmix._replace(probability=lambda step: step.astype(jnp.float32), draw=lambda rng, shape: masks)
+    )
 
 
 def with_fixed_diff_augment(spec):
