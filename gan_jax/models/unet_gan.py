@@ -1,16 +1,18 @@
 """U-Net GAN: a discriminator that judges the whole image and each of its pixels."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_labels, check_size, one_of, run_block
+from gan_jax.models.common import ACTIVATIONS, OUTPUT_ACTIVATIONS, check_growth, check_labels, one_of, run_block
 from gan_jax.models.residual import GLOROT, RESIZE, DiscriminatorBlock, GeneratorBlock, ResNetGenerator
 from gan_jax.nn import ProjectionHead
 from gan_jax.typing import Array, DiscriminatorOutput, Players
 
-# For each image size: output channels of the blocks of the encoder as multiples of `width`. Each block halves the sides, down to 4x4.
+# For each side of a square: output channels of the blocks of the encoder as multiples of `width`. Each block halves the sides, down to
+# 4x4.
 ENCODERS: dict[int, tuple[int, ...]] = {
     16: (1, 2),
     32: (1, 2, 4),
@@ -21,7 +23,7 @@ ENCODERS: dict[int, tuple[int, ...]] = {
 
 
 class UNetDiscriminator(nn.Module):
-    """Maps images down to 4x4, where one logit judges the whole image, and up again to one logit for each pixel.
+    """Maps images down to 4x4 or a little more, where one logit judges the whole image, and up again to one logit for each pixel.
 
     The encoder is that of BigGAN. Each block of the decoder doubles the sides, and receives the map of the encoder with the same side as
     further channels. There is no norm. With classes, both outputs have a projection of their own.
@@ -89,7 +91,7 @@ class PixelHead(nn.Module):
 
 def unet_gan(
     *,
-    image_size: int = 64,
+    image_size: int | Sequence[int] = 64,
     channels: int = 3,
     latent_dim: int = 128,
     num_classes: int = 0,
@@ -108,7 +110,8 @@ def unet_gan(
     half of it. Apply `gan_jax.transforms.spectral_norm` to both networks. `gan_jax.penalties.cutmix` has the CutMix regularisation.
 
     Args:
-        image_size: Side of the images in pixels: 128 or 256 as published, or 16, 32 or 64.
+        image_size: Side of the images in pixels, or (height, width). The networks are those for 16 to 256 pixels, for sides that are
+            halved 2 to 6 times, and begin at a map of another size if the sides are others. 128 and 256 are published.
         channels: Number of channels of the images.
         latent_dim: Unused, accepted because every model builder takes it. The latents are split into parts that are as equal as possible.
         num_classes: Number of classes. With 0, skip-z is the only condition.
@@ -135,17 +138,18 @@ def unet_gan(
         norms by small networks of all latents instead of linear maps of their parts. Sizes below 128 are adaptations with fewer blocks.
     """
     del latent_dim
-    check_size("unet_gan", image_size, tuple(ENCODERS))
+    levels, first = check_growth("unet_gan", image_size, levels=(2, 6), largest=512)
     one_of("up", up, RESIZE)
     one_of("activation", activation, ACTIVATIONS)
     one_of("output_activation", output_activation, OUTPUT_ACTIVATIONS)
     if skip_latents and num_classes and not shared_dim:
         raise ValueError("skip_latents needs shared_dim above 0 or num_classes=0; got shared_dim=0")
-    widths = tuple(width * n for n in ENCODERS[image_size])
+    widths = tuple(width * n for n in ENCODERS[4 * 2**levels])
     shared = {"num_classes": num_classes, "activation": activation, "dtype": jnp.dtype(dtype)}
     shared |= {"gradient_checkpointing": gradient_checkpointing}
     generator = ResNetGenerator(
         channels=channels,
+        first=first,
         base=widths[-1],
         widths=widths[::-1],
         shared_dim=shared_dim,

@@ -75,6 +75,14 @@ def test_both_outputs_of_a_small_network_have_their_shapes_and_depend_on_every_p
     assert all(np.any(leaf) for leaf in jax.tree.leaves(gradients))
 
 
+def test_rectangles_have_a_logit_for_each_pixel():
+    networks = build_model("unet_gan", image_size=(24, 16), channels=1, width=4)
+    images = jax.ShapeDtypeStruct((2, 24, 16, 1), jnp.float32)
+    params, state = jax.eval_shape(networks.discriminator.init, jax.random.key(0), images)
+    logits, pixels = jax.eval_shape(networks.discriminator.apply, params, state, images)[0].logits
+    assert (logits.shape, pixels.shape) == ((2,), (2, 24, 16))
+
+
 def test_a_logit_of_a_pixel_sees_its_own_surroundings_and_the_whole_image():
     networks, _, images, labels, _ = build_small("unet_gan")
     params, state = fill(networks.discriminator, images, labels)
@@ -95,7 +103,7 @@ def test_spectral_normalisation_leaves_the_last_layer_as_the_authors_do():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"image_size": 48}, "image_size 48"),
+        ({"image_size": 8}, "image_size 8: model 'unet_gan' makes images with sides up to 512"),
         ({"up": "transposed"}, "up must be one of nearest, bilinear"),
         ({"num_classes": 3, "shared_dim": 0}, "skip_latents needs shared_dim"),
     ],
