@@ -120,4 +120,5 @@ CONDITIONS: dict[str | None, Condition] = {
     "masked": Condition(masked, draws=True),
     "small": Condition(small),
     "real": Condition(real_images),
+    "domains": Condition(real_images),  # The real images are those of both domains, joined along the channels.
 }

@@ -5,11 +5,13 @@ can be checkpointed, sharded and used under vmap. The argument `mode` selects wh
 
 - "reservoir": a uniform sample of everything that was ever pushed (Vitter 1985, algorithm R).
 - "fifo": the newest items.
+
+`replay_buffer` also has the mode "pool", the image pool of CycleGAN (`query_pool`).
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +21,7 @@ from gan_jax._checks import check_float, check_interval, check_not_empty
 from gan_jax.typing import Array, Players, PyTree
 
 Mode = Literal["reservoir", "fifo"]
+ReplayMode = Literal["reservoir", "fifo", "pool"]
 
 # Counters are kept at or below this value, so that int32 does not overflow. It is reached after about a billion images.
 _COUNT_LIMIT = 2**30
@@ -44,8 +47,8 @@ class Replay(NamedTuple):
         apply: `(state, fakes, rng) -> (fakes, state)`. Mixes past fakes into the batch and stores the new fakes.
     """
 
-    init: Callable[[Sequence[int]], ReplayState]
-    apply: Callable[[ReplayState, Array, Array], tuple[Array, ReplayState]]
+    init: Callable[[Sequence[int]], Any]
+    apply: Callable[[Any, Array, Array], tuple[Array, Any]]
 
 
 def init(capacity: int, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> ReplayState:
@@ -132,13 +135,57 @@ def mix(state: ReplayState, fakes: Array, rng: Array, *, share: float) -> Array:
     return jnp.where(replaced.reshape((batch,) + (1,) * (fakes.ndim - 1)), jax.lax.stop_gradient(past).astype(fakes.dtype), fakes)
 
 
-def replay_buffer(*, capacity: int = 50, share: float = 0.5, mode: Mode = "reservoir", dtype: DTypeLike = jnp.float32) -> Replay:
+def query_pool(state: ReplayState, fakes: Array, uniform: Array, places: Array, *, share: float = 0.5) -> tuple[Array, ReplayState]:
+    """CycleGAN's image pool: shows each fake, or a stored one instead, which the fake then replaces. One fake after the other.
+
+    As long as the pool is not full, each fake is stored and shown. Afterwards, if u > 1 - share, the stored image at the drawn place is
+    shown and the fake takes its place. Otherwise the fake is shown and not stored.
+
+    Args:
+        state: The pool.
+        fakes: The newest fakes, float [batch, ...].
+        uniform: The draws u, float [batch] in [0, 1].
+        places: The drawn places, int [batch] from 0 to the capacity - 1.
+        share: Probability of showing a stored image, in [0, 1].
+
+    Returns:
+        What is shown, with the shape and type of `fakes`, and the pool. Stored images carry no gradient.
+
+    Raises:
+        TypeError: The fakes are not floating point.
+        ValueError: The image shape differs from the pool's, the batch is empty, or the share is outside [0, 1].
+
+    References:
+        Zhu et al., "Unpaired image-to-image translation using cycle-consistent adversarial networks", 2017, section 4. The order of the
+        decisions is that of `ImagePool.query` in the authors' PyTorch code.
+    """
+    check_float(fakes=fakes)
+    check_not_empty(fakes=fakes)
+    check_interval(0, 1, share=share)
+    _check_shape("fakes", fakes, state)
+    capacity = state.images.shape[0]
+
+    def one(state: ReplayState, item: tuple[Array, Array, Array]) -> tuple[ReplayState, Array]:
+        fake, draw, place = item
+        filling = state.count < capacity
+        swaps = ~filling & (draw > 1 - share)
+        slot = jnp.where(filling, state.count, place)
+        past = state.images[slot]
+        stored = jax.lax.stop_gradient(fake).astype(past.dtype)
+        images = state.images.at[slot].set(jnp.where(filling | swaps, stored, past))
+        return ReplayState(images, jnp.minimum(state.count + 1, _COUNT_LIMIT)), jnp.where(swaps, past.astype(fake.dtype), fake)
+
+    state, shown = jax.lax.scan(one, state, (fakes, uniform, places))
+    return shown, state
+
+
+def replay_buffer(*, capacity: int = 50, share: float = 0.5, mode: ReplayMode = "reservoir", dtype: DTypeLike = jnp.float32) -> Replay:
     """Makes a replay buffer for the train step. It mixes past fakes into the batch first, then stores the new fakes.
 
     Args:
         capacity: Number of images. CycleGAN uses 50.
-        share: Share of each batch that is replaced by past fakes, in [0, 1].
-        mode: "reservoir" (a sample of all past fakes) or "fifo" (the newest).
+        share: Share of each batch that is replaced by past fakes, in [0, 1]. In the mode "pool" it is a probability.
+        mode: "reservoir" (a sample of all past fakes), "fifo" (the newest), or "pool" (CycleGAN's, see `query_pool`).
         dtype: Type of the stored images.
 
     Returns:
@@ -153,13 +200,38 @@ def replay_buffer(*, capacity: int = 50, share: float = 0.5, mode: Mode = "reser
     if capacity < 1:
         raise ValueError(f"capacity must be at least 1; got {capacity}")
     check_interval(0, 1, share=share)
-    _check_mode(mode)
+    if mode != "pool":
+        _check_mode(mode)
 
     def apply(state: ReplayState, fakes: Array, rng: Array) -> tuple[Array, ReplayState]:
         mix_rng, push_rng = jax.random.split(rng)
+        if mode == "pool":
+            places = jax.random.randint(push_rng, (len(fakes),), 0, capacity)
+            return query_pool(state, fakes, jax.random.uniform(mix_rng, (len(fakes),)), places, share=share)
         return mix(state, fakes, mix_rng, share=share), push(state, fakes, push_rng, mode=mode)
 
     return Replay(init=partial(init, capacity, dtype=dtype), apply=apply)
+
+
+def split_replay(replay: Replay, parts: int = 2) -> Replay:
+    """One buffer of its own for each of `parts` equal parts of the channels, e.g. for the images of two domains. They decide independently.
+
+    Args:
+        replay: The buffer of one part.
+        parts: Number of parts. It must divide the number of channels.
+    """
+
+    def init(shape: Sequence[int]) -> tuple[ReplayState, ...]:
+        if shape[-1] % parts:
+            raise ValueError(f"{parts} parts must divide the channels; got shape {tuple(shape)}")
+        return tuple(replay.init((*shape[:-1], shape[-1] // parts)) for _ in range(parts))
+
+    def apply(states: tuple[ReplayState, ...], fakes: Array, rng: Array) -> tuple[Array, tuple[ReplayState, ...]]:
+        rows = zip(states, jnp.split(fakes, parts, axis=-1), jax.random.split(rng, parts), strict=True)
+        results = [replay.apply(state, part, key) for state, part, key in rows]
+        return jnp.concatenate([shown for shown, _ in results], axis=-1), tuple(state for _, state in results)
+
+    return Replay(init=init, apply=apply)
 
 
 class PlayerPoolState(NamedTuple):

@@ -59,6 +59,11 @@ ROWS: dict[str, tuple[list[dict[str, Any]], str, str]] = {
         "Isola 2017",
         "as many levels as reach 1x1; running averages normalise test images; the innermost level has dropout, too",
     ),
+    "cyclegan": (
+        [{}],
+        "Zhu 2017",
+        "none known; a translation each way and back, and of the own domain, counts as one operation of the generator",
+    ),
     "inpaint": (
         [{}],
         "Yu 2018",
@@ -121,7 +126,9 @@ def _inputs(name: str, options: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[
         "masked": (*image[:-1], channels + 1),
         "small": (1, size // 4, size // 4, channels),
         "real": image,
+        "domains": (*image[:-1], 2 * channels),
     }
+    image = contexts["domains"] if MODELS[name].context == "domains" else image
     context = contexts[MODELS[name].context]
 
     def shaped(shape: tuple[int, ...] | None) -> Any:

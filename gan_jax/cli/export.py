@@ -45,6 +45,8 @@ class Flags:
     """Step of the checkpoint. By default the newest."""
     best: bool = False
     """Use the checkpoint that was best during training."""
+    reverse: bool = False
+    """For cyclegan: the generator translates from the targets' domain to the inputs', B to A, instead of A to B."""
     raw_weights: bool = False
     """Write the weights themselves, not their moving average."""
 
@@ -76,9 +78,12 @@ def main(arguments: list[str] | None = None) -> None:
         run = load_run(flags.run, step=flags.step, best=flags.best)
         notice_missing_data(run)
         spec, config = run.built.spec, run.config
+        options = model_options(config, run.source.shape, spec.num_classes)
+        if flags.reverse and not spec.two_domains:
+            raise ConfigError(f"--reverse: the model {config.model.name} does not translate between two domains")
         generator_config = GeneratorConfig(
             config.model.name,
-            model_options(config, run.source.shape, spec.num_classes),
+            options | ({"reverse": True} if flags.reverse else {}),
             config.model.latents,
             context_shape(run.built),
             run.source.class_names if spec.num_classes == run.source.num_classes else (),

@@ -13,6 +13,7 @@ _FLIPS = 2**63
 _ROUNDS = 2**62  # Orders of the classes in the rounds of balanced batches.
 _CLASSES = 2**61  # Orders of the examples of a class: 2**40 epochs for each class.
 _CROPS = 2**60  # Places of the crops of steps.
+_INPUTS = 2**59  # Orders of the epochs of inputs without a partner. Their flips and crops use the streams of the images plus this.
 
 
 def _draws(seed: int, stream: int, count: int) -> np.ndarray:
@@ -102,9 +103,18 @@ class Batches:
         self._class_order = functools.lru_cache(maxsize=2 * max(1, len(self._members)))(self._order_of_class)
         # A batch spans at most two epochs, so a cache of two orders avoids computing any order twice in consecutive steps.
         self._order = functools.lru_cache(maxsize=2)(functools.partial(permutation, seed, count=len(source)))
+        self.unpaired = source.inputs is not None and not source.paired
+        if self.unpaired:
+            inputs = len(source.inputs)
+            self._order_of_inputs = functools.lru_cache(maxsize=2)(lambda epoch: permutation(seed, _INPUTS + epoch, inputs))
 
-    def indices_at(self, step: int, count: int = 1) -> np.ndarray:
+    def indices_at(self, step: int, count: int = 1, *, inputs: bool = False) -> np.ndarray:
         """Indices of the examples of `count` steps, starting at `step`.
+
+        Args:
+            step: Number of the first step, from 0.
+            count: Number of steps.
+            inputs: Whether the indices are those of the inputs. They differ from those of the images if the data are unpaired.
 
         Returns:
             int32 [count, batch_size].
@@ -114,14 +124,15 @@ class Batches:
         """
         if step < 0:
             raise ValueError(f"step must not be negative; got {step}")
-        size = len(self.source)
+        own = inputs and self.unpaired
+        size, order = (len(self.source.inputs), self._order_of_inputs) if own else (len(self.source), self._order)
         at, end = step * self.batch_size, (step + count) * self.batch_size
-        if self._members:
+        if self._members and not own:
             return self._balanced(at, end).reshape(count, self.batch_size)
         pieces = []
         while at < end:
             epoch, offset = divmod(at, size)
-            pieces.append(self._order(epoch)[offset : offset + end - at])
+            pieces.append(order(epoch)[offset : offset + end - at])
             at += len(pieces[-1])
         indices = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
         return indices.astype(np.int32).reshape(count, self.batch_size)
@@ -145,8 +156,8 @@ class Batches:
             chosen[place] = self._class_order(int(number), epoch)[offset]
         return chosen
 
-    def flips_at(self, step: int, count: int = 1) -> np.ndarray:
-        """Whether each example of `count` steps, starting at `step`, is mirrored.
+    def flips_at(self, step: int, count: int = 1, *, inputs: bool = False) -> np.ndarray:
+        """Whether each example of `count` steps, starting at `step`, is mirrored. Inputs without a partner have draws of their own.
 
         Returns:
             bool [count, batch_size]. All False if `flip` is off.
@@ -154,19 +165,25 @@ class Batches:
         flips = np.zeros((count, self.batch_size), bool)
         if self.flip:
             for row in range(count):
-                draws = _draws(self.seed, _FLIPS + step + row, self.batch_size)
+                draws = _draws(self.seed, _FLIPS + self._own(inputs) + step + row, self.batch_size)
                 flips[row] = draws >> np.uint64(63)
         return flips
 
-    def crops_at(self, step: int, count: int = 1) -> np.ndarray:
+    def _own(self, inputs: bool) -> int:
+        """The offset of the streams of inputs without a partner."""
+        return _INPUTS if inputs and self.unpaired else 0
+
+    def crops_at(self, step: int, count: int = 1, *, inputs: bool = False) -> np.ndarray:
         """The top and left of the crop of each example of `count` steps, starting at `step`, each from 0 to `jitter`.
+
+        Inputs without a partner have draws of their own.
 
         Returns:
             int32 [count, batch_size, 2].
         """
         crops = np.zeros((count, self.batch_size, 2), np.int32)
         for row in range(count if self.jitter else 0):
-            draws = _draws(self.seed, _CROPS + step + row, 2 * self.batch_size) >> np.uint64(32)
+            draws = _draws(self.seed, _CROPS + self._own(inputs) + step + row, 2 * self.batch_size) >> np.uint64(32)
             crops[row] = ((draws * np.uint64(self.jitter + 1)) >> np.uint64(32)).reshape(-1, 2)
         return crops
 
@@ -181,8 +198,8 @@ class Batches:
 
         Returns:
             A dict with `image`, uint8 [batch, height, width, channels] (for points float32 [batch, dim]). If the source has them, it also
-            has `input`, uint8 [batch, height, width, channels], and `label`, int32 [batch]. With jitter it has `crop`, int32 [batch, 2].
-            Here batch is batch_size / process_count.
+            has `input`, uint8 [batch, height, width, channels], and `label`, int32 [batch]. With jitter it has `crop`, int32 [batch, 2],
+            and `input_crop` for inputs without a partner. Here batch is batch_size / process_count.
 
         Raises:
             DataError: If the processes cannot share the batch evenly, or if a file cannot be read.
@@ -190,14 +207,16 @@ class Batches:
         """
         part = self.share(process_index, process_count)
         indices = self.indices_at(step)[0, part]
-        batch = {"image": np.asarray(self.source.images[indices])}
-        if self.source.inputs is not None:
-            batch["input"] = np.asarray(self.source.inputs[indices])
-        if self.flip:
-            flips = self.flips_at(step)[0, part]
-            batch = {name: np.where(flips[:, None, None, None], images[:, :, ::-1], images) for name, images in batch.items()}
+        arrays = {"image": self.source.images} | ({} if self.source.inputs is None else {"input": self.source.inputs})
+        batch = {}
+        for name, images in arrays.items():
+            own = {"inputs": name == "input"}
+            chosen = np.asarray(images[self.indices_at(step, **own)[0, part]])
+            flips = self.flips_at(step, **own)[0, part]
+            batch[name] = np.where(flips[:, None, None, None], chosen[:, :, ::-1], chosen) if self.flip else chosen
         if self.jitter:
             batch["crop"] = self.crops_at(step)[0, part]
+            batch |= {"input_crop": self.crops_at(step, inputs=True)[0, part]} if self.unpaired else {}
         labels = self.source.labels_of(indices)
         return batch | ({} if labels is None else {"label": labels})
 

@@ -135,3 +135,61 @@ def load_stacked_mnist(
 
     held_out = None if digits.held_out is None else stacked(digits.held_out, max(1, count // 5), None)
     return stacked(digits, count, held_out)
+
+
+def edge_maps(images: np.ndarray) -> np.ndarray:
+    """The edge maps of grey images: the magnitude of the Sobel gradient, as in `gan_jax.conditioning.edges`.
+
+    Args:
+        images: uint8 [n, height, width, 1].
+
+    Returns:
+        uint8 [n, height, width, 1]. Flat parts are black. Steps of half the range or more are white.
+    """
+    maps = np.empty_like(images)
+    for index, image in enumerate(images[..., 0]):
+        padded = np.pad(image.astype(np.float32) / np.float32(127.5), 1, mode="edge")
+        rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+        columns = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
+        magnitude = np.hypot(rows[:, 2:] - rows[:, :-2], columns[2:] - columns[:-2]) / 8
+        maps[index, ..., 0] = np.rint(255 * np.minimum(1, 2 * magnitude))
+    return maps
+
+
+def load_digit_edges(*, split: str = "train", image_size: int | tuple[int, int] | None = None) -> Source:
+    """Loads two domains without pairs: edge maps of digits, and other digits. Nothing is downloaded.
+
+    The training digits of `mnist5k` are split in two halves: the edge maps of one half are the inputs, and the digits of the other half the
+    images. No digit is in both. The held-out digits have their own edge maps as inputs, so that translations can be compared with them.
+
+    Args:
+        split: train (2,000 edge maps and 2,000 digits), test (1,000 pairs), or all (2,500 and 2,500).
+        image_size: Side in pixels. The default is 32.
+
+    Returns:
+        A `Source` of 10 classes, those of the digits.
+    """
+    choose_split("digit_edges", split, ("train", "test", "all"))
+
+    def domains(digits: Source, *, paired: bool, held_out: Source | None = None) -> Source:
+        rows = np.arange(len(digits))
+        of_images, of_inputs = (rows, rows) if paired else (rows[::2], rows[1::2])
+        provenance = f"{'digits and their edge maps' if paired else 'digits and edge maps of other digits'}; {PROVENANCE}"
+        return Source(
+            "digit_edges",
+            np.asarray(digits.images[of_images]),
+            digits.labels[of_images],
+            10,
+            digits.split,
+            provenance,
+            held_out,
+            class_names=digits.class_names,
+            inputs=edge_maps(digits.images[of_inputs]),
+            paired=paired,
+        )
+
+    digits = load_mnist5k(split=split, image_size=image_size)
+    if split == "test":
+        return domains(digits, paired=True)
+    held_out = None if digits.held_out is None else domains(digits.held_out, paired=True)
+    return domains(digits, paired=False, held_out=held_out)

@@ -41,17 +41,21 @@ def gather_batches(data: dict[str, Array]) -> dict[str, Array]:
 
     Args:
         data: A dict with `images` [n, ...], `indices` int32 [steps, batch], `inputs` [n, ...] and `labels` int32 [n] if the data have
-            them, `flips` bool [steps, batch] if images are mirrored, and `crops` int32 [steps, batch, 2] with jitter.
+            them, `flips` bool [steps, batch] if images are mirrored, and `crops` int32 [steps, batch, 2] with jitter. Inputs without a
+            partner have `input_indices`, `input_flips` and `input_crops` of their own.
 
     Returns:
-        A dict with `image` [steps, batch, ...] and, if the data have them, `input` [steps, batch, ...], `label` int32 [steps, batch] and
-        `crop` int32 [steps, batch, 2].
+        A dict with `image` [steps, batch, ...] and, if the data have them, `input` [steps, batch, ...], `label` int32 [steps, batch],
+        `crop` and `input_crop` int32 [steps, batch, 2].
     """
-    batches = {name: data[f"{name}s"][data["indices"]] for name in ("image", "input") if f"{name}s" in data}
-    if "flips" in data:
-        flips = data["flips"][..., None, None, None]
-        batches = {name: jnp.where(flips, images[..., ::-1, :], images) for name, images in batches.items()}
-    batches |= {"crop": data["crops"]} if "crops" in data else {}
+    batches = {}
+    for name, own in (("image", ""), ("input", "input_")):
+        if f"{name}s" in data:
+            images = data[f"{name}s"][data.get(f"{own}indices", data["indices"])]
+            if "flips" in data:
+                images = jnp.where(data.get(f"{own}flips", data["flips"])[..., None, None, None], images[..., ::-1, :], images)
+            batches[name] = images
+    batches |= {name: data[f"{name}s"] for name in ("crop", "input_crop") if f"{name}s" in data}
     return batches | ({"label": data["labels"][data["indices"]]} if "labels" in data else {})
 
 
@@ -85,6 +89,9 @@ class DeviceBatches:
             chosen["flips"] = self.batches.flips_at(step, count)[:, self.part]
         if self.batches.jitter:
             chosen["crops"] = self.batches.crops_at(step, count)[:, self.part]
+        if self.batches.unpaired:
+            own = {"indices": self.batches.indices_at, "flips": self.batches.flips_at, "crops": self.batches.crops_at}
+            chosen |= {f"input_{name}": draw(step, count, inputs=True)[:, self.part] for name, draw in own.items() if name in chosen}
         return self._data | (chosen if self.sharding is None else put(chosen, self.sharding))
 
     def gather(self, chunk: dict[str, Array]) -> dict[str, Array]:
@@ -242,8 +249,9 @@ class Feed:
         batches = self._form.gather(chunk)
         if not self.batches.jitter:
             return batches
-        crops, rest = batches["crop"], {name: array for name, array in batches.items() if name != "crop"}
-        jittered = {name: jitter_images(rest[name], crops, jitter=self.batches.jitter) for name in ("image", "input") if name in rest}
+        crops = {"image": batches["crop"], "input": batches.get("input_crop", batches["crop"])}
+        rest = {name: array for name, array in batches.items() if name not in ("crop", "input_crop")}
+        jittered = {name: jitter_images(rest[name], crops[name], jitter=self.batches.jitter) for name in crops if name in rest}
         return rest | jittered
 
     def close(self) -> None:

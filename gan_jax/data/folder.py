@@ -5,6 +5,7 @@ Files that cannot be read are skipped, counted and named, or they stop the run.
 
 import collections
 import concurrent.futures
+import dataclasses
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from gan_jax.data.file_images import FolderImages, HalfOfPairs, PairedImages
 from gan_jax.data.images import check_channels, check_image_size, check_resize, height_width
 from gan_jax.data.labels import read_labels
 from gan_jax.data.layout import Layout, Notice, count_of, lay_out, some
-from gan_jax.data.pairs import Pairing, check_direction, half_headers, lay_out_pairs, side_by_side
+from gan_jax.data.pairs import Pairing, check_direction, half_headers, lay_out_domains, lay_out_pairs, side_by_side
 from gan_jax.data.source import Source, choose_split
 from gan_jax.data.summary import FileFacts
 from gan_jax.data.tree import Listing, Tree, tree_of
@@ -265,6 +266,48 @@ def source_of_files(
     return part_of(split, layout.parts[split], held_out)
 
 
+def source_of_domains(tree: Tree, direction: str, split: str, provenance: str, *, channels: int | None, **options: Any) -> Source:
+    """Makes a source of two domains without pairs, in folders A and B. Both have the channels of the one with more.
+
+    Args:
+        tree: The files.
+        direction: "A-to-B" or "B-to-A". The first is the domain of the inputs, the second that of the images.
+        split, provenance, channels, options: See `source_of_files`.
+
+    Raises:
+        DataError: A domain has no images, or as `source_of_files`.
+    """
+    layouts = lay_out_domains(tree)
+
+    def load(letter: str, channels: int | None) -> Source:
+        return source_of_files("image_folder", tree, layouts[letter], split, provenance, channels=channels, **options)
+
+    sources = {letter: load(letter, channels) for letter in "AB"}
+    most = max(source.shape[2] for source in sources.values())
+    sources = {letter: source if source.shape[2] == most else load(letter, most) for letter, source in sources.items()}
+    inputs, images = sources[direction[0]], sources[direction[-1]]
+    both = [inputs.files, images.files]
+    sizes = sum((collections.Counter(facts.sizes) for facts in both), collections.Counter())
+    files = dataclasses.replace(
+        sources["B"].files,
+        found=sum(facts.found for facts in both),
+        sizes=dict(sizes.most_common(20)),
+        sizes_of=sum(facts.sizes_of for facts in both),
+        channels_by=images.files.channels_by if images.files.channels_by == inputs.files.channels_by else "the domain with more channels",
+        held_out_by=images.files.held_out_by,
+        notices=tuple(dict.fromkeys(notice for facts in (sources["A"].files, sources["B"].files) for notice in facts.notices)),
+        pairs_by=f"none: {len(inputs)} images of {direction[0]} are the inputs, {len(images)} images of {direction[-1]} the targets",
+    )
+
+    def joined(images: Source, inputs: Source, held_out: Source | None) -> Source:
+        skipped = (*inputs.skipped, *images.skipped)
+        return dataclasses.replace(images, inputs=inputs.images, paired=False, skipped=skipped, files=files, held_out=held_out)
+
+    # A domain of fewer than ten images has none to hold out. Its images are then also translated for the metrics.
+    held_out = None if images.held_out is None else joined(images.held_out, inputs.held_out or inputs, None)
+    return joined(images, inputs, held_out)
+
+
 def load_image_folder(
     *,
     data_dir: Path | None = None,
@@ -292,7 +335,8 @@ def load_image_folder(
             "stretch" scales both sides.
         on_corrupt: "skip" leaves out files that cannot be read, with a warning that names them. "stop" raises an error.
         pairs: For image-to-image translation. "side-by-side": each file holds image A on the left and image B on the right. "folders":
-            A and B are files of equal names, see `gan_jax.data.pairs.lay_out_pairs`. None: single images.
+            A and B are files of equal names, see `gan_jax.data.pairs.lay_out_pairs`. "unpaired": the files of A and B are two domains
+            without pairs. None: single images.
         direction: "A-to-B": A is the input and B the target. "B-to-A": the other way round.
         cache: Folder where decoded and resized images are stored, so that each file is decoded once, see `gan_jax.data.decoded_cache`. The
             images are the same with and without it. None stores nothing.
@@ -317,6 +361,8 @@ def load_image_folder(
         return arrays.load_arrays(place, split=split, image_size=image_size, channels=channels, resize=resize)
     tree = tree_of(place)
     options: dict[str, Any] = {"image_size": image_size, "channels": channels, "resize": resize, "on_corrupt": on_corrupt, "cache": cache}
+    if pairs == "unpaired":
+        return source_of_domains(tree, direction, split, str(place), **options)
     if pairs == "folders":
         layout, pairing = lay_out_pairs(tree, direction)
         return source_of_files("image_folder", tree, layout, split, str(place), pairing=pairing, **options)

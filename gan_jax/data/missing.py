@@ -39,11 +39,12 @@ def missing_source(recorded: Mapping[str, Any], reason: str) -> Source:
         shape = (int(recorded["examples"]), *map(int, recorded["shape"]))
         classes, names = int(recorded["num_classes"]), tuple(map(str, recorded.get("class_names", ())))
         inputs = recorded.get("input_shape")
-        given = None if inputs is None else MissingImages((shape[0], *map(int, inputs)), reason)
+        paired, count = bool(recorded.get("paired", True)), int(recorded.get("input_examples", shape[0]))
+        given = None if inputs is None else MissingImages((count, *map(int, inputs)), reason)
         details = str(recorded["source"]), MissingImages(shape, reason), None, classes, str(recorded["split"]), str(recorded["provenance"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{reason}; and the record of the data is incomplete ({error!r})") from error
-    return Source(*details, class_names=names, inputs=given)
+    return Source(*details, class_names=names, inputs=given, paired=paired)
 
 
 def why_missing(source: Source) -> str:

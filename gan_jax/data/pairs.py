@@ -1,4 +1,4 @@
-"""Pairs of an input and a target image in files: side by side in one file, or in two folders with equal names."""
+"""Inputs and targets in files: pairs side by side in one file or in two folders with equal names, or two domains without pairs."""
 
 import collections
 import re
@@ -11,7 +11,7 @@ from gan_jax.data.file_images import different_sizes
 from gan_jax.data.layout import HELD_OUT_EVERY, PARTS, Layout, Notice, count_of, natural, some
 from gan_jax.data.tree import Tree
 
-PAIRS = ("side-by-side", "folders")
+PAIRS = ("side-by-side", "folders", "unpaired")
 DIRECTIONS = ("A-to-B", "B-to-A")
 # The name of a folder of one domain, e.g. A, trainA, test_b, valB. The part before the letter can be missing.
 _DOMAIN = re.compile(r"(?:(?P<part>train|training|test|testing|val|valid|validation)[_-]?)?(?P<domain>[ab])", re.IGNORECASE)
@@ -68,6 +68,98 @@ def lay_out_pairs(tree: Tree, direction: str) -> tuple[Layout, Pairing]:
     Raises:
         DataError: There are no such folders, or no two files have equal names.
     """
+    found = find_domains(tree, "folders")
+    domains = found.domains
+    source, target = (domains[letter] for letter in (direction[0], direction[-1]))
+    partners = {names[0]: target[key][0] for key, names in source.items() if key in target}
+    if not partners:
+        first, second = (next(iter(domains[letter].values()))[0] for letter in "AB")
+        problem = f"no image of A has the name of one of B, e.g. {tree.path(first)} and {tree.path(second)}"
+        raise DataError(f"{problem}; give both images of a pair one name", argument="pairs", value="folders")
+    for letter, other in ("AB", "BA"):
+        lonely = [names[0] for key, names in domains[letter].items() if key not in domains[other]]
+        found.leave_out(lonely, f"of {letter} without a partner of the same name in {other}")
+    more = [name for files in domains.values() for names in files.values() for name in names[1:]]
+    found.leave_out(more, "with the name of another one")
+    parts: dict[str, list[str]] = {"train": [], "test": []}
+    for key in source:
+        if source[key][0] in partners:
+            parts[key[0]].append(source[key][0])
+    parts, held_out_by = _held_out(parts, "pair")
+    layout = Layout(
+        parts=parts,
+        class_names=(),
+        classes={},
+        found=found.images,
+        ignored=found.ignored,
+        classes_by="none: the folders A and B hold pairs",
+        held_out_by=held_out_by,
+        left_out=found.left_out,
+        notices=tuple(found.notices),
+    )
+    count = count_of(len(partners), "pair")
+    return layout, Pairing(f"{count} of equal names; {direction[0]} is the input, {direction[-1]} the target", partners)
+
+
+def lay_out_domains(tree: Tree) -> dict[str, Layout]:
+    """Finds the images of the domains A and B in folders as those of `lay_out_pairs`, without pairs. Returns a layout for each.
+
+    Raises:
+        DataError: A domain has no images.
+    """
+    found = find_domains(tree, "unpaired")
+    layouts = {}
+    for letter, files in found.domains.items():
+        parts: dict[str, list[str]] = {"train": [], "test": []}
+        for (part, _), names in files.items():
+            parts[part] += names
+        parts, held_out_by = _held_out(parts, "image")
+        layouts[letter] = Layout(
+            parts=parts,
+            class_names=(),
+            classes={},
+            found=sum(map(len, files.values())),
+            ignored={},
+            classes_by="none: the folders A and B are two domains",
+            held_out_by=held_out_by,
+            left_out={},
+            notices=(),
+        )
+    # What belongs to no domain is told once.
+    more = {"left_out": found.left_out, "ignored": found.ignored, "notices": tuple(found.notices)}
+    layouts["B"] = layouts["B"]._replace(found=found.images - layouts["A"].found, **more)
+    return layouts
+
+
+class Domains:
+    """The images of two domains in a tree.
+
+    Attributes:
+        domains: The names of the images of A and B, by their part, "train" or "test", and their name without ending.
+        images: Number of images in the tree.
+        ignored: Number of other files by ending.
+        left_out: The images that are not used, by reason.
+        notices: What the user may not expect.
+    """
+
+    def __init__(self, domains: dict[str, dict[tuple[str, str], list[str]]], images: int, ignored: dict[str, int]):
+        self.domains, self.images, self.ignored = domains, images, ignored
+        self.left_out: dict[str, list[str]] = {}
+        self.notices: list[Notice] = []
+
+    def leave_out(self, names: list[str], reason: str) -> None:
+        """Notes images that are not used. Nothing is noted if there are none."""
+        if names:
+            self.left_out[reason] = names
+            self.notices.append(Notice(f"{count_of(len(names), 'image')} {reason} left out: {some(sorted(names, key=natural), 6)}"))
+
+
+def find_domains(tree: Tree, pairs: str) -> Domains:
+    """Finds the images of the domains A and B.
+
+    Raises:
+        DataError: A domain has no images. The message is about the argument `pairs` with this value.
+    """
     listing = tree.listing()
     images = [name for name in listing.files if ending_of(name) in endings()]
     ignored = collections.Counter(ending_of(name) or "(none)" for name in listing.files if ending_of(name) not in endings())
@@ -77,50 +169,22 @@ def lay_out_pairs(tree: Tree, direction: str) -> tuple[Layout, Pairing]:
     if wrong:
         tops = some(sorted({name.split("/")[0] + "/" for name in listing.files if "/" in name}), 6) or "no folders"
         problem = f"{tree.root} has no images in a folder {' or '.join(wrong)} (A and B, or trainA and trainB); it holds {tops}"
-        raise DataError(problem, argument="pairs", value="folders")
-    source, target = (domains[letter] for letter in (direction[0], direction[-1]))
-    partners = {names[0]: target[key][0] for key, names in source.items() if key in target}
-    if not partners:
-        first, second = (next(iter(domains[letter].values()))[0] for letter in "AB")
-        problem = f"no image of A has the name of one of B, e.g. {tree.path(first)} and {tree.path(second)}"
-        raise DataError(f"{problem}; give both images of a pair one name", argument="pairs", value="folders")
-    left_out, notices = dict[str, list[str]](), list[Notice]()
+        raise DataError(problem, argument="pairs", value=pairs)
+    found = Domains(domains, len(images), dict(ignored.most_common()))
+    found.leave_out(outside, "outside of the folders A and B")
+    found.leave_out(unused, "of a second part to test on")
+    return found
 
-    def leave_out(names: list[str], reason: str, action: str = "left out") -> None:
-        if names:
-            left_out[reason] = names
-            notices.append(Notice(f"{count_of(len(names), 'image')} {reason} {action}: {some(sorted(names, key=natural), 6)}"))
 
-    for letter, other in ("AB", "BA"):
-        lonely = [names[0] for key, names in domains[letter].items() if key not in domains[other]]
-        leave_out(lonely, f"of {letter} without a partner of the same name in {other}")
-    leave_out([name for found in domains.values() for names in found.values() for name in names[1:]], "with the name of another one")
-    leave_out(outside, "outside of the folders A and B")
-    leave_out(unused, "of a second part to test on")
-    parts: dict[str, list[str]] = {"train": [], "test": []}
-    for key in source:
-        if source[key][0] in partners:
-            parts[key[0]].append(source[key][0])
-    held_out_by = "the folders of train and test"
-    if not (parts["train"] and parts["test"]):
-        together = sorted(parts["train"] + parts["test"], key=natural)
-        parts["test"] = together[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
-        held = set(parts["test"])
-        parts["train"] = [name for name in together if name not in held]
-        held_out_by = f"every {HELD_OUT_EVERY}th pair" if held else f"nothing, because there are fewer than {HELD_OUT_EVERY} pairs"
-    layout = Layout(
-        parts={part: sorted(names, key=natural) for part, names in parts.items()},
-        class_names=(),
-        classes={},
-        found=len(images),
-        ignored=dict(ignored.most_common()),
-        classes_by="none: the folders A and B hold pairs",
-        held_out_by=held_out_by,
-        left_out=left_out,
-        notices=tuple(notices),
-    )
-    count = count_of(len(partners), "pair")
-    return layout, Pairing(f"{count} of equal names; {direction[0]} is the input, {direction[-1]} the target", partners)
+def _held_out(parts: dict[str, list[str]], noun: str) -> tuple[dict[str, list[str]], str]:
+    """The parts, sorted, with every tenth example as test if one part is empty, and how the held-out ones were chosen."""
+    if parts["train"] and parts["test"]:
+        return {part: sorted(names, key=natural) for part, names in parts.items()}, "the folders of train and test"
+    together = sorted(parts["train"] + parts["test"], key=natural)
+    test = together[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
+    held = set(test)
+    by = f"every {HELD_OUT_EVERY}th {noun}" if held else f"nothing, because there are fewer than {HELD_OUT_EVERY} {noun}s"
+    return {"train": [name for name in together if name not in held], "test": test}, by
 
 
 def half_headers(tree: Tree, headers: dict[str, Header], pairing: Pairing) -> dict[str, Header]:

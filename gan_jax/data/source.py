@@ -98,6 +98,8 @@ class Source:
         files: What a source of files knows beyond its images, a `gan_jax.data.summary.FileFacts`, or None.
         inputs: The input of each image for image-to-image translation, uint8 [n, height, width, channels], or None. The images are then
             the targets.
+        paired: Whether input i belongs to image i. If not, the inputs are the images of another domain, of any number, and have an order
+            of their own.
     """
 
     name: str
@@ -113,13 +115,16 @@ class Source:
     skipped: tuple[str, ...] = ()
     files: Any = None
     inputs: Any = None
+    paired: bool = True
 
     def __post_init__(self):
         if len(self.images) == 0:
             raise DataError(f"{self.name}: the split {self.split} is empty; choose another one")
         if self.labels is not None and len(self.labels) != len(self.images):
             raise DataError(f"{self.name}: {len(self.images)} images but {len(self.labels)} labels; the two files do not belong together")
-        if self.inputs is not None and len(self.inputs) != len(self.images):
+        if self.inputs is not None and not len(self.inputs):
+            raise DataError(f"{self.name}: the split {self.split} has no images of the other domain; choose another one")
+        if self.inputs is not None and self.paired and len(self.inputs) != len(self.images):
             raise DataError(f"{self.name}: {len(self.images)} images but {len(self.inputs)} inputs; each image needs one input")
 
     def __len__(self) -> int:
@@ -164,11 +169,18 @@ class Source:
             "fingerprint": self.fingerprint(),
             "provenance": self.provenance,
             "passed_over": self.passed_over(),
-        } | ({} if self.input_shape is None else {"input_shape": list(self.input_shape)})
+        } | self._describe_inputs()
+
+    def _describe_inputs(self) -> dict[str, Any]:
+        if self.input_shape is None:
+            return {}
+        unpaired = {} if self.paired else {"paired": False, "input_examples": len(self.inputs)}
+        return {"input_shape": list(self.input_shape)} | unpaired
 
     def passed_over(self) -> dict[str, Any]:
         """The files that could not be read so far, at loading or later: their number, and the reasons for the first 20."""
-        problems = [*self.skipped, *dict(getattr(self.images, "problems", {})).values()]
+        arrays = (self.images,) if self.paired else (self.images, self.inputs)  # Pairs are read and skipped together.
+        problems = [*self.skipped, *(problem for array in arrays for problem in dict(getattr(array, "problems", {})).values())]
         return {"count": len(problems), "files": problems[:NAMED]}
 
     def labels_of(self, indices: np.ndarray) -> np.ndarray | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gan_jax.data.digits import load_mnist5k, load_stacked_mnist
+from gan_jax.data.digits import load_digit_edges, load_mnist5k, load_stacked_mnist
 from gan_jax.data.errors import DataError
 from gan_jax.data.folder import load_image_folder
 from gan_jax.data.from_datasets import load_hf
@@ -35,6 +35,7 @@ SOURCES: dict[str, Loader] = {
         load_image_folder, ("data_dir", "image_size", "channels", "resize", "on_corrupt", "pairs", "direction", "cache")
     ),
     "stacked_mnist": Loader(load_stacked_mnist, ("image_size", "seed", "count")),
+    "digit_edges": Loader(load_digit_edges, ("image_size",)),
     "ring": Loader(load_ring, ("seed", "count")),
     "grid": Loader(load_grid, ("seed", "count")),
 }
@@ -84,8 +85,8 @@ def load_source(
         channels: 1, 3 or 4, for images.
         resize: "crop", "pad" or "stretch", for images of many shapes.
         on_corrupt: "skip" or "stop", for files that cannot be read.
-        pairs: "side-by-side" or "folders", for pairs of images in files.
-        direction: "A-to-B" or "B-to-A", for pairs of images.
+        pairs: "side-by-side" or "folders" for pairs of images in files, or "unpaired" for two domains.
+        direction: "A-to-B" or "B-to-A", for pairs of images and two domains.
         cache: Folder of decoded images, for images in files.
         seed: Random seed of sources that are sampled.
         count: Number of examples of sources that are sampled.

@@ -60,6 +60,7 @@ class DataSummary:
         class_counts: Number of training examples by class name. Empty without labels.
         files: What is known about the files, or None.
         notices: What the user may not expect.
+        paired: Whether each example is a pair of an input and a target.
     """
 
     source: str
@@ -72,6 +73,7 @@ class DataSummary:
     class_counts: dict[str, int]
     files: FileFacts | None
     notices: tuple[Notice, ...]
+    paired: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The summary as plain values for run.json. The classes are in `Source.describe`."""
@@ -90,7 +92,7 @@ class DataSummary:
         color = {1: "grey", 3: "colour", 4: "colour and opacity"}.get(channels, f"{channels} channels")
         why = f" ({self.files.channels_by})" if self.files else ""
         low, high = self.values
-        noun = "pair" if self.files and self.files.pairs_by else "image"
+        noun = "pair" if self.paired else "image"
         lines = [f"data: {self.source}, {count_of(self.used, noun)} of {width}x{height} in {color}{why}, values {low:g} to {high:g}"]
         if self.files:
             facts = self.files
@@ -150,6 +152,7 @@ def summarize(source: Source) -> DataSummary:
         class_counts=counts,
         files=source.files,
         notices=tuple(notices),
+        paired=source.inputs is not None and source.paired,
     )
 
 
@@ -182,8 +185,9 @@ def _notices_of_counts(source: Source, counts: dict[str, int]) -> Iterable[Notic
     if full and max(full) >= UNEVEN * min(full):
         yield Notice(f"the largest class has {max(full)} images and the smallest {min(full)}", "data.balanced True")
     if source.files and len(source) < FEW:
-        paired = source.inputs is not None
-        text = f"only {count_of(len(source), 'pair' if paired else 'image')} to train on; D soon knows them by heart without augmentation"
+        translated = source.inputs is not None
+        noun = "pair" if translated and source.paired else "image"
+        text = f"only {count_of(len(source), noun)} to train on; D soon knows them by heart without augmentation"
         # The augmentations of D would move the target but not the input. pix2pix enlarges 256 pixels by 30.
         jitter = max(1, round(source.shape[0] * 30 / 256))
-        yield Notice(text, f"data.flip True data.jitter {jitter}" if paired else "augment.ada 0.6")
+        yield Notice(text, f"data.flip True data.jitter {jitter}" if translated else "augment.ada 0.6")

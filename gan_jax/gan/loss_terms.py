@@ -91,6 +91,29 @@ def reconstruction(context: LossContext) -> Array:
     return value
 
 
+def cycle_consistency(context: LossContext) -> Array:
+    """L1 distance of images of two domains to their translations there and back, summed over the domains (CycleGAN, Zhu et al., 2017).
+
+    L = |G_BA(G_AB(a)) - a| + |G_AB(G_BA(b)) - b|
+    """
+    return _of_both_domains(context, "cycled")
+
+
+def identity_mapping(context: LossContext) -> Array:
+    """L1 distance of images to their translations into their own domain, summed over two domains (CycleGAN, Zhu et al., 2017).
+
+    L = |G_BA(a) - a| + |G_AB(b) - b|
+    """
+    return _of_both_domains(context, "identity")
+
+
+def _of_both_domains(context: LossContext, name: str) -> Array:
+    if name not in context.fake.extras:
+        raise ValueError("cycle consistency and the identity loss need a model that translates between two domains")
+    # The mean over the joined channels is the mean of the two domains.
+    return 2 * losses.l1_loss(context.minibatch.real, context.fake.extras[name])
+
+
 def feature_reconstruction(context: LossContext) -> Array:
     """Half the squared distance of D's last features of the target image and of its reconstruction (VAE-GAN, Larsen et al., 2016)."""
     assert context.real_output is not None

@@ -47,6 +47,7 @@ def make_gan(
     halve_discriminator_loss: bool = False,
     joint_batches: bool = False,
     context: Condition = CONDITIONS[None],
+    two_domains: bool = False,
     replay: Replay | None = None,
     target_discriminator: bool = False,
     top_k: Callable[[Array, Array], Array] | None = None,
@@ -66,7 +67,7 @@ def make_gan(
         sample_latents: `(rng, shape) -> latents`, see `gan_jax.latents`.
         num_classes, sample_labels, penalties, terms, transforms, augmentations, pseudo_augmentation, cutmix, targets,
         generator_target, adversarial_weight, adaptive_weight, adversarial_start, halve_discriminator_loss, joint_batches, context,
-        replay, target_discriminator, top_k, freeze, curriculum, layer_norms: See `gan_jax.gan.spec.GANSpec`.
+        two_domains, replay, target_discriminator, top_k, freeze, curriculum, layer_norms: See `gan_jax.gan.spec.GANSpec`.
 
     Returns:
         `GAN(init, train_step, sample)`. `train_step(params, opt_state, batch, rng)` is not jitted. Jit it with
@@ -104,6 +105,7 @@ def make_gan(
         halve_discriminator_loss=halve_discriminator_loss,
         joint_batches=joint_batches,
         context=context,
+        two_domains=two_domains,
         replay=replay,
         target_discriminator=target_discriminator,
         top_k=top_k,

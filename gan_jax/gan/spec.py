@@ -63,6 +63,8 @@ class GANSpec:
         halve_discriminator_loss: Whether D minimises (real + fake) / 2 instead of the sum.
         joint_batches: Whether D receives reals and fakes in one pass. With batch norm in D this mixes their statistics.
         context: Makes the input that both networks are conditioned on.
+        two_domains: Whether an example is an image of each of two domains, joined along the channels: `input` of the batch, then `image`.
+            `image_shape` is that of the joined images (CycleGAN).
         replay: Buffer of past fakes that are shown to D again, or None.
         target_discriminator: Whether G is trained against the moving average of D (target network).
         top_k: `(fake_logits, step) -> weights` per example for G's adversarial loss (top-k training), or None.
@@ -99,6 +101,7 @@ class GANSpec:
     halve_discriminator_loss: bool = False
     joint_batches: bool = False
     context: Condition = CONDITIONS[None]
+    two_domains: bool = False
     replay: Replay | None = None
     target_discriminator: bool = False
     top_k: Callable[[Array, Array], Array] | None = None
@@ -110,6 +113,12 @@ class GANSpec:
     example_batch: int = 48
     axis_name: str | None = None
     share_statistics: bool = True
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one image. With two domains, that of the image of one domain."""
+        shape = self.image_shape
+        return (*shape[:-1], shape[-1] // 2) if self.two_domains else shape
 
     def init(self, rng: Array) -> tuple[Players, TrainState]:
         """Initialises the parameters of both players and the train state."""
@@ -174,6 +183,14 @@ class GANSpec:
                 inputs are missing, not used, or of another shape.
         """
         real = normalize_images(batch["image"])
+        given = normalize_images(batch["input"]) if "input" in batch else None
+        if self.two_domains:
+            if given is None or given.shape != real.shape:
+                got = None if given is None else given.shape
+                raise ValueError(
+                    f"batch['input'] must be images of the other domain, of the shape {real.shape} of batch['image']; got {got}"
+                )
+            real, given = jnp.concatenate([given, real], axis=-1), None
         if real.shape[1:] != self.image_shape:
             raise ValueError(f"batch['image'] must have shape [batch, {', '.join(map(str, self.image_shape))}]; got {real.shape}")
         if self.sample_labels is not None:
@@ -184,7 +201,6 @@ class GANSpec:
             labels = batch["label"] if self.num_classes else None
         if labels is not None and (labels.shape != real.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer)):
             raise ValueError(f"batch['label'] must be integer classes [{real.shape[0]}], not one-hot; got {labels.dtype} {labels.shape}")
-        given = normalize_images(batch["input"]) if "input" in batch else None
         context = self.context(named_key(rng, "context"), real, given)
         latents = self.sample_latents(named_key(rng, "latents"), (real.shape[0], self.latent_dim))
         return Minibatch(real, labels, context, latents, rng)

@@ -41,7 +41,8 @@ class ModelPair:
         function: Name of the builder in that module. Its keyword arguments are the options of the model.
         context: Kind of the context of both networks. None: no context. "image": an image of the same size, such as an
             edge map. "masked": the image with a hole, and the mask of the hole as an extra channel. "small": a smaller
-            image. "real": the real images, for an encoder.
+            image. "real": the real images, for an encoder. "domains": an image of each of two domains, joined along the
+            channels. The real and the generated images are such pairs, too.
         fixed: Options of the builder that this row sets. The user cannot change them.
     """
 
@@ -95,6 +96,7 @@ MODELS: dict[str, ModelPair] = _rows(
     ("stylegan2", "stylegan2", "stylegan2"),
     ("multiscale", "multiscale", "multiscale"),
     ("pix2pix", "unet", "pix2pix", "image"),
+    ("cyclegan", "cyclegan", "cyclegan", "domains"),
     ("inpaint", "refine", "inpaint", "masked"),
     ("stacked", "stacked", "stacked", "small"),
     ("vaegan", "vae", "vaegan", "real"),

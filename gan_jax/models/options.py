@@ -54,6 +54,7 @@ class ModelOptions(TypedDict, total=False):
     proxy_dim: int
     reconstructions_are_fakes: bool
     reference_size: int
+    reverse: bool
     scales: int
     shared_dim: int
     skip_latents: bool

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.models.common import ACTIVATIONS, NORMAL, needs_bias
-from gan_jax.nn import Conv, normalize
+from gan_jax.nn import Conv, InstanceNorm, normalize
 from gan_jax.typing import Array, DiscriminatorOutput
 
 
@@ -49,6 +49,7 @@ class PatchDiscriminator(nn.Module):
         norm: Norm of all layers except the first and the last, one of `PLAIN_NORMS`.
         activation: Key of `ACTIVATIONS`.
         padding: Padding of each convolution: 1 as in pix2pix, 2 as in pix2pixHD.
+        affine: Whether the norm "instance" has a learned scale and bias. If not, the convolutions in front have a bias, as in CycleGAN.
         dtype: Computation dtype. Parameters are float32.
     """
 
@@ -57,6 +58,7 @@ class PatchDiscriminator(nn.Module):
     norm: str = "batch"
     activation: str = "leaky_relu"
     padding: int = 1
+    affine: bool = True
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -74,14 +76,16 @@ class PatchDiscriminator(nn.Module):
         x = images if context is None else jnp.concatenate([context.astype(images.dtype), images], axis=-1)
         x = x.astype(self.dtype)
         settings = {"padding": ((self.padding, self.padding),) * 2, "kernel_init": NORMAL, "dtype": self.dtype}
-        features = {}
+        features, plain = {}, self.norm == "instance" and not self.affine
         for index in range(self.layers + 1):
             stride = 2 if index < self.layers else 1
             # No norm follows the first layer.
-            use_bias = index == 0 or needs_bias(self.norm)
+            use_bias = index == 0 or plain or needs_bias(self.norm)
             width = self.width * 2 ** min(index, 3)
             x = Conv(width, (4, 4), (stride, stride), use_bias=use_bias, name=f"conv_{index}", **settings)(x)
-            if index:
+            if index and plain:
+                x = InstanceNorm(use_scale=False, use_bias=False, dtype=self.dtype)(x)
+            elif index:
                 x = normalize(x, self.norm, train=train, name=f"norm_{index}", dtype=self.dtype)
             x = ACTIVATIONS[self.activation](x)
             features[f"layer_{index}"] = x

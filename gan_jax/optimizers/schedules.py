@@ -15,6 +15,9 @@ SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
     "linear": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: optax.linear_schedule(
         learning_rate, learning_rate * end_fraction, steps
     ),
+    "constant_linear": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: _constant_then_linear(
+        learning_rate, steps, end_fraction
+    ),
     "cosine": lambda learning_rate, *, steps, end_fraction=0.0, warmup_steps=0: optax.cosine_decay_schedule(
         learning_rate, steps, alpha=end_fraction
     ),
@@ -25,6 +28,17 @@ SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
         0.0, learning_rate, warmup_steps, steps, end_value=learning_rate * end_fraction
     ),
 }
+
+
+def _constant_then_linear(learning_rate: float, steps: int, end_fraction: float) -> optax.Schedule:
+    """Constant for the first half, then linear down, as in CycleGAN: 1 - max(0, t + 1 - n) / (steps - n + 1) with n = steps // 2."""
+    half = steps // 2
+
+    def schedule(step: Array | int) -> Array:
+        done = jnp.clip((jnp.asarray(step, jnp.float32) + 1 - half) / (steps - half + 1), 0, 1)
+        return learning_rate * (1 - (1 - end_fraction) * done)
+
+    return schedule
 
 
 def cosine_between(initial: float, final: float, steps: int) -> optax.Schedule:

@@ -21,7 +21,7 @@ from gan_jax.nn.fast_conv.forms import is_cpu
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError
-from gan_jax.trainer.contexts import needs_context, read_examples
+from gan_jax.trainer.contexts import contexts_of, needs_context, read_examples
 from gan_jax.trainer.features import choose_extractor
 from gan_jax.trainer.mode_counts import mode_records
 from gan_jax.typing import Players
@@ -101,7 +101,7 @@ def sample_images(
 
     @jax.jit
     def sample(params: Players, opt_state: Any, rng: Any, labels: Any, real: Any, inputs: Any) -> Any:
-        context = None if real is None else spec.context(jax.random.fold_in(rng, 1), real, inputs)
+        context = None if real is None else contexts_of(spec, jax.random.fold_in(rng, 1), real, inputs)
         parts = FORWARD_BATCH if is_cpu() else None
         return built.gan.sample(params, opt_state, rng, size, labels, context, ema=ema, truncation=truncation, batch_size=parts)
 

@@ -83,7 +83,7 @@ def write_explorer(path: Path, renderer: SampleRenderer) -> bool:
         return False
     styles = spec.generator.mapping is not None
     normal = renderer.run.config.model.latents in ("normal", "truncated_normal")
-    plan = make_plan(spec.image_shape, spec.num_classes, STYLE_TRUNCATIONS if styles else NORMAL_TRUNCATIONS if normal else (None,))
+    plan = make_plan(spec.sample_shape, spec.num_classes, STYLE_TRUNCATIONS if styles else NORMAL_TRUNCATIONS if normal else (None,))
     rows = []
     for truncation in plan.truncations:
         latents = plane(renderer, plan.side, None if styles else truncation)
@@ -92,7 +92,7 @@ def write_explorer(path: Path, renderer: SampleRenderer) -> bool:
             tiles = sample_tiles(renderer, latents, label, truncation if styles and truncation is not None else 1.0)
             if tiles is None:
                 return False
-            planes.append(image_grid.image_grid(shrink(tiles, tile_size(spec.image_shape)), plan.side, plan.side, padding=0))
+            planes.append(image_grid.image_grid(shrink(tiles, tile_size(spec.sample_shape)), plan.side, plan.side, padding=0))
         rows.append(np.concatenate(planes, axis=1))
     sprite = image_grid.to_pillow(np.concatenate(rows))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def layout(renderer: SampleRenderer, plan: Plan, styles: bool) -> dict[str, Any]
     """The JSON file: size and number of the tiles, the names of classes and truncations, caption and alternative text."""
     names = class_names(renderer.run)
     classes = [] if plan.classes == (None,) else [names[label] if names else str(label) for label in plan.classes if label is not None]
-    height, width = tile_size(renderer.run.built.spec.image_shape)
+    height, width = tile_size(renderer.run.built.spec.sample_shape)
     truncations = ["none" if value is None else f"{value:g}" for value in plan.truncations]
     caption = (
         "A plane through three random latents, which lie in the corners at the upper left, the upper right and the lower left. The lower "

@@ -41,7 +41,7 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
     chance = monitor.CHANCE.get(config.loss.name)
     if config.loss.name == "least_squares":
         real, fake = np.mean(config.loss.real_target or 1.0), np.mean(config.loss.fake_target or 0.0)
-        chance = float((real - fake) / 2) ** 2
+        chance = float((real - fake) / 2) ** 2 * (2 if built.spec.two_domains else 1)  # Two discriminators, each with its loss.
     if config.penalty.wgan_gp:
         lipschitz = "penalty"
     elif config.optimizer.clip_weights:
@@ -55,6 +55,7 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         lipschitz = "penalty" if penalised else "none"
     network_state = opt_state.networks.discriminator
     normalises = isinstance(network_state, Mapping) and bool(jax.tree.leaves(network_state.get("batch_stats", {})))
+    input_shape = built.spec.sample_shape if built.spec.two_domains else built.spec.context.shape
     return RunInfo(
         loss=config.loss.name,
         chance=None if chance is None else chance * _adversarial_losses(config, built.own) / (2 if config.loss.halve else 1),
@@ -68,7 +69,7 @@ def describe_run(config: Config, built: BuiltGAN, params: Players, opt_state: Tr
         scale_free=Players(*(_normalised(config, player) for player in Players._fields)),
         freeze=Players(config.update.freeze_generator, max(config.update.freeze_discriminator, config.loss.adversarial_start)),
         format_settings=partial(
-            accepted_flags, config, built.spec.image_shape, built.spec.num_classes, own=built.own, input_shape=built.spec.context.shape
+            accepted_flags, config, built.spec.sample_shape, built.spec.num_classes, own=built.own, input_shape=input_shape
         ),
         discriminator_batch_norm=normalises and built.own.networks is None and "discriminator_norm" in MODELS[config.model.name].options,
         num_classes=0 if config.model.codes else built.spec.num_classes,

@@ -70,7 +70,7 @@ def extractor_for(
 
 def has_digits(source: Source) -> bool:
     """Whether the shipped digit classifier suits the images."""
-    return source.name in ("mnist5k", "mnist") and source.shape in DIGIT_SHAPES
+    return source.name in ("mnist5k", "mnist", "digit_edges") and source.shape in DIGIT_SHAPES
 
 
 def format_shape(shape: tuple[int, ...]) -> str:

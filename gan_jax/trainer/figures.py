@@ -3,7 +3,7 @@
 A figure is a function of the run's state and seed, so drawing it again gives the same file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from gan_jax.latents import great_circle_strip
 from gan_jax.models import MODELS
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.build.gan import model_options
-from gan_jax.trainer.contexts import as_image
+from gan_jax.trainer.contexts import CYCLE, as_image, cycle_of
 from gan_jax.trainer.directions import along_direction, run_directions
 from gan_jax.trainer.explorer import write_explorer
 from gan_jax.trainer.features import choose_extractor
@@ -146,6 +146,10 @@ def translations(renderer: SampleRenderer) -> Figure | None:
     run, spec = renderer.run, renderer.run.built.spec
     real, context = renderer.real[::COLUMNS], renderer.context[::COLUMNS]
     labels = None if renderer.labels is None else renderer.labels[::COLUMNS]
+    split = (run.source.held_out or run.source).split
+    if spec.two_domains:
+        rows = [np.asarray(row) for row in cycle_of(run.built)(run.params, run.opt_state, context, real)]
+        return _translated(rows, CYCLE, split) if np.isfinite(rows).all() else None
 
     @jax.jit
     def apply(params: Any, opt_state: Any, latents: Any) -> Any:
@@ -161,9 +165,14 @@ def translations(renderer: SampleRenderer) -> Figure | None:
     rows, names = [images, np.asarray(real)], ("reconstruction", "image")
     if reconstruction is None:
         rows, names = [as_image(np.asarray(context), images.shape), *rows], ("input", "output", "target")
+    return _translated(rows, names, split)
+
+
+def _translated(rows: Sequence[np.ndarray], names: Sequence[str], split: str) -> Figure:
+    """The figure of translations: one row of images for each name."""
     return Figure(
         np.concatenate([image_grid.image_grid(_rgb(row), 1, ROWS) for row in rows]),
-        f"From top to bottom: {', '.join(names)}. Each column is one image of the split {(run.source.held_out or run.source).split}.",
+        f"From top to bottom: {', '.join(names)}. Each column is one image of the split {split}.",
         f"{ROWS} columns, each with {', '.join(names)} below each other",
     )
 
@@ -277,7 +286,7 @@ def attention_maps(renderer: SampleRenderer, latents: Any) -> tuple[dict[str, np
         samples: The samples, float [count, height, width, channels].
     """
     run, spec = renderer.run, renderer.run.built.spec
-    options = model_options(run.config, spec.image_shape, spec.num_classes)
+    options = model_options(run.config, spec.sample_shape, spec.num_classes)
     module = MODELS[run.config.model.name](**options).generator
     extra = {"labels": renderer.labels, "context": renderer.context}
     extra = {name: value[::COLUMNS][: len(latents)] for name, value in extra.items() if value is not None}

@@ -69,7 +69,7 @@ def model_card(run: reading.Run, config: Config, name: str, *, step: int, has_sa
     data = run.record.get("data")
     data = data if isinstance(data, dict) else {}
     shape = "x".join(map(str, data["shape"])) if isinstance(data.get("shape"), list) else "unknown size"
-    translates = config.model.name in ("pix2pix", "inpaint", "stacked")
+    translates = config.model.name in ("pix2pix", "cyclegan", "inpaint", "stacked")
     metadata = {
         "library_name": "gan_jax",
         "pipeline_tag": "image-to-image" if translates else "unconditional-image-generation",

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.trainer.contexts import needs_context, read_examples
+from gan_jax.trainer.contexts import contexts_of, needs_context, read_examples
 from gan_jax.trainer.restore import LoadedRun
 
 ROWS, COLUMNS = 8, 8  # The grid of interpolations. All figures sample with one compiled program of ROWS * COLUMNS latents.
@@ -52,7 +52,7 @@ class SampleRenderer:
             chosen = np.random.default_rng(0).permutation(len(held_out))[np.arange(ROWS) % len(held_out)]
             rows, inputs = read_examples(held_out, chosen)
             self.real = jnp.repeat(jnp.asarray(rows), COLUMNS, axis=0)
-            contexts = spec.context(jax.random.fold_in(self.rng, 1), self.real[::COLUMNS], inputs)
+            contexts = contexts_of(spec, jax.random.fold_in(self.rng, 1), self.real[::COLUMNS], inputs)
             self.context = jnp.repeat(contexts, COLUMNS, axis=0)
         self._compiled = jax.jit(self._sample)
 

@@ -17,7 +17,7 @@ from gan_jax.trainer import directions, image_grid
 from gan_jax.trainer.build.model_options import model_options
 from gan_jax.trainer.build.precision import gan_in_precision, networks_in_precision
 from gan_jax.trainer.config import ConfigError
-from gan_jax.trainer.contexts import as_image, context_shape, read_examples
+from gan_jax.trainer.contexts import as_image, context_shape, cycle_of, read_examples
 from gan_jax.trainer.evaluate import SAMPLE_BATCH, sample_images
 from gan_jax.trainer.restore import LoadedRun
 from gan_jax.typing import Players
@@ -243,10 +243,16 @@ def grid_samples(run: LoadedRun, grid: jax.Array, *, weights: Weights, label: in
 
 
 def translation_pairs(run: LoadedRun, count: int, *, seed: int, weights: Weights) -> Samples:
-    """Three rows for an image-to-image model: its inputs, its outputs and the targets, all at the size of the targets."""
+    """Three rows for an image-to-image model: its inputs, its outputs and the targets, all at the size of the targets.
+
+    A model of two domains has six rows: images of A, their translations and these translated back, and the same of B.
+    """
     source, spec = run.source.held_out or run.source, run.built.spec
     count, rng = min(count, len(source)), jax.random.key(seed)
     real, given = read_examples(source, range(count))
+    if spec.two_domains:
+        rows = cycle_of(run.built, weights.ema)(run.params, run.opt_state, given, real)
+        return Samples(image_grid.to_uint8(np.concatenate(rows)), None, count)
 
     @jax.jit
     def outputs(params: Any, opt_state: Any, rng: Any, real: Any, given: Any) -> tuple[Any, Any]:

@@ -26,7 +26,7 @@ from gan_jax.distributed import (
     to_local,
 )
 from gan_jax.trainer import run_directory
-from gan_jax.trainer.build.data import build_feed, load_data
+from gan_jax.trainer.build.data import build_feed, check_pairs, load_data
 from gan_jax.trainer.build.gan import BuiltGAN, build
 from gan_jax.trainer.config import CHANGEABLE_ON_RESUME, Config, ConfigError, DistributedConfig, flatten, load_config, save_config
 from gan_jax.trainer.config.flags import name_flag
@@ -251,6 +251,8 @@ def setup_run(
         check_own_parts(resume, own, "resume it in Python with train(config, resume=..., {missing})")
         check_same_settings(resume, config_fingerprint(config) | own.fingerprint(), config)
     source = load_data(config) if own.source is None else own.source
+    if own.networks is None:
+        check_pairs(config, source)
     if source.is_images and (config.evaluation.samples or config.evaluation.every):
         choose_extractor(config, source)  # An error of the evaluation is raised now, not after the training.
     config, shrunk = fit_batch(config, source, devices=devices_of(config) * process_count())

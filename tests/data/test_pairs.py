@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gan_jax.conditioning import edges
 from gan_jax.data import Batches, DataError, DataWarning, Feed, Source, load_source, summarize
 from gan_jax.data.file_images import PairedImages
 from gan_jax.data.jitter import jitter_images
@@ -231,7 +232,7 @@ def other_names(root):
         (other_names, "folders", r"no image of A has the name of one of B, e\.g\. .*A/0\.png and .*B/b0\.bmp; give both"),
         (lambda root: write_pairs(root, (1,), "folders", b="C"), "folders", r"has no images in a folder B .*; it holds A/, C/$"),
         (lambda root: write_pairs(root, (1,), "side-by-side"), "folders", r"no images in a folder A or B .*; it holds no folders$"),
-        (lambda root: write_pairs(root, (1,), "folders"), "diagonal", r"must be one of side-by-side, folders$"),
+        (lambda root: write_pairs(root, (1,), "folders"), "diagonal", r"must be one of side-by-side, folders, unpaired$"),
     ],
 )
 def test_what_are_no_pairs_is_one_line(tmp_path, make, kind, message):
@@ -261,3 +262,96 @@ def test_an_input_for_each_image():
         load_source("image_folder", data_dir=".", direction="C-to-A")
     with pytest.raises(DataError, match="the source mnist5k does not take it"):
         load_source("mnist5k", pairs="folders")
+
+
+def write_domains(root, a=3, b=5, **folders):
+    """Two domains of different numbers of images."""
+    for letter, count in (("A", a), ("B", b)):
+        for number in range(count):
+            save(root / folders.get(letter, letter) / f"{letter}{number}.png", half(number, letter))
+    return root
+
+
+@pytest.mark.parametrize("direction", ["A-to-B", "B-to-A"])
+def test_two_domains_need_no_pairs(tmp_path, direction):
+    source = load(write_domains(tmp_path), "unpaired", split="all", direction=direction)
+    domains = {"A": [half(number, "A") for number in range(3)], "B": [half(number, "B") for number in range(5)]}
+    np.testing.assert_array_equal(source.inputs[..., 0], domains[direction[0]])
+    np.testing.assert_array_equal(source.images[..., 0], domains[direction[-1]])
+    assert not source.paired
+    (tmp_path / "cover.png").write_bytes((tmp_path / "A" / "A0.png").read_bytes())
+    summary = summarize(load(tmp_path, "unpaired", split="all", direction=direction))
+    text = "\n".join([*summary.lines(), *(notice.text for notice in summary.notices)])
+    counts = {"A": 3, "B": 5}
+    assert f"pairs: none: {counts[direction[0]]} images of {direction[0]} are the inputs, {counts[direction[-1]]} images of" in text
+    assert "9 image files in" in text
+    assert text.count("1 image outside of the folders A and B left out: cover.png") == 1
+
+
+def test_each_domain_has_its_own_held_out_images_and_order(tmp_path):
+    write_domains(tmp_path, 4, 3, A="trainA", B="trainB")
+    write_domains(tmp_path, 2, 1, A="testA", B="testB")
+    source = load(tmp_path, "unpaired")
+    assert [len(part) for part in (source.inputs, source.images, source.held_out.inputs, source.held_out.images)] == [4, 3, 2, 1]
+    batches = Batches(source, 3, seed=0, flip=True)
+    for inputs, count in ((False, 3), (True, 4)):
+        used = batches.indices_at(0, 4, inputs=inputs).reshape(-1, count)
+        assert (np.sort(used) == np.arange(count)).all()
+    assert (batches.flips_at(0, 20) != batches.flips_at(0, 20, inputs=True)).any()
+    record = source.describe()
+    assert (record["paired"], record["input_examples"], record["examples"]) == (False, 4, 3)
+    gone = missing_source(record, "gone")
+    assert (gone.paired, len(gone.inputs), len(gone)) == (False, 4, 3)
+
+
+@pytest.mark.parametrize("pipeline", ["memory", "stream"])
+def test_unpaired_batches_are_the_same_on_the_host_on_the_device_and_streamed(pipeline):
+    if pipeline == "stream":
+        pytest.importorskip("grain")
+    images = np.random.default_rng(0).integers(60, 190, (7, SIDE, SIDE, 1), np.uint8)
+    source = Source("domains", images[:3], None, 0, "all", "made here", inputs=images[3:], paired=False)
+    with Feed(source, batch_size=2, seed=3, flip=True, jitter=2, pipeline=pipeline, workers=0) as feed:
+        batches = jax.jit(feed.gather)(feed.chunk(1, 2))
+    host = Batches(source, 2, 3, flip=True, jitter=2)
+    for row in range(2):
+        batch = host.at(1 + row)
+        for name, crops in (("image", "crop"), ("input", "input_crop")):
+            expected = jitter_images(batch[name], batch[crops], jitter=2)
+            np.testing.assert_array_equal(batches[name][row], expected)
+    assert sorted(batches) == ["image", "input"]
+    assert (host.crops_at(0, 20) != host.crops_at(0, 20, inputs=True)).any()
+
+
+def test_a_grey_domain_gets_the_channels_of_a_coloured_one(tmp_path):
+    write_domains(tmp_path)
+    Image.new("RGB", (SIDE, SIDE), (200, 10, 10)).save(tmp_path / "B" / "red.png")
+    source = load(tmp_path, "unpaired", split="all")
+    assert source.input_shape == source.shape == (SIDE, SIDE, 3)
+    (tmp_path / "B" / "B1.png").write_text("no image")
+    with pytest.warns(DataWarning):
+        assert load(tmp_path, "unpaired", split="all").passed_over()["count"] == 1
+    shutil.rmtree(tmp_path / "A")
+    with pytest.raises(DataError, match=r'^pairs="unpaired": .* has no images in a folder A .*; it holds B/$'):
+        load(tmp_path, "unpaired")
+
+
+def test_digits_and_edges_of_other_digits():
+    digits = load_source("mnist5k")
+    source = load_source("digit_edges")
+    assert (len(source), len(source.inputs), source.paired, len(source.held_out)) == (2000, 2000, False, 1000)
+    np.testing.assert_array_equal(source.images, digits.images[::2])
+    np.testing.assert_array_equal(source.labels, digits.labels[::2])
+    assert np.bincount(source.labels).tolist() == [200] * 10
+    few = digits.images[1:40:2]
+    expected = np.asarray(edges(jax.random.key(0), few / np.float32(127.5) - 1))
+    np.testing.assert_allclose(source.inputs[:20], (expected + 1) * 127.5, atol=1)
+    # The edges of the Sobel kernel at one pixel of the second digit, by hand: e = min(1, 2 |grad|) of values in [-1, 1].
+    image = digits.images[1, ..., 0].astype(float) / 127.5 - 1
+    row, column = np.argwhere((image[1:-1, 1:-1] > -0.9) & (image[1:-1, 1:-1] < 0.9))[0] + 1
+    window, kernel = image[row - 1 : row + 2, column - 1 : column + 2], np.outer([1, 2, 1], [-1, 0, 1]) / 8
+    magnitude = np.hypot((window * kernel).sum(), (window * kernel.T).sum())
+    assert source.inputs[0, row, column, 0] == pytest.approx(255 * min(1, 2 * magnitude), abs=1)
+    held_out = source.held_out
+    assert held_out.paired
+    np.testing.assert_array_equal(held_out.images, digits.held_out.images)
+    assert [len(load_source("digit_edges", split="all").inputs), len(load_source("digit_edges", split="test"))] == [2500, 1000]

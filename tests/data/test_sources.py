@@ -13,7 +13,7 @@ from gan_jax.data.mixtures import grid_centers, ring_centers
 from gan_jax.data.source import class_number, evenly_spaced
 
 EMBEDDED = Path(gan_jax.data.__file__).parent / "files" / "mnist5k.npz"
-WITHOUT_FILES = ("mnist5k", "stacked_mnist", "ring", "grid")
+WITHOUT_FILES = ("mnist5k", "stacked_mnist", "digit_edges", "ring", "grid")
 
 
 def test_embedded_digits_are_those_of_the_wheel():

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from gan_jax.models import MODELS
 from gan_jax.recipes import recipes
 from gan_jax.trainer.config import Config, flag, flatten
 
@@ -238,7 +239,9 @@ def test_train_commands_build_a_gan(words):
         config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, vgg=None, perceptual=0.0, style=0.0))
     points, size = config.model.name == "points", config.data.image_size
     colours = config.data.channels or (3 if config.data.source in ("stacked_mnist", "image_folder") or ":" in config.data.source else 1)
-    build(config, (2,) if points else (size, size, colours), 0 if points else 10)
+    shape = (2,) if points else (size, size, colours)
+    domains = MODELS[config.model.name].context == "domains"
+    build(config, shape, 0 if points else 10, input_shape=shape if domains else None)
 
 
 @pytest.mark.parametrize("name", NAMES)

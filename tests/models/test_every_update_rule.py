@@ -18,6 +18,7 @@ from support.small_recipes import RECIPES, one_recipe_per_model, shrunk, started
 HARDEST = ("consensus", "unrolled")
 # Models whose second derivatives take seconds to trace.
 LARGE = {"stylegan2", "r3gan", "progressive", "biggan", "sagan", "sngan", "inpaint", "multiscale", "pix2pix", "unet_gan"}
+LARGE |= {"cyclegan"}
 PAIRS = [(model, rule) for model in one_recipe_per_model() for rule in UPDATE_RULES]
 
 

@@ -18,6 +18,7 @@ def test_schedules_start_end_and_stay(name):
     middles = {
         "constant": 0.2,
         "linear": 0.11,
+        "constant_linear": 0.2 * (1 - 0.9 / 51),  # the first of 51 steps down
         "cosine": 0.11,
         "exponential": 0.2 * np.sqrt(0.1),
         "warmup_cosine": 0.02 + 0.18 * (1 + np.cos(np.pi * 4 / 9)) / 2,

@@ -29,6 +29,9 @@ def may_stand_still(config, path, leaf):
     # Layers of later stages of progressive growing.
     if config.model.name == "progressive":
         return True
+    # Instance norm without a bias of its own cancels the biases in front of it.
+    if config.model.name == "cyclegan" and path.endswith("['bias']"):
+        return True
     # The last bias of D shifts the logits of reals and fakes alike, and the gradients of these losses cancel.
     cancels = config.loss.name in ("hinge", "relativistic", "wasserstein")
     return cancels and leaf.size == 1 and path.startswith(".discriminator") and path.endswith("['bias']")

@@ -113,7 +113,7 @@ VALUES = {
     "optimizer.b2_final": [0.9],
     "optimizer.lr_final": [0.0, 0.5],
     "optimizer.ema_images_final": [100.0],
-    "optimizer.schedule": ["linear", "cosine", "exponential", "warmup_cosine"],
+    "optimizer.schedule": ["linear", "constant_linear", "cosine", "exponential", "warmup_cosine"],
     "optimizer.ema_decay": [0.0, 0.9],
     "optimizer.ema_start": [1, 5],
     "optimizer.ema_warmup": [False],
@@ -152,7 +152,7 @@ VALUES = {
     "augment.pack": [2],
     "replay.size": [8],
     "replay.share": [0.0, 1.0],
-    "replay.mode": ["fifo"],
+    "replay.mode": ["fifo", "pool"],
     "monitor.enabled": [False],
 }
 
@@ -231,7 +231,7 @@ BREAKS = {
     "data.channels": [2, 4, 0, "grey"],
     "data.split": ["best", None, 1],
     "data.workers": [-1, 513, 0.5],
-    "data.pairs": ["diagonal", "", 3, "side-by-side"],
+    "data.pairs": ["diagonal", "", 3, "side-by-side", "unpaired"],
     "data.direction": ["up", None, "B-to-A"],
     "data.jitter": [-1, 1025, 0.5, None],
     "data.cache": ["", "a\0b", None, 5],

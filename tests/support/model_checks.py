@@ -38,6 +38,7 @@ def build_small(name, **options):
         "masked": jnp.concatenate([images * (1 - mask), mask], -1) if size else None,
         "small": images[:, ::2, ::2] if size else None,
         "real": images,
+        "domains": jnp.concatenate([images[::-1], images], -1) if size else None,
     }[row.context]
     return networks, latents, images, labels, context
 

@@ -14,7 +14,7 @@ from gan_jax.trainer.config import check
 RECIPES = recipes()
 SMALL = {"blocks": 1, "embedding_dim": 8, "shared_dim": 8, "mapping_layers": 2, "group_size": 2, "discriminator_width": 4}
 SIZES = {"mlp": 4, "dcgan": 8, "r3gan": 8, "progressive": 8, "multiscale": 16, "pix2pix": 16, "inpaint": 16, "stacked": 16}
-SIZES |= {"vaegan": 8, "klgan": 8, "stylegan2": 16, "unet_gan": 16}
+SIZES |= {"vaegan": 8, "klgan": 8, "stylegan2": 16, "unet_gan": 16, "cyclegan": 8}
 # Self-attention needs at least 8 channels.
 WIDTHS = {"sagan": 8}
 
@@ -42,12 +42,14 @@ def started(config, shape=None):
     points = config.model.name == "points"
     sides = (config.data.image_size,) * 2
     shape = shape or ((2,) if points else (*sides, 3 if config.data.source == "stacked_mnist" else 1))
-    built = build(config, shape, 0 if points else 10)
+    domains = MODELS[config.model.name].context == "domains"
+    built = build(config, shape, 0 if points else 10, input_shape=shape if domains else None)
     count = config.batch_size * built.rule.batches_per_step
     image = jax.random.normal(jax.random.key(0), (count, *shape))
     if not points:
         image = (jnp.tanh(image) * 127 + 128).astype(jnp.uint8)
-    return built, {"image": image, "label": jnp.arange(count) % 10}
+    inputs = {"input": image[::-1]} if domains else {}
+    return built, {"image": image, "label": jnp.arange(count) % 10} | inputs
 
 
 @functools.cache

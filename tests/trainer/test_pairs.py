@@ -148,7 +148,7 @@ def test_without_the_images_the_run_loads_and_says_what_is_missing(place, tmp_pa
 
 def test_pairs_need_a_model_that_takes_images():
     pairs = DataConfig(pairs="folders")
-    with pytest.raises(ConfigError, match=r"^--data.pairs folders: the model dcgan takes no images as input; use --model.name pix2pix$"):
+    with pytest.raises(ConfigError, match=r"^--data.pairs folders: the model dcgan learns from single images; use --model.name pix2pix$"):
         resolve(Config(data=pairs), {"data.pairs"})
     config, _ = resolve(Config(data=pairs, model=ModelConfig(name="pix2pix", latent_dim=1)), {"data.pairs"})
     assert config.data.source == "image_folder"
@@ -158,10 +158,10 @@ def test_pairs_need_a_model_that_takes_images():
         resolve(Config(data=DataConfig(direction="B-to-A")), {"data.direction"})
     # A source of the caller of `train`.
     with pytest.raises(
-        ConfigError, match=r"^--model.name dcgan: takes no images as input, and the data are pairs; use --model.name pix2pix$"
+        ConfigError, match=r"^--model.name dcgan: takes no images as input, and the data have inputs; use --model.name pix2pix for"
     ):
         build(Config(), (16, 16, 1), input_shape=(16, 16, 1))
-    assert build_condition(Config(model=ModelConfig(name="pix2pix")), None) is CONDITIONS["image"]
+    assert build_condition(Config(model=ModelConfig(name="pix2pix")), (16, 16, 1), None) is CONDITIONS["image"]
 
 
 def test_a_source_of_the_caller_has_inputs_of_other_channels():
@@ -172,7 +172,7 @@ def test_a_source_of_the_caller_has_inputs_of_other_channels():
     built = build(config, source.shape, input_shape=source.input_shape)
     params, _ = jax.eval_shape(built.gan.init, jax.random.key(0))
     assert params.discriminator["conv_0"]["kernel"].shape[2] == 4
-    rows, columns = translation_rows(config, built, source)(np.zeros((9, 16, 16, 3), np.float32))
+    rows, columns = translation_rows(config, built, source)(np.zeros((9, 16, 16, 3), np.float32), None, None)
     assert (rows.shape, columns) == ((3, 16, 48, 3), 1)
     np.testing.assert_array_equal(to_uint8(rows[:, :, :16]), np.broadcast_to(inputs[:3], (3, 16, 16, 3)))
 

@@ -17,12 +17,16 @@ _NO_THRESHOLD = RELATIVISTIC | {"least_squares", "wasserstein"}
 _SEEN_CONTEXTS = ("image", "masked", "small")
 _ADA = ("augment.ada", "augment.ada_probability", "augment.ada_probability_final")
 _MOVING = ("augment.diff_augment", *_ADA, "penalty.consistency", "penalty.balanced_consistency")
+_NOT_FOR_DOMAINS = (
+    *("loss.reconstruction", "loss.perceptual", "loss.style", "penalty.wgan_gp", "penalty.dragan", "penalty.latent_consistency"),
+    *("penalty.latent_diversity", "penalty.balanced_consistency", "penalty.consistency", "augment.diff_augment", *_ADA),
+)
 _IMAGES_ONLY = (
     *("loss.total_variation", "loss.perceptual", "loss.style", "penalty.consistency", "penalty.balanced_consistency"),
     *("augment.diff_augment", *_ADA, "update.joint_batches"),
 )
 # D of these models has a map of logits, or several.
-_MAPS = ("multiscale", "pix2pix", "inpaint", "unet_gan")
+_MAPS = ("multiscale", "pix2pix", "cyclegan", "inpaint", "unet_gan")
 # Terms of G that compare its images with a target. `gan_jax.trainer.build.terms` marks them.
 _TASK_TERMS = ("loss.reconstruction", "loss.feature_reconstruction", "loss.perceptual", "loss.style")
 _LABELS = ("model.codes", "model.conditional", "model.auxiliary")
@@ -62,6 +66,7 @@ def check_compatibility(
     _check_data(config, image_shape, classes)
     _check_pairs(config)
     _check_inputs(config, with_model=with_model)
+    _check_domains(config)
     _check_update(config)
     _check_model(config)
 
@@ -255,13 +260,25 @@ def _check_pairs(config: Config) -> None:
         _refuse(config, moves, path, f"moves the images but not the paired images of {model}")
 
 
+def _check_domains(config: Config) -> None:
+    """Between two domains nothing compares an output with a target, and D sees an image of each domain along the channels."""
+    fields, model = flatten(config), config.model.name
+    two = MODELS[model].context == "domains"
+    for path in ("loss.cycle", "loss.identity"):
+        _refuse(config, fields[path] and not two, path, f"the model {model} does not translate between two domains")
+    for path in _NOT_FOR_DOMAINS if two else ():
+        _refuse(config, fields[path], path, f"does not suit {model}, whose examples are an image of each of two domains")
+    _refuse(config, two and config.augment.pack > 1, "augment.pack", f"does not suit {model}, whose examples are images of two domains")
+
+
 def _check_inputs(config: Config, *, with_model: bool) -> None:
     data, model = config.data, config.model.name
     pairs, advice = data.pairs is not None, "use --data.source image_folder --data.directory DIR"
     _refuse(config, pairs and data.source != "image_folder", "data.pairs", f"{data.source} has no pairs", "data.source", advice=advice)
-    wrong = pairs and with_model and MODELS[model].context != "image"
-    others = ", ".join(name for name, row in MODELS.items() if row.context == "image")
-    _refuse(config, wrong, "data.pairs", f"the model {model} takes no images as input", advice=f"use --model.name {others}")
+    kind, needed = MODELS[model].context, "domains" if data.pairs == "unpaired" else "image"
+    others = ", ".join(name for name, row in MODELS.items() if row.context == needed)
+    reason = f"the model {model} learns from " + {"image": "pairs", "domains": "unpaired images"}.get(kind or "", "single images")
+    _refuse(config, pairs and with_model and kind != needed, "data.pairs", reason, advice=f"use --model.name {others}")
     wrong = not pairs and data.direction != Config().data.direction
     _refuse(config, wrong, "data.direction", "there are no pairs", advice="use --data.pairs side-by-side or folders")
 

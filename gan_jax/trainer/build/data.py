@@ -8,8 +8,10 @@ import jax
 from gan_jax._files import cache_folder
 from gan_jax.data import DataError, Feed, Source, load_source, loader_of
 from gan_jax.distributed import Placement
+from gan_jax.models import MODELS
 from gan_jax.trainer.config.flags import name_flag
 from gan_jax.trainer.config.schema import Config
+from gan_jax.trainer.config.validate import ConfigError
 
 
 def load_data(config: Config) -> Source:
@@ -38,6 +40,14 @@ def decoded_images_folder(cache: str) -> Path | None:
         folder = cache_folder()
         return folder and folder / "images"
     return None if cache == "off" else Path(cache)
+
+
+def check_pairs(config: Config, source: Source) -> None:
+    """Raises ConfigError if the model learns from pairs and the data have inputs without partners."""
+    unpaired, name = source.inputs is not None and not source.paired, config.model.name
+    if unpaired and MODELS[name].context == "image":
+        reason = f"--model.name {name}: learns from pairs, and the two domains of {source.name} are not paired"
+        raise ConfigError(reason, advice="use --model.name cyclegan")
 
 
 def build_feed(config: Config, source: Source, *, batches_per_step: int = 1, placement: Placement | None = None) -> Feed:

@@ -24,7 +24,7 @@ from gan_jax.models import MODELS, build_model
 from gan_jax.models.common import SizeError
 from gan_jax.optimizers import frozen_paths
 from gan_jax.penalties import COUPLES_EXAMPLES, PENALTIES, draw_cutmix_masks, gradient_penalty, top_k_count, top_k_weights
-from gan_jax.replay import Replay, player_pool, replay_buffer
+from gan_jax.replay import Replay, player_pool, replay_buffer, split_replay
 from gan_jax.trainer.build.compatibility import UPDATE_OPTIONS, check_compatibility
 from gan_jax.trainer.build.model_options import model_options, network_classes
 from gan_jax.trainer.build.optimizer import build_learning_rates, build_optimizer, over_burn_in
@@ -115,6 +115,7 @@ def build_spec(
     """Builds the static description of the GAN. See `build` for the arguments."""
     check_compatibility(config, image_shape, num_classes, with_model=own.networks is None, own_task=any(term.task for term in own.terms))
     numbers = with_traced(config, traced)
+    domains = own.networks is None and MODELS[config.model.name].context == "domains"
     classes, normalized = network_classes(config, num_classes), config.transform.gradient_normalization
     networks = networks_in_precision(own.networks or build_networks(config, image_shape, classes), config.precision)
     if config.loss.adaptive_weight and networks.generator.last_layer is None:
@@ -125,7 +126,7 @@ def build_spec(
         discriminator=gradient_normalized_network(networks.discriminator) if normalized else networks.discriminator,
         loss=own.loss or (ADVERSARIAL | MULTICLASS)[config.loss.name],
         optimizer=build_optimizer(numbers),
-        image_shape=image_shape,
+        image_shape=(*image_shape[:-1], 2 * image_shape[-1]) if domains else image_shape,
         latent_dim=config.model.latent_dim,
         sample_latents=latents.LATENTS[config.model.latents],
         num_classes=classes,
@@ -143,8 +144,9 @@ def build_spec(
         adversarial_start=config.loss.adversarial_start,
         halve_discriminator_loss=config.loss.halve,
         joint_batches=config.update.joint_batches,
-        context=build_condition(config, input_shape, own),
-        replay=build_replay(config),
+        context=build_condition(config, image_shape, input_shape, own),
+        two_domains=domains,
+        replay=build_replay(config, domains=domains),
         target_discriminator=config.optimizer.target_discriminator,
         top_k=build_top_k(config),
         freeze=Players(config.update.freeze_generator, config.update.freeze_discriminator),
@@ -156,18 +158,29 @@ def build_spec(
     )
 
 
-def build_condition(config: Config, input_shape: tuple[int, ...] | None, own: OwnParts = NO_OWN_PARTS) -> Condition:
+def build_condition(
+    config: Config, image_shape: tuple[int, ...], input_shape: tuple[int, ...] | None, own: OwnParts = NO_OWN_PARTS
+) -> Condition:
     """Returns where the inputs of both networks come from: the data, or the real images.
 
     Raises:
-        ConfigError: The data have inputs, and the model takes none.
+        ConfigError: The data have inputs, and the model takes none, or the data lack the second domain that it needs.
     """
-    kind = MODELS[config.model.name].context
-    if input_shape is None:
+    model = config.model.name
+    kind = MODELS[model].context if own.networks is None else "image"
+    if kind == "domains" and input_shape is None:
+        reason, advice = f"--model.name {model}: translates between two domains, and the data have one", "--data.pairs unpaired"
+        raise ConfigError(reason, advice=f"use --data.source digit_edges, or {advice} --data.directory DIR with folders A and B")
+    if kind == "domains" and input_shape != image_shape:
+        shapes = " and ".join("x".join(map(str, shape)) for shape in (input_shape or (), image_shape))
+        raise ConfigError(f"--model.name {model}: the images of the two domains must have one shape; got {shapes}; set --data.channels")
+    if kind == "domains":
         return CONDITIONS[kind]
-    if own.networks is None and kind != "image":
-        others = ", ".join(name for name, row in MODELS.items() if row.context == "image")
-        raise ConfigError(f"--model.name {config.model.name}: takes no images as input, and the data are pairs; use --model.name {others}")
+    if input_shape is None:
+        return CONDITIONS[MODELS[model].context]
+    if kind != "image":
+        advice = "use --model.name pix2pix for pairs, cyclegan for two domains"
+        raise ConfigError(f"--model.name {model}: takes no images as input, and the data have inputs", advice=advice)
     return given_inputs(input_shape)
 
 
@@ -329,10 +342,13 @@ def build_cutmix(config: Config) -> CutMix | None:
     return CutMix(penalty.cutmix, probability, penalty.cutmix_replaces, draw_cutmix_masks)
 
 
-def build_replay(config: Config) -> Replay | None:
-    """Returns the replay buffer of past fakes, or None."""
+def build_replay(config: Config, *, domains: bool = False) -> Replay | None:
+    """Returns the replay buffer of past fakes, one for each of two domains, or None."""
     replay = config.replay
-    return replay_buffer(capacity=replay.size, share=replay.share, mode=replay.mode) if replay.size else None
+    if not replay.size:
+        return None
+    buffer = replay_buffer(capacity=replay.size, share=replay.share, mode=replay.mode)
+    return split_replay(buffer) if domains else buffer
 
 
 def build_curriculum(config: Config, image_shape: tuple[int, ...]) -> Callable[..., Any] | None:

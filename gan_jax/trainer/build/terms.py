@@ -15,11 +15,13 @@ from gan_jax.gan.loss_terms import (
     classify_real,
     classify_real_and_fake,
     consistency,
+    cycle_consistency,
     drift,
     embed_fake,
     embed_real,
     feature_matching,
     feature_reconstruction,
+    identity_mapping,
     images_of,
     latent_consistency,
     latent_diversity,
@@ -79,6 +81,8 @@ def build_terms(config: Config, num_classes: int) -> tuple[LossTerm, ...]:
         add(f"{name}_generator", generator, weight, stateless(partial(embed_fake, loss=function)))
     add("feature_matching", generator, loss.feature_matching, stateless(feature_matching), needs_real=True)
     add("reconstruction", generator, loss.reconstruction, stateless(reconstruction), task=True)
+    add("cycle", generator, loss.cycle, stateless(cycle_consistency))
+    add("identity", generator, loss.identity, stateless(identity_mapping))
     add("feature_reconstruction", generator, loss.feature_reconstruction, stateless(feature_reconstruction), needs_real=True, task=True)
     add("kl", generator, loss.kl, stateless(posterior_divergence))
     add("total_variation", generator, loss.total_variation, stateless(lambda context: losses.total_variation_loss(images_of(context))))

@@ -15,7 +15,7 @@ _WEIGHTS = (
     "optimizer.ema_decay",
     "loss.adversarial_weight",
     *(f"loss.{name}" for name in ("feature_matching", "classifier", "reconstruction", "feature_reconstruction", "kl")),
-    *(f"loss.{name}" for name in ("data_to_data", "contrastive", "total_variation", "perceptual", "style")),
+    *(f"loss.{name}" for name in ("data_to_data", "contrastive", "total_variation", "perceptual", "style", "cycle", "identity")),
     *(f"penalty.{name}" for name in ("wgan_gp", "r1", "r2", "zero_centered", "dragan", "spectral", "lecam")),
     *(f"penalty.{name}" for name in ("orthogonal_generator", "orthogonal_discriminator", "consistency", "balanced_consistency")),
     *(f"penalty.{name}" for name in ("latent_consistency", "latent_diversity")),

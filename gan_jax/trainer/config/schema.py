@@ -16,13 +16,13 @@ LossName: TypeAlias = Literal[
 ]  # fmt: skip
 ModelName: TypeAlias = Literal[
     "mlp", "points", "dcgan", "sngan", "sagan", "biggan", "unet_gan", "r3gan", "progressive", "stylegan2",
-    "multiscale", "pix2pix", "inpaint", "stacked", "vaegan", "klgan",
+    "multiscale", "pix2pix", "cyclegan", "inpaint", "stacked", "vaegan", "klgan",
 ]  # fmt: skip
 OptimizerName: TypeAlias = Literal[
     "adam", "adamw", "amsgrad", "adabelief", "lion", "optimistic_adam", "optimistic_gradient", "rmsprop", "sgd", "momentum"
 ]
 NormName: TypeAlias = Literal["none", "batch", "instance", "layer", "pixel", "switchable", "virtual_batch", "conditional_batch"]
-ScheduleName: TypeAlias = Literal["constant", "linear", "cosine", "exponential", "warmup_cosine"]
+ScheduleName: TypeAlias = Literal["constant", "linear", "constant_linear", "cosine", "exponential", "warmup_cosine"]
 UpdateRuleName: TypeAlias = Literal["alternating", "simultaneous", "unrolled", "extragradient", "consensus", "loss_balanced"]
 Extractor: TypeAlias = Literal["auto", "pixels", "vgg16", "digit_classifier", "inception_v3"]
 PlayerNames: TypeAlias = Literal["none", "discriminator", "generator", "both"]
@@ -43,8 +43,8 @@ class DataConfig(PathsFromStrings):
     """The images."""
 
     source: str = "mnist5k"
-    """Data set: mnist5k (embedded), mnist, fashion_mnist, image_folder, stacked_mnist, ring, grid, tfds:NAME, or hf:NAME
-    (Hugging Face datasets)."""
+    """Data set: mnist5k (embedded), mnist, fashion_mnist, image_folder, stacked_mnist, digit_edges (embedded, two domains), ring, grid,
+    tfds:NAME, or hf:NAME (Hugging Face datasets)."""
     directory: Path | None = None
     """Directory of the IDX files, of the image tree, or of the TFDS data. An image tree can be a zip archive, a .npy or a .npz
     file."""
@@ -60,11 +60,11 @@ class DataConfig(PathsFromStrings):
     """Number of colour channels, 1, 3, or 4 with opacity. By default that of the data set."""
     resize: Literal["crop", "pad", "stretch"] = "crop"
     """How images of other shapes get the size."""
-    pairs: Literal["side-by-side", "folders"] | None = None
-    """Pairs of an input and a target in the files of image_folder, for pix2pix: images A and B side by side in each file, or files of
-    equal names in folders A and B (or trainA and trainB)."""
+    pairs: Literal["side-by-side", "folders", "unpaired"] | None = None
+    """Inputs and targets in the files of image_folder. Pairs for pix2pix: images A and B side by side in each file, or files of equal names
+    in folders A and B (or trainA and trainB). For cyclegan: the images of such folders, unpaired."""
     direction: Literal["A-to-B", "B-to-A"] = "A-to-B"
-    """Which image of a pair is the input and which one the target."""
+    """Which domain is the input and which one the target."""
     flip: bool = False
     """Mirror each image with probability 1/2. Both images of a pair are mirrored together."""
     jitter: Annotated[int, Range(0, 1024)] = 0
@@ -187,6 +187,10 @@ class LossConfig(PathsFromStrings):
     """Temperature of --loss.contrastive."""
     reconstruction: Weight = 0.0
     """Weight of the L1 distance to the target image, for models that translate, inpaint or reconstruct."""
+    cycle: Weight = 0.0
+    """Weight of cycle consistency: the L1 distance of images of both domains to their translations there and back (10 in CycleGAN)."""
+    identity: Weight = 0.0
+    """Weight of the L1 distance of images to their translations into their own domain (5 in CycleGAN)."""
     feature_reconstruction: Weight = 0.0
     """Weight of the squared distance between D's features of an image and of its reconstruction (VAE-GAN)."""
     total_variation: Weight = 0.0
@@ -423,8 +427,8 @@ class ReplayConfig:
     """Number of past fakes in the buffer. 0 disables replay."""
     share: Probability = 0.5
     """Share of D's fakes that comes from the buffer."""
-    mode: Literal["reservoir", "fifo"] = "reservoir"
-    """Keep a uniform sample of the past, or the latest fakes."""
+    mode: Literal["reservoir", "fifo", "pool"] = "reservoir"
+    """Keep a uniform sample of the past, the latest fakes, or CycleGAN's pool, where a fake takes the place of the one that is shown."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gan_jax.models import MODELS
 from gan_jax.trainer.build.compatibility import resolve
 from gan_jax.trainer.build.traced import traceable
 from gan_jax.trainer.config import Config, ConfigError, flag, flatten, from_dict, schema_fields, to_dict
@@ -182,6 +183,8 @@ def plan_runs(
         changes = {path: settings[axis.name] for axis in swept for path in axis.paths}
         config, more = resolve(with_changes(base, changes), {*typed, *changes})
         notices += [line for line in more if line not in notices]
+        if MODELS[config.model.name].context == "domains":
+            raise ConfigError(f"--model.name {config.model.name}: not in a sweep; use gan-jax train for each")
         for path in ("data.pairs", "data.jitter"):
             if value := flatten(config)[path]:
                 raise ConfigError(f"{flag(path)} {value}: not in a sweep; use gan-jax train for each")

@@ -13,7 +13,7 @@ from gan_jax.gan.state import named_key
 from gan_jax.trainer import image_grid
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config
-from gan_jax.trainer.contexts import as_image, needs_context, read_examples, translates
+from gan_jax.trainer.contexts import as_image, contexts_of, cycle_of, needs_context, read_examples, translates
 from gan_jax.trainer.probes import Probes, grid_labels
 from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import LivePage
@@ -59,7 +59,7 @@ class SampleWriter:
             bar: Warnings and findings are printed above it.
         """
         samples = self._sample(*state)
-        shown, columns = (samples, None) if self._pairs is None else self._pairs(samples)
+        shown, columns = (samples, None) if self._pairs is None else self._pairs(samples, *state)
         written = partial(write_samples, self._directory, step, shown, self._bounds, columns=columns, real=self._real)
         grid = warn_on_oserror("the samples", written, bar.print_above)
         if grid is not None:
@@ -87,23 +87,28 @@ def sampler(config: Config, built: BuiltGAN, source: Any) -> Callable[[Players, 
 def grid_contexts(config: Config, built: BuiltGAN, source: Any) -> tuple[np.ndarray, Any]:
     """The held-out images of the grid, float [sample_grid^2, ...], and the contexts that belong to them."""
     real, inputs = read_examples(source.held_out or source, range(config.sample_grid**2))
-    return real, built.spec.context(named_key(_grid_key(config), "context"), jnp.asarray(real), inputs)
+    return real, contexts_of(built.spec, named_key(_grid_key(config), "context"), jnp.asarray(real), inputs)
 
 
-def translation_rows(config: Config, built: BuiltGAN, source: Any) -> Callable[[np.ndarray], tuple[np.ndarray, int]] | None:
+def translation_rows(config: Config, built: BuiltGAN, source: Any) -> Callable[..., tuple[np.ndarray, int]] | None:
     """A function that puts the input, the output and the target of a translation side by side. None if G does not translate images.
 
-    It takes the samples of the grid, and returns images [count, height, 3 width, channels] and the number of columns of their grid. The
-    grid has sample_grid rows, and is about as wide as one of single samples.
+    It takes the samples of the grid, the parameters and the state. It returns images [count, height, 3 width, channels] and the number of
+    columns of their grid. The grid has sample_grid rows, and is about as wide as one of single samples. A generator between two domains
+    has A, A to B, A to B to A, B, B to A, and B to A to B side by side.
     """
     if not translates(config, built):
         return None
     real, contexts = grid_contexts(config, built, source)
-    columns = max(1, config.sample_grid // 3)
+    columns = max(1, config.sample_grid // (6 if built.spec.two_domains else 3))
     count = columns * config.sample_grid
     given = np.broadcast_to(as_image(np.asarray(contexts[:count]), real.shape), real[:count].shape)
 
-    def rows(samples: np.ndarray) -> tuple[np.ndarray, int]:
+    cycle = cycle_of(built)
+
+    def rows(samples: np.ndarray, params: Players, opt_state: Any) -> tuple[np.ndarray, int]:
+        if built.spec.two_domains:
+            return np.concatenate(cycle(params, opt_state, given, real[:count]), axis=2), columns
         return np.concatenate([given, samples[:count], real[:count]], axis=2), columns
 
     return rows
