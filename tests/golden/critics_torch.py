@@ -9,6 +9,7 @@ file only.
 - `stylegan2_geometry`: the case stylegan2 of steps_torch.py with all blits and geometric operations before the colours.
 - `cutmix`: masks of `CutMix` of unetgan's mixup.py for given draws.
 - `unet`: outputs and gradients of its `Unet_Discriminator` at 128 pixels, with plain convolutions, and its numbers of parameters.
+- `projected`: logits and gradients of projected-gan's `F_RandomProj` and `SingleDisc`, with plain convolutions.
 - `unetgan`: two train steps of its train_fns.py, the first without and the second with mixed images.
 - `gngan`: two train steps of its train.py with the settings of config/GN-GAN_CIFAR10_CNN.txt, in the form of steps_torch.py.
 """
@@ -17,6 +18,7 @@ import contextlib
 import copy
 import importlib
 import pathlib
+import sys
 import types
 from unittest import mock
 
@@ -321,12 +323,61 @@ def unetgan_step():
         return recorder.end(masks=masks[:, 0])
 
 
+def projected():
+    """Two images of 32 pixels through `F_RandomProj` on averages of the image, and four `SingleDisc` of width 4 without spectral norm."""
+    with imported("projected"):
+        pool, keep = nn.AvgPool2d(2), nn.Identity()
+        blocks = [keep, keep, pool, pool, keep, pool, keep, keep, keep]
+        backbone = types.SimpleNamespace(conv_stem=pool, bn1=keep, act1=nn.Tanh(), blocks=blocks)
+        sys.modules["timm"] = types.SimpleNamespace(create_model=lambda *_, **__: backbone)
+        try:
+            importlib.import_module("pg_modules.blocks").conv2d = nn.Conv2d
+            projection = importlib.import_module("pg_modules.projector").F_RandomProj(cout=4)
+            single = importlib.import_module("pg_modules.discriminator").SingleDisc
+        finally:
+            del sys.modules["timm"]
+        discs = [single(nc=nc, ndf=4, start_sz=side, end_sz=min(side, 8)) for nc, side in zip((4, 4, 8, 16), (32, 16, 8, 4), strict=True)]
+        rng, arrays = np.random.default_rng(12), {}
+
+        def fill(value, scale=0.3, center=0.0):
+            value.data.copy_(torch.tensor(center + scale * rng.normal(size=tuple(value.shape))))
+
+        for level in range(4):
+            for name, conv in (("channels", f"layer{level}_ccm"), ("scales", f"layer{level}_csm")):
+                layer = getattr(projection.scratch, conv)
+                layer = layer if name == "channels" else layer.out_conv
+                fill(layer.weight)
+                fill(layer.bias)
+                arrays[f"projection/mixing/{name}_{level}_kernel"] = layer.weight.detach()[:, :, 0, 0].T
+                arrays[f"projection/mixing/{name}_{level}_bias"] = layer.bias.detach()
+        named = {}
+        for scale, disc in enumerate(discs):
+            *downs, last = disc.main
+            for left, block in zip(reversed(range(len(downs))), downs, strict=True):
+                conv, norm, _ = block.main
+                named |= {f"scale_{scale}/down_{left}/kernel": conv.weight, f"scale_{scale}/down_{left}/bias": conv.bias}
+                named |= {f"scale_{scale}/norm_{left}/scale": norm.weight, f"scale_{scale}/norm_{left}/bias": norm.bias}
+            named[f"scale_{scale}/output/kernel"] = last.weight
+        for name, value in named.items():
+            fill(value, center=1.0 if name.endswith("scale") else 0.0)
+        inputs = torch.tensor(rng.uniform(-1, 1, (2, 3, 32, 32)).astype(np.float32), requires_grad=True)
+        maps = projection(inputs)
+        logits = torch.cat([disc(maps[str(scale)], None).view(2, -1) for scale, disc in enumerate(discs)], dim=1)
+        weights = torch.tensor(rng.normal(size=tuple(logits.shape)).astype(np.float32))
+        (logits * weights).sum().backward()
+        arrays |= {"images": inputs.detach().permute(0, 2, 3, 1), "image_gradient": inputs.grad.permute(0, 2, 3, 1)}
+        arrays |= {"logits": logits.detach(), "weights": weights, "finest": maps["0"].detach().permute(0, 2, 3, 1)}
+        for name, value in named.items():
+            arrays[f"params/{name}"], arrays[f"gradients/{name}"] = to_flax(name, value.detach()), to_flax(name, value.grad)
+        return {f"projected/{name}": np.asarray(value) for name, value in arrays.items()}
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    arrays = (
-        gradient_norm() | gngan() | apa_control() | apa() | cutmix() | unet() | unetgan_step() | stylegan2("stylegan2_geometry", GEOMETRY)
-    )
+    arrays = stylegan2("stylegan2_geometry", GEOMETRY)
+    for make in (gradient_norm, gngan, apa_control, apa, cutmix, unet, unetgan_step, projected):
+        arrays |= make()
     source = f"PyTorch {torch.__version__}; " + ", ".join(
-        f"{PEERS[peer][0]} {PEERS[peer][1][:7]}" for peer in ("gngan", "deceived", "unetgan", "stylegan2")
+        f"{PEERS[peer][0]} {PEERS[peer][1][:7]}" for peer in ("gngan", "deceived", "unetgan", "projected", "stylegan2")
     )
     np.savez_compressed(pathlib.Path(__file__).with_suffix(".npz"), source=np.array(source), **arrays)

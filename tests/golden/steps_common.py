@@ -28,6 +28,7 @@ PEERS = {
     "gngan": ("basiclab+GNGAN-PyTorch", "b3205840928f7c3077b44c9140091cc001d0704f"),
     "deceived": ("EndlessSora+DeceiveD", "042c5c4a4e65b20866cba89e64cfb99961dd8343"),
     "unetgan": ("boschresearch+unetgan", "37adcf0330fd1fe97c88b70784ca1d5d1e5d41d6"),
+    "projected": ("autonomousvision+projected-gan", "e1c246b8bdce4fac3c2bfcb69df309fc27df9b86"),
     "pix2pix": ("junyanz+pytorch-CycleGAN-and-pix2pix", "032e88438b1b2690e538c2cf399ebceb76adbea9"),
 }
 BATCH, STEPS, CLASSES, LATENT, ITERATIONS = 4, 2, 3, 4, 20
