@@ -22,7 +22,7 @@ from gan_jax.trainer.figures import write_figures
 from gan_jax.trainer.notebook import progress_bar, result_html
 from gan_jax.trainer.own_parts import OwnParts, own_parts
 from gan_jax.trainer.patience import out_of_patience, patience_of
-from gan_jax.trainer.progress import ProgressBar, TolerantStream, working
+from gan_jax.trainer.progress import ProgressBar, TolerantStream
 from gan_jax.trainer.report import write_report
 from gan_jax.trainer.restore import LoadedRun, describe_params
 from gan_jax.trainer.rollback import Rollback, can_roll_back, roll_back
@@ -160,14 +160,14 @@ def loop(
             return writers is not None and writers.metrics.failure is not None
 
         if step == 0 and config.sample_every:
-            with working("drawing and measuring the first samples", bar.print_above):
+            with bar.working("drawing and measuring the first samples"):
                 sample(run, writers, 0, state, bar)
         if step < end:
             bar.print_above("compiling the train step: seconds to minutes the first time, then from the cache")
         stop = any_across_processes(stop_requested() or failed())
         while step < end and not stop:
             count = min(config.scan_steps, steps - step)
-            with working("compiling the train step", bar.print_above) if step == first else nullcontext():
+            with bar.working("compiling the train step") if step == first else nullcontext():
                 *state, metrics = compiled(count)(*state, run.feed.chunk(step, count), rng)
             before, step = step, step + count
             run.reach(step)

@@ -4,7 +4,8 @@ IPython is used only if the program runs in a notebook, where it is installed. I
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class NotebookBar(ProgressBar):
         self._lines: list[str] = []
         self._frames: list[str] = []
         self._grids, self._frame_interval = 0, 1
-        self._newest = self._thumbnail = self._summary = ""
+        self._newest = self._thumbnail = ""
         self._drawn = 0.0
 
     def __enter__(self) -> "NotebookBar":
@@ -96,16 +97,25 @@ class NotebookBar(ProgressBar):
         self._newest = _figure(grid, step, width=min(WIDTH, 2 * grid.shape[1]))
         self._draw()
 
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """A context for work that takes long, such as compiling. The bar says what it is."""
+        before, self._summary = self._summary, f"{what} ..."
+        self._draw()
+        try:
+            yield
+        finally:
+            self._summary = before
+
     def print_above(self, text: str) -> None:
         """Prints a line above the bar. The newest lines are kept."""
         self._lines = [*self._lines, text][-LINES:]
         self._draw()
 
     def _line(self) -> str:
-        elapsed = time.monotonic() - self._started
-        rate = (self._done - self._first) / elapsed if elapsed > 0 else 0.0
+        rate = self._rate()
         text = f"step {self._done}/{self._total}"
-        if self._done > self._first:
+        if self._done > self._first and rate > 0:
             left = round((self._total - self._done) / rate)
             text += f", {rate:.1f} steps/s, {left // 60}:{left % 60:02} left"
         return text

@@ -16,7 +16,7 @@ from gan_jax.trainer import image_grid
 from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig
 from gan_jax.trainer.loop import train
-from gan_jax.trainer.progress import ProgressBar, working
+from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import read_run
 from gan_jax.trainer.writers.samples import REALS_SHOWN, bounds_of, forget_samples, write_animation, write_samples
 from support.data_files import write_idx_set
@@ -64,23 +64,50 @@ def test_lines_are_frequent_at_first_and_rarer_later(monkeypatch):
     assert lines_at(monkeypatch, range(130, 160)) == [0, 11, 22]  # After two minutes it is more than 10.
 
 
-def test_long_work_prints_how_long_it_takes():
-    lines = []
-    with working("compiling", lines.append, every=0.02):
-        time.sleep(0.2)
-    assert lines[0] == "compiling: 0 s so far"
-    assert 2 <= len(lines) <= 10
-    printed = len(lines)
-    time.sleep(0.05)
-    assert len(lines) == printed
+def printed_while(monkeypatch, body, **options):
+    """What a bar prints while `body(bar)` runs, if a line is due after 0.05 seconds."""
+    printed = io.StringIO()
+    for name, value in (("FIRST_INTERVAL", 0.05), ("WATCH_INTERVAL", 0.01)):
+        monkeypatch.setattr(f"gan_jax.trainer.progress.{name}", value)
+    with ProgressBar(10, 0, Console(file=printed, width=200, no_color=True, **options)) as bar:
+        body(bar)
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
+    return printed.getvalue()
 
 
-def test_short_work_prints_nothing_and_its_errors_pass():
-    lines = []
-    with pytest.raises(ValueError, match="mine"), working("compiling", lines.append):
-        raise ValueError("mine")
-    assert lines == []
-    assert not [thread for thread in threading.enumerate() if thread.name == "working"]
+def compile_slowly(bar):
+    bar.print_above("compiling")
+    with bar.working("compiling the step"):
+        time.sleep(0.6)
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_long_work_shows_how_long_it_takes(monkeypatch, is_terminal):
+    printed = printed_while(monkeypatch, compile_slowly, force_terminal=is_terminal)
+    assert "compiling the step: 0 s so far" in printed
+    if not is_terminal:
+        assert 2 <= printed.count("so far") <= 12
+
+
+def test_a_slow_run_prints_its_step(monkeypatch):
+    def wait(bar):
+        bar.show(3, {"discriminator_loss": 0.5})
+        bar.advance(4)
+        time.sleep(0.6)
+
+    first, *more = printed_while(monkeypatch, wait).splitlines()
+    assert first.startswith("step 3/10")
+    assert 1 <= len(more) <= 12
+    assert all(line.startswith("step 4/10") and line.endswith("D   0.500") for line in more)
+
+
+def test_quick_work_prints_nothing_and_its_errors_pass(monkeypatch):
+    def fail(bar):
+        with pytest.raises(ValueError, match="mine"), bar.working("compiling the step"):
+            raise ValueError("mine")
+
+    assert "so far" not in printed_while(monkeypatch, fail)
+    assert printed_while(monkeypatch, compile_slowly, quiet=True) == ""
 
 
 def test_a_run_prints_folder_names_and_errors_unchanged(tmp_path, monkeypatch):
