@@ -14,7 +14,7 @@ from pathlib import Path
 
 from docs._generate import model_table, recipe_table, tables
 from docs._generate.endurance_table import endurance_table
-from experiments.benchmarks import sweep_cost
+from experiments.benchmarks import first_grid, sweep_cost
 from experiments.benchmarks import tables as benchmarks
 from experiments.benchmarks.communication import measure as communication
 from experiments.rows import read_rows
@@ -88,7 +88,8 @@ def _performance() -> Parts:
         for name in ("dcgan", "sngan")
     }
     sweeps: Parts = {"sweep costs": lambda: sweep_cost.cost_table(read_rows(DATA / "sweep_costs.jsonl"))}
-    return benchmarks.performance(_timings()) | equal_time | sweeps
+    first: Parts = {"first grid": lambda: first_grid.page_text(read_rows(DATA / "first_grid.jsonl"))}
+    return benchmarks.performance(_timings()) | equal_time | sweeps | first
 
 
 def _timings() -> dict[str, benchmarks.Row]:

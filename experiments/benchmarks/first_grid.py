@@ -87,6 +87,11 @@ def summary(row: dict[str, Any]) -> str:
     return f"{first:.0f} s to the grid of step 0, {second:.0f} s to that of step {step}, at most {silence:.1f} s without a line ({machine})"
 
 
+def page_text(rows: list[dict[str, Any]]) -> str:
+    """What the documentation says about the rows of a file: the summary of the last one."""
+    return summary(rows[-1]) if rows else "not measured"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measures and prints the lines with their times."""
     parser = argument_parser(__doc__)

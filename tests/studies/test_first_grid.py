@@ -12,6 +12,9 @@ def test_summary_by_hand():
         "10 s to the grid of step 0, 31 s to that of step 200, at most 4.2 s without a line (AMD, 2 cores, JAX 0.10.2)"
     )
 
+    assert first_grid.page_text([{}, ROW]) == first_grid.summary(ROW)
+    assert first_grid.page_text([]) == "not measured"
+
 
 @pytest.mark.slow
 def test_a_small_run_is_watched_until_its_second_grid(tmp_path):
