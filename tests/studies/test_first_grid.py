@@ -16,7 +16,7 @@ def test_summary_by_hand():
     assert first_grid.page_text([]) == "not measured"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_small_run_is_watched_until_its_second_grid(tmp_path):
     small = "--model.width=4 --model.latent-dim=8 --batch-size=8 --data.image-size=16 --sample-every=1 --monitor.no-enabled --steps=4000"
     facts = first_grid.watch(small.split(), tmp_path)
