@@ -26,7 +26,7 @@ from experiments.rows import append_rows, origin, read_rows  # noqa: E402
 
 ROWS = ROOT / "docs" / "data" / "endurance.jsonl"
 GOALS = {"files": 100_000, "directories": 1000}
-PARTS = {"files": 500, "directories": 20}  # Files of one kind, and sequences, in one part.
+PARTS = {"files": 500, "directories": 5}  # Files of one kind, and sequences, in one part.
 
 
 def counts(rows: list[dict[str, Any]]) -> dict[tuple[str, str], int]:

@@ -135,7 +135,8 @@ def choose(summary: DataSummary, device: Device, typed: dict[str, Any]) -> list[
     if summary.held_out > 1:
         pick("evaluation.samples", min(2000, summary.held_out), f"as many as there are held-out images, at most 2000: {summary.held_out}")
     else:
-        pick("evaluation.samples", 0, "no images are held out to compare with")
+        few = "one held-out image is too few" if summary.held_out else "no images are held out"
+        pick("evaluation.samples", 0, f"{few} to compare with")
     return list(choices.values())
 
 

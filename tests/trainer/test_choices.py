@@ -101,7 +101,7 @@ def test_advice_that_is_followed_is_not_given(tmp_path):
 def test_images_with_opacity_are_trained_on_with_the_chosen_augmentation(script, tmp_path):
     (tmp_path / "images").mkdir()
     draws = np.random.default_rng(0)
-    for number in range(12):
+    for number in range(40):
         Image.fromarray(draws.integers(0, 256, (16, 16, 4), np.uint8)).save(tmp_path / "images" / f"{number}.png")
     small = ["--model.width", "2", "--model.latent-dim", "2", "--steps", "2", "--batch-size", "2", "--log-every", "1"]
     options = ["--data.directory", "images", "--out", "run", "--no-tensorboard", "--data.channels", "4", "--augment.ada-kimg", "0.004"]

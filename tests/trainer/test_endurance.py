@@ -25,7 +25,8 @@ def test_parts_go_on_where_the_rows_end_and_the_kind_with_the_smallest_share_is_
     assert [part for part in parts if part[0] == "npz"] == [("npz", 31, 100)]
     assert sum(inputs for *_, inputs in parts) + 6 * 5000 + 14_900 == 100_000
     assert len({part[:2] for part in parts}) == len(parts)
-    assert list(endurance.missing("directories", [row(test="directories", kind="sequences", count=985)])) == [("sequences", 2, 15)]
+    last = list(endurance.missing("directories", [row(test="directories", kind="sequences", count=992)]))
+    assert last == [("sequences", 2, 5), ("sequences", 3, 3)]
 
 
 def test_a_part_is_recorded_and_the_next_one_has_other_files(tmp_path, monkeypatch, capsys):
