@@ -228,8 +228,8 @@ def check_model(flags: Flags, run: "LoadedRun") -> None:
         raise ConfigError(f"--format {file_format(flags)}: the samples are points; use --format npz")
 
 
-def sample(run: "LoadedRun", flags: Flags, label: int | None) -> "Samples":
-    """Returns the samples of the flags. `label` is the number of the class that they name."""
+def sample(run: "LoadedRun", flags: Flags, label: int | None, direction: "np.ndarray | None" = None) -> "Samples":
+    """Returns the samples of the flags. `label` is the number of the class that they name, and `direction` the direction."""
     from gan_jax.trainer import sampling
 
     weights = sampling.Weights(not flags.raw_weights, flags.truncation)
@@ -253,10 +253,9 @@ def sample(run: "LoadedRun", flags: Flags, label: int | None) -> "Samples":
         return sampling.samples_of_seeds(run, seeds, weights=weights, label=label)
     if not flags.has_path:
         return sampling.independent_samples(run, count, seed=flags.seed, weights=weights, label=label)
-    if flags.direction:
-        rows, number = points_needed(flags), flags.direction
+    if direction is not None:
         shape = {"steps": DIRECTION_STEPS, "seed": flags.seed}
-        return sampling.along_direction(run, number, rows, **shape, seeds=seeds, weights=weights, label=label)
+        return sampling.along_direction(run, direction, points_needed(flags), **shape, seeds=seeds, weights=weights, label=label)
     points = sampling.anchors(run, points_needed(flags), seed=flags.seed, seeds=seeds, weights=weights)
     if flags.walk:
         shape = {"walks": flags.count or 1, "steps": flags.frames, "closed": flags.closed}
@@ -304,6 +303,7 @@ def main(arguments: list[str] | None = None) -> None:
         from gan_jax.cli.compilation_cache import use_compilation_cache
         from gan_jax.trainer import sampling
         from gan_jax.trainer.data_record import class_names, class_of_flag
+        from gan_jax.trainer.directions import direction_of
         from gan_jax.trainer.restore import load_run
 
         check_flags(flags)
@@ -315,5 +315,6 @@ def main(arguments: list[str] | None = None) -> None:
         check_model(flags, run)
         if flags.standing_statistics:
             run = run.with_standing_statistics(flags.standing_statistics, seed=flags.seed, ema=not flags.raw_weights)
+        direction = direction_of(run, flags.direction, ema=not flags.raw_weights) if flags.direction else None
         run = sampling.folded(run, ema=not flags.raw_weights, precision=flags.precision)
-        print(write(sample(run, flags, label), flags, class_names(run)))
+        print(write(sample(run, flags, label, direction), flags, class_names(run)))

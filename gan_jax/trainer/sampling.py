@@ -171,13 +171,21 @@ def interpolations(run: LoadedRun, points: jax.Array, *, steps: int, weights: We
 
 
 def along_direction(
-    run: LoadedRun, number: int, count: int, *, steps: int, seed: int, seeds: Sequence[int] = (), weights: Weights, label: int | None = None
+    run: LoadedRun,
+    direction: np.ndarray,
+    count: int,
+    *,
+    steps: int,
+    seed: int,
+    seeds: Sequence[int] = (),
+    weights: Weights,
+    label: int | None = None,
 ) -> Samples:
-    """Rows of samples along a direction (SeFa), each around one latent, see `gan_jax.trainer.directions`.
+    """Rows of samples along a direction (SeFa), each around one latent.
 
     Args:
         run: The run.
-        number: Number of the direction, 1 for the leading one.
+        direction: float [dim], see `gan_jax.trainer.directions.direction_of`. It comes from the run before `folded`.
         count: Number of rows.
         steps: Number of steps from -3 to 3.
         seed: Random seed of the latents, without `seeds`.
@@ -185,7 +193,6 @@ def along_direction(
         weights: How to sample.
         label: Class of a conditional model. By default class 0.
     """
-    direction = directions.direction_of(run, number, ema=weights.ema)
     latents = anchors(run, count, seed=seed, seeds=seeds, weights=weights)
     labels = jnp.full(count, label or 0, jnp.int32) if run.built.spec.num_classes else None
     grid = directions.along_direction(run, latents, direction, steps=steps, labels=labels, ema=weights.ema)

@@ -13,10 +13,11 @@ from gan_jax.trainer import directions, figures, sampling
 from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import ConfigError
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.restore import LoadedRun, load_run
 from gan_jax.trainer.sample_renderer import COLUMNS, ROWS, SampleRenderer
 from support.scripts import assert_one_line
 from support.small_recipes import RECIPES, shrunk
+from support.stored_runs import store
 
 
 def stored(name):
@@ -52,10 +53,25 @@ def test_rows_go_along_the_direction(run):
     np.testing.assert_allclose(grid[:, 3], latents, atol=1e-6)
     np.testing.assert_allclose((grid[:, 6] - grid[:, 0]) @ direction, 6.0, rtol=1e-4)
     np.testing.assert_allclose(grid[:, 5] - grid[:, 4], np.broadcast_to(direction, (2, len(direction))), atol=1e-5)
-    rows = sampling.along_direction(run, 1, 2, steps=3, seed=0, weights=sampling.Weights())
+    rows = sampling.along_direction(run, direction, 2, steps=3, seed=0, weights=sampling.Weights())
     assert (rows.images.shape[0], rows.columns) == (6, 3)
     middle = sampling.grid_samples(run, sampling.anchors(run, 2, seed=0, weights=sampling.Weights())[:, None], weights=sampling.Weights())
     np.testing.assert_allclose(rows.images[1::3].astype(int), middle.images, atol=1)
+
+
+def test_the_command_writes_rows_of_eleven_steps(tmp_path, script):
+    """The command folds batch norm into the weights for sampling. The directions are those of the weights before."""
+    directory = store(tmp_path / "run", "dcgan_mnist")
+    status, _, error = script("sample", directory, "--direction", "1", "--count", "2", "--out", tmp_path / "rows.npz")
+    assert status == 0, error
+    with np.load(tmp_path / "rows.npz") as file:
+        images = file["images"]
+    assert images.shape[0] == 22
+    loaded = load_run(directory)
+    expected = sampling.along_direction(
+        loaded, directions.direction_of(loaded, 1, ema=True), 2, steps=11, seed=0, weights=sampling.Weights()
+    )
+    np.testing.assert_allclose(images.astype(int), expected.images, atol=1)
 
 
 def test_the_figure_has_two_rows_for_each_direction(run):
