@@ -9,6 +9,7 @@
     gan-jax sample RUN --direction 1 --count 4     rows along the direction that changes the images most
     gan-jax sample RUN --rejection 80              only samples that the discriminator accepts
     gan-jax sample RUN --pairs --count 8           for image-to-image models: the input, the output and the target
+    gan-jax sample RUN --inputs DIR --separate     translates the images of a folder, one file for each
 
 Writes to RUN/pictures or to --out.
 """
@@ -70,6 +71,9 @@ class Flags:
     """Rows of 11 steps along a direction of the latents (SeFa), 1 for the one that changes the images most. 0 disables it."""
     pairs: bool = False
     """For image-to-image models: the inputs, the outputs and the targets, in three rows of --count columns."""
+    inputs: Path | None = None
+    """For pix2pix and cyclegan: translate the images of this folder or zip archive, e.g. after the images of the run are gone. The grid has
+    each input beside its output, and with --separate each output has the name of its input."""
     label: str | None = None
     """Class of all samples of a conditional model, by name or number. By default each class has a column."""
     format: Literal["png", "webp", "gif", "mp4", "npz"] | None = None
@@ -180,6 +184,8 @@ def check_flags(flags: Flags) -> None:
     if flags.pairs and (flags.has_path or flags.label is not None or flags.seeds is not None or flags.separate):
         raise ConfigError("--pairs: excludes --interpolate, --walk, --diagram, --direction, --seeds, --label and --separate")
     check_rejection_flags(flags)
+    if flags.inputs is not None and (flags.has_path or flags.label is not None or flags.seeds is not None or flags.pairs):
+        raise ConfigError("--inputs: excludes --interpolate, --walk, --diagram, --seeds, --label and --pairs")
     if flags.seeds is not None:
         given = len(parse_seeds(flags.seeds))
         if flags.count is not None and not flags.has_path:
@@ -224,6 +230,8 @@ def check_model(flags: Flags, run: "LoadedRun") -> None:
         raise ConfigError(f"--truncation {flags.truncation}: the latents of the run are {run.config.model.latents}, not normal")
     if flags.pairs and context in (None, "real"):  # The images of an encoder are no inputs of the samples.
         raise ConfigError(f"--pairs: the model {model} does not translate images")
+    if flags.inputs is not None and context not in ("image", "domains"):
+        raise ConfigError(f"--inputs: the model {model} does not translate images of files")
     if file_format(flags) != "npz" and not run.source.is_images:
         raise ConfigError(f"--format {file_format(flags)}: the samples are points; use --format npz")
 
@@ -249,6 +257,8 @@ def sample(run: "LoadedRun", flags: Flags, label: int | None, direction: "np.nda
         )
     if flags.pairs:
         return sampling.translation_pairs(run, count, seed=flags.seed, weights=weights)
+    if flags.inputs is not None:
+        return sampling.translated_files(run, flags.inputs, count=flags.count, seed=flags.seed, weights=weights)
     if not flags.has_path and seeds:
         return sampling.samples_of_seeds(run, seeds, weights=weights, label=label)
     if not flags.has_path:
@@ -274,7 +284,7 @@ def write(samples: "Samples", flags: Flags, class_names: tuple[str, ...] = ()) -
     path = flags.out or sample_files.free_path(default)
     if flags.separate:
         by_seed = flags.seeds is not None and not flags.has_path
-        names = [f"seed{seed:04}" for seed in parse_seeds(flags.seeds)] if by_seed else None
+        names = [f"seed{seed:04}" for seed in parse_seeds(flags.seeds)] if by_seed else list(samples.names) or None
         sample_files.save_folder(path, samples.images, samples.labels, names=names, ending=ending, scale=flags.scale)
     elif ending == "npz":
         sample_files.save_arrays(path, samples.images, samples.labels, class_names)
@@ -293,7 +303,7 @@ def still_grid(samples: "Samples", flags: Flags) -> "np.ndarray":
 
     if flags.interpolate:
         return image_grid.wrapped_grid(samples.images, flags.interpolate, widest=max(1, WIDEST // flags.scale))
-    return image_grid.image_grid(samples.images, cols=samples.columns)
+    return image_grid.image_grid(samples.beside_inputs(), cols=samples.columns)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from gan_jax.data import arrays
-from gan_jax.data.decode import DEFAULT_LEVELS, Header, Levels, endings, float_levels, integer_levels, read_header, value_range
+from gan_jax.data.decode import DEFAULT_LEVELS, Header, Levels, ending_of, endings, float_levels, integer_levels, read_header, value_range
 from gan_jax.data.errors import DataError, DataWarning
 from gan_jax.data.file_images import FolderImages, HalfOfPairs, PairedImages
 from gan_jax.data.images import check_channels, check_image_size, check_resize, height_width
 from gan_jax.data.labels import read_labels
-from gan_jax.data.layout import Layout, Notice, count_of, lay_out, some
+from gan_jax.data.layout import Layout, Notice, count_of, lay_out, natural, some
 from gan_jax.data.pairs import Pairing, check_direction, half_headers, lay_out_domains, lay_out_pairs, side_by_side
 from gan_jax.data.source import Source, choose_split
 from gan_jax.data.summary import FileFacts
@@ -264,6 +264,42 @@ def source_of_files(
     other = "test" if split == "train" else "train"
     held_out = part_of(other, layout.parts[other], None) if layout.parts[other] else None
     return part_of(split, layout.parts[split], held_out)
+
+
+def read_images(
+    place: Path, shape: tuple[int, ...], *, resize: str = "crop", most: int | None = None
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Reads all images of a tree or zip archive, whatever its folders are.
+
+    Args:
+        place: The directory or archive.
+        shape: (height, width, channels) of each image.
+        resize: "crop", "pad" or "stretch".
+        most: Read only the first images in the order of their names. None: all.
+
+    Returns:
+        The names of the files without their endings, with "_" instead of "/" and a number if another file has the name, and the images,
+        uint8 [n, *shape].
+
+    Raises:
+        DataError: There are no images, or one cannot be read.
+    """
+    if not place.is_dir() and place.suffix.lower() != ".zip":
+        raise DataError(f"{place}: no such directory or zip archive of images")
+    tree = tree_of(place)
+    files = sorted((name for name in tree.listing().files if ending_of(name) in endings()), key=natural)[:most]
+    if not files:
+        raise DataError(f"{place}: holds no images that can be read")
+    levels, _ = choose_levels(tree, read_some(tree, files, HEADERS, read_header))
+    images = FolderImages(tree, files, size=shape[:2], channels=shape[2], resize=resize, on_corrupt="stop", levels=levels)
+    names = list[str]()
+    for file in files:
+        stem = name = file.rpartition(".")[0].replace("/", "_")
+        number = 2
+        while name in names:
+            name, number = f"{stem}_{number}", number + 1
+        names.append(name)
+    return tuple(names), images[:]
 
 
 def source_of_domains(tree: Tree, direction: str, split: str, provenance: str, *, channels: int | None, **options: Any) -> Source:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -10,6 +11,8 @@ import numpy as np
 
 from gan_jax import latents as latent_space
 from gan_jax._keys import named_key
+from gan_jax.data.folder import read_images
+from gan_jax.data.images import to_channels
 from gan_jax.gan.make import build_gan, sampling_params
 from gan_jax.models import MODELS
 from gan_jax.models.folding import fold_batch_norm
@@ -17,7 +20,7 @@ from gan_jax.trainer import directions, image_grid
 from gan_jax.trainer.build.model_options import model_options
 from gan_jax.trainer.build.precision import gan_in_precision, networks_in_precision
 from gan_jax.trainer.config import ConfigError
-from gan_jax.trainer.contexts import as_image, context_shape, cycle_of, read_examples
+from gan_jax.trainer.contexts import as_image, context_shape, cycle_of, normalized, read_examples
 from gan_jax.trainer.evaluate import SAMPLE_BATCH, sample_images
 from gan_jax.trainer.restore import LoadedRun
 from gan_jax.typing import Players
@@ -33,11 +36,19 @@ class Samples(NamedTuple):
         images: uint8 [count, height, width, channels], or float [count, dim] for points.
         labels: int32 [count], or None if the model is not conditional.
         columns: Number of columns of a grid. None if the images have no order.
+        inputs: The images of which these are translations, the same shape, or None.
+        names: Names of the files of the inputs, without their endings.
     """
 
     images: np.ndarray
     labels: np.ndarray | None = None
     columns: int | None = None
+    inputs: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+
+    def beside_inputs(self) -> np.ndarray:
+        """The images, each to the right of its input if there are inputs."""
+        return self.images if self.inputs is None else np.concatenate([self.inputs, self.images], axis=2)
 
 
 class Weights(NamedTuple):
@@ -270,6 +281,40 @@ def translation_pairs(run: LoadedRun, count: int, *, seed: int, weights: Weights
     inputs = np.broadcast_to(as_image(np.asarray(context), real.shape), real.shape)
     rows = (inputs, np.asarray(generated), real)
     return Samples(image_grid.to_uint8(np.concatenate(rows)), None, count)
+
+
+def translated_files(run: LoadedRun, path: Path, *, count: int | None, seed: int, weights: Weights) -> Samples:
+    """The translations of the images of a folder or zip archive, for a generator that is conditioned on images. The run needs no images.
+
+    Args:
+        run: The run.
+        path: The folder or archive. Folders below it are read, too.
+        count: Translate the first `count` images in the order of their names. None: all of them.
+        seed: Random seed of what the generator draws.
+        weights: How to sample.
+
+    Raises:
+        DataError: There are no images, or one cannot be read.
+    """
+    shape = context_shape(run.built)
+    assert shape is not None
+    names, inputs = read_images(path, shape, resize=run.config.data.resize, most=count)
+    size = min(SAMPLE_BATCH, len(inputs))
+
+    @jax.jit
+    def translate(params: Any, opt_state: Any, rng: Any, context: Any) -> Any:
+        return run.built.gan.sample(params, opt_state, rng, size, None, context, ema=weights.ema, truncation=weights.truncation)
+
+    # The last batch is filled up, so that one program serves all.
+    padded = np.concatenate([inputs, np.repeat(inputs[-1:], -len(inputs) % size, axis=0)])
+    outputs = []
+    for number, batch in enumerate(padded.reshape(-1, size, *shape)):
+        outputs.append(
+            np.asarray(translate(run.params, run.opt_state, jax.random.fold_in(jax.random.key(seed), number), normalized(batch)))
+        )
+    made = _as_saved(np.concatenate(outputs)[: len(inputs)])
+    shown = np.broadcast_to(inputs, made.shape) if inputs.shape[-1] in (1, made.shape[-1]) else to_channels(inputs, made.shape[-1])
+    return Samples(made, inputs=shown, names=names)
 
 
 def _as_saved(samples: Any) -> np.ndarray:

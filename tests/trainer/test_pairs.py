@@ -22,7 +22,7 @@ from gan_jax.trainer.figures import SampleRenderer, translations
 from gan_jax.trainer.image_grid import image_grid, load_png, to_uint8
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import load_run
-from gan_jax.trainer.sampling import Weights, translation_pairs
+from gan_jax.trainer.sampling import Weights, translated_files, translation_pairs
 from gan_jax.trainer.sweep.plan import plan_runs
 from gan_jax.trainer.writers.samples import sampler, translation_rows
 
@@ -192,3 +192,31 @@ def test_a_condition_gives_what_is_in_the_data():
 def test_a_sweep_of_pairs_is_refused():
     with pytest.raises(ConfigError, match=r"^--data.pairs side-by-side: not in a sweep; use gan-jax train for each$"):
         plan_runs(CONFIG, [], set())
+
+
+def test_images_of_any_folder_are_translated_without_the_images_of_the_run(place, tmp_path, script):
+    shutil.copytree(place[0] / "run", tmp_path / "run")
+    config = (tmp_path / "run" / "config.yaml").read_text()
+    (tmp_path / "run" / "config.yaml").write_text(config.replace(str(place[0] / "images"), str(tmp_path / "gone")))
+    given = np.stack([halves(place, number)[0] for number in (9, 19)])
+    for name, image in zip(("cat/1.png", "dog/1.png"), given, strict=True):
+        (tmp_path / "new" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "new" / name)
+    Image.fromarray(given[1]).save(tmp_path / "new" / "dog" / "1.bmp")
+    run = load_run(tmp_path / "run")
+    samples = translated_files(run, tmp_path / "new", count=None, seed=0, weights=Weights())
+    assert samples.names == ("cat_1", "dog_1", "dog_1_2")
+    np.testing.assert_array_equal(samples.beside_inputs()[:, :, :16], given[[0, 1, 1]])
+    np.testing.assert_array_equal(samples.beside_inputs()[:, :, 16:], samples.images)
+    status, out, _ = script(
+        "sample", str(tmp_path / "run"), "--inputs", str(tmp_path / "new"), "--separate", "--out", str(tmp_path / "out")
+    )
+    assert status in (0, None)
+    assert str(tmp_path / "out") in out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["cat_1.png", "dog_1.png", "dog_1_2.png"]
+    np.testing.assert_array_equal(load_png(tmp_path / "out" / "cat_1.png"), samples.images[0])
+    with pytest.raises(DataError, match=r"no such directory or zip archive of images$"):
+        translated_files(run, tmp_path / "nothing", count=None, seed=0, weights=Weights())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"holds no images that can be read$"):
+        translated_files(run, tmp_path / "empty", count=None, seed=0, weights=Weights())
