@@ -41,8 +41,8 @@ def test_the_weight_is_that_of_the_first_layer(run):
     np.testing.assert_array_equal(directions.first_weight(run, effective), kernel)
     found, values = directions.run_directions(run)
     expected = closed_form_directions([kernel])
-    np.testing.assert_allclose(found, expected[0], atol=1e-6)
-    np.testing.assert_allclose(values, expected[1], rtol=1e-6)
+    np.testing.assert_allclose(found, expected[0], atol=1e-3)
+    np.testing.assert_allclose(values, expected[1], rtol=1e-4)
 
 
 def test_rows_go_along_the_direction(run):
