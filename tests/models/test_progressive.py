@@ -137,7 +137,7 @@ def test_a_state_without_progress_is_left_alone():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: MODELS["progressive"](image_size=24), "image_size 24"),
+        (lambda: MODELS["progressive"](image_size=26), "image_size 26"),
         (lambda: MODELS["progressive"](image_size=64, width=1), "it must be at least 2"),
         (lambda: growth_schedule(0, stages=2, fade_steps=0, stable_steps=1), "fade_steps and stages must be at least 1"),
         (lambda: MODELS["progressive"](**SMALL).discriminator.init(jax.random.key(0), jnp.zeros((2, 8, 8, 2))), "16x16 pixels at stage 2"),
