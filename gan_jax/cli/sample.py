@@ -236,7 +236,7 @@ def check_model(flags: Flags, run: "LoadedRun") -> None:
         raise ConfigError(f"--format {file_format(flags)}: the samples are points; use --format npz")
 
 
-def sample(run: "LoadedRun", flags: Flags, label: int | None, direction: "np.ndarray | None" = None) -> "Samples":
+def sample(run: "LoadedRun", flags: Flags, label: int | None = None, direction: "np.ndarray | None" = None) -> "Samples":
     """Returns the samples of the flags. `label` is the number of the class that they name, and `direction` the direction."""
     from gan_jax.trainer import sampling
 

@@ -69,7 +69,6 @@ def test_flags_of_a_sample_that_do_not_go_together(script, flags, message):
 @pytest.mark.parametrize(
     ("model", "is_images", "flags", "message"),
     [
-        ("dcgan", True, {"label": 3}, "--label 3: the model has no classes"),
         ("dcgan", True, {"pairs": True}, "--pairs: the model dcgan does not translate images"),
         ("vaegan", True, {"pairs": True}, "--pairs: the model vaegan does not translate images"),
         ("inpaint", True, {"inputs": Path("new")}, "--inputs: the model inpaint does not translate images of files"),

@@ -87,7 +87,8 @@ def test_the_figure_has_two_rows_for_each_direction(run):
 def test_styles_move_along_the_directions_of_all_affine_layers():
     run = stored("stylegan2")
     effective, _ = run.built.spec.effective_params("generator", sampling_params(run.params, run.opt_state), run.opt_state)
-    affine = [effective[layer]["affine"]["dense"]["kernel"] for layer in effective if "affine" in effective[layer]]
+    layers = [layer for layer in effective.values() if isinstance(layer, dict) and "affine" in layer]
+    affine = [layer["affine"]["dense"]["kernel"] for layer in layers]
     found, _ = directions.run_directions(run)
     # Two layers for each stage, and the image layers.
     assert (

@@ -102,7 +102,10 @@ def test_a_discriminator_that_cannot_choose_is_an_error():
     ("flags", "message"),
     [
         (["--rejection", "101"], "--rejection 101.0: must be a percentile between 0 and 100"),
-        (["--rejection", "80", "--seeds", "0-3"], "--rejection: excludes --interpolate, --walk, --diagram, --seeds and --pairs"),
+        (
+            ["--rejection", "80", "--seeds", "0-3"],
+            "--rejection: excludes --interpolate, --walk, --diagram, --direction, --seeds and --pairs",
+        ),
         (["--rejection", "80", "--walk", "3"], "--rejection: excludes"),
     ],
 )
