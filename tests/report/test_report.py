@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -368,6 +369,15 @@ def test_a_wasserstein_run_says_how_far_the_distance_fell(tmp_path):
     assert judge(read_run(directory)).reasons[0] == reason
     (directory / "config.yaml").write_text("loss:\n  name: hinge\npenalty:\n  name: wasserstein\n")
     assert reason not in judge(read_run(directory)).reasons
+
+
+def test_the_time_to_judge_does_not_grow_with_the_number_of_settings(tmp_path):
+    directory = make_run(tmp_path / "run", steps=100, grids=0)
+    settings = "".join(f"  setting_{number}: 1\n" for number in range(60))
+    (directory / "config.yaml").write_text(f"loss:\n{settings}model:\n  name: dcgan\n")
+    start = time.process_time()
+    judge(read_run(directory))
+    assert time.process_time() - start < 5  # A search that tries every way to split the lines would not end.
 
 
 def test_metrics_stand_beside_the_real_figure_with_their_protocol(tmp_path):

@@ -80,7 +80,7 @@ def judge(run: Run, *, now: datetime | None = None) -> Verdict:
 
 def critic(run: Run) -> list[str]:
     """For a Wasserstein loss, a sentence about the distance that the critic estimates, minus its loss. It should approach 0."""
-    spec = re.search(r"^loss:\n(?:[ ]+.*\n)*?[ ]+name: wasserstein\b", run.config_text, re.M)
+    spec = re.search(r"^loss:\n(?: .*\n)*? +name: wasserstein\b", run.config_text, re.M)
     series = run.series.get("discriminator_adversarial_loss") or run.series.get("discriminator_loss")
     if spec is None or series is None or series.count < 10:
         return []
