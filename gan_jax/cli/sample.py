@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from gan_jax.trainer.restore import LoadedRun
-    from gan_jax.trainer.sampling import Samples
+    from gan_jax.trainer.sampling import Samples, Translations
 
 DIRECTION_STEPS = 11  # As in the authors' code (genforce/sefa, commit 69467f2).
 WIDEST = 1600  # Maximum width of a file of interpolations in pixels. The report shows images of this width at their size.
@@ -184,8 +184,9 @@ def check_flags(flags: Flags) -> None:
     if flags.pairs and (flags.has_path or flags.label is not None or flags.seeds is not None or flags.separate):
         raise ConfigError("--pairs: excludes --interpolate, --walk, --diagram, --direction, --seeds, --label and --separate")
     check_rejection_flags(flags)
-    if flags.inputs is not None and (flags.has_path or flags.label is not None or flags.seeds is not None or flags.pairs):
-        raise ConfigError("--inputs: excludes --interpolate, --walk, --diagram, --seeds, --label and --pairs")
+    others = flags.has_path or flags.label is not None or flags.seeds is not None or flags.pairs or flags.rejection is not None
+    if flags.inputs is not None and others:
+        raise ConfigError("--inputs: excludes --interpolate, --walk, --diagram, --direction, --seeds, --label, --rejection and --pairs")
     if flags.seeds is not None:
         given = len(parse_seeds(flags.seeds))
         if flags.count is not None and not flags.has_path:
@@ -236,7 +237,7 @@ def check_model(flags: Flags, run: "LoadedRun") -> None:
         raise ConfigError(f"--format {file_format(flags)}: the samples are points; use --format npz")
 
 
-def sample(run: "LoadedRun", flags: Flags, label: int | None = None, direction: "np.ndarray | None" = None) -> "Samples":
+def sample(run: "LoadedRun", flags: Flags, label: int | None = None, direction: "np.ndarray | None" = None) -> "Samples | Translations":
     """Returns the samples of the flags. `label` is the number of the class that they name, and `direction` the direction."""
     from gan_jax.trainer import sampling
 
@@ -255,10 +256,10 @@ def sample(run: "LoadedRun", flags: Flags, label: int | None = None, direction: 
             label=label,
             print_line=lambda line: print(line, file=sys.stderr),
         )
-    if flags.pairs:
-        return sampling.translation_pairs(run, count, seed=flags.seed, weights=weights)
     if flags.inputs is not None:
         return sampling.translated_files(run, flags.inputs, count=flags.count, seed=flags.seed, weights=weights)
+    if flags.pairs:
+        return sampling.translation_pairs(run, count, seed=flags.seed, weights=weights)
     if not flags.has_path and seeds:
         return sampling.samples_of_seeds(run, seeds, weights=weights, label=label)
     if not flags.has_path:
@@ -275,7 +276,7 @@ def sample(run: "LoadedRun", flags: Flags, label: int | None = None, direction: 
     return sampling.diagram(run, flags.diagram, points, weights=weights, label=label)
 
 
-def write(samples: "Samples", flags: Flags, class_names: tuple[str, ...] = ()) -> Path:
+def write(samples: "Samples | Translations", flags: Flags, class_names: tuple[str, ...] = ()) -> Path:
     """Writes the samples and returns the path of the file or folder."""
     from gan_jax.trainer import image_grid, sample_files
 
@@ -284,7 +285,7 @@ def write(samples: "Samples", flags: Flags, class_names: tuple[str, ...] = ()) -
     path = flags.out or sample_files.free_path(default)
     if flags.separate:
         by_seed = flags.seeds is not None and not flags.has_path
-        names = [f"seed{seed:04}" for seed in parse_seeds(flags.seeds)] if by_seed else list(samples.names) or None
+        names = [f"seed{seed:04}" for seed in parse_seeds(flags.seeds)] if by_seed else getattr(samples, "names", None)
         sample_files.save_folder(path, samples.images, samples.labels, names=names, ending=ending, scale=flags.scale)
     elif ending == "npz":
         sample_files.save_arrays(path, samples.images, samples.labels, class_names)
@@ -297,13 +298,14 @@ def write(samples: "Samples", flags: Flags, class_names: tuple[str, ...] = ()) -
     return path
 
 
-def still_grid(samples: "Samples", flags: Flags) -> "np.ndarray":
+def still_grid(samples: "Samples | Translations", flags: Flags) -> "np.ndarray":
     """The samples as one image. Long interpolations continue on further lines, so that the image stays readable."""
     from gan_jax.trainer import image_grid
 
     if flags.interpolate:
         return image_grid.wrapped_grid(samples.images, flags.interpolate, widest=max(1, WIDEST // flags.scale))
-    return image_grid.image_grid(samples.beside_inputs(), cols=samples.columns)
+    images = samples.images if flags.inputs is None else samples.beside_inputs()
+    return image_grid.image_grid(images, cols=samples.columns)
 
 
 def main(arguments: list[str] | None = None) -> None:

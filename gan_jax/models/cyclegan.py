@@ -6,12 +6,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models.common import NORMAL, height_width
+from gan_jax.models.common import NORMAL, SizeError, height_width
 from gan_jax.models.patch import PatchDiscriminator, largest_patch, smallest_image
 from gan_jax.nn import Conv, ConvTranspose, InstanceNorm
 from gan_jax.typing import Array, DiscriminatorOutput, GeneratorOutput, Players
 
-SMALLEST = 8  # Reflection needs more pixels than it adds, also at a quarter of the size.
+# Sides are halved twice. Reflection needs more pixels than it adds, also at a quarter of the size.
+STEP, SMALLEST, LARGEST = 4, 8, 1024
 SMALL_BLOCKS, LARGE_BLOCKS, LARGE = 6, 9, 256  # The paper has 6 residual blocks below 256 pixels and 9 from there.
 
 
@@ -93,7 +94,7 @@ class CycleGenerator(nn.Module):
             domain, their translations.
 
         Raises:
-            ValueError: If the context has another number of channels, or if its height or width is not a multiple of 4, at least 8.
+            ValueError: If the context has another number of channels, or if its height or width is not a multiple of 4 from 8 to 1024.
         """
         if context is None or context.ndim != 4 or context.shape[-1] not in (self.channels, 2 * self.channels):
             got = None if context is None else context.shape
@@ -145,12 +146,13 @@ def join(a: Array, b: Array) -> Array:
 
 
 def check_sides(size: tuple[int, ...]) -> None:
-    """Raises ValueError unless the height and width are multiples of 4, at least 8."""
-    if any(side % 4 or side < SMALLEST for side in size):
-        words = "x".join(map(str, size if size[0] != size[1] else size[:1]))
-        raise ValueError(
-            f"image_size {words}: model 'cyclegan' makes images with sides that are multiples of 4 from {SMALLEST} on, e.g. 32"
+    """Raises SizeError unless the height and width are multiples of 4, from 8 to 1024."""
+    if any(side % STEP or not SMALLEST <= side <= LARGEST for side in size):
+        below, above = (
+            tuple(min(max(side // STEP * STEP, SMALLEST), LARGEST) for side in near) for near in (size, [s + STEP - 1 for s in size])
         )
+        rule = f"sides that are multiples of {STEP}, from {SMALLEST} to {LARGEST}"
+        raise SizeError("cyclegan", size, rule, list(dict.fromkeys((below, above))))
 
 
 def cyclegan(
@@ -171,7 +173,7 @@ def cyclegan(
     networks `resnet_9blocks` and `basic` of the authors' PyTorch code, which prints 11.378 M and 2.765 M.
 
     Args:
-        image_size: Side of the images in pixels, or (height, width). Multiples of 4.
+        image_size: Side of the images in pixels, or (height, width): multiples of 4 from 8 to 1024.
         channels: Number of channels of the images of each domain.
         latent_dim: Unused, accepted because every model builder takes it. Latents are ignored.
         width: Number of channels of the first layer of each translator. It doubles twice.

@@ -36,19 +36,31 @@ class Samples(NamedTuple):
         images: uint8 [count, height, width, channels], or float [count, dim] for points.
         labels: int32 [count], or None if the model is not conditional.
         columns: Number of columns of a grid. None if the images have no order.
-        inputs: The images of which these are translations, the same shape, or None.
-        names: Names of the files of the inputs, without their endings.
     """
 
     images: np.ndarray
     labels: np.ndarray | None = None
     columns: int | None = None
-    inputs: np.ndarray | None = None
-    names: tuple[str, ...] = ()
+
+
+class Translations(NamedTuple):
+    """Translations of the images of files.
+
+    Attributes:
+        images: uint8 [count, height, width, channels].
+        inputs: The images of which these are translations, the same shape.
+        names: Names of the files of the inputs, without their endings.
+    """
+
+    images: np.ndarray
+    inputs: np.ndarray
+    names: tuple[str, ...]
+    labels: None = None
+    columns: None = None
 
     def beside_inputs(self) -> np.ndarray:
-        """The images, each to the right of its input if there are inputs."""
-        return self.images if self.inputs is None else np.concatenate([self.inputs, self.images], axis=2)
+        """The images, each to the right of its input."""
+        return np.concatenate([self.inputs, self.images], axis=2)
 
 
 class Weights(NamedTuple):
@@ -283,7 +295,7 @@ def translation_pairs(run: LoadedRun, count: int, *, seed: int, weights: Weights
     return Samples(image_grid.to_uint8(np.concatenate(rows)), None, count)
 
 
-def translated_files(run: LoadedRun, path: Path, *, count: int | None, seed: int, weights: Weights) -> Samples:
+def translated_files(run: LoadedRun, path: Path, *, count: int | None, seed: int, weights: Weights) -> Translations:
     """The translations of the images of a folder or zip archive, for a generator that is conditioned on images. The run needs no images.
 
     Args:
@@ -314,7 +326,7 @@ def translated_files(run: LoadedRun, path: Path, *, count: int | None, seed: int
         )
     made = _as_saved(np.concatenate(outputs)[: len(inputs)])
     shown = np.broadcast_to(inputs, made.shape) if inputs.shape[-1] in (1, made.shape[-1]) else to_channels(inputs, made.shape[-1])
-    return Samples(made, inputs=shown, names=names)
+    return Translations(made, shown, names)
 
 
 def _as_saved(samples: Any) -> np.ndarray:

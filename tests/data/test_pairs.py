@@ -111,8 +111,10 @@ def test_images_without_a_partner_are_counted_and_named(tmp_path):
         "1 image with the name of another one left out: A/0.png",
         "1 image outside of the folders A and B left out: cover.png",
         "11 image files in",
+        "only 3 pairs to train on; D soon knows them by heart without augmentation",
     ):
         assert part in text
+    assert summary.notices[-1].advice == "data.flip True data.jitter 1"  # 8 pixels by 30 of 256.
     assert summary.to_dict()["left_out"]["outside of the folders A and B"] == 1
 
 

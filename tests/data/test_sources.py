@@ -130,7 +130,8 @@ def test_every_source_is_the_same_every_time(name):
     assert first.labels.dtype == np.int32
     assert 0 <= first.labels.min() <= first.labels.max() == first.num_classes - 1
     assert first.provenance
-    assert first.nbytes == first.images[:1].nbytes * len(first)
+    arrays = [first.images] if first.inputs is None else [first.images, first.inputs]
+    assert first.nbytes == sum(array[:1].nbytes * len(array) for array in arrays)
     check_unchanged(first.describe(), second)
 
 

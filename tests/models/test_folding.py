@@ -27,7 +27,7 @@ CASES = [
     ("vaegan", {}, 1),  # The encoder's.
     ("klgan", {}, 1),
 ]
-WITHOUT = {"r3gan", "progressive", "stylegan2", "inpaint"}
+WITHOUT = {"r3gan", "progressive", "stylegan2", "inpaint", "cyclegan"}
 
 
 def built(name, **options):

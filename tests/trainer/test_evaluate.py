@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gan_jax import metrics
+from gan_jax.conditioning import Condition
 from gan_jax.data import Source, load_source
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError, EvaluationConfig, check
@@ -79,7 +80,8 @@ class Stub:
         self.images, self.num_classes, self.image_shape = images, num_classes, images.shape[1:]
         self.sample_labels = sample_labels
         self.asked = []
-        self.context = (lambda rng, real: real * 0.5) if context else (lambda rng, real: None)
+        self.context = Condition((lambda rng, real: real * 0.5) if context else (lambda rng, real: None))
+        self.two_domains = False
 
     def sample(self, params, opt_state, rng, count, labels=None, context=None, **options):
         self.asked.append((count, None if labels is None else labels.shape, options))
