@@ -18,7 +18,7 @@ from experiments.benchmarks import first_grid, sweep_cost
 from experiments.benchmarks import tables as benchmarks
 from experiments.benchmarks.communication import measure as communication
 from experiments.rows import read_rows
-from experiments.studies import compare_torch, dirac, failures, mixtures, stacked_mnist, transfer
+from experiments.studies import advice, compare_torch, dirac, failures, mixtures, race, race_plot, stacked_mnist, transfer
 from experiments.studies.ablations import page as ablations
 from experiments.studies.ablations.results import Comparison
 from experiments.studies.update_rules import costs
@@ -35,6 +35,11 @@ Parts = dict[str, Callable[[], str]]
 @cache
 def _comparisons(*, with_baseline: bool = False) -> list[Comparison]:
     return ablations.compare_all(ABLATIONS, with_baseline=with_baseline)
+
+
+def _evidence() -> Parts:
+    ladder: Parts = {"ladder": lambda: race.result_table(race.RACES["ladder"], read_rows(DATA / "ladder.jsonl"))}
+    return ladder | ablations.parts(ABLATIONS, _comparisons())
 
 
 def _mixtures() -> Parts:
@@ -77,6 +82,7 @@ def _monitor() -> Parts:
     return {
         "broken runs": lambda: failures.broken_table(results),
         "healthy runs": lambda: failures.healthy_table(results),
+        "advice": lambda: advice.result_table(read_rows(DATA / "advice.jsonl")),
         "cost": lambda: benchmarks.monitor_table(_timings()),
     }
 
@@ -99,7 +105,7 @@ def _timings() -> dict[str, benchmarks.Row]:
 # Page -> its generated parts.
 PAGES: dict[str, Callable[[], Parts]] = {
     "docs/dirac.md": lambda: {"radii": lambda: dirac.radii(read_rows(DATA / "dirac.jsonl"))},
-    "docs/evidence.md": lambda: ablations.parts(ABLATIONS, _comparisons()),
+    "docs/evidence.md": _evidence,
     "docs/metrics.md": lambda: {"speed": lambda: benchmarks.metrics_table(_timings())},
     "docs/mixtures.md": _mixtures,
     "docs/models.md": lambda: {"models": model_table.model_table},
@@ -153,6 +159,7 @@ def draw() -> None:
     """Draws the pictures that need only committed rows. Their bytes depend on the version of Pillow."""
     images = ROOT / "docs" / "images"
     ablations.draw(_comparisons(), images / "evidence.png")
+    race_plot.draw(race.RACES["ladder"], read_rows(DATA / "ladder.jsonl"), images / "ladder.png")
     compare_torch.draw(json.loads((DATA / "compare_torch.json").read_text()), images / "compare_torch.png")
 
 

@@ -10,9 +10,11 @@ The broken runs are those of `experiments.studies.failures` whose failure is in 
     start     the run is trained again from its beginning with the settings of the advice
     finding   the run is trained until the failure is named, and goes on for 300 steps from those weights with the settings of the advice
 
-A line cures a run if the failure is not named again and the run is not worse than the broken one: the Fréchet distance of 1,000 samples to
-the 1,000 held-out digits, in the features of the shipped classifier, is not larger. Failures whose cause is outside of the settings (data
-of a wrong range, a generator that copies, a NaN) are left out: no setting can cure them.
+A line cures a run if the failure is not named again within the 300 steps and the samples are finite. The table also has the ratio of the
+distances of the run with the advice and the broken run: the Fréchet distance of 1,000 samples to the 1,000 held-out digits, in the features
+of the shipped classifier. It does not decide, because 300 steps are few: a rate 100 times too high learns more in them than the right one.
+Failures whose cause is outside of the settings (data of a wrong range, a generator that copies, a NaN) are left out: no setting can cure
+them.
 """
 
 import json
@@ -134,11 +136,9 @@ def _named(findings: Sequence[Finding], failure: str) -> bool:
     return any(finding.id == failure for finding in findings)
 
 
-def cures(row: dict[str, Any], broken: dict[str, Any]) -> bool:
-    """Whether a run with advice is cured: its failure is not named, and its distance is not larger than that of the broken run."""
-    if row["failure"] in row["named"] or row["fd"] is None:
-        return False
-    return broken["fd"] is None or row["fd"] <= broken["fd"]
+def cures(row: dict[str, Any]) -> bool:
+    """Whether a run with advice is cured: its failure is not named again, and its samples are finite."""
+    return row["failure"] not in row["named"] and row["fd"] is not None
 
 
 def result_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -158,7 +158,7 @@ def result_table(rows: Sequence[dict[str, Any]]) -> str:
         check_comparable([*own, *bases], f"{case}, {line}")
         cells = []
         for way in ("start", "finding"):
-            cured = [cures(row, base) for row, base in zip(own, bases, strict=True) if row["way"] == way]
+            cured = [cures(row) for row in own if row["way"] == way]
             cells.append(f"{sum(cured)} of {len(cured)}")
         pairs = [
             (row["fd"], base["fd"]) for row, base in zip(own, bases, strict=True) if row["way"] == "start" and row["fd"] and base["fd"]

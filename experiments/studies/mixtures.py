@@ -5,6 +5,7 @@
     python -m experiments.studies.mixtures grid --protocol pacgan --augment.pack 2 --batch-size 200 --seeds 10
     python -m experiments.studies.mixtures ring --protocol short --help                every flag, with its default in that protocol
     python -m experiments.studies.mixtures --table docs/data/mixtures.jsonl            the table of the rows in a file
+    python -m experiments.studies.mixtures --unrolled-table FILE                       which seeds of the protocol unrolled collapse
 
 `ring` is 8 Gaussians of standard deviation 0.01 on the unit circle. `grid` is 25 Gaussians of standard deviation 0.05 from -4 to 4 with
 spacing 2. Both have 100,000 points. The outcomes are measured on 2,500 samples of the last step. A sample is of high quality if it lies
@@ -34,6 +35,7 @@ updated before G's gradient is computed (its code: both at once).
 import argparse
 import dataclasses
 import json
+import statistics
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -302,6 +304,26 @@ def pacgan_table(rows: Iterable[dict[str, Any]], data: str) -> str:
     return table(heads, [*lines, ["published, step 400,000, mean of ten trials", modes, quality, "", kl]])
 
 
+def unrolled_table(rows: Iterable[dict[str, Any]]) -> str:
+    """Each configuration of the protocol `unrolled` at the last step, with how many of its seeds collapse, and how many hold the modes.
+
+    A seed collapses if it has at most 3 modes at the median look. It holds the modes if it has at least 7 at each look of the second half.
+    """
+    names: dict[str, dict[int, list[dict[str, Any]]]] = {}
+    for row in rows:
+        if row["protocol"] == "unrolled":
+            names.setdefault(row["name"], {}).setdefault(row["seed"], []).append(row)
+    lines = []
+    for name, seeds in names.items():
+        looks = [[row["modes"] for row in sorted(own, key=lambda row: row["steps"])] for own in seeds.values()]
+        collapsed = sum(statistics.median(modes) <= 3 for modes in looks)
+        held = sum(min(modes[len(modes) // 2 :]) >= 7 for modes in looks)
+        last = [max(own, key=lambda row: row["steps"]) for own in seeds.values()]
+        cells = [f"{collapsed} of {len(seeds)}", f"{held} of {len(seeds)}", *result_cells(last)]
+        lines.append([name, f"{last[0]['steps']:,}", *cells, mean_and_deviation([last[0]["milliseconds"]], 2)])
+    return table(["", "steps", "at most 3 modes", "at least 7 modes", *RESULT_HEADS, "ms per step and seed"], lines)
+
+
 PACGAN_COLUMNS = (("high_quality", 100, 1), ("reverse_kl", 1, 2), ("reverse_kl_good", 1, 2))
 
 
@@ -324,6 +346,7 @@ def read_flags(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--name")
     parser.add_argument("--table", type=Path)
+    parser.add_argument("--unrolled-table", type=Path)
     parser.error = fail  # type: ignore[method-assign]
     own, rest = parser.parse_known_args(arguments)
     if own.seeds < 1 or own.devices < 1:
@@ -339,12 +362,14 @@ def main() -> None:
         print(__doc__)
         return
     own, rest = read_flags(sys.argv[1:])
-    if own.table is not None:
+    for flag, path, make in (("--table", own.table, result_table), ("--unrolled-table", own.unrolled_table, unrolled_table)):
+        if path is None:
+            continue
         with errors_as_lines():
             try:
-                print(result_table(read_rows(existing("--table", own.table))))
+                print(make(read_rows(existing(flag, path))))
             except (KeyError, ValueError) as error:
-                raise ConfigError(f"--table {own.table}: its rows were not written by this program ({error})") from error
+                raise ConfigError(f"{flag} {path}: its rows were not written by this program ({error})") from error
         return
     if own.data is None:
         fail(f"the data is missing: {' or '.join(DATA)}")

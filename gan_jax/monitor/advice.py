@@ -118,7 +118,7 @@ ADVICE: dict[str, Advice] = {
     "updates_too_large": Advice(
         "Each update is large compared with the weights: the learning rate is too high",
         ("a learning rate that is too high by one or two orders of magnitude",),
-        ("optimizer.generator_lr 2e-4 optimizer.discriminator_lr 2e-4", "optimizer.adaptive_clip 0.01", "optimizer.schedule warmup_cosine"),
+        ("optimizer.generator_lr 2e-4 optimizer.discriminator_lr 2e-4",),
         "train-4",
     ),
     "lipschitz_violated": Advice(
@@ -140,13 +140,17 @@ ADVICE: dict[str, Advice] = {
             "a trivial difference between reals and fakes",
             "too few training images",
         ),
-        ("penalty.r1 1", "transform.spectral_norm discriminator", "augment.instance_noise 0.1", "optimizer.discriminator_lr 5e-5"),
+        (
+            "optimizer.generator_lr 2e-4 optimizer.discriminator_lr 2e-4 update.discriminator_steps 1",
+            "penalty.r1 1",
+            "transform.spectral_norm discriminator",
+        ),
         "watch-1",
     ),
     "generator_won_with_garbage": Advice(
         "The discriminator cannot separate reals from fakes, and the fakes are poor",
         ("a discriminator that is too weak or learns too slowly", "a penalty that is too strong"),
-        ("optimizer.discriminator_lr 4e-4", "update.discriminator_steps 2", "penalty.r1 0"),
+        ("optimizer.discriminator_lr 4e-4", "penalty.r1 0"),
         "watch-4",
     ),
     "generator_won_with_quality": Advice(
@@ -158,7 +162,7 @@ ADVICE: dict[str, Advice] = {
     "generator_loss_falling": Advice(
         "The generator's loss falls steadily while its samples are poor",
         ("a discriminator that learns too slowly", "a generator that exploits a weakness of the discriminator"),
-        ("optimizer.discriminator_lr 4e-4", "update.discriminator_steps 2", "replay.size 1024"),
+        ("optimizer.discriminator_lr 4e-4", "update.discriminator_steps 2"),
         "watch-4",
     ),
     "stale_fakes": Advice(
@@ -170,7 +174,7 @@ ADVICE: dict[str, Advice] = {
     "mode_collapse": Advice(
         "Mode collapse: the samples are alike",
         ("a generator that learns faster than the discriminator", "a discriminator that sees each image alone"),
-        ("augment.pack 2", "model.minibatch_stddev True", "penalty.r1 1", "optimizer.discriminator_lr 4e-4", "update.name unrolled"),
+        ("penalty.r1 1", "optimizer.discriminator_lr 4e-4"),
         "watch-6",
     ),
     "class_collapse": Advice(
@@ -194,7 +198,7 @@ ADVICE: dict[str, Advice] = {
     "large_gradients": Advice(
         "Gradient norms above 100",
         ("a discriminator without control of its slope", "a learning rate that is too high"),
-        ("optimizer.clip_gradients 10", "transform.spectral_norm discriminator", "penalty.r1 1"),
+        ("transform.spectral_norm discriminator",),
         "watch-2",
     ),
     "vanishing_generator_gradient": Advice(

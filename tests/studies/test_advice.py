@@ -21,18 +21,17 @@ BROKEN = {"failure": None, "advice": None, "way": None, "named": {"few_dimension
         ({}, True),
         ({"named": {"few_dimensions": 40}}, False),
         ({"named": {"large_gradients": 40}}, True),
-        ({"fd": 100.0}, True),
-        ({"fd": 101.0}, False),
+        ({"fd": 101.0}, True),
         ({"fd": None}, False),
     ],
 )
-def test_a_cure_is_a_run_that_is_not_named_again_and_not_worse(changes, cured):
-    assert advice.cures(_row(**changes), _row(**BROKEN)) is cured
+def test_a_cure_is_a_run_that_is_not_named_again(changes, cured):
+    assert advice.cures(_row(**changes)) is cured
 
 
 def test_table_by_hand():
     rows = [_row(**BROKEN, seed=seed) for seed in (0, 1)]
-    rows += [_row(seed=0, fd=25.0), _row(seed=1, fd=100.0), _row(seed=0, way="finding"), _row(seed=1, way="finding", fd=200.0)]
+    rows += [_row(seed=0, fd=25.0), _row(seed=1, fd=100.0), _row(seed=0, way="finding"), _row(seed=1, way="finding", named={"few_dimensions": 40})]
     line = advice.result_table(rows).splitlines()[-1]
     assert line == "| few_dimensions | latents of dimension 1 | `--model.latent-dim 64` | 2 of 2 | 1 of 2 | 0.50 |"
 

@@ -160,3 +160,17 @@ def test_errors_are_one_line(flags, line):
     assert done.returncode == 2
     assert line in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_table_of_the_unrolled_ring_by_hand():
+    about = {"protocol": "unrolled", "data": "ring", "high_quality": 0.5, "reverse_kl": 0.1, "milliseconds": 2.0}
+    looks = {"plain": {1: [1, 3, 2, 8], 2: [8, 8, 8, 8]}, "unrolled": {1: [1, 8, 7, 8], 2: [8, 8, 6, 8]}}
+    rows = [
+        about | {"name": name, "seed": seed, "steps": 500 * number, "modes": modes}
+        for name, seeds in looks.items()
+        for seed, found in seeds.items()
+        for number, modes in enumerate(found, 1)
+    ]
+    plain, unrolled = mixtures.unrolled_table([*rows, about | {"protocol": "short"}]).splitlines()[-2:]
+    assert plain.startswith("| plain | 2,000 | 1 of 2 | 1 of 2 | 8.0 ± 0.0 of 8 |")
+    assert unrolled.startswith("| unrolled | 2,000 | 0 of 2 | 1 of 2 |")
