@@ -31,7 +31,12 @@ def test_a_cure_is_a_run_that_is_not_named_again(changes, cured):
 
 def test_table_by_hand():
     rows = [_row(**BROKEN, seed=seed) for seed in (0, 1)]
-    rows += [_row(seed=0, fd=25.0), _row(seed=1, fd=100.0), _row(seed=0, way="finding"), _row(seed=1, way="finding", named={"few_dimensions": 40})]
+    rows += [
+        _row(seed=0, fd=25.0),
+        _row(seed=1, fd=100.0),
+        _row(seed=0, way="finding"),
+        _row(seed=1, way="finding", named={"few_dimensions": 40}),
+    ]
     line = advice.result_table(rows).splitlines()[-1]
     assert line == "| few_dimensions | latents of dimension 1 | `--model.latent-dim 64` | 2 of 2 | 1 of 2 | 0.50 |"
 
