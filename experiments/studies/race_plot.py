@@ -25,7 +25,7 @@ def ticks(low: float, high: float) -> list[float]:
 def draw(race: Race, rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Draws the finished runs of a race into a PNG file.
 
-    The interval is Student's 95% interval of the mean logarithm. Runs without an outcome are counted in the label.
+    The interval is Student's 95% interval of the mean logarithm, from three seeds on. Runs without an outcome are counted in the label.
 
     Args:
         race: The race. Its first column is drawn.
@@ -55,7 +55,7 @@ def draw(race: Race, rows: Sequence[dict[str, Any]], path: Path) -> None:
         pen.text((6, y - 8), f"{number}  {label}{f' ({failed} failed)' if failed else ''}", fill="black", font=font)
         for value in values:
             pen.ellipse((across(value) - 3, y - 3, across(value) + 3, y + 3), outline=DOT)
-        if len(values) > 1:
+        if len(values) > 2:
             mean, left, right = t_interval(values)
             pen.line((across(max(left, low)), y, across(min(right, high)), y), fill=MEAN, width=2)
             pen.ellipse((across(mean) - 4, y - 4, across(mean) + 4, y + 4), fill=MEAN)

@@ -263,6 +263,7 @@ NOT_SWITCHED: dict[str, str] = {
     "beyond-10": "a regularisation of StyleGAN2's generator",
     "beyond-11": "weighs the adversarial term against a task, and the baselines have none",
     "beyond-12": "needs a run whose weights it begins with, and docs/next_run.md has its measurement",
+    "beyond-13": "schedules of other settings, which the recipe r3gan describes",
     "beyond-15": _MODEL,
     "beyond-18": _MODEL,
     "beyond-19": "needs a network of frozen features that the user gives",
