@@ -21,6 +21,7 @@ CASES = [
     ("sngan", {}, 3),
     ("sagan", {"num_classes": 3}, 3),
     ("biggan", {"num_classes": 3, "shared_dim": 4}, 3),
+    ("unet_gan", {"num_classes": 3, "shared_dim": 4}, 2),
     ("multiscale", {"patch_layers": 1}, 0),
     ("pix2pix", {}, 0),
     ("stacked", {"blocks": 1}, 0),

@@ -138,7 +138,7 @@ def test_samples_come_in_batches_with_the_classes_in_turn():
     np.testing.assert_array_equal(labels, np.arange(300) % CLASSES)
     np.testing.assert_array_equal(samples[:256], np.rint((images[:256] + 1) * 127.5).astype(np.uint8))
     np.testing.assert_array_equal(samples[256:], samples[:44])  # The second batch is cut.
-    assert stub.asked == [(256, (256,), {"ema": False, "truncation": 0.5})]  # Traced once.
+    assert stub.asked == [(256, (256,), {"ema": False, "truncation": 0.5, "batch_size": 64})]  # Traced once.
     _, chosen = sample_images(stub.built(), images, None, 4, seed=0, labels=np.array([2, 2, 0, 1]))
     np.testing.assert_array_equal(chosen, [2, 2, 0, 1])
     assert sample_images(Stub(images, num_classes=0).built(), images, None, 4, seed=0)[1] is None
