@@ -238,8 +238,8 @@ def to_pillow(image: np.ndarray, scale: int = 1, label: str | None = None) -> Im
     image = to_uint8(image)
     if image.ndim == 3 and image.shape[-1] == 1:
         image = image[..., 0]
-    if scale < 1 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[-1] != 3):
-        raise ValueError(f"image must be [height, width, 1 or 3] and scale at least 1; got {image.shape} and {scale}")
+    if scale < 1 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[-1] not in (3, 4)):
+        raise ValueError(f"image must be [height, width, 1, 3 or 4] and scale at least 1; got {image.shape} and {scale}")
     scaled = Image.fromarray(image)
     scaled = scaled.resize((scaled.width * scale, scaled.height * scale), Image.Resampling.NEAREST)
     if label is None:
