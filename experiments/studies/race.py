@@ -33,7 +33,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -157,7 +157,7 @@ class Race(NamedTuple):
     columns: dict[str, int]
     common: str = COMMON
     equal_time: bool = True
-    against: str = "before"
+    against: Literal["before", "first"] = "before"
 
 
 DIGITS = {"fd": 1, "kernel_distance": 2, "recall": 2, "coverage": 2, "near_copies": 2, "rarest_class": 3, "confident": 2}

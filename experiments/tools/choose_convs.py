@@ -113,7 +113,7 @@ def main() -> None:
     if options.write:
         version = ".".join(jax.__version__.split(".")[:2])
         name = f"{version} {tables.processor_kind()}"
-        TABLE.write_text(source_of(TABLES | {name: TABLES[tables.table_name()] | choices}))
+        TABLE.write_text(source_of(TABLES | {name: TABLES.get(name, {}) | choices}))
 
 
 def source_of(measured: dict[str, dict[str, dict[str, str]]]) -> str:

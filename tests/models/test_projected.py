@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from gan_jax import make_gan
 from gan_jax.models import as_network, build_model
@@ -28,15 +29,8 @@ def averages(images):
 
 
 def nested(prefix):
-    tree = {}
-    for name, value in GOLDEN.items():
-        if name.startswith(f"{prefix}/"):
-            *path, leaf = name.removeprefix(f"{prefix}/").split("/")
-            node = tree
-            for part in path:
-                node = node.setdefault(part, {})
-            node[leaf] = jnp.asarray(value)
-    return tree
+    leaves = {name.removeprefix(f"{prefix}/"): jnp.asarray(GOLDEN[name]) for name in GOLDEN if name.startswith(f"{prefix}/")}
+    return traverse_util.unflatten_dict(leaves, sep="/")
 
 
 SMALL = {"size": None, "channels": 4, "widths": (4,) * 6}

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import traverse_util
 
 from gan_jax.models import MODELS, build_model
 from gan_jax.models.unet_gan import unet_gan
@@ -18,15 +19,8 @@ with np.load(pathlib.Path(__file__).parents[1] / "golden" / "critics_torch.npz")
 
 
 def nested(prefix):
-    tree = {}
-    for name, value in GOLDEN.items():
-        if name.startswith(f"{prefix}/"):
-            *path, leaf = name.removeprefix(f"{prefix}/").split("/")
-            node = tree
-            for part in path:
-                node = node.setdefault(part, {})
-            node[leaf] = jnp.asarray(value)
-    return tree
+    leaves = {name.removeprefix(f"{prefix}/"): jnp.asarray(GOLDEN[name]) for name in GOLDEN if name.startswith(f"{prefix}/")}
+    return traverse_util.unflatten_dict(leaves, sep="/")
 
 
 def test_parameters_number_as_in_the_authors_code():

@@ -46,5 +46,5 @@ def table_name(version: str | None = None, kind: str | None = None) -> str:
 
 @functools.cache
 def choices() -> dict[str, dict[str, str]]:
-    """The table of this machine: class of shapes -> map -> form."""
-    return TABLES[table_name()]
+    """The table of this machine: class of shapes -> map -> form. Classes that were not measured for it have the rows of `DEFAULT`."""
+    return TABLES[DEFAULT] | TABLES[table_name()]
