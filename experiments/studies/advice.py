@@ -141,20 +141,29 @@ def cures(row: dict[str, Any]) -> bool:
     return row["failure"] not in row["named"] and row["fd"] is not None
 
 
+def _base(row: dict[str, Any], broken: dict[tuple[Any, ...], dict[str, Any]]) -> dict[str, Any]:
+    """The broken run that a row is compared with."""
+    found = broken.get((row["case"], row["seed"], row["code"]))
+    if found is None:
+        raise ValueError(f"{row['case']}, {row['advice']}: there is no broken run of the same code; rows differ in 'code'")
+    return found
+
+
 def result_table(rows: Sequence[dict[str, Any]]) -> str:
     """One line per failure, broken run and line of advice: how many runs it cures in each way.
 
     Raises:
         ValueError: Rows that are compared come from different code or machines.
     """
-    broken = {(row["case"], row["seed"]): row for row in rows if row["advice"] is None}
+    # A line that was tried later has broken runs of the same code beside it.
+    broken = {(row["case"], row["seed"], row["code"]): row for row in rows if row["advice"] is None}
     groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         if row["advice"] is not None:
             groups.setdefault((row["failure"], row["case"], row["advice"]), []).append(row)
     lines = []
     for (failure, case, line), own in sorted(groups.items()):
-        bases = [broken[case, row["seed"]] for row in own]
+        bases = [_base(row, broken) for row in own]
         check_comparable([*own, *bases], f"{case}, {line}")
         cells = []
         for way in ("start", "finding"):
