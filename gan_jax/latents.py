@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax._checks import check_float, check_not_empty, check_rank, check_same_shape
+from gan_jax._internal.checks import check_float, check_not_empty, check_rank, check_same_shape
 from gan_jax.typing import Array
 
 # Two unit vectors count as equal if the length of their difference is below this value, and as opposite if the length

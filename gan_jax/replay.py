@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from gan_jax._checks import check_float, check_interval, check_not_empty
+from gan_jax._internal.checks import check_float, check_interval, check_not_empty
 from gan_jax.typing import Array, Players, PyTree
 
 Mode = Literal["reservoir", "fifo"]

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax._batches import in_batches
+from gan_jax._internal.batches import in_batches
 
 
 @pytest.mark.parametrize(("count", "size", "seen"), [(7, 3, 3), (8, 4, 4), (3, 5, 3), (9, 8, 5), (4, None, 4)])

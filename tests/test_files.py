@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax._files import NotRegularFile, check_regular, open_regular, read_bytes, read_text
+from gan_jax._internal.files import NotRegularFile, check_regular, open_regular, read_bytes, read_text
 from gan_jax.data import DataError
 from gan_jax.data.decode import decode
 from gan_jax.data.idx import read_idx
@@ -103,7 +103,7 @@ def test_a_pipe_in_a_run_or_a_cache_does_not_stop_anything(tmp_path):
 # Names of functions that open a file by its name, with the files that may call them, and why.
 OPENERS = {"open", "read_text", "read_bytes", "load_file", "safe_open", "memmap", "fromfile", "loadtxt", "genfromtxt"}
 ALLOWED = {
-    "_files.py",  # the functions themselves
+    "_internal/files.py",  # the functions themselves
     "nn/fast_conv/tables.py",  # /proc/cpuinfo
     "trainer/environment.py",  # /proc/cpuinfo
     "trainer/report/markup.py",  # the package's own files

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gan_jax._files import open_regular
+from gan_jax._internal.files import open_regular
 from gan_jax.cli.errors import fail
 from gan_jax.cli.parsing import argument_parser
 from gan_jax.metrics import load_torch_weights

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax._files import atomic_path
+from gan_jax._internal.files import atomic_path
 from gan_jax.cli.errors import fail
 from gan_jax.cli.parsing import argument_parser
 from gan_jax.data import DataError

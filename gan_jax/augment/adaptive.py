@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gan_jax._checks import check_float, check_interval, check_not_empty, check_rank
-from gan_jax._keys import named_key
+from gan_jax._internal.checks import check_float, check_interval, check_not_empty, check_rank
+from gan_jax._internal.keys import named_key
 from gan_jax.augment.color import draw_color, recolor
 from gan_jax.augment.corruption import add_noise, cut_randomly, filter_randomly
 from gan_jax.augment.geometry import blit, compose, draw_blit, draw_geometry, warp

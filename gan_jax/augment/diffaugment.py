@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_not_empty, check_rank
+from gan_jax._internal.checks import check_float, check_not_empty, check_rank
 from gan_jax.typing import Array, Augmentation
 
 POLICIES = ("color", "translation", "cutout")

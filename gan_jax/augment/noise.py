@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax._checks import check_float, check_not_empty
+from gan_jax._internal.checks import check_float, check_not_empty
 from gan_jax.typing import Array, Augmentation
 
 Schedule = Literal["linear", "cosine", "exponential", "constant"]

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_not_empty
+from gan_jax._internal.checks import check_float, check_not_empty
 from gan_jax.typing import Array, Augmentation
 
 

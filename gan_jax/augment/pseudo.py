@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gan_jax._checks import check_interval, check_same_shape
+from gan_jax._internal.checks import check_interval, check_same_shape
 from gan_jax.augment.adaptive import AdaptiveState, control, initial_state
 from gan_jax.typing import Array, PseudoAugmentation
 

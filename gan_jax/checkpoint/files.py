@@ -22,7 +22,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from gan_jax._files import check_regular, open_regular
+from gan_jax._internal.files import check_regular, open_regular
 from gan_jax.checkpoint.errors import DamagedCheckpoint
 from gan_jax.checkpoint.fingerprint import canonical_json
 from gan_jax.checkpoint.serialization import Leaf, Piece, Snapshot, check_pieces

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from gan_jax._files import describe_oserror
+from gan_jax._internal.files import describe_oserror
 from gan_jax.checkpoint import files
 from gan_jax.checkpoint.errors import CheckpointNotFound, CheckpointWarning, ConfigurationMismatch, DamagedCheckpoint, TemplateMismatch
 from gan_jax.checkpoint.fingerprint import canonical_json, config_differences, config_hash

@@ -2,7 +2,7 @@
 
 import jax
 
-from gan_jax._files import cache_folder
+from gan_jax._internal.files import cache_folder
 
 
 def use_compilation_cache(directory: str | None = None) -> None:

@@ -26,7 +26,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 @contextlib.contextmanager
 def errors_as_lines() -> Iterator[None]:
     """Turns the errors of the library into one line and exit status 2. Warnings are printed as one line too."""
-    from gan_jax._files import describe_oserror
+    from gan_jax._internal.files import describe_oserror
     from gan_jax.checkpoint import errors as checkpoint_errors
     from gan_jax.data import DataError
     from gan_jax.distributed.multihost import PeerLost, PortInUse

@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     with errors_as_lines():
         import numpy as np
 
-        from gan_jax._files import atomic_path
+        from gan_jax._internal.files import atomic_path
         from gan_jax.cli.compilation_cache import use_compilation_cache
         from gan_jax.data.decode import decode
         from gan_jax.trainer import image_grid

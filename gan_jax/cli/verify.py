@@ -18,7 +18,7 @@ import re
 import sys
 from pathlib import Path
 
-from gan_jax._files import read_text
+from gan_jax._internal.files import read_text
 from gan_jax.cli.errors import errors_as_lines, fail
 from gan_jax.cli.parsing import argument_parser
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gan_jax._files import check_regular, open_regular
+from gan_jax._internal.files import check_regular, open_regular
 from gan_jax.data.decode import DEFAULT_LEVELS, Levels, float_levels, integer_levels, samples_to_bytes
 from gan_jax.data.errors import DataError, one_line
 from gan_jax.data.images import fit, height_width, to_channels

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from gan_jax._files import NotRegularFile, open_regular
+from gan_jax._internal.files import NotRegularFile, open_regular
 from gan_jax.data.errors import DataError, one_line
 from gan_jax.data.images import fit, height_width
 

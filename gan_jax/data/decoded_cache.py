@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import PIL
 
-from gan_jax._files import atomic_path, describe_oserror, open_regular
+from gan_jax._internal.files import atomic_path, describe_oserror, open_regular
 from gan_jax.data.errors import DataWarning
 from gan_jax.data.tree import Tree
 

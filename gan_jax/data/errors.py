@@ -1,7 +1,7 @@
 """Errors and warnings about data. Each message is one line that names the file or the argument and what to do."""
 
-from gan_jax._checks import ArgumentError
-from gan_jax._checks import one_line as one_line
+from gan_jax._internal.checks import ArgumentError
+from gan_jax._internal.checks import one_line as one_line
 
 
 class DataError(ArgumentError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax._files import NotRegularFile, open_regular
+from gan_jax._internal.files import NotRegularFile, open_regular
 from gan_jax.data.errors import DataError, one_line
 from gan_jax.data.images import digits_at
 from gan_jax.data.npz import DEFLATE_RATIO

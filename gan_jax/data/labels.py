@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gan_jax._files import read_bytes
+from gan_jax._internal.files import read_bytes
 from gan_jax.data.errors import DataError, one_line
 from gan_jax.data.tree import Listing, Tree
 

@@ -7,7 +7,7 @@ from typing import IO
 
 import numpy as np
 
-from gan_jax._files import NotRegularFile, open_regular
+from gan_jax._internal.files import NotRegularFile, open_regular
 from gan_jax.data.errors import DataError, one_line
 
 MEMORY_LIMIT = 2**28  # Maximum number of bytes of one array.

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from gan_jax._files import check_regular
+from gan_jax._internal.files import check_regular
 from gan_jax.data.errors import DataError, DataWarning, one_line
 
 MEMBER_LIMIT = 2**28  # Maximum number of bytes of one file of an archive.

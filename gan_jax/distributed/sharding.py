@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from gan_jax._checks import ArgumentError
+from gan_jax._internal.checks import ArgumentError
 from gan_jax.typing import PyTree
 
 AXIS = "data"

@@ -17,11 +17,11 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import _html
-from gan_jax._batches import in_batches
-from gan_jax._checks import one_line
-from gan_jax._files import read_safetensors, write_bytes
-from gan_jax._keys import named_key
+from gan_jax._internal import notebook_html
+from gan_jax._internal.batches import in_batches
+from gan_jax._internal.checks import one_line
+from gan_jax._internal.files import read_safetensors, write_bytes
+from gan_jax._internal.keys import named_key
 from gan_jax.export.hub import PREFIX, WEIGHTS, download_generator
 from gan_jax.latents import LATENTS, truncated_normal
 from gan_jax.models import MODELS, build_model
@@ -104,7 +104,7 @@ class Generator:
         if len(shape) != 3 or shape[-1] not in (1, 3, 4) or max(shape) > 128 or self.config.context_shape is not None:
             return ""
         row = np.concatenate(list(self.as_uint8(self.sample(0, 8))), axis=1)
-        return _html.image(row, "8 samples", width=min(2 * row.shape[1], 960))
+        return notebook_html.image(row, "8 samples", width=min(2 * row.shape[1], 960))
 
     def _repr_html_(self) -> str:
         facts = [
@@ -115,7 +115,7 @@ class Generator:
             ("parameters", f"{sum(int(leaf.size) for leaf in jax.tree.leaves(self.params)):,}"),
             ("sample with", "generator.sample(jax.random.key(0), 16)"),
         ]
-        return _html.block("Generator", _html.facts_table(facts), self._samples_html)
+        return notebook_html.block("Generator", notebook_html.facts_table(facts), self._samples_html)
 
     def __call__(self, latents: Array, labels: Array | None = None, context: Array | None = None, *, rng: Array | None = None) -> Array:
         """Generates the images of given latents.

@@ -12,7 +12,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax._files import write_bytes
+from gan_jax._internal.files import write_bytes
 from gan_jax.export.generator import Generator
 from gan_jax.latents import LATENTS
 from gan_jax.models import MODELS, build_model

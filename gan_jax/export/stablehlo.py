@@ -6,7 +6,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from gan_jax._files import write_bytes
+from gan_jax._internal.files import write_bytes
 from gan_jax.export.generator import Generator
 from gan_jax.models import MODELS
 from gan_jax.nn.fast_conv.forms import plain_convolutions

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax._diagnostics import FORGET, LARGE_GRADIENT, RATIO_EVERY
+from gan_jax._internal.diagnostics import FORGET, LARGE_GRADIENT, RATIO_EVERY
 from gan_jax.gan.make import build_gan, with_default_promotion
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState

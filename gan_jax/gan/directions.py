@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_rank
+from gan_jax._internal.checks import check_float, check_rank
 from gan_jax.typing import Array
 
 

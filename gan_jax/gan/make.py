@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 import jax
 import optax
 
-from gan_jax._batches import in_batches
+from gan_jax._internal.batches import in_batches
 from gan_jax.conditioning import CONDITIONS, Condition
 from gan_jax.gan.check_networks import check_networks
 from gan_jax.gan.spec import GANSpec

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_not_empty, check_rank
+from gan_jax._internal.checks import check_float, check_not_empty, check_rank
 from gan_jax.typing import Array
 
 

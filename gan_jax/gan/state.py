@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from gan_jax._keys import named_key as named_key
+from gan_jax._internal.keys import named_key as named_key
 from gan_jax.typing import Array, Players, PyTree
 
 

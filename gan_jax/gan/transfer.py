@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax._kernels import as_matrix, exact_norm
+from gan_jax._internal.kernels import as_matrix, exact_norm
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState
 from gan_jax.gan.update_rules import UpdateRule

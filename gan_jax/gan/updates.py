@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax._kernels import leaf_at
+from gan_jax._internal.kernels import leaf_at
 from gan_jax.gan.objectives import GeneratorParts, adversarial_weight, discriminator_loss, generator_loss
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key

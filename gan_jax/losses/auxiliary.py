@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from gan_jax._checks import check_float, check_interval, check_not_empty, check_rank
+from gan_jax._internal.checks import check_float, check_interval, check_not_empty, check_rank
 from gan_jax.losses.common import paired_leaves, per_example, to_compute_dtype, weigh
 from gan_jax.typing import Array, PyTree
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from gan_jax._checks import check_float, check_not_empty, check_same_shape
+from gan_jax._internal.checks import check_float, check_not_empty, check_same_shape
 from gan_jax.typing import Array, PyTree
 
 

@@ -13,7 +13,7 @@ Each value depends on the whole batch, so its gradient reaches the embeddings of
 import jax
 import jax.numpy as jnp
 
-from gan_jax._checks import check_interval, check_not_empty, check_rank
+from gan_jax._internal.checks import check_interval, check_not_empty, check_rank
 from gan_jax.losses.common import check_logits
 from gan_jax.typing import Array
 

@@ -7,7 +7,7 @@ The caller applies the feature extractor to both and passes the activations. Gra
 import jax
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_not_empty, check_rank, check_same_shape
+from gan_jax._internal.checks import check_float, check_not_empty, check_rank, check_same_shape
 from gan_jax.losses.common import check_logits, paired_leaves, to_compute_dtype
 from gan_jax.typing import Array, PyTree
 

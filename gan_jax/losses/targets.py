@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from gan_jax._checks import check_interval
+from gan_jax._internal.checks import check_interval
 from gan_jax.typing import Array
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax._files import atomic_path, open_regular
+from gan_jax._internal.files import atomic_path, open_regular
 
 
 def cached(path: Path, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

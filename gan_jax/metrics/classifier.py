@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
 
-from gan_jax._checks import printable
-from gan_jax._files import read_safetensors
+from gan_jax._internal.checks import printable
+from gan_jax._internal.files import read_safetensors
 from gan_jax.typing import Array
 
 FEATURES = 128

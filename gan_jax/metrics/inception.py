@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax._checks import one_line, printable
-from gan_jax._files import read_safetensors
+from gan_jax._internal.checks import one_line, printable
+from gan_jax._internal.files import read_safetensors
 from gan_jax.metrics.torch_weights import load_torch_weights
 from gan_jax.typing import Array
 

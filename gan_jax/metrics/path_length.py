@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax._checks import check_rank
+from gan_jax._internal.checks import check_rank
 from gan_jax.typing import Array
 
 # Layers of VGG16 in LPIPS, names of `gan_jax.models.vgg.FEATURES`.

@@ -12,7 +12,7 @@ import pickletools
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
-from gan_jax._checks import printable
+from gan_jax._internal.checks import printable
 
 MOST_STEPS = 2**20  # Maximum number of opcodes. A state dict takes about 40 for each array.
 MOST_VALUES = 2**22  # Maximum number of values in the result. A shared value is counted in each place.

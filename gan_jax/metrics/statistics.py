@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_jax._files import atomic_path, open_regular
+from gan_jax._internal.files import atomic_path, open_regular
 from gan_jax.metrics.arrays import as_features
 from gan_jax.metrics.features import FeatureExtractor
 from gan_jax.metrics.frechet import Moments, feature_moments

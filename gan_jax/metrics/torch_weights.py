@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax._checks import one_line, printable
-from gan_jax._files import open_regular
+from gan_jax._internal.checks import one_line, printable
+from gan_jax._internal.files import open_regular
 from gan_jax.metrics.pickle_data import MOST_BYTES, Name, describe, interpret
 
 _STORAGES = {

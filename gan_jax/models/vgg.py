@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gan_jax._files import read_safetensors
+from gan_jax._internal.files import read_safetensors
 from gan_jax.typing import Array
 
 # Thirteen 3x3 convolutions in five blocks, with 2x2 max pooling between the blocks.

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from gan_jax._diagnostics import FORGET, LARGE_GRADIENT
+from gan_jax._internal.diagnostics import FORGET, LARGE_GRADIENT
 from gan_jax.typing import Players
 
 Record = Mapping[str, Any]

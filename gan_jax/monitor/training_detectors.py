@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from gan_jax._diagnostics import LARGE_GRADIENT, PLACES, RATIO_EVERY
+from gan_jax._internal.diagnostics import LARGE_GRADIENT, PLACES, RATIO_EVERY
 from gan_jax.monitor.history import ROWS, Detection, Detector, History, Record, RunInfo, detection, figures, index, lasts, number, streak
 from gan_jax.monitor.sample_detectors import quality_of_samples
 from gan_jax.typing import Players

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax._checks import check_rank
+from gan_jax._internal.checks import check_rank
 from gan_jax.nn.shared_axis import gather_batch
 from gan_jax.typing import Array
 

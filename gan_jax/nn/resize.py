@@ -5,7 +5,7 @@ All consist of reshapes, slices and reductions. XLA fuses these and differentiat
 
 import jax.numpy as jnp
 
-from gan_jax._checks import check_rank
+from gan_jax._internal.checks import check_rank
 from gan_jax.typing import Array
 
 

@@ -1,6 +1,6 @@
 """Pixel shuffle: channels become pixels."""
 
-from gan_jax._checks import check_rank
+from gan_jax._internal.checks import check_rank
 from gan_jax.typing import Array
 
 

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax._checks import check_rank
+from gan_jax._internal.checks import check_rank
 from gan_jax.nn.statistics import moments
 from gan_jax.typing import Array
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gan_jax._checks import check_rank
+from gan_jax._internal.checks import check_rank
 from gan_jax.typing import Array
 
 # A filter as Python numbers or a NumPy array. It is a constant of the program, because its zeros and its rank are used.

@@ -12,7 +12,7 @@ Penalties on a `critic` return one value per example. Penalties on weights retur
 - `top_k_weights`
 """
 
-from gan_jax._input_gradient import guarded_norm, squared_norm, value_and_input_gradient
+from gan_jax._internal.input_gradient import guarded_norm, squared_norm, value_and_input_gradient
 from gan_jax.penalties.consistency import (
     LecamState,
     balanced_consistency_penalty,

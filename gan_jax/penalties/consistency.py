@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_not_empty, check_rank, check_same_shape
+from gan_jax._internal.checks import check_float, check_not_empty, check_rank, check_same_shape
 from gan_jax.typing import Array, DiscriminatorOutput
 
 

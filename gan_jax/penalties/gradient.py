@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_not_empty, check_same_shape
-from gan_jax._input_gradient import Critic, at_least_float32, guarded_norm, squared_norm, value_and_input_gradient
+from gan_jax._internal.checks import check_float, check_not_empty, check_same_shape
+from gan_jax._internal.input_gradient import Critic, at_least_float32, guarded_norm, squared_norm, value_and_input_gradient
 from gan_jax.typing import Array
 
 

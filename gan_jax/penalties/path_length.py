@@ -5,8 +5,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_rank
-from gan_jax._input_gradient import guarded_norm
+from gan_jax._internal.checks import check_float, check_rank
+from gan_jax._internal.input_gradient import guarded_norm
 from gan_jax.typing import Array
 
 

@@ -4,7 +4,7 @@ import math
 
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_not_empty
+from gan_jax._internal.checks import check_float, check_not_empty
 from gan_jax.typing import Array
 
 

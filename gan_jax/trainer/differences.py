@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gan_jax._files import read_bytes, read_text
+from gan_jax._internal.files import read_bytes, read_text
 from gan_jax.checkpoint import Checkpointer, DamagedCheckpoint, config_differences, read_manifest, read_step
 from gan_jax.checkpoint.serialization import Leaf, assemble
 from gan_jax.trainer import image_grid, run_directory

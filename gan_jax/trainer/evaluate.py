@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from gan_jax import metrics
-from gan_jax._files import cache_folder
+from gan_jax._internal.files import cache_folder
 from gan_jax.data import Source
 from gan_jax.data.missing import why_missing
 from gan_jax.metrics.protocol import WITHOUT_REALS

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from gan_jax._files import atomic_path
+from gan_jax._internal.files import atomic_path
 from gan_jax.data.images import to_channels
 from gan_jax.latents import j_diagram, truncated_normal
 from gan_jax.trainer import image_grid, run_directory

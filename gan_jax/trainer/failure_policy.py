@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from gan_jax import monitor
-from gan_jax._files import read_text
+from gan_jax._internal.files import read_text
 from gan_jax.gan.state import TrainState
 from gan_jax.gan.updates import group_by_layer
 from gan_jax.models import MODELS

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import gan_jax
-from gan_jax._files import read_bytes, write_text
+from gan_jax._internal.files import read_bytes, write_text
 from gan_jax.export.generator import describe_config, load_generator
 from gan_jax.export.hub import CARD, CONFIG, WEIGHTS
 from gan_jax.trainer import image_grid

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gan_jax._files import atomic_path, open_regular
+from gan_jax._internal.files import atomic_path, open_regular
 from gan_jax.data.images import to_channels
 
 MAX_GIF_FRAMES = 120

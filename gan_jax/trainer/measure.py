@@ -9,7 +9,7 @@ from PIL import Image
 from rich.table import Table
 
 from gan_jax import metrics
-from gan_jax._files import cache_folder, open_regular
+from gan_jax._internal.files import cache_folder, open_regular
 from gan_jax.data import DataError, load_source
 from gan_jax.data.decode import ending_of, endings, read_header
 from gan_jax.data.images import fit, to_channels

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from gan_jax import _html
+from gan_jax._internal import notebook_html
 from gan_jax.trainer import image_grid
 from gan_jax.trainer.progress import ProgressBar, summary
 from gan_jax.trainer.report.markup import visible
@@ -145,7 +145,7 @@ def _shrunk(grid: np.ndarray) -> np.ndarray:
 
 
 def _figure(grid: np.ndarray, step: int, *, width: int) -> str:
-    picture = _html.image(grid, f"Samples at step {step}", width=width)
+    picture = notebook_html.image(grid, f"Samples at step {step}", width=width)
     return f'<figure style="margin:0">{picture}<figcaption>step {step}</figcaption></figure>'
 
 
@@ -161,7 +161,7 @@ def result_html(directory: Path, step: int, saved: bool) -> str:
     try:
         run = read_run(directory)
     except ReportError as error:  # The directory was moved or removed since.
-        return _html.block(title, f"<p>{escape(visible(str(error)))}</p>")
+        return notebook_html.block(title, f"<p>{escape(visible(str(error)))}</p>")
     verdict = judge(run)
     last = [(name, run.series[name].last) for name in ("discriminator_loss", "generator_loss") if name in run.series]
     facts = [
@@ -172,18 +172,18 @@ def result_html(directory: Path, step: int, saved: bool) -> str:
         ("saved", None if saved else "the last step is not saved"),
         ("continue with", None if run.status != "interrupted" else f'train(config, resume="{directory}")'),
     ]
-    parts = [_html.facts_table((name, visible(str(value)) if value else value) for name, value in facts)]
+    parts = [notebook_html.facts_table((name, visible(str(value)) if value else value) for name, value in facts)]
     if run.metrics:
         rows = [(record.get("metric"), number(record.get("value")), number(record.get("real"))) for record in run.metrics]
         better = [MEANINGS[str(name)].better if str(name) in MEANINGS else "" for name, *_ in rows]
-        parts.append(_html.table(("metric", "samples", "real images", "better"), [(*row, word) for row, word in zip(rows, better)]))
+        parts.append(notebook_html.table(("metric", "samples", "real images", "better"), [(*row, word) for row, word in zip(rows, better)]))
     if run.samples:
         parts.append(_last_grid(*run.samples[-1]))
     report = directory / "report.html"
     if report.is_file():
         link = visible(str(report))
         parts.append(f'<p>report: <a href="{escape(link)}" target="_blank">{escape(link)}</a></p>')
-    return _html.block(visible(title), *parts)
+    return notebook_html.block(visible(title), *parts)
 
 
 def _last_grid(step: int, path: Path) -> str:
@@ -202,10 +202,10 @@ def loaded_run_html(facts: Sequence[tuple[str, Any]], sample: Any, shape: tuple[
         sample: A function `(rng, count) -> samples`, or None if G is conditioned on images.
         shape: Shape of one sample.
     """
-    parts = [_html.facts_table(facts)]
+    parts = [notebook_html.facts_table(facts)]
     if sample is not None and (len(shape) == 1 or max(shape[:2]) <= LARGEST):
         is_images = len(shape) == 3
         samples = np.asarray(sample(jax.random.key(0), SAMPLES if is_images else POINTS))
         grid = image_grid.image_grid(samples, rows=1) if is_images else image_grid.scatter(samples)
-        parts.append(_html.image(grid, f"{len(samples)} samples", width=min(2 * WIDTH, (2 if is_images else 1) * grid.shape[1])))
-    return _html.block("LoadedRun", *parts)
+        parts.append(notebook_html.image(grid, f"{len(samples)} samples", width=min(2 * WIDTH, (2 if is_images else 1) * grid.shape[1])))
+    return notebook_html.block("LoadedRun", *parts)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from gan_jax._files import read_text, write_text
+from gan_jax._internal.files import read_text, write_text
 
 METRICS, TIMING, FINDINGS = "metrics.jsonl", "timing.jsonl", "findings.jsonl"
 LOCK = ".lock"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gan_jax._files import atomic_path, write_text
+from gan_jax._internal.files import atomic_path, write_text
 from gan_jax.trainer import image_grid
 
 FORMATS = ("png", "webp", "gif", "mp4", "npz")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import latents as latent_space
-from gan_jax._keys import named_key
+from gan_jax._internal.keys import named_key
 from gan_jax.data.folder import read_images
 from gan_jax.data.images import to_channels
 from gan_jax.gan.make import build_gan, sampling_params

@@ -4,7 +4,7 @@
 critic, and has no state.
 """
 
-from gan_jax._kernels import is_kernel, is_weight
+from gan_jax._internal.kernels import is_kernel, is_weight
 from gan_jax.transforms.gradient import gradient_normalized, gradient_normalized_network, normalize_gradient
 from gan_jax.transforms.spectral import SpectralNormState, spectral_norm
 from gan_jax.transforms.weight import WeightNormParams, weight_norm

@@ -4,8 +4,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gan_jax._checks import check_rank, check_same_shape
-from gan_jax._input_gradient import Critic, guarded_norm, value_and_input_gradient
+from gan_jax._internal.checks import check_rank, check_same_shape
+from gan_jax._internal.input_gradient import Critic, guarded_norm, value_and_input_gradient
 from gan_jax.typing import Array, DiscriminatorOutput, Network, PyTree
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gan_jax._kernels import LeafPredicate, as_matrix, exact_norm, is_weight, power_iteration, random_unit_vectors, replace, select
+from gan_jax._internal.kernels import LeafPredicate, as_matrix, exact_norm, is_weight, power_iteration, random_unit_vectors, replace, select
 from gan_jax.typing import Array, ParamTransform, PyTree
 
 
@@ -38,7 +38,7 @@ def spectral_norm(
 
     The kernel of a convolution is treated as the matrix [height * width * in, out], as in the paper. The sigma of this matrix
     differs from the norm of the convolution itself, which lies between sigma and sigma * sqrt(height * width). The kernel of a
-    transposed convolution in Flax's layout is treated the same way (see `gan_jax._kernels.as_matrix`).
+    transposed convolution in Flax's layout is treated the same way (see `gan_jax._internal.kernels.as_matrix`).
 
     The function works on any pytree, e.g. Flax parameters, an Equinox module or a dict. The stored parameters are not changed.
     For evaluation, call `apply` and discard the returned state.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gan_jax._kernels import LeafPredicate, as_matrix, is_kernel, replace, select
+from gan_jax._internal.kernels import LeafPredicate, as_matrix, is_kernel, replace, select
 from gan_jax.typing import Array, ParamTransform, PyTree
 
 

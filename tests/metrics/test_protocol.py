@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gan_jax import metrics
-from gan_jax._files import cache_folder
+from gan_jax._internal.files import cache_folder
 from gan_jax.metrics import protocol
 from support.metrics_golden import reference
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gan_jax import monitor
-from gan_jax._diagnostics import PLACES
+from gan_jax._internal.diagnostics import PLACES
 from gan_jax.gan.diagnostics import accumulate_diagnostics, init_diagnostics, update_diagnostics
 from gan_jax.monitor import ADVICE, CHANCE, DETECTORS, Monitor, RunInfo
 from gan_jax.monitor.advice import applicable

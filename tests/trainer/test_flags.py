@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from gan_jax._checks import ArgumentError
+from gan_jax._internal.checks import ArgumentError
 from gan_jax.data import DataError
 from gan_jax.distributed import make_placement
 from gan_jax.monitor import ADVICE

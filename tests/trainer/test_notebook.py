@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 import gan_jax
-from gan_jax import _html
+from gan_jax._internal import notebook_html
 from gan_jax.export.generator import GeneratorConfig, save_generator
 from gan_jax.models import build_model
 from gan_jax.trainer import notebook
@@ -202,8 +202,10 @@ def test_a_generator_shows_its_samples(tmp_path):
 
 
 def test_every_text_is_escaped():
-    html = _html.block("<t>", _html.facts_table([("<a>", "<b>"), ("none", None)]), _html.table(["<c>"], [["<d>", "<e>"]]))
-    html += _html.image(GREY, '"<f>')
+    html = notebook_html.block(
+        "<t>", notebook_html.facts_table([("<a>", "<b>"), ("none", None)]), notebook_html.table(["<c>"], [["<d>", "<e>"]])
+    )
+    html += notebook_html.image(GREY, '"<f>')
     assert not re.search("<[a-f]>", html)
     assert "none" not in html
     assert "&lt;t&gt;" in html

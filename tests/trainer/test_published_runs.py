@@ -16,7 +16,7 @@ from rich.console import Console
 from experiments import benchmarks
 from experiments.studies import compare_torch, failures
 from experiments.studies.update_rules import costs
-from gan_jax._files import describe_oserror
+from gan_jax._internal.files import describe_oserror
 from gan_jax.checkpoint import CheckpointWarning
 from gan_jax.distributed import multihost
 from gan_jax.trainer.loop import train

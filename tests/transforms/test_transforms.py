@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax._kernels import as_matrix, is_kernel
+from gan_jax._internal.kernels import as_matrix, is_kernel
 from gan_jax.transforms import SpectralNormState, spectral_norm, weight_norm
 
 # PyTorch 2.13.0, see the script of the same name.

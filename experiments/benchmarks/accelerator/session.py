@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gan_jax._files import write_text
+from gan_jax._internal.files import write_text
 
 RESERVE = 4.0  # Seconds at the end for the last file and the table.
 TRIES = 2  # An item that ended the process this often is not started again.

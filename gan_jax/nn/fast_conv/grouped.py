@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax._checks import check_rank
+from gan_jax._internal.checks import check_rank
 from gan_jax.nn.fast_conv.forms import is_cpu
 from gan_jax.typing import Array
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from gan_jax._files import cache_folder
+from gan_jax._internal.files import cache_folder
 from gan_jax.data import DataError, Feed, Source, load_source, loader_of
 from gan_jax.distributed import Placement
 from gan_jax.models import MODELS

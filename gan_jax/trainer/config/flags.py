@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gan_jax._checks import ArgumentError
+from gan_jax._internal.checks import ArgumentError
 from gan_jax.trainer.config.schema import Config
 from gan_jax.trainer.config.validate import flag, flatten
 

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 
-from gan_jax._checks import one_line
-from gan_jax._files import open_regular, write_text
+from gan_jax._internal.checks import one_line
+from gan_jax._internal.files import open_regular, write_text
 from gan_jax.trainer.config.fields import flag
 from gan_jax.trainer.config.schema import Config
 from gan_jax.trainer.config.validate import ConfigError, check

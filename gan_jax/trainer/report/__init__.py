@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gan_jax._files import write_text
+from gan_jax._internal.files import write_text
 from gan_jax.trainer.report.comparison import comparison_page
 from gan_jax.trainer.report.page import run_page
 from gan_jax.trainer.report.reading import ReportError, Run, read_run

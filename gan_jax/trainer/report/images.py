@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from gan_jax._files import read_bytes
+from gan_jax._internal.files import read_bytes
 from gan_jax.trainer.image_grid import spread
 
 MOST_FRAMES = 40

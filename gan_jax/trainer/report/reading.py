@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gan_jax._files import open_regular
+from gan_jax._internal.files import open_regular
 from gan_jax.trainer.report.series import Series, make_series
 
 _ANY_OF = ("run.json", "config.yaml", "metrics.jsonl", "metrics.json", "samples")

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from gan_jax._files import write_text
+from gan_jax._internal.files import write_text
 from gan_jax.trainer.evaluate import best_mode
 from gan_jax.trainer.report import markup
 from gan_jax.trainer.report.charts import compare, drawable, script_json

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gan_jax import __version__
-from gan_jax._files import write_text
+from gan_jax._internal.files import write_text
 from gan_jax.data import Source
 from gan_jax.trainer.theatre.dirac import REACH, START, Portrait
 from gan_jax.trainer.theatre.encoding import encode_points, encode_surface, pack_points, pack_surface, round_to

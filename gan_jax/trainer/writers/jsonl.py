@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gan_jax._files import read_text, write_text
+from gan_jax._internal.files import read_text, write_text
 from gan_jax.trainer.progress import TolerantStream
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gan_jax._checks import one_line
+from gan_jax._internal.checks import one_line
 
 MOST_BYTES = 2**30  # Maximum number of bytes of a file that is read whole, e.g. a log.
 

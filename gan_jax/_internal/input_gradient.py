@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from gan_jax._checks import check_float, check_not_empty
+from gan_jax._internal.checks import check_float, check_not_empty
 from gan_jax.typing import Array, DiscriminatorOutput
 
 Critic: TypeAlias = Callable[[Array], Any]

@@ -1,0 +1,1 @@
+"""Helpers that several packages of the library share. Nothing here is public."""
