@@ -214,6 +214,7 @@ def test_parts_of_the_page_and_cells(file):
         "| loss-9 | KL | `f` | `--f` | `t` | open |\n"
         "| in-5 | slerp | `f` | `--f` | `t` | rule |\n"
         "| loss-6 | relativistic | `f` | `--f` | `t` | [digits +40*](evidence.md) |\n"
+        "A sentence with a link to [evidence.md](evidence.md) stays.\n"
     )
     lines = page.fill_cells(index, comparisons).splitlines()
     assert lines[1].endswith("| `t` | [ring -0.20*](evidence.md) |")
@@ -222,6 +223,7 @@ def test_parts_of_the_page_and_cells(file):
     assert lines[4].endswith("[not switched alone](evidence.md) |")
     assert lines[5].endswith("| rule |")
     assert lines[6].endswith("| not measured |")  # Its rows were removed.
+    assert lines[7] == "A sentence with a link to [evidence.md](evidence.md) stays."
     parts = {name: make() for name, make in page.parts(file, comparisons).items()}
     (row,) = re.findall(r"^\| loss-5 .*$", parts["ring"], re.M)
     assert "| `--loss.name hinge` | -0.204 |" in row

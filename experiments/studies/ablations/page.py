@@ -239,7 +239,7 @@ def fill_cells(text: str, comparisons: Sequence[Comparison]) -> str:
         match = re.match(r"\| ([a-z]+-\d+) \|", line)
         cells = line.split(" | ")
         filled = cell(match[1], comparisons) if match else None
-        if filled is None and "(evidence.md)" in cells[-1]:
+        if match and filled is None and "(evidence.md)" in cells[-1]:
             filled = "not measured"  # The rows of this trick were removed.
         if filled is not None and cells[-1].rstrip(" |") not in ("rule", "recipe"):
             line = " | ".join([*cells[:-1], f"{filled} |"])
