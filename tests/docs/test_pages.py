@@ -23,7 +23,7 @@ RUN_ELSEWHERE = {"docs/use_anywhere.md": "test_use_anywhere.py"}
 RUN_ELSEWHERE |= {name: "test_tutorials.py" for name in NAMES if name.startswith("docs/tutorials/")}
 # Flags of `gan-jax train` that are not fields of the configuration.
 OF_TRAIN = ("resume", "config", "compilation-cache", "lr", "b1", "b2", "latent-dim", "image-size", "on-failure")
-OF_TRAIN += ("gradient-checkpointing", "freeze-layers")
+OF_TRAIN += ("gradient-checkpointing", "freeze-layers", "help-all")
 
 
 def blocks_of(name):
