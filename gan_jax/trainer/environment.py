@@ -85,14 +85,18 @@ def cpu_model() -> str:
 
 
 def commit() -> str:
-    """The git commit of the package's repository, followed by "+" if tracked files differ from it. "" if the package has no repository."""
+    """The git commit of the package's repository, followed by "+" if tracked files differ from it. "" if the package has no repository.
+
+    Files below docs/data do not count: they hold the rows of measurements, and a study that appends to them does not change its own code.
+    """
     root = Path(gan_jax.__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return ""
     try:
         options: dict[str, Any] = {"cwd": root, "capture_output": True, "text": True, "timeout": 10, "check": True}
         head = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
-        changed = subprocess.run(["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no"], **options).stdout.strip()
+        status = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs/data"]
+        changed = subprocess.run(status, **options).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""
     return head + ("+" if changed else "")
