@@ -41,3 +41,12 @@ def script(monkeypatch, tmp_path, capsys):
         return status, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless chromium that Playwright drives."""
+    from support.browser import launched
+
+    with launched() as browser:
+        yield browser

@@ -16,6 +16,19 @@ from gan_jax.optimizers import ttur
 from support.games import perceptron, point_spec
 
 
+def spec_of(generator, dim=2):
+    """A GAN of points whose generator is a module with batch norm."""
+    return GANSpec(
+        as_network(generator, player="generator"),
+        perceptron((4, 1), discriminator=True),
+        ADVERSARIAL["hinge"],
+        ttur(0.1, 0.1),
+        image_shape=(dim,),
+        latent_dim=3,
+        sample_latents=normal,
+    )
+
+
 class Normalized(nn.Module):
     """One dense layer and batch norm."""
 
@@ -28,15 +41,7 @@ class Normalized(nn.Module):
 
 @pytest.mark.parametrize("momentum", [0.9, 0.5])
 def test_mean_over_batches(momentum):
-    spec = GANSpec(
-        as_network(Normalized(momentum), player="generator"),
-        perceptron((4, 1), discriminator=True),
-        ADVERSARIAL["hinge"],
-        ttur(0.1, 0.1),
-        image_shape=(2,),
-        latent_dim=3,
-        sample_latents=normal,
-    )
+    spec = spec_of(Normalized(momentum))
     params, state = jax.jit(spec.init)(jax.random.key(0))
     rng = jax.random.key(5)
     found = standing_statistics(spec, params, state, rng, batches=3, batch_size=8).networks.generator["batch_stats"]["BatchNorm_0"]
@@ -67,15 +72,7 @@ class PartlyNormalized(nn.Module):
 
 @pytest.mark.parametrize("size", [1e-6, 300.0, 1e4])
 def test_digits_are_kept_at_any_scale_and_averages_that_no_pass_updates_stay(size):
-    spec = GANSpec(
-        as_network(PartlyNormalized(size), player="generator"),
-        perceptron((4, 1), discriminator=True),
-        ADVERSARIAL["hinge"],
-        ttur(0.1, 0.1),
-        image_shape=(2,),
-        latent_dim=3,
-        sample_latents=normal,
-    )
+    spec = spec_of(PartlyNormalized(size))
     params, state = jax.jit(spec.init)(jax.random.key(0))
     frozen = {"mean": jnp.array([0.3, -7.0]), "var": jnp.array([2.1, 0.7])}
     kept = {"batch_stats": {**state.networks.generator["batch_stats"], "BatchNorm_1": frozen}}
@@ -99,15 +96,7 @@ class Centred(nn.Module):
 
 
 def test_a_statistic_of_zero_replaces_what_was_there():
-    spec = GANSpec(
-        as_network(Centred(), player="generator"),
-        perceptron((4, 1), discriminator=True),
-        ADVERSARIAL["hinge"],
-        ttur(0.1, 0.1),
-        image_shape=(3,),
-        latent_dim=3,
-        sample_latents=normal,
-    )
+    spec = spec_of(Centred(), dim=3)
     params, state = jax.jit(spec.init)(jax.random.key(0))
     moved = jax.tree.map(lambda leaf: leaf + 1, state.networks.generator)
     state = state._replace(networks=state.networks._replace(generator=moved))

@@ -39,6 +39,7 @@ from steps_common import (
     imported,
     initialise,
     lines,
+    sampled,
     to_flax,
     vector,
 )
@@ -281,19 +282,6 @@ class PixelDiscriminator(nn.Module):
     def forward(self, inputs, labels=None):
         hidden = F.leaky_relu(self.conv_0(inputs), 0.2)
         return self.conv_1(hidden), self.dense(hidden.mean(dim=(2, 3)))
-
-
-class Sampled(torch.Tensor):
-    """The tensors z_ and y_, which `sample_` fills."""
-
-    def sample_(self):
-        self.copy_(self.draw())
-
-
-def sampled(value, draw):
-    tensor = value.as_subclass(Sampled)
-    tensor.draw = draw
-    return tensor
 
 
 def unetgan_step():

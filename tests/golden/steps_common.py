@@ -186,6 +186,19 @@ class Draws:
         return taken.permute(0, 3, 1, 2).contiguous() if name == "reals" else taken
 
 
+class Sampled(torch.Tensor):
+    """A tensor whose `sample_` fills it with the next draws, for the z_ and y_ of BigGAN's training function."""
+
+    def sample_(self):
+        self.copy_(self.draw())
+
+
+def sampled(value, draw):
+    tensor = value.as_subclass(Sampled)
+    tensor.draw = draw
+    return tensor
+
+
 def adam(module, lr, betas, eps=1e-8):
     return torch.optim.Adam(module.parameters(), lr=lr, betas=betas, eps=eps)
 

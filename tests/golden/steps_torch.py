@@ -40,6 +40,7 @@ from steps_common import (
     imported,
     initialise,
     lines,
+    sampled,
 )
 from torch import nn
 
@@ -96,19 +97,6 @@ def mimicry(case):
         return recorder.end()
 
 
-class Asked(torch.Tensor):
-    """A tensor whose `sample_` fills it with the next draws, for the z_ and y_ of BigGAN's training function."""
-
-    def sample_(self):
-        self.copy_(self.draw())
-
-
-def asked(value, draw):
-    tensor = value.as_subclass(Asked)
-    tensor.draw = draw
-    return tensor
-
-
 def biggan_players(linear=nn.Linear, conv=nn.Conv2d, embedding=nn.Embedding, spectral_generator=False):
     """G and D with what BigGAN's training function reads from them."""
     generator = Generator(*((linear, conv) if spectral_generator else ()), conditional=True)
@@ -139,8 +127,8 @@ def biggan_train(case, peer, folders, options, train_fns_name="train_fns", bigga
         config = {"toggle_grads": True, "split_D": False, "D_ortho": 0.0, "G_ortho": 0.0, "ema": False, "fix_G": False, "CR": 0} | options
         chunks = config["num_D_steps"] * config["num_D_accumulations"]
         labels, state, more = [], {"itr": options.get("itr", 0)}, {}
-        z_ = asked(torch.zeros(size, LATENT), lambda: draws.take("latents", size))
-        y_ = asked(torch.zeros(size, dtype=torch.int64), lambda: labels.pop(0))
+        z_ = sampled(torch.zeros(size, LATENT), lambda: draws.take("latents", size))
+        y_ = sampled(torch.zeros(size, dtype=torch.int64), lambda: labels.pop(0))
         utils = train_fns.utils
         average = copy.deepcopy(generator) if config["ema"] else None
         ema = utils.ema(generator, average, config["ema_decay"], config["ema_start"]) if config["ema"] else None

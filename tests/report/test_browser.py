@@ -4,7 +4,6 @@ Skipped where there is no chromium (`apt-get install chromium`).
 """
 
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -15,16 +14,16 @@ import pytest
 
 from gan_jax.trainer.image_grid import save_png
 from gan_jax.trainer.report import compare_runs, write_report
+from support.browser import CHROMIUM, needs_chromium
 from support.fake_run import FINDING, WEAK_FINDING, make_run
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SELFTEST = (Path(__file__).parents[1] / "support" / "report_selftest.js").read_text()
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run", "--hide-scrollbars", "--allow-file-access-from-files", "--enable-logging=stderr",
 ]  # fmt: skip
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine; `apt-get install chromium` runs these tests")
+pytestmark = needs_chromium
 
 
 def browse(page, profile, *flags):

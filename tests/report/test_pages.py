@@ -7,7 +7,6 @@ import base64
 import importlib.resources
 import io
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -15,11 +14,10 @@ from PIL import Image
 
 from gan_jax.trainer.image_grid import load_png
 from gan_jax.trainer.report import compare_runs, write_report
+from support.browser import needs_chromium, visits
 from support.fake_run import FINDING, WEAK_FINDING, add_explorer, describe_data, make_run
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; `pip install playwright` runs these tests")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine; `apt-get install chromium` runs these tests")
+pytestmark = needs_chromium
 SIDE = 4
 
 
@@ -40,35 +38,12 @@ def paths(run, tmp_path_factory):
     return {"report": write_report(run, folder / "report.html"), "comparison": compare_runs([run, other], folder / "comparison.html")}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def visit(browser, paths):
     """Opens a page with some options. At the end only the page itself must have been requested, with no message on the console."""
-    contexts, requests, messages = [], [], []
-
-    def open_page(name="report", **options):
-        context = browser.new_context(**({"viewport": {"width": 1440, "height": 1000}} | options))
-        contexts.append((context, paths[name].as_uri()))
-        page = context.new_page()
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: messages.append(message.text))
-        page.on("pageerror", lambda error: messages.append(str(error)))
-        page.goto(paths[name].as_uri())
-        page.wait_for_function("[...document.querySelectorAll('canvas')].every(canvas => canvas.width > 1)")
-        return page
-
-    yield open_page
-    for context, _ in contexts:
-        context.close()
-    assert {url for url in requests if not url.startswith("data:")} == {url for _, url in contexts}
-    assert messages == []
+    ready = "[...document.querySelectorAll('canvas')].every(canvas => canvas.width > 1)"
+    with visits(browser, lambda page: page.wait_for_function(ready)) as open_page:
+        yield lambda name="report", **options: open_page(paths[name], **options)
 
 
 def pixels(page, selector):

@@ -1,6 +1,6 @@
 """The theatre in a real browser: Playwright and a chromium. Skipped without them (`pip install playwright`, `apt-get install chromium`)."""
 
-import shutil
+import functools
 
 import numpy as np
 import pytest
@@ -8,11 +8,10 @@ import pytest
 from gan_jax.trainer.theatre.encoding import encode_points, encode_surface
 from gan_jax.trainer.theatre.page import write_theatre
 from gan_jax.trainer.theatre.record import bounds_of
+from support.browser import needs_chromium, visits
 from support.fake_theatre import fake_plays, ring
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; `pip install playwright` runs these tests")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine; `apt-get install chromium` runs these tests")
+pytestmark = needs_chromium
 FRAMES = 12
 
 
@@ -28,35 +27,11 @@ def path(plays, tmp_path_factory):
     return file
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def visit(browser, path):
-    """Opens the page with some options. At the end there must have been one request and no message on the console."""
-    contexts, requests, messages = [], [], []
-
-    def open_page(**options):
-        context = browser.new_context(**({"viewport": {"width": 1440, "height": 1000}} | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: messages.append(message.text))
-        page.on("pageerror", lambda error: messages.append(str(error)))
-        page.goto(path.as_uri())
-        page.evaluate("theatre.ready")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()] * len(contexts)
-    assert messages == []
+    """Opens the page with some options. At the end only the page itself must have been requested, with no message on the console."""
+    with visits(browser, lambda page: page.evaluate("theatre.ready")) as open_page:
+        yield functools.partial(open_page, path)
 
 
 def picture(page, selector="[data-game='0'] canvas"):

@@ -1,14 +1,12 @@
 """A run between two domains of files: training, grids, resume, commands, an exported generator, and errors."""
 
 import dataclasses
-import io
 import json
 
 import jax
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from gan_jax import load_generator
 from gan_jax.data import DataError, Source, load_source
@@ -22,11 +20,11 @@ from gan_jax.trainer.contexts import context_shape, translates
 from gan_jax.trainer.evaluate import sample_images
 from gan_jax.trainer.figures import SampleRenderer, translations
 from gan_jax.trainer.image_grid import image_grid, load_png
-from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.sampling import Weights, translation_pairs
 from gan_jax.trainer.sweep.plan import plan_runs
 from support.scripts import load_script
+from support.small_runs import trained
 
 SIDE = 8
 CONFIG = dataclasses.replace(
@@ -44,11 +42,6 @@ CONFIG = dataclasses.replace(
     monitor=MonitorConfig(enabled=False),
     evaluation=EvaluationConfig(samples=0),
 )
-
-
-def trained(config, **options):
-    console = Console(record=True, width=400, file=io.StringIO())
-    return train(config, console=console, **options), console.export_text()
 
 
 @pytest.fixture(scope="module")

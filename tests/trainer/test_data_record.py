@@ -1,7 +1,6 @@
 """The data set of a run in the terminal, in run.json and in the report."""
 
 import dataclasses
-import io
 import json
 
 import numpy as np
@@ -16,6 +15,7 @@ from gan_jax.trainer.loop import train
 from gan_jax.trainer.report import write_report
 from gan_jax.trainer.small_data import fit_batch
 from support.data_files import write_tree
+from support.small_runs import trained
 
 CONFIG = Config(
     recipe="folder",
@@ -36,10 +36,9 @@ def finished(tmp_path_factory):
     write_tree(place / "images", {f"{kind}/{number}.png": 20 * number for kind in (10, 9) for number in range(6)}, size=(8, 8))
     write_tree(place / "images", {"9/6.png": 0}, mode="L", size=(8, 8))
     (place / "images" / "notes.txt").write_text("")
-    console = Console(record=True, width=400, file=io.StringIO())
     data = dataclasses.replace(CONFIG.data, directory=place / "images")
-    train(dataclasses.replace(CONFIG, out=place / "run", data=data), console=console)
-    return place / "run", console.export_text()
+    _, text = trained(dataclasses.replace(CONFIG, out=place / "run", data=data))
+    return place / "run", text
 
 
 def test_a_run_prints_what_it_found_and_what_may_surprise(finished):

@@ -1,53 +1,36 @@
 """Forks continue a whole state with changed settings; refused resumes name the changed flag first; runs end when patience is over."""
 
 import dataclasses
-import io
 import json
 import math
 
 import jax
 import numpy as np
 import pytest
-from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer, read_step
 from gan_jax.checkpoint.serialization import Leaf, Piece, assemble
 from gan_jax.trainer.config import (
-    Config,
     ConfigError,
     DataConfig,
     EvaluationConfig,
-    ModelConfig,
     OptimizerConfig,
     check,
     load_config,
 )
 from gan_jax.trainer.fork import continued
-from gan_jax.trainer.loop import train
 from gan_jax.trainer.patience import Patience, out_of_patience, patience_of
 from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.run_directory import RunError
 from support.scripts import assert_one_line
+from support.small_runs import SHORT, trained
 
-SMALL = Config(
-    recipe="ring",
-    steps=4,
-    batch_size=8,
-    log_every=1,
-    sample_every=0,
-    checkpoint_every=2,
-    tensorboard=False,
-    data=DataConfig(source="ring"),
-    model=ModelConfig(name="points", latent_dim=2, options={"generator_hidden": "8", "discriminator_hidden": "8"}),
-    evaluation=EvaluationConfig(samples=0),
-)
+SMALL = dataclasses.replace(SHORT, recipe="ring")
 
 
 def begin(out, config=SMALL, **changes):
     keywords = {name: changes.pop(name) for name in ("resume", "until") if name in changes}
-    printed = io.StringIO()
-    result = train(dataclasses.replace(config, out=out, **changes), console=Console(file=printed, width=1000), **keywords)
-    return result, printed.getvalue()
+    return trained(dataclasses.replace(config, out=out, **changes), **keywords)
 
 
 @pytest.fixture(scope="module")

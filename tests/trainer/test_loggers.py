@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import io
 import json
 
 import numpy as np
@@ -12,7 +11,7 @@ from rich.console import Console
 from gan_jax.trainer.config import Config, ConfigError, EvaluationConfig, LogConfig
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.writers import loggers
-from support.small_runs import SMALL
+from support.small_runs import SMALL, trained
 
 GRID = np.full((6, 8, 1), 40, np.uint8)
 
@@ -101,12 +100,11 @@ def run_with(monkeypatch, tmp_path):
         monkeypatch.setattr(loggers, "check_loggers", lambda config: None)
         monkeypatch.setattr("gan_jax.trainer.setup.check_loggers", lambda config: None)
         monkeypatch.setattr("gan_jax.trainer.loop.write_figures", lambda *arguments: None)
-        printed = io.StringIO()
         config = dataclasses.replace(
             SMALL, out=tmp_path / "run", steps=12, log=LogConfig(wandb=True), evaluation=EvaluationConfig(samples=64)
         )
-        train(config, console=Console(file=printed, width=300))
-        return made[0], printed.getvalue(), tmp_path / "run"
+        _, printed = trained(config)
+        return made[0], printed, tmp_path / "run"
 
     return run
 

@@ -1,7 +1,6 @@
 """Special cases of the loop: a failed last save, failed evaluations, lengths in epochs, different processes, and locks."""
 
 import dataclasses
-import io
 import json
 import os
 import shutil
@@ -18,11 +17,8 @@ from gan_jax.data import DataError
 from gan_jax.trainer import loop, run_directory, saving, setup
 from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.config import (
-    Config,
     ConfigError,
-    DataConfig,
     EvaluationConfig,
-    ModelConfig,
     OptimizerConfig,
     ParallelConfig,
     check,
@@ -32,26 +28,14 @@ from gan_jax.trainer.config import (
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.run_directory import RunError
-
-SMALL = Config(
-    steps=4,
-    batch_size=8,
-    log_every=1,
-    sample_every=0,
-    checkpoint_every=2,
-    tensorboard=False,
-    data=DataConfig(source="ring"),
-    model=ModelConfig(name="points", latent_dim=2, options={"generator_hidden": "8", "discriminator_hidden": "8"}),
-    evaluation=EvaluationConfig(samples=0),
-)
+from support.small_runs import SHORT, trained
 
 
 @pytest.fixture
 def run(tmp_path):
     def run(config, **keywords):
-        printed = io.StringIO()
-        train(dataclasses.replace(config, out=tmp_path / "run"), console=Console(file=printed, width=200), **keywords)
-        return json.loads((tmp_path / "run" / "run.json").read_text()), printed.getvalue()
+        _, printed = trained(dataclasses.replace(config, out=tmp_path / "run"), **keywords)
+        return json.loads((tmp_path / "run" / "run.json").read_text()), printed
 
     return run
 
@@ -81,7 +65,7 @@ def without_pauses(monkeypatch):
 def test_a_failed_last_save_is_repeated(run, tmp_path, monkeypatch, without_pauses):
     fill_disk(monkeypatch, 4)  # The save in the loop and three of the four afterwards.
     with pytest.warns(CheckpointWarning, match="No space left"):
-        record, printed = run(SMALL)
+        record, printed = run(SHORT)
     assert (record["status"], record["saved"]) == ("finished", True)
     assert printed.count("the weights of step 4 could not be saved; trying again in 0 seconds") == 3
     assert Checkpointer(tmp_path / "run" / "checkpoints", owner=False).steps() == [2, 4]
@@ -90,12 +74,12 @@ def test_a_failed_last_save_is_repeated(run, tmp_path, monkeypatch, without_paus
 def test_a_run_whose_last_save_fails_is_not_called_finished(run, tmp_path, monkeypatch, without_pauses):
     fill_disk(monkeypatch, 5)
     with pytest.warns(CheckpointWarning, match="No space left"):
-        record, printed = run(SMALL)
+        record, printed = run(SHORT)
     assert (record["status"], record["saved"]) == ("finished, not saved", False)
     assert "the weights of step 4 could not be saved; the newest checkpoint is of step 2; free some space" in printed
     assert "its last weights could not be saved" in (tmp_path / "run" / "report.html").read_text()
     monkeypatch.undo()
-    record, _ = run(SMALL, resume=tmp_path / "run")
+    record, _ = run(SHORT, resume=tmp_path / "run")
     assert (record["status"], record["saved"]) == ("finished", True)
 
 
@@ -128,7 +112,7 @@ def files_of(directory):
 @pytest.mark.parametrize("what", ["renamed", "removed", "replaced"])
 def test_a_directory_that_is_lost_while_training_ends_the_run(run, tmp_path, monkeypatch, what):
     place, moved, other = tmp_path / "run", tmp_path / "moved", tmp_path / "other"
-    run(dataclasses.replace(SMALL, steps=2))
+    run(dataclasses.replace(SHORT, steps=2))
     place.rename(other)
     before = {}
 
@@ -141,7 +125,7 @@ def test_a_directory_that_is_lost_while_training_ends_the_run(run, tmp_path, mon
     at_step(monkeypatch, 3, lose)
     words = "renamed, removed or replaced" if what == "removed" else f"moved to {moved} while the run trained; continue with: .* {moved}"
     with pytest.raises(run_directory.DirectoryLost, match=words):
-        run(SMALL)
+        run(SHORT)
     assert place.exists() == (what == "replaced")
     assert files_of(place) == before
     if what != "removed":
@@ -149,7 +133,7 @@ def test_a_directory_that_is_lost_while_training_ends_the_run(run, tmp_path, mon
         assert (record["status"], record["step"]) == ("failed", 4)
         assert "DirectoryLost" in record["error"]
         monkeypatch.undo()
-        assert train(SMALL, resume=moved, console=Console(quiet=True)).step == 4
+        assert train(SHORT, resume=moved, console=Console(quiet=True)).step == 4
 
 
 def test_the_writer_thread_notices_a_replaced_directory(tmp_path):
@@ -168,7 +152,7 @@ def test_the_writer_thread_notices_a_replaced_directory(tmp_path):
 
 def test_a_hangup_saves_like_a_termination(run, tmp_path, monkeypatch):
     at_step(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGHUP))
-    record, printed = run(SMALL)
+    record, printed = run(SHORT)
     assert (record["status"], record["saved"]) == ("interrupted", True)
     assert record["step"] < 4
     assert "interrupted; saved at step" in printed
@@ -201,8 +185,8 @@ def test_a_broken_pipe_does_not_end_the_training(script, tmp_path, monkeypatch):
 @pytest.mark.parametrize("recipe", ["../../x", "/tmp/x", "a/b", "..", "*", "a\nb"])
 def test_a_recipe_is_a_name(script, tmp_path, recipe):
     with pytest.raises(ConfigError, match="must be a name"):
-        check(dataclasses.replace(SMALL, recipe=recipe))
-    save_config(dataclasses.replace(SMALL, recipe=recipe), tmp_path / "saved.yaml")
+        check(dataclasses.replace(SHORT, recipe=recipe))
+    save_config(dataclasses.replace(SHORT, recipe=recipe), tmp_path / "saved.yaml")
     status, _, error = script("train", "--config", "saved.yaml")
     assert (status, error.count("\n")) == (2, 1)
     assert "must be a name" in error
@@ -214,7 +198,7 @@ def test_a_failed_evaluation_does_not_end_the_training(run, tmp_path, monkeypatc
         raise ConfigError("--evaluation.k 3: more than there are samples")
 
     monkeypatch.setattr("gan_jax.trainer.loop.evaluate", fail)
-    record, printed = run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=16, every=2)))
+    record, printed = run(dataclasses.replace(SHORT, evaluation=EvaluationConfig(samples=16, every=2)))
     assert (record["status"], record["step"]) == ("finished", 4)
     assert "step 2: not measured: --evaluation.k 3: more than there are samples" in printed
     assert not [row for row in metrics_of(tmp_path) if any(name.startswith("evaluation/") for name in row)]
@@ -229,22 +213,22 @@ def test_the_best_checkpoint_is_kept(run, tmp_path, monkeypatch, best, kept):
         return [{"metric": name, "value": value} for name, value in zip(("modes", "reverse_kl"), next(values))]
 
     monkeypatch.setattr("gan_jax.trainer.loop.evaluate", measured)
-    config = dataclasses.replace(SMALL, steps=6, checkpoint_every=0, keep_checkpoints=1)
+    config = dataclasses.replace(SHORT, steps=6, checkpoint_every=0, keep_checkpoints=1)
     run(dataclasses.replace(config, evaluation=EvaluationConfig(samples=2, every=1, best=best)))
     assert load_run(tmp_path / "run", best=True).step == kept
 
 
 def test_a_metric_that_is_not_measured_cannot_select_the_best(run, monkeypatch):
     with pytest.raises(ConfigError, match=r"--evaluation.best fd: must be one of auto, "):
-        run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=0, best="fd")))
+        run(dataclasses.replace(SHORT, evaluation=EvaluationConfig(samples=0, best="fd")))
     monkeypatch.setattr("gan_jax.trainer.loop.evaluate", lambda *_, **__: [{"metric": "modes", "value": 3}])
-    _, printed = run(dataclasses.replace(SMALL, evaluation=EvaluationConfig(samples=2, every=2, best="fid")))
+    _, printed = run(dataclasses.replace(SHORT, evaluation=EvaluationConfig(samples=2, every=2, best="fid")))
     assert "--evaluation.best fid: is not measured here; measured: modes" in printed
 
 
 def test_schedules_span_a_run_given_in_epochs(run, tmp_path):
-    examples = len(load_data(SMALL))
-    config = dataclasses.replace(SMALL, batch_size=examples // 8, epochs=1, steps=1000, optimizer=OptimizerConfig(schedule="linear"))
+    examples = len(load_data(SHORT))
+    config = dataclasses.replace(SHORT, batch_size=examples // 8, epochs=1, steps=1000, optimizer=OptimizerConfig(schedule="linear"))
     record, _ = run(config)
     rates = [row["learning_rate/generator"] for row in metrics_of(tmp_path)]
     # The learning rate of step n of 8 is 1 - (n - 1) / 8 of the first one.
@@ -255,7 +239,7 @@ def test_schedules_span_a_run_given_in_epochs(run, tmp_path):
 
 def test_local_statistics_on_other_devices_have_another_fingerprint():
     def of(devices, statistics):
-        return setup.config_fingerprint(dataclasses.replace(SMALL, parallel=ParallelConfig(devices=devices, statistics=statistics)))
+        return setup.config_fingerprint(dataclasses.replace(SHORT, parallel=ParallelConfig(devices=devices, statistics=statistics)))
 
     assert of(2, "global") == of(4, "global")
     assert of(2, "local") == of(2, "local") != of(4, "local")
@@ -263,15 +247,15 @@ def test_local_statistics_on_other_devices_have_another_fingerprint():
 
 @pytest.mark.parametrize(("same", "words"), [(False, "process 0: its data or flags"), (True, "the data or flags of another process")])
 def test_processes_with_different_data_fail(monkeypatch, same, words):
-    source = load_data(SMALL)
+    source = load_data(SHORT)
     monkeypatch.setattr(setup, "process_count", lambda: 2)
     monkeypatch.setattr(setup, "broadcast_text", lambda text: text if same else "of process 0")
     monkeypatch.setattr(setup, "any_across_processes", lambda flag: True)
     with pytest.raises(DataError, match=words):
-        setup.check_alike(SMALL, source)
+        setup.check_alike(SHORT, source)
     monkeypatch.setattr(setup, "any_across_processes", lambda flag: flag)
     if same:
-        setup.check_alike(SMALL, source)
+        setup.check_alike(SHORT, source)
 
 
 def test_only_one_process_trains_in_a_directory(tmp_path):
@@ -297,9 +281,9 @@ def test_a_run_releases_its_lock(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr("gan_jax.trainer.loop.loop", fail)
     with pytest.raises(OSError, match="broken"):
-        run(SMALL)
+        run(SHORT)
     monkeypatch.undo()
-    record, _ = run(SMALL, resume=tmp_path / "run", may_restart=True)
+    record, _ = run(SHORT, resume=tmp_path / "run", may_restart=True)
     assert record["status"] == "finished"
     run_directory.lock(tmp_path / "run").close()
 

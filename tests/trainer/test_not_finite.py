@@ -1,21 +1,18 @@
 """A run whose weights become NaN: it is named, recorded and measured as not finite, and its state is never saved as a checkpoint."""
 
 import dataclasses
-import io
 import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rich.console import Console
 
 from gan_jax.checkpoint import Checkpointer
 from gan_jax.trainer import setup
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig, MonitorConfig
-from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import load_run
-from support.small_runs import SMALL
+from support.small_runs import SMALL, trained
 
 BROKEN_AT = 5  # The first step after which weights are NaN.
 POINTS = dataclasses.replace(SMALL, steps=8, log_every=8, sample_every=4, checkpoint_every=1, evaluation=EvaluationConfig(samples=16))
@@ -53,10 +50,9 @@ def run(monkeypatch, tmp_path):
             return built._replace(gan=built.gan._replace(train_step=train_step))
 
         monkeypatch.setattr(setup, "build", breaking)
-        printed = io.StringIO()
-        result = train(dataclasses.replace(config, out=tmp_path / "run"), console=Console(file=printed, width=300), **options)
+        result, printed = trained(dataclasses.replace(config, out=tmp_path / "run"), **options)
         monkeypatch.setattr(setup, "build", build)
-        return result, json.loads((tmp_path / "run" / "run.json").read_text()), printed.getvalue()
+        return result, json.loads((tmp_path / "run" / "run.json").read_text()), printed
 
     return run
 

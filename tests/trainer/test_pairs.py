@@ -1,7 +1,6 @@
 """A run on pairs of files: training, grids, resume, fork, evaluation, and commands after the images are gone."""
 
 import dataclasses
-import io
 import json
 import shutil
 
@@ -9,7 +8,6 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from rich.console import Console
 
 from gan_jax.conditioning import CONDITIONS, given_inputs
 from gan_jax.data import DataError, Source
@@ -20,11 +18,11 @@ from gan_jax.trainer.config import Config, ConfigError, DataConfig, EvaluationCo
 from gan_jax.trainer.contexts import context_shape, translates
 from gan_jax.trainer.figures import SampleRenderer, translations
 from gan_jax.trainer.image_grid import image_grid, load_png, to_uint8
-from gan_jax.trainer.loop import train
 from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.sampling import Weights, translated_files, translation_pairs
 from gan_jax.trainer.sweep.plan import plan_runs
 from gan_jax.trainer.writers.samples import sampler, translation_rows
+from support.small_runs import trained
 
 CONFIG = Config(
     recipe="pairs",
@@ -40,11 +38,6 @@ CONFIG = Config(
     monitor=MonitorConfig(enabled=False),
     evaluation=EvaluationConfig(samples=0),
 )
-
-
-def trained(config, **options):
-    console = Console(record=True, width=400, file=io.StringIO())
-    return train(config, console=console, **options), console.export_text()
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from gan_jax.trainer.progress import ProgressBar
 from gan_jax.trainer.report import read_run
 from gan_jax.trainer.writers.samples import REALS_SHOWN, bounds_of, forget_samples, write_animation, write_samples
 from support.data_files import write_idx_set
-from support.small_runs import SMALL
+from support.small_runs import SMALL, trained
 
 QUIET = {"console": Console(quiet=True)}
 
@@ -114,14 +114,10 @@ def test_a_run_prints_folder_names_and_errors_unchanged(tmp_path, monkeypatch):
     directory = tmp_path / "[a]" / "[b]"
     monkeypatch.setattr("gan_jax.trainer.loop.write_figures", lambda directory, run, print_line: [print_line(text) for text in BRACKETED])
 
-    def printed_by(**options):
-        printed = io.StringIO()
-        train(dataclasses.replace(SMALL, out=directory), console=Console(file=printed, width=1000), **options)
-        return printed.getvalue()
-
-    printed = printed_by(until=6)
+    config = dataclasses.replace(SMALL, out=directory)
+    _, printed = trained(config, until=6)
     assert f"continue with: gan-jax train {SMALL.recipe} --resume {directory}" in printed
-    printed = printed_by(resume=directory)
+    _, printed = trained(config, resume=directory)
     assert f"resuming {directory} at step 6" in printed
     assert f"report: {directory}/report.html" in printed
     for text in BRACKETED:
