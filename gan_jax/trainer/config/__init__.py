@@ -3,16 +3,10 @@
 from gan_jax.trainer.config.devices import DistributedConfig, ParallelConfig
 from gan_jax.trainer.config.fields import flag, flatten, replace_field, schema_fields
 from gan_jax.trainer.config.io import from_dict, load_config, save_config, to_dict
-from gan_jax.trainer.config.schema import (
-    CHANGEABLE_ON_RESUME,
+from gan_jax.trainer.config.schema import CHANGEABLE_ON_RESUME, Config, DataConfig, EvaluationConfig, LogConfig, ModelConfig, MonitorConfig
+from gan_jax.trainer.config.train_step import (
     AugmentConfig,
-    Config,
-    DataConfig,
-    EvaluationConfig,
-    LogConfig,
     LossConfig,
-    ModelConfig,
-    MonitorConfig,
     OptimizerConfig,
     PenaltyConfig,
     ReplayConfig,
