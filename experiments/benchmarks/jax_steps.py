@@ -24,7 +24,7 @@ from gan_jax.losses import ADVERSARIAL
 from gan_jax.models import build_model
 from gan_jax.optimizers import ttur
 from gan_jax.penalties import PENALTIES
-from gan_jax.trainer.evaluate import FORWARD_BATCH
+from gan_jax.trainer.sample_images import FORWARD_BATCH
 from gan_jax.transforms import spectral_norm
 from gan_jax.typing import GAN, Players
 

@@ -81,7 +81,7 @@ def distance(ready: Prepared, trained: Trained, seed: int) -> float | None:
     """The Fréchet distance of samples of a run to held-out digits, or None if the samples are not finite."""
     from gan_jax import metrics
     from gan_jax.trainer.config import ConfigError
-    from gan_jax.trainer.evaluate import sample_images
+    from gan_jax.trainer.sample_images import sample_images
 
     extractor, real = _reference()
     try:

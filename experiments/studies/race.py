@@ -111,7 +111,7 @@ def _starved() -> list[Entry]:
 def digit_figures(run: Any, seed: int) -> dict[str, Any]:
     """The outcomes of a run on digits."""
     from experiments.studies.digit_outcomes import SAMPLES, outcomes
-    from gan_jax.trainer.evaluate import sample_images
+    from gan_jax.trainer.sample_images import sample_images
 
     return outcomes(sample_images(run.built, run.params, run.opt_state, SAMPLES, seed=seed)[0])
 
@@ -119,7 +119,7 @@ def digit_figures(run: Any, seed: int) -> dict[str, Any]:
 def stacked_figures(run: Any, seed: int) -> dict[str, Any]:
     """The outcomes of a run on stacked digits."""
     from experiments.studies.stacked_mnist import SAMPLES, coverage_row
-    from gan_jax.trainer.evaluate import sample_images
+    from gan_jax.trainer.sample_images import sample_images
 
     return coverage_row(sample_images(run.built, run.params, run.opt_state, SAMPLES, seed=seed)[0])
 
@@ -127,7 +127,7 @@ def stacked_figures(run: Any, seed: int) -> dict[str, Any]:
 def folder_figures(run: Any, seed: int) -> dict[str, Any]:
     """The sliced Wasserstein distance to the held-out images, and that of as many training images."""
     from gan_jax import metrics
-    from gan_jax.trainer.evaluate import sample_images
+    from gan_jax.trainer.sample_images import sample_images
 
     held_out = np.asarray(run.source.held_out.images[:])
     fakes, _ = sample_images(run.built, run.params, run.opt_state, len(held_out), seed=seed)

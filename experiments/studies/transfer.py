@@ -72,8 +72,9 @@ def configuration(model: str, seed: int, out: Path, **changes: Any) -> Any:
 def distance(run: Path) -> float:
     """The Fréchet distance of samples of a run to its training images, in the features of the digit classifier."""
     from gan_jax import metrics
-    from gan_jax.trainer.evaluate import random_images, sample_images
+    from gan_jax.trainer.evaluate import random_images
     from gan_jax.trainer.restore import load_run
+    from gan_jax.trainer.sample_images import sample_images
 
     loaded = load_run(run)
     fakes, _ = sample_images(loaded.built, loaded.params, loaded.opt_state, SAMPLES, seed=100)

@@ -13,8 +13,8 @@ from gan_jax.gan.types import normalize_images
 from gan_jax.trainer import image_grid
 from gan_jax.trainer.config import ConfigError
 from gan_jax.trainer.contexts import needs_context
-from gan_jax.trainer.evaluate import SAMPLE_BATCH
 from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.sample_images import SAMPLE_BATCH
 from gan_jax.trainer.sampling import Samples, Weights
 
 CALIBRATION = 2048  # Maximum number of reals, and of fakes, for the calibration. The fakes are the burn-in, too.

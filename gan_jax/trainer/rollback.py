@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gan_jax.monitor import Finding
 from gan_jax.trainer.config import Config, save_config
-from gan_jax.trainer.setup import TrainingRun
+from gan_jax.trainer.training_run import TrainingRun
 
 
 class Rollback(NamedTuple):

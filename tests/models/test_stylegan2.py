@@ -12,7 +12,7 @@ from gan_jax.export.stylegan2 import stylegan2_discriminator, stylegan2_generato
 from gan_jax.metrics import load_torch_weights
 from gan_jax.models import MODELS, build_model
 from gan_jax.models.network import as_networks
-from gan_jax.models.stylegan2 import MappingNetwork
+from gan_jax.models.stylegan2_layers import MappingNetwork
 from support.residual_checks import check_model, inputs_of, parameter_counts, random_variables
 from support.stylegan2_golden import CASES, LAYERS, STYLE, channels, digest, inputs, state_dict_shapes, thinned, weight
 from support.stylegan2_names import in_torch_layout, load

@@ -17,10 +17,10 @@ from gan_jax.trainer.build.data import check_pairs
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, ConfigError, DataConfig, EvaluationConfig, ModelConfig, MonitorConfig
 from gan_jax.trainer.contexts import context_shape, translates
-from gan_jax.trainer.evaluate import sample_images
 from gan_jax.trainer.figures import SampleRenderer, translations
 from gan_jax.trainer.image_grid import image_grid, load_png
 from gan_jax.trainer.restore import load_run
+from gan_jax.trainer.sample_images import sample_images
 from gan_jax.trainer.sampling import Weights, translation_pairs
 from gan_jax.trainer.sweep.plan import plan_runs
 from support.scripts import load_script

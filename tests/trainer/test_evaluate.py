@@ -11,9 +11,10 @@ from gan_jax.conditioning import Condition
 from gan_jax.data import Source, load_source
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError, EvaluationConfig, check
-from gan_jax.trainer.evaluate import evaluate, metric_values, sample_images, table
+from gan_jax.trainer.evaluate import evaluate, metric_values, table
 from gan_jax.trainer.features import choose_extractor
 from gan_jax.trainer.mode_counts import count_modes, mode_records
+from gan_jax.trainer.sample_images import sample_images
 from gan_jax.typing import GAN
 
 
