@@ -12,7 +12,7 @@ from gan_jax._internal.files import check_regular, open_regular
 from gan_jax.data.decode import DEFAULT_LEVELS, Levels, float_levels, integer_levels, samples_to_bytes
 from gan_jax.data.errors import DataError, one_line
 from gan_jax.data.images import fit, height_width, to_channels
-from gan_jax.data.layout import HELD_OUT_EVERY, Notice, natural, some
+from gan_jax.data.layout import Notice, hold_out, natural, some
 from gan_jax.data.npz import read_npz
 from gan_jax.data.source import LazyImages, Source, evenly_spaced
 from gan_jax.data.summary import FileFacts
@@ -136,6 +136,34 @@ def _first(arrays: Iterable[str], names: tuple[str, ...]) -> str | None:
     return next((name for name in names if name in arrays), None)
 
 
+def _names_by_part(arrays: dict[str, np.ndarray], path: Path) -> dict[str, tuple[str, str | None]]:
+    """The names of the images and labels of "train" and, if there are such, "test", or of "all"."""
+    found = {part: (_first(arrays, images), _first(arrays, labels)) for part, (images, labels) in PARTS.items()}
+    if not found["train"][0]:
+        found = {"all": (_first(arrays, IMAGES), _first(arrays, LABELS))}
+    named = {part: (images, labels) for part, (images, labels) in found.items() if images}
+    if not named:
+        raise DataError(f"{path}: holds no array named {', '.join(IMAGES)} or x_train; got {some(arrays, 8) or 'no arrays'}")
+    return named
+
+
+def _labels_by_part(
+    arrays: dict[str, np.ndarray], by_parts: dict[str, tuple[str, str | None]], images: dict[str, np.ndarray], path: Path
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The labels of each part, int32, and the names of the classes. Both are empty unless every part has labels."""
+    names = {part: labels for part, (_, labels) in by_parts.items() if labels}
+    if len(names) < len(by_parts):
+        return {}, ()
+    labels, class_names = {}, tuple[str, ...]()
+    for part, name in names.items():
+        labels[part], class_names = read_labels_array(arrays[name], len(images[part]), f"{path}:{name}")
+    if len(names) == 2:  # Both parts have the classes of both.
+        both = np.concatenate([np.asarray(arrays[name]) for name in names.values()])
+        numbers, class_names = read_labels_array(both, len(both), f"{path}: labels")
+        labels = dict(zip(names, np.split(numbers, [len(images["train"])])))
+    return labels, class_names
+
+
 def load_arrays(
     path: Path, *, split: str = "train", image_size: int | tuple[int, int] = 32, channels: int | None = None, resize: str = "crop"
 ) -> Source:
@@ -155,30 +183,17 @@ def load_arrays(
         DataError: If the file cannot be read, or its arrays are not images and labels.
     """
     arrays = _open(path)
-    by_parts = {part: (_first(arrays, images), _first(arrays, labels)) for part, (images, labels) in PARTS.items()}
-    if not by_parts["train"][0]:
-        by_parts = {"all": (_first(arrays, IMAGES), _first(arrays, LABELS))}
-    by_parts = {part: names for part, names in by_parts.items() if names[0]}
-    if not by_parts:
-        raise DataError(f"{path}: holds no array named {', '.join(IMAGES)} or x_train; got {some(arrays, 8) or 'no arrays'}")
+    by_parts = _names_by_part(arrays, path)
     images = {part: images_last(arrays[names[0]], f"{path}:{names[0]}") for part, names in by_parts.items()}
     first = next(iter(images.values()))
     levels, notices = array_levels(first)
     depth = 1 if first.ndim == 3 else first.shape[-1]
-    labels, class_names = {}, tuple[str, ...]()
-    if all(names[1] for names in by_parts.values()):
-        for part, names in by_parts.items():
-            labels[part], class_names = read_labels_array(arrays[names[1]], len(images[part]), f"{path}:{names[1]}")
-        if len(by_parts) == 2:  # Both parts have the classes of both.
-            both = np.concatenate([np.asarray(arrays[names[1]]) for names in by_parts.values()])
-            numbers, class_names = read_labels_array(both, len(both), f"{path}: labels")
-            labels = dict(zip(by_parts, np.split(numbers, [len(images["train"])])))
+    labels, class_names = _labels_by_part(arrays, by_parts, images, path)
     rows = {part: np.arange(len(array)) for part, array in images.items()}
     if "all" in rows:
-        test = rows["all"][HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
-        rows = {"train": np.setdiff1d(rows["all"], test), "test": test}
+        parts, held_out_by = hold_out(range(len(rows["all"])))
+        rows = {part: np.array(numbers, int) for part, numbers in parts.items()}
         images, labels = dict.fromkeys(rows, images["all"]), dict.fromkeys(rows, labels["all"]) if labels else {}
-        held_out_by = f"every {HELD_OUT_EVERY}th image" if len(test) else f"nothing, because there are fewer than {HELD_OUT_EVERY} images"
     else:
         rows.setdefault("test", np.arange(0))
         images.setdefault("test", first)

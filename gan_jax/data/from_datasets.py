@@ -6,7 +6,7 @@ from typing import Any
 from gan_jax.data.errors import DataError, one_line
 from gan_jax.data.folder import source_of_files
 from gan_jax.data.images import check_channels, check_image_size, check_resize
-from gan_jax.data.layout import HELD_OUT_EVERY, Layout, natural
+from gan_jax.data.layout import Layout, hold_out, natural
 from gan_jax.data.source import Source
 from gan_jax.data.tree import Listing
 
@@ -126,10 +126,8 @@ def load_hf(
     other = next((part for part in HELD_OUT if part in records and part != split), None)
     names = {part: [f"{part}/{number}" for number in range(len(rows))] for part, rows in records.items()}
     if test:
-        everything = names[wanted[split]]
-        held = set(everything[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY])
-        parts = {"train": [one for one in everything if one not in held], "test": [one for one in everything if one in held]}
-        chosen, held_out_by = split if split in ("train", "test", "all") else "train", f"every {HELD_OUT_EVERY}th image"
+        chosen = split if split in ("train", "test", "all") else "train"
+        parts, held_out_by = hold_out(names[wanted[split]])
     else:
         parts = {"train": names[split], "test": names[other] if other else []}
         chosen, held_out_by = "train", f"the split {other}"

@@ -2,13 +2,14 @@
 
 import collections
 import re
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from gan_jax.data.decode import ending_of, endings
 from gan_jax.data.tree import Listing
 
 HELD_OUT_EVERY = 10
+Example = TypeVar("Example")
 # Names of the folders of a split, in lower case and in the order of preference.
 PARTS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
 # Endings of images and films that are not read. A folder that holds only these is a class without images.
@@ -75,6 +76,17 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else plural}"
 
 
+def hold_out(examples: Sequence[Example], noun: str = "image") -> tuple[dict[str, list[Example]], str]:
+    """Every tenth example as "test" and the others as "train", and how the held-out ones were chosen."""
+    parts = {
+        "train": [example for number, example in enumerate(examples, 1) if number % HELD_OUT_EVERY],
+        "test": list(examples[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]),
+    }
+    if parts["test"]:
+        return parts, f"every {HELD_OUT_EVERY}th {noun}"
+    return parts, f"nothing, because there are fewer than {HELD_OUT_EVERY} {noun}s"
+
+
 def lay_out(listing: Listing, labels: Mapping[str, str] | None = None, labels_file: str = "") -> Layout:
     """Decides which files are images, which of them are held out, and their classes.
 
@@ -92,16 +104,7 @@ def lay_out(listing: Listing, labels: Mapping[str, str] | None = None, labels_fi
     folders = class_folders(listing)
     notices: list[Notice] = []
     left_out: dict[str, list[str]] = {}
-    prefix = ""
-    while True:
-        tops, loose = level(images, folders, prefix)
-        full, _ = level(images, class_folders(Listing(tuple(images), ())), prefix)
-        pair = folders_of_parts(full)
-        if any(top.lower() in ALL_PARTS for top in full):  # An empty folder for test beside train is no class.
-            tops = [top for top in tops if top in full or top.lower() not in ALL_PARTS]
-        if pair or loose or len(tops) != 1:
-            break
-        prefix += f"{tops[0]}/"
+    prefix, pair = pass_through(images, folders)
     parts: dict[str, list[str]] = {"all": images}
     prefixes = {"all": prefix}
     if pair:
@@ -137,13 +140,25 @@ def lay_out(listing: Listing, labels: Mapping[str, str] | None = None, labels_fi
         doubled = [name for name in class_names if same[name.lower()] > 1]
         if doubled:
             notices.append(Notice(f"classes whose names differ in capitals only: {some(doubled, 6)}"))
-    held_out_by = "the folders " + " and ".join(pair.values()) if pair else f"every {HELD_OUT_EVERY}th image"
-    if not pair:
-        test = parts["all"][HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
-        held = set(test)
-        parts = {"train": [name for name in parts["all"] if name not in held], "test": test}
-        held_out_by = held_out_by if test else f"nothing, because there are fewer than {HELD_OUT_EVERY} images"
+    if pair:
+        held_out_by = "the folders " + " and ".join(pair.values())
+    else:
+        parts, held_out_by = hold_out(parts["all"])
     return Layout(parts, class_names, classes, len(images), dict(ignored.most_common()), classes_by, held_out_by, left_out, tuple(notices))
+
+
+def pass_through(images: list[str], folders: set[str]) -> tuple[str, dict[str, str]]:
+    """The prefix of the innermost folder that holds the whole tree, and the folders for train and test in it, if there are any."""
+    prefix = ""
+    while True:
+        tops, loose = level(images, folders, prefix)
+        full, _ = level(images, class_folders(Listing(tuple(images), ())), prefix)
+        pair = folders_of_parts(full)
+        if any(top.lower() in ALL_PARTS for top in full):  # An empty folder for test beside train is no class.
+            tops = [top for top in tops if top in full or top.lower() not in ALL_PARTS]
+        if pair or loose or len(tops) != 1:
+            return prefix, pair
+        prefix += f"{tops[0]}/"
 
 
 def class_folders(listing: Listing) -> set[str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gan_jax.data.decode import Header, ending_of, endings
 from gan_jax.data.errors import DataError
 from gan_jax.data.file_images import different_sizes
-from gan_jax.data.layout import HELD_OUT_EVERY, PARTS, Layout, Notice, count_of, natural, some
+from gan_jax.data.layout import PARTS, Layout, Notice, count_of, hold_out, natural, some
 from gan_jax.data.tree import Tree
 
 PAIRS = ("side-by-side", "folders", "unpaired")
@@ -180,11 +180,7 @@ def _held_out(parts: dict[str, list[str]], noun: str) -> tuple[dict[str, list[st
     """The parts, sorted, with every tenth example as test if one part is empty, and how the held-out ones were chosen."""
     if parts["train"] and parts["test"]:
         return {part: sorted(names, key=natural) for part, names in parts.items()}, "the folders of train and test"
-    together = sorted(parts["train"] + parts["test"], key=natural)
-    test = together[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
-    held = set(test)
-    by = f"every {HELD_OUT_EVERY}th {noun}" if held else f"nothing, because there are fewer than {HELD_OUT_EVERY} {noun}s"
-    return {"train": [name for name in together if name not in held], "test": test}, by
+    return hold_out(sorted(parts["train"] + parts["test"], key=natural), noun)
 
 
 def half_headers(tree: Tree, headers: dict[str, Header], pairing: Pairing) -> dict[str, Header]:
