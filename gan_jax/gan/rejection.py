@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import jax.scipy.optimize
 
 from gan_jax._internal.checks import check_float, check_not_empty, check_rank
 from gan_jax.typing import Array
@@ -25,7 +26,7 @@ class Calibration(NamedTuple):
         return self.slope * logits + self.offset
 
 
-def calibrate_logits(real_logits: Array, fake_logits: Array, *, steps: int = 30) -> Calibration:
+def calibrate_logits(real_logits: Array, fake_logits: Array) -> Calibration:
     """Fits a logistic regression that tells reals from fakes by D's output.
 
     Rejection sampling needs the logit of an optimal D, log p_data / p_G. D's own output is not that for the hinge, Wasserstein and
@@ -33,12 +34,11 @@ def calibrate_logits(real_logits: Array, fake_logits: Array, *, steps: int = 30)
 
         (mean softplus(-c(real)) + mean softplus(c(fake))) / 2 + slope'^2 / (2 n),  c = slope' (logit - mean) / deviation + offset'
 
-    with n the number of logits, by Newton's method. The last term keeps the slope finite if D separates all reals from all fakes.
+    with n the number of logits, by BFGS. The last term keeps the slope finite if D separates all reals from all fakes.
 
     Args:
         real_logits: D(x) of reals that D was not trained on, if there are such, float [reals].
         fake_logits: D(G(z)), float [fakes].
-        steps: Number of steps of Newton's method.
 
     Returns:
         The calibration.
@@ -65,16 +65,7 @@ def calibrate_logits(real_logits: Array, fake_logits: Array, *, steps: int = 30)
     def objective(solution: Array) -> Array:
         return jnp.sum(weights * jax.nn.softplus(-signs * (features @ solution))) + 0.5 * jnp.sum(ridge * jnp.square(solution))
 
-    def step(_: int, solution: Array) -> Array:
-        # The step is halved until the objective does not rise.
-        direction = jnp.linalg.solve(jax.hessian(objective)(solution) + 1e-7 * jnp.eye(2), jax.grad(objective)(solution))
-        sizes = 0.5 ** jnp.arange(12.0)
-        candidates = solution - sizes[:, None] * direction
-        values = jax.vmap(objective)(candidates)
-        best = jnp.argmin(values)
-        return jnp.where(values[best] < objective(solution), candidates[best], solution)
-
-    slope, offset = jax.lax.fori_loop(0, steps, step, jnp.zeros(2))
+    slope, offset = jax.scipy.optimize.minimize(objective, jnp.zeros(2), method="BFGS", tol=1e-6).x
     return Calibration(slope / deviation, offset - slope * mean / deviation)
 
 
