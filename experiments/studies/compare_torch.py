@@ -33,6 +33,7 @@ from docs._generate.tables import mean_and_deviation, table
 from experiments.benchmarks.machine import command, in_words, machine
 from experiments.rows import command_of, existing, origin
 from experiments.studies.ablations.baselines import measure_images, real_row
+from experiments.studies.race_plot import ticks
 from gan_jax.cli.compilation_cache import use_compilation_cache
 from gan_jax.cli.errors import fail
 from gan_jax.cli.parsing import argument_parser
@@ -196,10 +197,10 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
         pen.rectangle((x0, top, x0 + width, top + height), outline=(90, 90, 90))
         pen.text((x0 + width / 2, 8), f"{recipe}: classifier distance against seconds", fill="black", font=font, anchor="ma")
-        for tick in (value for value in (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if low <= np.log10(value) <= high):
+        for tick in ticks(10**low, 10**high):
             y = place(0, tick)[1]
             pen.line((x0, y, x0 + width, y), fill=(225, 225, 225))
-            pen.text((x0 - 4, y), str(tick), fill="black", font=font, anchor="rm")
+            pen.text((x0 - 4, y), f"{tick:g}", fill="black", font=font, anchor="rm")
         scale = 10 ** math.floor(math.log10(longest))
         step = next(scale * share for share in (0.1, 0.2, 0.5, 1.0, 2.0) if longest <= 6 * scale * share)
         for tick in np.arange(0, longest + step / 1000, step):

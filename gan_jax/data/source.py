@@ -3,31 +3,13 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from gan_jax.data.errors import DataError
 
 NAMED = 20  # Maximum number of skipped files that the record of a run names.
-
-
-class Images(Protocol):
-    """Images that can be indexed like an array without being in memory. A NumPy array also satisfies this protocol."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """[count, height, width, channels]."""
-
-    @property
-    def dtype(self) -> np.dtype:
-        """The type of a pixel, uint8."""
-
-    def __len__(self) -> int:
-        """The number of images."""
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        """One image for an integer, an array of images for a slice or an array of integers."""
 
 
 class LazyImages:

@@ -54,8 +54,10 @@ def distance_to(run: LoadedRun, target: Array, name: str, *, vgg_weights: Path |
         labels: int [count], the classes of the images, for a conditional D.
 
     Raises:
-        ConfigError: VGG16 needs its weight file, or D has no features.
+        ConfigError: There is no such distance, VGG16 needs its weight file, or D has no features.
     """
+    if name not in DISTANCES:
+        raise ConfigError(f"distance {name}: must be one of {', '.join(DISTANCES)}")
 
     def copies(images: Array) -> Array:
         return jnp.broadcast_to(target, (len(images), *target.shape))

@@ -25,7 +25,6 @@ from gan_jax.trainer.restore import LoadedRun
 from gan_jax.trainer.sample_images import SAMPLE_BATCH, sample_images
 from gan_jax.typing import Players
 
-J_ANCHORS, MINE_ANCHORS = 3, 9
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 

@@ -43,6 +43,8 @@ def test_images_and_models_that_do_not_fit(target):
         invert_image(loaded_mlp(), target[:4])
     with pytest.raises(ConfigError, match="--distance vgg: needs --vgg FILE"):
         invert_image(loaded_mlp(), target, distances=("vgg",))
+    with pytest.raises(ConfigError, match=r"^distance lpips: must be one of pixels, discriminator, vgg$"):
+        invert_image(loaded_mlp(), target, distances=("lpips",))
 
 
 def test_the_command_writes_latents_and_a_picture(script, tmp_path, target):

@@ -223,8 +223,3 @@ def describe_axis(axis: Axis) -> str:
     if axis.is_interval:
         return f"--{axis.name} {axis.low:g}:{axis.high:g}{'' if axis.log or axis.low <= 0 else ':linear'}"
     return f"--{axis.name} {','.join(map(str, axis.values))}"
-
-
-def flag_name(path: str) -> str:
-    """Name of the axis of a field: its flag without the dashes."""
-    return flag(path).removeprefix("--")
