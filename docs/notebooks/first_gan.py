@@ -34,8 +34,8 @@ LOOP_STEPS = 500  # Steps of the plain loop in the last part.
 
 # %% [markdown]
 # ## Train
-# A recipe is a `Config` with the settings of a known GAN. `dataclasses.replace` changes some of them. Each field is also
-# a flag of the command `gan-jax train`.
+# A recipe is a `Config` with the settings of a known GAN. `dataclasses.replace` changes some of them. Each field is
+# also a flag of the command `gan-jax train`.
 #
 # While `train` runs, the bar shows the step, the losses and the newest samples. They begin as noise and become digits.
 
@@ -64,8 +64,8 @@ result
 
 # %% [markdown]
 # ## Look at the losses
-# Every row of metrics is a line of `metrics.jsonl`. The losses of a GAN do not fall like those of a classifier. They show
-# a balance: the run is healthy while both players win some of the time.
+# Every row of metrics is a line of `metrics.jsonl`. The losses of a GAN do not fall like those of a classifier. They
+# show a balance: the run is healthy while both players win some of the time.
 
 # %%
 import json
@@ -101,8 +101,8 @@ to_pillow(image_grid(images, cols=8), scale=2)
 
 # %% [markdown]
 # ## Interpolate
-# A point between two latents gives an image between two images. Gaussian latents lie near a sphere, so the path is a great
-# circle and not a straight line. Each row below is one path.
+# A point between two latents gives an image between two images. Gaussian latents lie near a sphere, so the path is a
+# great circle and not a straight line. Each row below is one path.
 
 # %%
 from gan_jax.latents import great_circle_strip
@@ -114,8 +114,8 @@ to_pillow(image_grid(images, cols=8), scale=2)
 
 # %% [markdown]
 # ## Use one loss in a plain loop
-# The losses are functions of logits. They need no trainer and no framework. Here two small networks learn a circle, with
-# the hinge loss and an optimiser of optax.
+# The losses are functions of logits. They need no trainer and no framework. Here two small networks learn a circle,
+# with the hinge loss and an optimiser of optax.
 
 # %%
 import jax.numpy as jnp

@@ -29,8 +29,8 @@ RUN_STEPS = 300  # Steps of the run with the trainer.
 
 # %% [markdown]
 # ## The function
-# R1 punishes every slope of D at the real data, so D becomes flat there. The new penalty, "slope limit", leaves slopes up to 1
-# alone: max(0, |grad D(x)|^2 - 1) for real x.
+# R1 punishes every slope of D at the real data, so D becomes flat there. The new penalty, "slope limit", leaves slopes
+# up to 1 alone: max(0, |grad D(x)|^2 - 1) for real x.
 #
 # A penalty takes the critic (a function from inputs to logits) and returns one value per example, without a factor. Its
 # caller takes the mean and chooses the weight.
@@ -69,8 +69,8 @@ assert jnp.allclose(slope_limit(linear((3.0, 4.0)), real), 24.0)
 assert (slope_limit(linear((0.3, 0.4)), real) == 0).all()
 
 # %% [markdown]
-# D is trained by the gradient of the penalty with respect to its parameters. For the weights w it is 2w above the limit,
-# and it must be finite everywhere, also at w = 0.
+# D is trained by the gradient of the penalty with respect to its parameters. For the weights w it is 2w above the
+# limit, and it must be finite everywhere, also at w = 0.
 
 # %%
 slope = jax.grad(lambda weights: slope_limit(lambda points: points @ weights, real).mean())
@@ -80,8 +80,8 @@ assert jnp.isfinite(slope(jnp.zeros(2))).all()
 
 # %% [markdown]
 # ## Train with it
-# `make_gan` takes the function as a `GradientPenalty` with its name and weight. Three GANs learn a ring of 8 Gaussians from the
-# same seed: without a penalty, with R1, and with the new penalty.
+# `make_gan` takes the function as a `GradientPenalty` with its name and weight. Three GANs learn a ring of 8 Gaussians
+# from the same seed: without a penalty, with R1, and with the new penalty.
 
 # %%
 import numpy as np
@@ -125,8 +125,8 @@ results = {
 
 # %% [markdown]
 # ## Look at the results
-# The metrics have the penalty under `penalty/` and its name. The pictures are an illustration of one seed. Whether a trick helps is
-# a question for many seeds ([many runs](../tutorials/many_runs.md)).
+# The metrics have the penalty under `penalty/` and its name. The pictures are an illustration of one seed. Whether a
+# trick helps is a question for many seeds ([many runs](../tutorials/many_runs.md)).
 
 # %%
 import matplotlib.pyplot as plt
@@ -146,8 +146,8 @@ plt.show()
 
 # %% [markdown]
 # ## Give it to the trainer
-# `train` takes a function of your own as a `LossTerm`. With it you get the bar, checkpoints, the monitor and the report. The context
-# has the minibatch and the discriminator.
+# `train` takes a function of your own as a `LossTerm`. With it you get the bar, checkpoints, the monitor and the
+# report. The context has the minibatch and the discriminator.
 
 # %%
 import dataclasses
@@ -174,5 +174,5 @@ result
 
 # %% [markdown]
 # ## Keep it
-# To make the penalty a flag, add one row to the table `gan_jax.penalties.PENALTIES`, one test with its source, and one line to
-# the list of tricks. [Adding a trick](../extending.md) has the steps.
+# To make the penalty a flag, add one row to the table `gan_jax.penalties.PENALTIES`, one test with its source, and one
+# line to the list of tricks. [Adding a trick](../extending.md) has the steps.

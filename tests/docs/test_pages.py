@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import importlib
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -213,6 +214,67 @@ def test_commands_can_be_typed(name):
             assert {word.split("=")[0], plain} & known_flags(program), f"{program} has no {word}"
         if program == "train" and words and re.fullmatch(r"[a-z]\w*", words[0]):
             assert words[0] in known_recipes, words[0]
+
+
+# Flags of other programs that the text names.
+OF_OTHERS = {"--sync", "--xla_gpu_all_reduce_combine_threshold_bytes", "--rehearsal"}
+
+
+@cache
+def flags_of_all_programs():
+    """The flags of every subcommand, of every module of experiments and docs, and of the scripts in tests/."""
+    subcommands = [path.stem for path in (ROOT / "gan_jax" / "cli").glob("[a-z]*.py")]
+    modules = [
+        path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+        for folder in ("experiments", "docs/_generate")
+        for path in (ROOT / folder).rglob("[a-z]*.py")
+    ]
+    scripts = [f"tests.{path.stem}" for path in (ROOT / "tests").glob("*.py")]
+    return {flag for program in (*subcommands, *modules, *scripts) for flag in known_flags(program)}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flags_in_the_text_exist(name):
+    """Also those outside of commands, e.g. in the cells of tables."""
+    switches = {flag(path) for path, value in flatten(Config()).items() if isinstance(value, bool)}
+    prose = re.sub(r"^```.*?^```", "", (ROOT / name).read_text(), flags=re.M | re.S)
+    for code in re.findall(r"`([^`\n]+)`", prose):
+        for word, value in re.findall(r"(?:^|\s)(--[a-z][\w.-]*)(?:=\S*| +(True|False)\b)?", code):
+            plain = re.sub(r"(--|\.)no-", r"\1", word)
+            known = flags_of_all_programs() | OF_OTHERS
+            group = word.endswith(".") and any(other.startswith(word) for other in known)
+            assert group or word.startswith("--model.options") or {word, plain} & known, word
+            assert not (value and plain in switches), f"{word} takes no value; it has a form with no-"
+
+
+def prose_lines(name):
+    """(number, line) of a page, without tables, code, indented commands and generated parts."""
+    text = (ROOT / name).read_text()
+    for pattern in (r"^```.*?^```", r"<!-- generated.*?<!-- end -->"):
+        text = re.sub(pattern, lambda match: "\n" * match[0].count("\n"), text, flags=re.M | re.S)
+    return [(n, line) for n, line in enumerate(text.splitlines(), 1) if not line.startswith(("|", "    "))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lines_end_at_120_columns(name):
+    assert [(n, len(line)) for n, line in prose_lines(name) if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_extras_exist(name):
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for words in re.findall(r"gan-jax\[([a-z,]+)\]|'\.\[([a-z,]+)\]'", (ROOT / name).read_text()):
+        assert set("".join(words).split(",")) <= set(extras), words
+
+
+def test_every_page_is_linked_from_another_page():
+    linked = {
+        (ROOT / name).parent.joinpath(target).resolve()
+        for name in NAMES
+        for target in re.findall(r"\]\(([^)#\s]+)", (ROOT / name).read_text())
+        if "://" not in target
+    }
+    assert [name for name in NAMES if ROOT / name not in linked | {ROOT / "README.md"}] == []
 
 
 TRAIN = sorted(
