@@ -2,9 +2,15 @@
 
     python tests/golden/cyclegan_torch.py PEERS
 
-PEERS holds junyanz+pytorch-CycleGAN-and-pix2pix, the work tree of github.com/junyanz/pytorch-CycleGAN-and-pix2pix at commit
-032e88438b1b2690e538c2cf399ebceb76adbea9. Of it, `ResnetGenerator`, `NLayerDiscriminator`, `GANLoss` and `get_scheduler` of
-models/networks.py, `CycleGANModel` of models/cycle_gan_model.py and `ImagePool` of util/image_pool.py are run, narrow and small.
+PEERS holds junyanz+pytorch-CycleGAN-and-pix2pix, a work tree of github.com/junyanz/pytorch-CycleGAN-and-pix2pix at commit
+032e88438b1b2690e538c2cf399ebceb76adbea9 of 2019-01-01, of which models/ and util/ are enough. The commit is also in forks with the whole
+history. The values were made from the one in github.com/kotobuki/pytorch-CycleGAN-and-pix2pix, which has the same hash. The script runs
+the files of `FILES` unchanged, and refuses files with other hashes than git has for them in that commit.
+
+Of models/networks.py, `ResnetGenerator`, `NLayerDiscriminator`, `GANLoss` and `get_scheduler` are run, narrow and small: `define_G` has at
+least 6 blocks. Of models/cycle_gan_model.py `CycleGANModel.optimize_parameters` is run with all that it calls, of models/base_model.py
+`set_requires_grad`, and `ImagePool` of util/image_pool.py. The attributes that `CycleGANModel.__init__` would read from the command line
+are set here, to the authors' defaults.
 
 Arrays: weights/<network>/<PyTorch's name> before the first step; real_A, real_B [steps, batch, channels, height, width];
 gradients/<network>/<name> of the first step; after/<network>/<name> after two steps; losses/<name> of both steps; fakes and so on of
@@ -12,6 +18,7 @@ the first one. pool/... are the draws and the results of a pool. schedule is the
 G_A translates A to B and D_A judges B.
 """
 
+import hashlib
 import importlib
 import itertools
 import pathlib
@@ -24,8 +31,24 @@ import torch
 from torch import nn
 
 ROOT = pathlib.Path(sys.argv[1]) / "junyanz+pytorch-CycleGAN-and-pix2pix"
+# The hashes of git for the files of the authors at the commit.
+FILES = {
+    "models/networks.py": "35721de6bf0c0f156df216d7457c410f9f840b07",
+    "models/cycle_gan_model.py": "40ee59557ae53ebcbea85e5313281a77df504535",
+    "models/base_model.py": "2b91cece9010776a41f9b7498687446f685bebf5",
+    "util/image_pool.py": "52413e0f8a45a8c8511bf103d3aabd537fac97b9",
+}
 STEPS, BATCH, CHANNELS, SIDE, WIDTH, BLOCKS, LAYERS = 2, 2, 3, 16, 3, 1, 1
 NETWORKS = ("G_A", "G_B", "D_A", "D_B")
+
+
+def check_files():
+    """Ends the script if a file is not the authors' one of the commit."""
+    for name, expected in FILES.items():
+        content = (ROOT / name).read_bytes()
+        found = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        if found != expected:
+            sys.exit(f"{ROOT / name} must be the file of commit 032e884, of hash {expected}; got {found}")
 
 
 def imported(name):
@@ -134,6 +157,7 @@ def schedule():
 
 
 if __name__ == "__main__":
+    check_files()
     torch.set_num_threads(1)
     arrays = steps() | pool() | schedule()
     np.savez_compressed(pathlib.Path(__file__).with_suffix(".npz"), source=np.array(f"PyTorch {torch.__version__}; 032e884"), **arrays)
