@@ -104,6 +104,7 @@ def _timings() -> dict[str, benchmarks.Row]:
 
 # Page -> its generated parts.
 PAGES: dict[str, Callable[[], Parts]] = {
+    "README.md": lambda: {"default recipe": lambda: recipe_table.default_recipe(read_rows(DATA / "recipes.jsonl"))},
     "docs/dirac.md": lambda: {"radii": lambda: dirac.radii(read_rows(DATA / "dirac.jsonl"))},
     "docs/evidence.md": _evidence,
     "docs/metrics.md": lambda: {"speed": lambda: benchmarks.metrics_table(_timings())},

@@ -92,3 +92,13 @@ def test_configurations_on_different_data_have_their_real_images_beside_them():
         "| `pix2pix` | 0, 2 | 10 | some CPU | 5 | 41.0 ± 1.4 (real: 10.4) | - |",
         "| `r3gan` | 0 | 10 | some CPU | 5 | 18.0 (real: 12.1) | - |",
     ]
+
+
+def test_the_readme_states_the_default_recipe_at_its_own_length():
+    rows = [
+        {"recipe": "dcgan_mnist", "seed": seed, "changes": changes, "metrics": {"classifier_fd": value}, "real": {"classifier_fd": 7.5}}
+        for seed, changes, value in ((0, {}, 10.0), (1, {}, 14.0), (0, {"steps": 5}, 99.0))
+    ]
+    # The sample deviation of 10 and 14 is the root of 8.
+    assert recipe_table.default_recipe(rows) == "12.0 ± 2.8 over 2 seeds, where held-out real digits have 7.5"
+    assert recipe_table.default_recipe(rows[1:]) == "14.0 over one seed, where held-out real digits have 7.5"
