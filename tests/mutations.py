@@ -28,7 +28,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 REPORT = ROOT / "docs" / "data" / "mutations.jsonl"
-OBJECTIVES, UPDATES, RULES = "gan_jax/gan/objectives.py", "gan_jax/gan/updates.py", "gan_jax/gan/update_rules.py"
+OBJECTIVES, UPDATES, RULES = "gan_jax/gan/player_losses.py", "gan_jax/gan/updates.py", "gan_jax/gan/update_rules.py"
 TERMS, BUILD = "gan_jax/gan/loss_terms.py", "gan_jax/trainer/build/"
 
 MUTANTS: tuple[tuple[str, str, str], ...] = (

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import losses, penalties
-from gan_jax.gan.objectives import repeat_reals
+from gan_jax.gan.player_losses import repeat_reals
 from gan_jax.gan.state import named_key
 from gan_jax.gan.types import LossContext
 from gan_jax.typing import Array, DiscriminatorOutput, PyTree

@@ -1,7 +1,7 @@
 """The static description of a GAN: two networks, a loss, and everything that is added to them.
 
 `GANSpec` holds no arrays. Its methods initialise the train state, prepare a minibatch, and apply the networks. The losses of the two
-players are in `gan_jax.gan.objectives`, their updates in `gan_jax.gan.updates`.
+players are in `gan_jax.gan.player_losses`, their updates in `gan_jax.gan.updates`.
 """
 
 import dataclasses

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.gan.objectives import discriminator_loss, generator_loss
+from gan_jax.gan.player_losses import discriminator_loss, generator_loss
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import Minibatch

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from gan_jax._internal.kernels import leaf_at
-from gan_jax.gan.objectives import GeneratorParts, adversarial_weight, discriminator_loss, generator_loss
+from gan_jax.gan.player_losses import GeneratorParts, adversarial_weight, discriminator_loss, generator_loss
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import TrainState, named_key
 from gan_jax.gan.types import Minibatch

@@ -1,19 +1,18 @@
 """Optimisers for two players: optax transformations (EMA, clipping, historical averaging), rules by name, chains (TTUR), schedules."""
 
 from gan_jax.optimizers.freezing import freeze_layers, frozen_paths
-from gan_jax.optimizers.players import apply_updates, per_player
-from gan_jax.optimizers.rules import OPTIMIZERS, schedule_b2, ttur
-from gan_jax.optimizers.schedules import SCHEDULES, cosine_between, half_life_decay
-from gan_jax.optimizers.transformations import (
+from gan_jax.optimizers.moving_average import (
     EmaState,
     HistoricalAverageState,
-    average_gradients,
-    clip_weights,
     ema_params,
     historical_averaging,
     track_ema,
     with_ema_params,
 )
+from gan_jax.optimizers.players import apply_updates, per_player
+from gan_jax.optimizers.rules import OPTIMIZERS, schedule_b2, ttur
+from gan_jax.optimizers.schedules import SCHEDULES, cosine_between, half_life_decay
+from gan_jax.optimizers.transformations import average_gradients, clip_weights
 
 __all__ = [
     "OPTIMIZERS",

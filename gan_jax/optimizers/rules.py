@@ -6,8 +6,9 @@ from typing import Any, TypeAlias
 import optax
 
 from gan_jax.optimizers.freezing import freeze_layers
+from gan_jax.optimizers.moving_average import check_decay, historical_averaging, track_ema
 from gan_jax.optimizers.players import per_player
-from gan_jax.optimizers.transformations import _check_decay, clip_weights, historical_averaging, track_ema
+from gan_jax.optimizers.transformations import clip_weights
 from gan_jax.typing import Array, Players
 
 LearningRate: TypeAlias = float | Array | optax.Schedule
@@ -114,7 +115,7 @@ def ttur(
     References:
         Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", 2017.
     """
-    _check_decay(b1=b1, b2=b2)
+    check_decay(b1=b1, b2=b2)
     if clip_norm is not None and not clip_norm > 0:
         raise ValueError(f"clip_norm must be positive; got {clip_norm}")
 

@@ -25,10 +25,10 @@ from gan_jax.trainer.patience import out_of_patience, patience_of
 from gan_jax.trainer.progress import ProgressBar, TolerantStream
 from gan_jax.trainer.report import write_report
 from gan_jax.trainer.restore import LoadedRun, describe_params
+from gan_jax.trainer.resume import init_or_restore
 from gan_jax.trainer.rollback import Rollback, can_roll_back, roll_back
 from gan_jax.trainer.saving import LoopResult, all_finite, save, save_last
 from gan_jax.trainer.setup import setup_run
-from gan_jax.trainer.starting_state import init_or_restore
 from gan_jax.trainer.training_run import TrainingRun, Writers
 from gan_jax.trainer.writers.errors import warn_on_oserror
 from gan_jax.trainer.writers.samples import write_animation

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gan_jax.augment import mix_pseudo, pseudo_augment
-from gan_jax.gan.objectives import discriminator_loss, generator_loss
+from gan_jax.gan.player_losses import discriminator_loss, generator_loss
 from gan_jax.gan.types import GradientPenalty, LossTerm
 from gan_jax.gan.updates import further_fakes
 from gan_jax.penalties import PENALTIES

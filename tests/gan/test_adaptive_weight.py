@@ -7,7 +7,7 @@ import pytest
 
 from gan_jax.distributed import distribute, make_placement
 from gan_jax.gan.make import build_gan
-from gan_jax.gan.objectives import generator_loss
+from gan_jax.gan.player_losses import generator_loss
 from gan_jax.gan.types import LossTerm
 from gan_jax.gan.update_rules import alternating, simultaneous, single_loss, unrolled
 from gan_jax.gan.updates import discriminator_gradients, forward_generator, generator_gradients

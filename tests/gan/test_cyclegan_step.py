@@ -16,7 +16,7 @@ from gan_jax.optimizers import SCHEDULES
 from gan_jax.recipes import recipes
 from gan_jax.replay import init, query_pool, replay_buffer, split_replay
 from gan_jax.trainer.build.gan import build
-from gan_jax.trainer.starting_state import RUN_ONCE
+from gan_jax.trainer.resume import RUN_ONCE
 from gan_jax.typing import Players
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "cyclegan_torch.npz")

@@ -10,7 +10,7 @@ import pytest
 
 from gan_jax import make_gan
 from gan_jax.gan.make import build_gan
-from gan_jax.gan.objectives import discriminator_loss, generator_loss
+from gan_jax.gan.player_losses import discriminator_loss, generator_loss
 from gan_jax.gan.state import named_key
 from gan_jax.gan.types import GradientPenalty, LossTerm, normalize_images
 from gan_jax.gan.update_rules import alternating

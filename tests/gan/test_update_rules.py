@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from gan_jax.gan.make import build_gan
-from gan_jax.gan.objectives import discriminator_loss, generator_loss
+from gan_jax.gan.player_losses import discriminator_loss, generator_loss
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.state import named_key
 from gan_jax.gan.update_rules import UPDATE_RULES, alternating, consensus, extragradient, loss_balanced, simultaneous, single_loss, unrolled

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.gan.objectives import discriminator_loss, generator_loss
+from gan_jax.gan.player_losses import discriminator_loss, generator_loss
 from gan_jax.gan.state import named_key
 from gan_jax.gan.update_rules import alternating, resample_latents
 from gan_jax.gan.updates import both_gradients, split_minibatch, update_discriminator, update_generator

@@ -6,7 +6,7 @@ import pytest
 
 from gan_jax.models import MODELS, build_model
 from gan_jax.models.cyclegan import cyclegan
-from gan_jax.trainer.starting_state import RUN_ONCE
+from gan_jax.trainer.resume import RUN_ONCE
 from support.model_checks import build_small, count, fill
 
 

@@ -12,7 +12,7 @@ import pytest
 from gan_jax.distributed import distribute, make_placement
 from gan_jax.gan.cutmix import pixel_logits
 from gan_jax.gan.make import build_gan
-from gan_jax.gan.objectives import discriminator_loss
+from gan_jax.gan.player_losses import discriminator_loss
 from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.types import CutMix
 from gan_jax.gan.update_rules import alternating

@@ -137,7 +137,7 @@ def image_training(config: Config) -> ImageTraining:
     from gan_jax.data import Feed
     from gan_jax.trainer.build.gan import build
     from gan_jax.trainer.loop import chunk_step
-    from gan_jax.trainer.starting_state import RUN_ONCE
+    from gan_jax.trainer.resume import RUN_ONCE
 
     source = load_images()
     built = build(config, source.shape, source.num_classes)
