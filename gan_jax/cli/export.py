@@ -14,13 +14,16 @@ Read the file, the folder or its copy on the Hub with
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from gan_jax.cli.errors import errors_as_lines, fail
 from gan_jax.cli.notices import notice_missing_data
 from gan_jax.cli.parsing import parse_flags
+
+if TYPE_CHECKING:
+    from gan_jax.trainer.restore import LoadedRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,18 +58,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Writes the files and prints their paths."""
     flags = parse_flags(Flags, __doc__, arguments, prog="gan-jax export")
     with errors_as_lines():
-        from gan_jax.data.missing import why_missing
-        from gan_jax.export.generator import GeneratorConfig, load_generator, save_generator
-        from gan_jax.export.onnx import export_onnx
-        from gan_jax.export.stablehlo import export_stablehlo
+        from gan_jax.export.generator import GeneratorConfig, save_generator
         from gan_jax.gan.make import sampling_params
         from gan_jax.trainer.build.model_options import model_options
         from gan_jax.trainer.config import ConfigError
-        from gan_jax.trainer.contexts import context_shape, needs_context
-        from gan_jax.trainer.hub_folder import check_folder, write_hub_folder
-        from gan_jax.trainer.image_grid import image_grid
+        from gan_jax.trainer.contexts import context_shape
+        from gan_jax.trainer.hub_folder import check_folder
         from gan_jax.trainer.restore import load_run
-        from gan_jax.trainer.sampling import Weights, independent_samples
 
         path = flags.out or flags.run / "generator.safetensors"
         if flags.out and flags.out.exists():
@@ -93,26 +91,46 @@ def main(arguments: list[str] | None = None) -> None:
         effective, _ = spec.effective_params("generator", weights, run.opt_state)
         save_generator(path, generator_config, effective, run.opt_state.networks.generator)
         print(path)
-        if flags.stablehlo:
-            program = path.with_suffix(".stablehlo")
-            try:
-                arguments = export_stablehlo(program, load_generator(path), platforms=flags.platforms)
-            except (ImportError, ValueError) as error:
-                fail(f"--stablehlo: {error}")
-            print(f"{program}: called with {', '.join(arguments)}")
-        if flags.onnx:
-            file = path.with_suffix(".onnx")
-            try:
-                exported = export_onnx(file, load_generator(path))
-            except (ImportError, ValueError) as error:
-                fail(f"--onnx: {error}")
-            checked = "not checked: onnxruntime is missing" if exported.difference is None else f"max difference {exported.difference:.2g}"
-            print(f"{file}: called with {', '.join(exported.arguments)} ({checked})")
+        write_programs(flags, path)
         if flags.hub:
-            grid = None
-            if run.source.is_images and not (needs_context(run.built) and why_missing(run.source)):
-                count = 8 * spec.num_classes if 0 < spec.num_classes <= 32 else 64
-                samples = independent_samples(run, count, seed=0, weights=Weights(not flags.raw_weights))
-                grid = image_grid(samples.images, cols=samples.columns)
-            write_hub_folder(flags.hub, path, flags.run, config, step=run.step, samples=grid, license_name=flags.license)
-            print(f"{flags.hub}: upload it with: hf upload USER/{flags.hub.name} {flags.hub}")
+            write_hub(flags.hub, flags, run, path)
+
+
+def write_programs(flags: Flags, path: Path) -> None:
+    """Writes the StableHLO and ONNX programs of the generator in a file, as far as they are requested."""
+    from gan_jax.export.generator import load_generator
+    from gan_jax.export.onnx import export_onnx
+    from gan_jax.export.stablehlo import export_stablehlo
+
+    if flags.stablehlo:
+        program = path.with_suffix(".stablehlo")
+        try:
+            arguments = export_stablehlo(program, load_generator(path), platforms=flags.platforms)
+        except (ImportError, ValueError) as error:
+            fail(f"--stablehlo: {error}")
+        print(f"{program}: called with {', '.join(arguments)}")
+    if flags.onnx:
+        file = path.with_suffix(".onnx")
+        try:
+            exported = export_onnx(file, load_generator(path))
+        except (ImportError, ValueError) as error:
+            fail(f"--onnx: {error}")
+        checked = "not checked: onnxruntime is missing" if exported.difference is None else f"max difference {exported.difference:.2g}"
+        print(f"{file}: called with {', '.join(exported.arguments)} ({checked})")
+
+
+def write_hub(folder: Path, flags: Flags, run: "LoadedRun", path: Path) -> None:
+    """Writes the folder for the Hub, with a grid of samples if the generator can be sampled."""
+    from gan_jax.data.missing import why_missing
+    from gan_jax.trainer.contexts import needs_context
+    from gan_jax.trainer.hub_folder import write_hub_folder
+    from gan_jax.trainer.image_grid import image_grid
+    from gan_jax.trainer.sampling import Weights, independent_samples
+
+    grid, classes = None, run.built.spec.num_classes
+    if run.source.is_images and not (needs_context(run.built) and why_missing(run.source)):
+        count = 8 * classes if 0 < classes <= 32 else 64
+        samples = independent_samples(run, count, seed=0, weights=Weights(not flags.raw_weights))
+        grid = image_grid(samples.images, cols=samples.columns)
+    write_hub_folder(folder, path, flags.run, run.config, step=run.step, samples=grid, license_name=flags.license)
+    print(f"{folder}: upload it with: hf upload USER/{folder.name} {folder}")

@@ -91,6 +91,31 @@ def lay_out_tree(tree: Tree) -> Layout:
     return layout
 
 
+def decode_part(
+    tree: Tree, layout: Layout, chosen: list[str], *, pairing: Pairing | None, cache: Path | None, **options: Any
+) -> tuple[Any, Any, np.ndarray | None, tuple[str, ...]]:
+    """Reads the chosen files of a tree, see `decode_all`.
+
+    Returns:
+        The images, the inputs of pairs or None, the labels or None, and the reasons why files could not be read.
+    """
+    of_files = [layout.classes.get(file, "") for file in chosen]
+    inputs: Any = None
+    if pairing is None:
+        images, kept, skipped = decode_all(FolderImages(tree, chosen, of_files, **options).store_in(cache))
+    else:
+        partners = [pairing.partners[name] for name in chosen] if pairing.partners else []
+        pairs, kept, skipped = decode_all(PairedImages(tree, chosen, partners, of_files, swap=pairing.swap, **options).store_in(cache))
+        if isinstance(pairs, PairedImages):
+            inputs, images = HalfOfPairs(pairs, target=False), HalfOfPairs(pairs, target=True)
+        else:
+            inputs, images = (np.ascontiguousarray(half) for half in np.split(pairs, 2, axis=-1))
+    labels = None
+    if layout.class_names:
+        labels = np.array([layout.class_names.index(of_files[index]) for index in kept], np.int32)
+    return images, inputs, labels, skipped
+
+
 def source_of_files(
     name: str,
     tree: Tree,
@@ -146,20 +171,7 @@ def source_of_files(
     )
 
     def part_of(part: str, chosen: list[str], held_out: Source | None) -> Source:
-        of_files = [layout.classes.get(file, "") for file in chosen]
-        if pairing is None:
-            images, kept, skipped = decode_all(FolderImages(tree, chosen, of_files, **options).store_in(cache))
-            inputs: Any = None
-        else:
-            partners = [pairing.partners[name] for name in chosen] if pairing.partners else []
-            pairs, kept, skipped = decode_all(PairedImages(tree, chosen, partners, of_files, swap=pairing.swap, **options).store_in(cache))
-            if isinstance(pairs, PairedImages):
-                inputs, images = HalfOfPairs(pairs, target=False), HalfOfPairs(pairs, target=True)
-            else:
-                inputs, images = (np.ascontiguousarray(half) for half in np.split(pairs, 2, axis=-1))
-        labels = None
-        if layout.class_names:
-            labels = np.array([layout.class_names.index(of_files[index]) for index in kept], np.int32)
+        images, inputs, labels, skipped = decode_part(tree, layout, chosen, pairing=pairing, cache=cache, **options)
         return Source(
             name,
             images,

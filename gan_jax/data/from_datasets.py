@@ -79,6 +79,21 @@ def _columns(name: str, features: Any) -> tuple[str, str | None]:
     return "image" if "image" in images else images[0], next(iter([*(name for name in LABELS if name in classes), *classes, *plain]), None)
 
 
+def _classes(values: dict[str, Any], feature: Any) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The class of each record with a label, and the names of the classes, from the values and the type of a column."""
+    import datasets
+
+    is_label = isinstance(feature, datasets.ClassLabel)
+    as_text = feature.int2str if is_label else str
+    classes = {
+        f"{part}/{number}": as_text(value)
+        for part, column in values.items()
+        for number, value in enumerate(column)
+        if value is not None and value != -1
+    }
+    return classes, tuple(feature.names) if is_label else tuple(sorted(set(classes.values()), key=natural))
+
+
 def load_hf(
     name: str,
     *,
@@ -131,18 +146,11 @@ def load_hf(
     else:
         parts = {"train": names[split], "test": names[other] if other else []}
         chosen, held_out_by = "train", f"the split {other}"
-    classes: dict[str, str] = {}
-    class_names: tuple[str, ...] = ()
+    classes, class_names = dict[str, str](), tuple[str, ...]()
     if label:
-        as_text = feature.int2str if isinstance(feature, datasets.ClassLabel) else str
-        for part in {one.rpartition("/")[0] for listed in parts.values() for one in listed}:
-            values = records[part][label]
-            classes |= {f"{part}/{number}": as_text(value) for number, value in enumerate(values) if value is not None and value != -1}
+        used = {one.rpartition("/")[0] for listed in parts.values() for one in listed}
+        classes, class_names = _classes({part: records[part][label] for part in used}, feature)
         parts = {part: [one for one in listed if one in classes] for part, listed in parts.items()}
-        if isinstance(feature, datasets.ClassLabel):
-            class_names = tuple(feature.names)
-        else:
-            class_names = tuple(sorted(set(classes.values()), key=natural))
     layout = Layout(
         parts=parts,
         class_names=class_names,

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.data.missing import why_missing
-from gan_jax.gan.rejection import acceptance_probabilities, calibrate_logits
+from gan_jax.gan.rejection import Calibration, acceptance_probabilities, calibrate_logits
+from gan_jax.gan.spec import GANSpec
 from gan_jax.gan.types import normalize_images
 from gan_jax.trainer import image_grid
 from gan_jax.trainer.config import ConfigError
@@ -16,6 +17,7 @@ from gan_jax.trainer.contexts import needs_context
 from gan_jax.trainer.restore import LoadedRun
 from gan_jax.trainer.sample_images import SAMPLE_BATCH
 from gan_jax.trainer.sampling import Samples, Weights
+from gan_jax.typing import Array
 
 CALIBRATION = 2048  # Maximum number of reals, and of fakes, for the calibration. The fakes are the burn-in, too.
 MOST_CANDIDATES = 1000  # Maximum number of candidates for each sample.
@@ -61,14 +63,7 @@ def rejection_samples(
     spec, rng = run.built.spec, jax.random.fold_in(jax.random.key(seed), 7)
     conditional = spec.num_classes > 0
 
-    @jax.jit
-    def logits_of(params: Any, opt_state: Any, images: Any, labels: Any) -> Any:
-        effective, _ = spec.effective_params("discriminator", params.discriminator, opt_state)
-        state = opt_state.networks.discriminator
-        output, _ = spec.discriminator.apply(effective, state, images, labels, None, rng=rng, train=False)
-        # A patch map and several scales are averaged.
-        scales = [logits.reshape(len(images), -1).mean(axis=1) for logits in jax.tree.leaves(output.logits)]
-        return sum(scales) / len(scales)
+    logits_of = _discriminator_logits(spec, rng)
 
     @jax.jit
     def candidates(params: Any, opt_state: Any, rng: Any, labels: Any) -> Any:
@@ -83,11 +78,7 @@ def rejection_samples(
     real_logits = _real_logits(run, logits_of, label)
     burn_in = [draw(number)[2] for number in range(-(-len(real_logits) // SAMPLE_BATCH))]
     fake_logits = np.concatenate(burn_in)[: len(real_logits)]
-    if not (np.isfinite(real_logits).all() and np.isfinite(fake_logits).all()):
-        raise ConfigError("--rejection: D's output is not finite")
-    calibration = jax.jit(calibrate_logits)(real_logits, fake_logits)
-    if calibration.slope <= 0:
-        raise ConfigError("--rejection: D rates fakes higher than held-out reals, so it cannot choose among them")
+    calibration = _calibrated(real_logits, fake_logits)
     maximum = float(calibration(fake_logits).max())
 
     kept: list[np.ndarray] = []
@@ -118,6 +109,29 @@ def rejection_samples(
         columns = classes if count >= classes else None
     images = image_grid.to_uint8(samples) if samples.ndim == 4 else samples
     return Samples(images, np.array(kept_labels, np.int32) if conditional else None, columns)
+
+
+def _discriminator_logits(spec: GANSpec, rng: Array) -> Callable[..., Any]:
+    """A compiled function (params, opt_state, images, labels) -> float [batch], D's output. A patch map and several scales are averaged."""
+
+    @jax.jit
+    def logits_of(params: Any, opt_state: Any, images: Any, labels: Any) -> Any:
+        effective, _ = spec.effective_params("discriminator", params.discriminator, opt_state)
+        state = opt_state.networks.discriminator
+        output, _ = spec.discriminator.apply(effective, state, images, labels, None, rng=rng, train=False)
+        scales = [logits.reshape(len(images), -1).mean(axis=1) for logits in jax.tree.leaves(output.logits)]
+        return sum(scales) / len(scales)
+
+    return logits_of
+
+
+def _calibrated(real_logits: np.ndarray, fake_logits: np.ndarray) -> Calibration:
+    if not (np.isfinite(real_logits).all() and np.isfinite(fake_logits).all()):
+        raise ConfigError("--rejection: D's output is not finite")
+    calibration: Calibration = jax.jit(calibrate_logits)(real_logits, fake_logits)
+    if calibration.slope <= 0:
+        raise ConfigError("--rejection: D rates fakes higher than held-out reals, so it cannot choose among them")
+    return calibration
 
 
 def _rank_in_class(labels: list[int]) -> np.ndarray:

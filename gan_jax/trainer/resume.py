@@ -63,7 +63,7 @@ def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers
         The errors of `gan_jax.checkpoint`: The checkpoint cannot be restored. In the other processes it is a RunError.
         OSError: run.json cannot be written.
     """
-    config, manager, init = run.config, run.manager, run.built.gan.init
+    config, init = run.config, run.built.gan.init
     rng = jax.random.fold_in(jax.random.key(config.seed), 0)
     shardings = {} if run.placement is None else {"out_shardings": state_shardings(run.placement, jax.eval_shape(init, rng))}
     state, step = jax.jit(init, compiler_options=RUN_ONCE, **shardings)(rng), 0
@@ -82,35 +82,65 @@ def init_or_restore(run: TrainingRun) -> tuple[tuple[Players, Any], int, Writers
         start = jax.tree.map(jnp.copy, to_local(run.placement, state[0].generator))
     latest = decide_on_process_zero(partial(latest_checkpoint, run), RunError) if run.resumed else "None"
     if latest != "None":
-        changed = bool(run.rolled_back) and int(latest) == run.rolled_back[-1]["to_step"]
-        restored: list[Any] = []
-
-        def restore(step: int | None = None) -> str:
-            try:
-                restored[:] = manager.restore(state, step, any_configuration=changed)
-            except CheckpointNotFound as error:
-                raise RunError(no_checkpoint(run)) from error
-            return str(restored[1]["step"])
-
-        step = int(decide_on_process_zero(restore, RunError))
-        if not is_main_process():
-            restore(step)
-        if step > config.steps:
-            raise RunError(f"--steps {config.steps}: {run.directory} is at step {step} already; take at least {step}")
-        state = restored[0]
-        run.print(f"resuming {run.directory} at step {step}")
+        state, step = restore_latest(run, state, latest)
     elif run.resumed:
         run.print(f"{run.directory} has no checkpoint; starting again at step 0")
+    return state, step, make_writers(run, state, step, start)
+
+
+def restore_latest(run: TrainingRun, state: tuple[Players, Any], latest: str) -> tuple[tuple[Players, Any], int]:
+    """Restores the newest checkpoint of a resumed run into a state, in every process. Returns the state and its step.
+
+    Args:
+        run: The run.
+        state: A state of the same form.
+        latest: The step of the newest checkpoint, see `latest_checkpoint`.
+
+    Raises:
+        RunError: There is no usable checkpoint, or it is past the last step of the run.
+    """
+    changed = bool(run.rolled_back) and int(latest) == run.rolled_back[-1]["to_step"]
+    restored: list[Any] = []
+
+    def restore(step: int | None = None) -> str:
+        try:
+            restored[:] = run.manager.restore(state, step, any_configuration=changed)
+        except CheckpointNotFound as error:
+            raise RunError(no_checkpoint(run)) from error
+        return str(restored[1]["step"])
+
+    step = int(decide_on_process_zero(restore, RunError))
+    if not is_main_process():
+        restore(step)
+    if step > run.config.steps:
+        raise RunError(f"--steps {run.config.steps}: {run.directory} is at step {step} already; take at least {step}")
+    run.print(f"resuming {run.directory} at step {step}")
+    return restored[0], step
+
+
+def make_writers(run: TrainingRun, state: tuple[Players, Any], step: int, start: Any) -> Writers | None:
+    """Begins run.json and makes the writers, which continue at a step. None in processes other than process 0.
+
+    Args:
+        run: The run.
+        state: (params, opt_state). Call this in every process, because each has a part of it.
+        step: The step of the state.
+        start: The untrained parameters of G, with which the average begins, or None.
+
+    Raises:
+        OSError: run.json cannot be written.
+    """
     local = to_local(run.placement, state)
     if run.record is None:
-        return state, step, None
+        return None
+    config = run.config
     keep_steps(run)
     parameters = {p: sum(leaf.size for leaf in jax.tree.leaves(getattr(state[0], p))) for p in Players._fields}
     run.record.begin(step, {"parameters": parameters})
-    manager.clear_leftovers()
+    run.manager.clear_leftovers()
     info = describe_run(config, run.built, *local, config.steps)
     images_per_step = config.batch_size * run.built.rule.batches_per_step
     loggers = Loggers(config, run.directory, step, run.print)
     options: dict[str, Any] = {"images_per_step": images_per_step, "loggers": loggers, "writers": run.built.own.writers}
     metrics = MetricWriter(config, info, run.directory, step=step, **options)
-    return state, step, Writers(metrics, SampleWriter(config, run.built, run.source, run.directory, metrics, step=step, start=start))
+    return Writers(metrics, SampleWriter(config, run.built, run.source, run.directory, metrics, step=step, start=start))

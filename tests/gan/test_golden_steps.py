@@ -55,7 +55,7 @@ from gan_jax.trainer.config import (
 )
 from gan_jax.trainer.own_parts import OwnParts
 from gan_jax.typing import GeneratorOutput, Players
-from support.golden_networks import generate, judge, judge_pair, judge_pixels, layer, network, translate
+from support.golden_networks import assert_near, generate, judge, judge_pair, judge_pixels, layer, network, translate
 
 GOLDEN: dict[str, np.ndarray] = {}
 for name in ("critics_torch.npz", "steps_torch.npz"):
@@ -202,6 +202,11 @@ def with_mean_as_context(spec):
 HINGE = LossConfig(name="hinge")
 SPECTRAL = TransformConfig(spectral_norm="discriminator", power_iterations=20)
 CONDITIONAL = {"conditional": True}
+STYLEGAN2 = {
+    "penalty": PenaltyConfig(r1=0.5 / 2, interval=16),
+    "optimizer": {"ema_images": 10_000.0, "ema_rampup": 1.0},
+    "update": UpdateConfig(order="generator_first"),
+}
 CASES = {
     "sngan": Case(settings(2e-4, (0.0, 0.9), loss=HINGE, transform=SPECTRAL, update=UpdateConfig(discriminator_steps=5))),
     "cgan_pd": Case(
@@ -249,10 +254,8 @@ CASES = {
         settings(
             2e-3,
             (0.0, 0.99),
-            penalty=PenaltyConfig(r1=0.5 / 2, interval=16),
             augment=AugmentConfig(ada_probability=0.6, ada_policy="color"),
-            optimizer={"ema_images": 10_000.0, "ema_rampup": 1.0},
-            update=UpdateConfig(order="generator_first"),
+            **STYLEGAN2,
         ),
         change=with_fixed_colors,
     ),
@@ -260,10 +263,8 @@ CASES = {
         settings(
             2e-3,
             (0.0, 0.99),
-            penalty=PenaltyConfig(r1=0.5 / 2, interval=16),
             augment=AugmentConfig(ada_probability=0.6),
-            optimizer={"ema_images": 10_000.0, "ema_rampup": 1.0},
-            update=UpdateConfig(order="generator_first"),
+            **STYLEGAN2,
         ),
         change=with_fixed_geometry,
     ),
@@ -455,15 +456,6 @@ def draws(case, parts):
         mine = GOLDEN["shared/latents"].reshape(-1, size, LATENT)[step * count :, inside]
         latents = [jnp.zeros((size, LATENT)) if number < 0 else jnp.asarray(mine[number]) for number in order]
         yield batch, latents if case != "pix2pix" else [jnp.zeros((size, 1))]
-
-
-def assert_near(ours, theirs, *, floor):
-    """Equal within 1e-4 of each value, or within `floor`."""
-    for path, value in jax.tree_util.tree_leaves_with_path(ours):
-        expected = theirs
-        for entry in path:
-            expected = expected[entry.key]
-        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=floor, err_msg=jax.tree_util.keystr(path))
 
 
 def largest(tree):

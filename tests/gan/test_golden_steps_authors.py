@@ -21,7 +21,7 @@ from gan_jax.gan.make import build_gan
 from gan_jax.trainer.build.gan import build_spec, build_update_rule
 from gan_jax.trainer.config import Config, DataConfig, LossConfig, ModelConfig, OptimizerConfig, UpdateConfig
 from gan_jax.typing import DiscriminatorOutput, GeneratorOutput, Players
-from support.golden_networks import convolve, dense, generate, judge, layer, network, translate
+from support.golden_networks import assert_near, convolve, dense, generate, judge, layer, network, translate
 
 with np.load(pathlib.Path(__file__).parents[1] / "golden" / "steps_authors_torch.npz") as file:
     GOLDEN = dict(file)
@@ -114,15 +114,6 @@ def built(case):
         return result
 
     return train_step, *jax.jit(gan.init)(jax.random.key(0)), rule.batches_per_step
-
-
-def assert_near(ours, theirs, *, floor):
-    """Equal within 1e-4 of each value, or within `floor`."""
-    for path, value in jax.tree_util.tree_leaves_with_path(ours):
-        expected = theirs
-        for entry in path:
-            expected = expected[entry.key]
-        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=floor, err_msg=jax.tree_util.keystr(path))
 
 
 # contragan differs from reacgan in the loss only.

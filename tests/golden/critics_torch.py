@@ -36,11 +36,14 @@ from steps_common import (
     Generator,
     Recorder,
     adam,
+    discriminator_phases,
     imported,
     initialise,
     lines,
     sampled,
+    stylegan2_loss,
     to_flax,
+    update_in_phases,
     vector,
 )
 from steps_torch import stylegan2
@@ -150,27 +153,10 @@ def apa():
         generator, discriminator = initialise(Generator(), "generator"), initialise(Discriminator(), "discriminator")
         pipe, _, scope, adjust = deceived(root, 0.6, 0.1, 1, 0.04)
 
-        class Mapping(torch.nn.Module):
-            def forward(self, latents, conditions, skip_w_avg_update=False):
-                return latents
-
-        class Critic(torch.nn.Module):
-            def forward(self, images, conditions):
-                return discriminator(images)
-
-        options = {"style_mixing_prob": 0, "r1_gamma": 0.5, "pl_weight": 0}
-        loss = loss_module.StyleGAN2Loss("cpu", Mapping(), generator, Critic(), augment_pipe=pipe, **options)
+        loss = stylegan2_loss(loss_module, generator, discriminator, pipe)
         optimizers, draws = (adam(generator, 2e-3, (0.0, 0.99)), adam(discriminator, 2e-3, (0.0, 0.99))), Draws()
         recorder = Recorder("apa", {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
         uniform = np.array([0.55, 0.9, 0.1, 0.65], np.float32)
-
-        def phases(module, optimizer, *names):
-            optimizer.zero_grad(set_to_none=True)
-            module.requires_grad_(True)
-            for name, gain in names:
-                loss.accumulate_gradients(name, real, None, latents[name[0]], None, sync=True, gain=gain)
-            module.requires_grad_(False)
-            optimizer.step()
 
         probabilities = []
         for number in range(STEPS):
@@ -179,8 +165,8 @@ def apa():
             with torch.no_grad():
                 loss.pseudo_data = loss.run_G(latents["pseudo"], None, sync=True)[0]
             with mock.patch("torch.rand", new=lambda shape, device: torch.tensor(uniform).view(shape)):
-                phases(discriminator, optimizers[1], ("Dmain", 1), *((("Dreg", 16),) if number % 16 == 0 else ()))
-            phases(generator, optimizers[0], ("Gmain", 1))
+                update_in_phases(loss, discriminator, optimizers[1], real, latents["D"], discriminator_phases(number))
+            update_in_phases(loss, generator, optimizers[0], real, latents["G"], {"Gmain": 1})
             exec(adjust, scope | {"batch_idx": number + 1})
             probabilities.append(float(pipe.p))
             recorder.step(number)

@@ -199,6 +199,36 @@ def sampled(value, draw):
     return tensor
 
 
+def stylegan2_loss(module, generator, discriminator, pipe):
+    """`StyleGAN2Loss` of a peer's training.loss for the tiny networks, without style mixing and path lengths."""
+
+    class Mapping(nn.Module):
+        def forward(self, latents, conditions, skip_w_avg_update=False):
+            return latents
+
+    class Critic(nn.Module):
+        def forward(self, images, conditions):
+            return discriminator(images)
+
+    options = {"style_mixing_prob": 0, "r1_gamma": 0.5, "pl_weight": 0}
+    return module.StyleGAN2Loss("cpu", Mapping(), generator, Critic(), augment_pipe=pipe, **options)
+
+
+def discriminator_phases(number):
+    """The phases of D in a train step with their gains: R1 in the first of 16 steps."""
+    return {"Dmain": 1} | ({"Dreg": 16} if number % 16 == 0 else {})
+
+
+def update_in_phases(loss, module, optimizer, real, latents, phases):
+    """One optimiser step with the sum of the gradients of all phases, as in training/training_loop.py."""
+    optimizer.zero_grad(set_to_none=True)
+    module.requires_grad_(True)
+    for name, gain in phases.items():
+        loss.accumulate_gradients(name, real, None, latents, None, sync=True, gain=gain)
+    module.requires_grad_(False)
+    optimizer.step()
+
+
 def adam(module, lr, betas, eps=1e-8):
     return torch.optim.Adam(module.parameters(), lr=lr, betas=betas, eps=eps)
 

@@ -37,10 +37,13 @@ from steps_common import (
     Recorder,
     Translator,
     adam,
+    discriminator_phases,
     imported,
     initialise,
     lines,
     sampled,
+    stylegan2_loss,
+    update_in_phases,
 )
 from torch import nn
 
@@ -401,16 +404,7 @@ def stylegan2(case="stylegan2", geometry=()):
             torch.manual_seed(7)
             return pipe(images)
 
-        class Mapping(nn.Module):
-            def forward(self, latents, conditions, skip_w_avg_update=False):
-                return latents
-
-        class Critic(nn.Module):
-            def forward(self, images, conditions):
-                return discriminator(images)
-
-        options = {"style_mixing_prob": 0, "r1_gamma": 0.5, "pl_weight": 0}
-        loss = loss_module.StyleGAN2Loss("cpu", Mapping(), generator, Critic(), augment_pipe=fixed, **options)
+        loss = stylegan2_loss(loss_module, generator, discriminator, fixed)
         optimizers, draws, average = (
             (adam(generator, 2e-3, (0.0, 0.99)), adam(discriminator, 2e-3, (0.0, 0.99))),
             Draws(),
@@ -418,18 +412,10 @@ def stylegan2(case="stylegan2", geometry=()):
         )
         recorder = Recorder(case, {"generator": (generator, optimizers[0]), "discriminator": (discriminator, optimizers[1])})
 
-        def phases(module, optimizer, *names):
-            optimizer.zero_grad(set_to_none=True)
-            module.requires_grad_(True)
-            for name, gain in names:
-                loss.accumulate_gradients(name, real, None, latents[name[0]], None, sync=True, gain=gain)
-            module.requires_grad_(False)
-            optimizer.step()
-
         for number in range(STEPS):
             real, latents = draws.take("reals"), {"D": draws.take("latents"), "G": draws.take("latents")}
-            phases(generator, optimizers[0], ("Gmain", 1))
-            phases(discriminator, optimizers[1], ("Dmain", 1), *((("Dreg", 16),) if number % 16 == 0 else ()))
+            update_in_phases(loss, generator, optimizers[0], real, latents["G"], {"Gmain": 1})
+            update_in_phases(loss, discriminator, optimizers[1], real, latents["D"], discriminator_phases(number))
             scope = {"torch": torch, "G": generator, "G_ema": average, "batch_size": BATCH, "cur_nimg": number * BATCH}
             with torch.no_grad():
                 exec(follow, scope | {"ema_kimg": 10, "ema_rampup": 1.0})

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gan_jax.typing import DiscriminatorOutput, Network
 
@@ -54,3 +55,12 @@ def network(function, params, output):
         return output(function(params, inputs, labels, context)), state
 
     return Network(lambda rng, inputs, labels=None, context=None: (params, {}), apply)
+
+
+def assert_near(ours, theirs, *, floor):
+    """Equal within 1e-4 of each value, or within `floor`."""
+    for path, value in jax.tree_util.tree_leaves_with_path(ours):
+        expected = theirs
+        for entry in path:
+            expected = expected[entry.key]
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=floor, err_msg=jax.tree_util.keystr(path))

@@ -1,7 +1,6 @@
 """`train` with data, networks, loss, terms and writers of the caller: kinds, errors, resume, loading, and short reprs."""
 
 import dataclasses
-import io
 import json
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rich.console import Console
 
 from gan_jax import make_gan
 from gan_jax.data import DataError
@@ -18,25 +16,15 @@ from gan_jax.gan.types import LossTerm
 from gan_jax.models import as_network
 from gan_jax.models.adapters import from_functions, to_network
 from gan_jax.trainer.config import Config, ConfigError, DataConfig, EvaluationConfig, ModelConfig, MonitorConfig
-from gan_jax.trainer.loop import train
 from gan_jax.trainer.own_parts import as_source, own_parts
 from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.run_directory import RunError
 from gan_jax.typing import AdversarialLoss, DiscriminatorOutput, GeneratorOutput
 from support.scripts import assert_one_line, assert_same_run
+from support.small_runs import SHORT, trained
 
 POINTS = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
-CONFIG = Config(
-    steps=4,
-    batch_size=8,
-    log_every=1,
-    sample_every=0,
-    checkpoint_every=2,
-    tensorboard=False,
-    model=ModelConfig(latent_dim=2),
-    evaluation=EvaluationConfig(samples=0),
-    monitor=MonitorConfig(enabled=False),
-)
+CONFIG = dataclasses.replace(SHORT, data=DataConfig(), model=ModelConfig(latent_dim=2), monitor=MonitorConfig(enabled=False))
 
 
 def init(rng):
@@ -61,7 +49,7 @@ PARTS = {"source": POINTS, "networks": NETWORKS, "loss": LOSS, "terms": [LossTer
 
 
 def begin(out, config=CONFIG, **parts):
-    return train(dataclasses.replace(config, out=out), console=Console(file=io.StringIO()), **parts)
+    return trained(dataclasses.replace(config, out=out), **parts)[0]
 
 
 @pytest.fixture(scope="module")
