@@ -105,7 +105,7 @@ def changed_flags(config: Any) -> str:
 def _typed(rest: list[str]) -> list[str]:
     own = {"--config", "--resume"} & {word.partition("=")[0] for word in rest}
     if own:
-        fail(f"{sorted(own)[0]}: not a flag of this command")
+        fail(f"{min(own)}: not a flag of this command")
     return rest
 
 

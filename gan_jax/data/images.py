@@ -166,7 +166,7 @@ def digits_at(images: np.ndarray, image_size: int | tuple[int, int] | None, chan
     size = height_width(image_size or 32)
     side = max(images.shape[1:3])
     if size != (side, side) or images.shape[1] != images.shape[2]:
-        images = pad_images(images, 32 if side <= 32 else side)
+        images = pad_images(images, max(32, side))
     if images.shape[1:3] != size:
         resized = ResizedImages(images, size)
         images = resized[:] if np.prod(resized.shape, dtype=np.int64) <= MEMORY_SIZE else resized

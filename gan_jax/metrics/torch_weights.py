@@ -166,7 +166,7 @@ def _ordered_dict(pairs: Any = ()) -> dict[str, Any]:
         isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
     ):
         raise ValueError("it has an OrderedDict of something else than names and values")
-    return {name: value for name, value in pairs}
+    return dict(pairs)
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> _Tensor:
