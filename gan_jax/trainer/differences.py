@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gan_jax._internal.files import read_bytes, read_text
-from gan_jax.checkpoint import Checkpointer, DamagedCheckpoint, config_differences, read_manifest, read_step
+from gan_jax.checkpoint import Checkpointer, DamagedCheckpoint, config_differences, read_step
 from gan_jax.checkpoint.serialization import Leaf, assemble
 from gan_jax.trainer import image_grid, run_directory
 from gan_jax.trainer.config import Config
+from gan_jax.trainer.fork import saved_settings
 from gan_jax.trainer.run_directory import METRICS
 from gan_jax.trainer.setup import config_fingerprint
 
@@ -221,15 +222,10 @@ def compare_settings(manager: Checkpointer, config: Config, record: Mapping[str,
     lines = []
     if record.get("seed", config.seed) != config.seed:
         lines.append(f"seed: {record['seed']} in run.json, {config.seed} in config.yaml")
-    for step in reversed(manager.steps()):
-        try:
-            saved = read_manifest(manager.path(step))["metadata"].get("config")
-        except DamagedCheckpoint:
-            continue
-        if saved is not None:
-            now = json.loads(json.dumps(config_fingerprint(config)))
-            lines += [line.replace(" now", " in config.yaml") for line in config_differences(saved, now) if not line.startswith("steps:")]
-        break
+    _, saved = saved_settings(manager)
+    if saved is not None:
+        now = json.loads(json.dumps(config_fingerprint(config)))
+        lines += [line.replace(" now", " in config.yaml") for line in config_differences(saved, now) if not line.startswith("steps:")]
     return lines
 
 

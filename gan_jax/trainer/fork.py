@@ -121,6 +121,16 @@ def run_of(path: Path) -> Path:
     return path.parent.parent if (path / "manifest.json").is_file() else path
 
 
+def saved_settings(manager: Checkpointer) -> tuple[int | None, Any]:
+    """The step of the newest checkpoint with an intact manifest, and the settings in it. (None, None) if there is none."""
+    for step in reversed(manager.steps()):
+        try:
+            return step, read_manifest(manager.path(step))["metadata"].get("config")
+        except DamagedCheckpoint:
+            continue
+    return None, None
+
+
 def check_same_settings(directory: Path, fingerprint: dict[str, Any], config: Config) -> None:
     """Checks, before any data is read, that a resumed run keeps the settings that decide its weights.
 
@@ -132,14 +142,8 @@ def check_same_settings(directory: Path, fingerprint: dict[str, Any], config: Co
     Raises:
         RunError: A setting has changed. The message names its flag first, and how to continue with changed settings.
     """
-    manager = Checkpointer(directory / "checkpoints", owner=False)
-    for step in reversed(manager.steps()):
-        try:
-            saved = read_manifest(manager.path(step))["metadata"].get("config")
-        except DamagedCheckpoint:
-            continue
-        break
-    else:
+    step, saved = saved_settings(Checkpointer(directory / "checkpoints", owner=False))
+    if step is None:
         return
     rolled_back = run_directory.recorded_rollbacks(directory)
     if not isinstance(saved, dict) or (rolled_back and rolled_back[-1]["to_step"] == step):
