@@ -1,4 +1,7 @@
-"""Eight simulated devices, so that the parallel paths are tested anywhere; compiled programs are kept between runs of the tests."""
+"""Eight simulated devices, compiled programs kept between runs of the tests, and the list of slow cases.
+
+`slow_cases.txt` names cases that take seconds of one core and that a cheaper case of `make test` represents. They get the marker `slow`.
+"""
 
 import gc
 import os
@@ -21,6 +24,35 @@ def pytest_collection_finish(session):
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+SLOW_CASES = Path(__file__).with_name("slow_cases.txt")
+WHOLE_RUNS = ("cli", "trainer", "report")
+FAST_FORMS = ("test_other_commands", "test_precision", "test_build")
+
+
+def pytest_collection_modifyitems(session, config, items):
+    """Marks the slow cases. If the whole suite is collected, each of them must exist."""
+    names = set(SLOW_CASES.read_text().splitlines())
+    for item in items:
+        if item.nodeid in names:
+            item.add_marker(pytest.mark.slow)
+            names.discard(item.nodeid)
+    whole = config.args == config.getini("testpaths") and not config.option.keyword and not config.option.deselect
+    if names and whole and not session.testsfailed:
+        raise pytest.UsageError(f"{SLOW_CASES.name} names cases that do not exist: {sorted(names)}")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def plain_convolutions(request):
+    """Tests of whole runs use XLA's own convolutions, which compile faster.
+
+    The fast forms are tested in `nn`, `models`, `gan`, `distributed` and `recipes`, and in the files of `FAST_FORMS`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name in WHOLE_RUNS and request.path.stem not in FAST_FORMS:
+            patch.setenv("GAN_JAX_CONVOLUTIONS", "lax")
+        yield
 
 
 @pytest.fixture

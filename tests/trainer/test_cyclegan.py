@@ -52,10 +52,8 @@ def place(tmp_path_factory):
         (place / "images" / letter).mkdir(parents=True)
         for number in range(count):
             Image.fromarray(rng.integers(0, 256, (SIDE, SIDE), np.uint8)).save(place / "images" / letter / f"{number:02d}.png")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GAN_JAX_CONVOLUTIONS", "lax")  # This compiles faster.
-        _, text = trained(dataclasses.replace(CONFIG, out=place / "run", data=with_images(place)))
-        yield place, text
+    _, text = trained(dataclasses.replace(CONFIG, out=place / "run", data=with_images(place)))
+    return place, text
 
 
 def with_images(place):
