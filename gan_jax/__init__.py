@@ -18,7 +18,7 @@ _HOME = {
     "load_generator": "gan_jax.export",
     "train": "gan_jax.trainer.loop",
     "Config": "gan_jax.trainer.config",
-    "load_run": "gan_jax.trainer.restore",
+    "load_run": "gan_jax.trainer.loaded_run",
 }
 
 __all__ = ["__version__", *_HOME, *_SUBMODULES]
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from gan_jax.export import load_generator as load_generator
     from gan_jax.gan.make import make_gan as make_gan
     from gan_jax.trainer.config import Config as Config
+    from gan_jax.trainer.loaded_run import load_run as load_run
     from gan_jax.trainer.loop import train as train
-    from gan_jax.trainer.restore import load_run as load_run
     from gan_jax.typing import GAN as GAN
 
 

@@ -251,7 +251,7 @@ def train(race: Race, entry: Entry, seed: int, steps: int, *, core: int | None, 
         directory: The folder of images, if the race needs one. The row does not name it.
     """
     from gan_jax.trainer.config import ConfigError
-    from gan_jax.trainer.restore import load_run
+    from gan_jax.trainer.loaded_run import load_run
 
     line = command(race, entry, seed, steps, directory)
     with tempfile.TemporaryDirectory() as folder:

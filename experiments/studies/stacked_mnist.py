@@ -68,7 +68,7 @@ def checkpoints(run: Path, flags: Flags) -> list[int | None]:
 def measure_run(run: Path, step: int | None, flags: Flags) -> dict[str, Any]:
     """The row of a run at one of its checkpoints."""
     from gan_jax.trainer.config import ConfigError
-    from gan_jax.trainer.restore import load_run
+    from gan_jax.trainer.loaded_run import load_run
     from gan_jax.trainer.sample_images import sample_images
 
     loaded = load_run(run, step=step)

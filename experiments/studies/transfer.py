@@ -73,7 +73,7 @@ def distance(run: Path) -> float:
     """The Fréchet distance of samples of a run to its training images, in the features of the digit classifier."""
     from gan_jax import metrics
     from gan_jax.trainer.evaluate import random_images
-    from gan_jax.trainer.restore import load_run
+    from gan_jax.trainer.loaded_run import load_run
     from gan_jax.trainer.sample_images import sample_images
 
     loaded = load_run(run)
@@ -107,8 +107,8 @@ def measure(model: str, seed: int, place: Path, directory: Path, known: set[tupl
     """The rows of a model and a seed that are not known. The parent of a seed is trained when it is needed."""
     from rich.console import Console
 
+    from gan_jax.trainer.loaded_run import load_run
     from gan_jax.trainer.loop import train
-    from gan_jax.trainer.restore import load_run
 
     console, rows = Console(quiet=True), []
     came_from = origin(command_of("experiments.studies.transfer", without=("--out", "--directory")))

@@ -56,8 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
         from gan_jax.cli.compilation_cache import use_compilation_cache
         from gan_jax.metrics import METRICS
         from gan_jax.trainer.evaluate import evaluate_run
+        from gan_jax.trainer.loaded_run import load_run
         from gan_jax.trainer.report import write_report
-        from gan_jax.trainer.restore import load_run
 
         unknown = sorted(set(flags.metrics) - set(METRICS))
         if unknown:

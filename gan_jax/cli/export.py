@@ -23,7 +23,7 @@ from gan_jax.cli.notices import notice_missing_data
 from gan_jax.cli.parsing import parse_flags
 
 if TYPE_CHECKING:
-    from gan_jax.trainer.restore import LoadedRun
+    from gan_jax.trainer.loaded_run import LoadedRun
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
         from gan_jax.trainer.config import ConfigError
         from gan_jax.trainer.contexts import context_shape
         from gan_jax.trainer.hub_folder import check_folder
-        from gan_jax.trainer.restore import load_run
+        from gan_jax.trainer.loaded_run import load_run
 
         path = flags.out or flags.run / "generator.safetensors"
         if flags.out and flags.out.exists():

@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
         from gan_jax.trainer.config import ConfigError
         from gan_jax.trainer.data_record import class_of_flag, class_words
         from gan_jax.trainer.inversion import invert_image
-        from gan_jax.trainer.restore import load_run
+        from gan_jax.trainer.loaded_run import load_run
         from gan_jax.trainer.sample_files import free_path
 
         check_flags(flags)

@@ -18,7 +18,7 @@ def draw_pictures(runs: list[Path]) -> None:
     with errors_as_lines():
         from gan_jax.cli.compilation_cache import use_compilation_cache
         from gan_jax.trainer.figures import write_figures
-        from gan_jax.trainer.restore import load_run
+        from gan_jax.trainer.loaded_run import load_run
 
         use_compilation_cache()
         for run in runs:

@@ -29,7 +29,7 @@ from gan_jax.cli.parsing import parse_flags
 if TYPE_CHECKING:
     import numpy as np
 
-    from gan_jax.trainer.restore import LoadedRun
+    from gan_jax.trainer.loaded_run import LoadedRun
     from gan_jax.trainer.sampling import Samples, Translations
 
 DIRECTION_STEPS = 11  # As in the authors' code (genforce/sefa, commit 69467f2).
@@ -316,7 +316,7 @@ def main(arguments: list[str] | None = None) -> None:
         from gan_jax.trainer import sampling
         from gan_jax.trainer.data_record import class_names, class_of_flag
         from gan_jax.trainer.directions import direction_of
-        from gan_jax.trainer.restore import load_run
+        from gan_jax.trainer.loaded_run import load_run
 
         check_flags(flags)
         file_format(flags)

@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
         from gan_jax.models.stacked import sample_stages
         from gan_jax.trainer import image_grid
         from gan_jax.trainer.config import ConfigError
-        from gan_jax.trainer.restore import load_run
+        from gan_jax.trainer.loaded_run import load_run
         from gan_jax.trainer.sample_files import free_path
 
         if flags.count < 1:

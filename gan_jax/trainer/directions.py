@@ -13,7 +13,7 @@ from gan_jax.models.first_layer import first_dense_input
 from gan_jax.trainer.build.gan import model_options
 from gan_jax.trainer.config import ConfigError
 from gan_jax.trainer.contexts import needs_context
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.loaded_run import LoadedRun
 
 # The range and the truncation of the authors' code (genforce/sefa, sefa.py, commit 69467f2).
 REACH = 3.0

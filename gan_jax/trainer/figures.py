@@ -23,8 +23,8 @@ from gan_jax.trainer.contexts import CYCLE, as_image, cycle_of
 from gan_jax.trainer.directions import along_direction, run_directions
 from gan_jax.trainer.explorer import write_explorer
 from gan_jax.trainer.features import choose_extractor
+from gan_jax.trainer.loaded_run import LoadedRun
 from gan_jax.trainer.point_figures import discriminator_surface_figure
-from gan_jax.trainer.restore import LoadedRun
 from gan_jax.trainer.sample_renderer import COLUMNS, ROWS, Figure, SampleRenderer
 
 NEIGHBOURS = 5

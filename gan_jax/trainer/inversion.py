@@ -13,7 +13,7 @@ from gan_jax.gan.inversion import PROJECTIONS, invert
 from gan_jax.models import MODELS, vgg
 from gan_jax.trainer import image_grid
 from gan_jax.trainer.config import ConfigError
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.loaded_run import LoadedRun
 from gan_jax.typing import Array
 
 DISTANCES = ("pixels", "discriminator", "vgg")

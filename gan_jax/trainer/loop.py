@@ -19,12 +19,12 @@ from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, ConfigError, check
 from gan_jax.trainer.evaluate import NOT_FINITE, evaluate, evaluate_run, metric_values
 from gan_jax.trainer.figures import write_figures
+from gan_jax.trainer.loaded_run import LoadedRun, describe_params
 from gan_jax.trainer.notebook import progress_bar, result_html
 from gan_jax.trainer.own_parts import OwnParts, own_parts
 from gan_jax.trainer.patience import out_of_patience, patience_of
 from gan_jax.trainer.progress import ProgressBar, TolerantStream
 from gan_jax.trainer.report import write_report
-from gan_jax.trainer.restore import LoadedRun, describe_params
 from gan_jax.trainer.resume import init_or_restore
 from gan_jax.trainer.rollback import Rollback, can_roll_back, roll_back
 from gan_jax.trainer.saving import LoopResult, all_finite, save, save_last

@@ -17,7 +17,7 @@ from gan_jax.data.tree import tree_of
 from gan_jax.trainer.config import ConfigError
 from gan_jax.trainer.evaluate import DEFAULT_METRICS, DISTANCE_NAMES, PIXEL_METRICS, random_images
 from gan_jax.trainer.features import extractor_for
-from gan_jax.trainer.restore import load_run
+from gan_jax.trainer.loaded_run import load_run
 from gan_jax.trainer.sample_images import sample_images
 
 FEATURE_METRICS = tuple(name for name in DEFAULT_METRICS if name != "inception_score")

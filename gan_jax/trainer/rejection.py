@@ -14,7 +14,7 @@ from gan_jax.gan.types import normalize_images
 from gan_jax.trainer import image_grid
 from gan_jax.trainer.config import ConfigError
 from gan_jax.trainer.contexts import needs_context
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.loaded_run import LoadedRun
 from gan_jax.trainer.sample_images import SAMPLE_BATCH
 from gan_jax.trainer.sampling import Samples, Weights
 from gan_jax.typing import Array

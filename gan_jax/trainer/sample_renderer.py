@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.trainer.contexts import contexts_of, needs_context, read_examples
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.loaded_run import LoadedRun
 
 ROWS, COLUMNS = 8, 8  # The grid of interpolations. All figures sample with one compiled program of ROWS * COLUMNS latents.
 STREAM = 4  # Folded into the key of the run. Training and evaluation use 0 to 3.

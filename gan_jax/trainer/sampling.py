@@ -21,7 +21,7 @@ from gan_jax.trainer.build.model_options import model_options
 from gan_jax.trainer.build.precision import gan_in_precision, networks_in_precision
 from gan_jax.trainer.config import ConfigError
 from gan_jax.trainer.contexts import as_image, context_shape, cycle_of, normalized, read_examples
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.loaded_run import LoadedRun
 from gan_jax.trainer.sample_images import SAMPLE_BATCH, sample_images
 from gan_jax.typing import Players
 

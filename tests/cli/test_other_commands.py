@@ -11,7 +11,7 @@ from gan_jax.data import load_source
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, ConfigError, ModelConfig, check
 from gan_jax.trainer.image_grid import to_uint8
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.loaded_run import LoadedRun
 from support.scripts import assert_one_line, load_script
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import gan_jax
-from gan_jax.trainer.restore import load_run
+from gan_jax.trainer.loaded_run import load_run
 from support.small_recipes import RECIPES
 from support.stored_runs import store
 

@@ -14,7 +14,7 @@ from gan_jax.losses import ADVERSARIAL
 from gan_jax.optimizers import ttur
 from gan_jax.trainer.build.gan import BuiltGAN
 from gan_jax.trainer.config import Config, EvaluationConfig
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.loaded_run import LoadedRun
 from gan_jax.typing import GeneratorOutput, Network
 from support.games import perceptron
 

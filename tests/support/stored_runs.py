@@ -9,7 +9,7 @@ from gan_jax.checkpoint import Checkpointer
 from gan_jax.data import load_source
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import Config, DataConfig, ModelConfig, check, save_config
-from gan_jax.trainer.restore import LoadedRun
+from gan_jax.trainer.loaded_run import LoadedRun
 from support.small_recipes import RECIPES
 
 

@@ -19,7 +19,7 @@ from gan_jax.trainer.config import Config, ConfigError, DataConfig, EvaluationCo
 from gan_jax.trainer.contexts import context_shape, translates
 from gan_jax.trainer.figures import SampleRenderer, translations
 from gan_jax.trainer.image_grid import image_grid, load_png
-from gan_jax.trainer.restore import load_run
+from gan_jax.trainer.loaded_run import load_run
 from gan_jax.trainer.sample_images import sample_images
 from gan_jax.trainer.sampling import Weights, translation_pairs
 from gan_jax.trainer.sweep.plan import plan_runs

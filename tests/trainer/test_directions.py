@@ -13,7 +13,7 @@ from gan_jax.trainer import directions, figures, sampling
 from gan_jax.trainer.build.data import load_data
 from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import ConfigError
-from gan_jax.trainer.restore import LoadedRun, load_run
+from gan_jax.trainer.loaded_run import LoadedRun, load_run
 from gan_jax.trainer.sample_renderer import COLUMNS, ROWS, SampleRenderer
 from support.scripts import assert_one_line
 from support.small_recipes import RECIPES, shrunk

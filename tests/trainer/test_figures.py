@@ -16,8 +16,8 @@ from gan_jax.trainer.build.gan import build
 from gan_jax.trainer.config import EvaluationConfig
 from gan_jax.trainer.figures import COLUMNS, ROWS, SampleRenderer, as_image, attention_maps, thumbnails, usual_distance, write_figures
 from gan_jax.trainer.image_grid import to_uint8
+from gan_jax.trainer.loaded_run import LoadedRun
 from gan_jax.trainer.loop import train
-from gan_jax.trainer.restore import LoadedRun
 from gan_jax.typing import DiscriminatorOutput, GeneratorOutput, Network
 from support.figure_runs import IMAGES, SIDE, flat, run_of
 from support.scripts import load_script

@@ -19,8 +19,8 @@ from gan_jax.trainer.config import (
     load_config,
 )
 from gan_jax.trainer.fork import continued
+from gan_jax.trainer.loaded_run import load_run
 from gan_jax.trainer.patience import Patience, out_of_patience, patience_of
-from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.run_directory import RunError
 from support.scripts import assert_one_line
 from support.small_runs import SHORT, trained

@@ -25,8 +25,8 @@ from gan_jax.trainer.config import (
     load_config,
     save_config,
 )
+from gan_jax.trainer.loaded_run import load_run
 from gan_jax.trainer.loop import train
-from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.run_directory import RunError
 from support.small_runs import SHORT, trained
 

@@ -14,7 +14,7 @@ from gan_jax.data.missing import missing_source, why_missing
 from gan_jax.gan.transfer import flat
 from gan_jax.trainer.config import load_config
 from gan_jax.trainer.image_grid import image_grid
-from gan_jax.trainer.restore import load_run
+from gan_jax.trainer.loaded_run import load_run
 from gan_jax.trainer.writers.samples import sampler
 from support.scripts import assert_one_line, load_script
 

@@ -11,7 +11,7 @@ import pytest
 from gan_jax.checkpoint import Checkpointer
 from gan_jax.trainer import setup
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig, MonitorConfig
-from gan_jax.trainer.restore import load_run
+from gan_jax.trainer.loaded_run import load_run
 from support.small_runs import SMALL, trained
 
 BROKEN_AT = 5  # The first step after which weights are NaN.

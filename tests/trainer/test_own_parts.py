@@ -16,8 +16,8 @@ from gan_jax.gan.types import LossTerm
 from gan_jax.models import as_network
 from gan_jax.models.adapters import from_functions, to_network
 from gan_jax.trainer.config import Config, ConfigError, DataConfig, EvaluationConfig, ModelConfig, MonitorConfig
+from gan_jax.trainer.loaded_run import load_run
 from gan_jax.trainer.own_parts import as_source, own_parts
-from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.run_directory import RunError
 from gan_jax.typing import AdversarialLoss, DiscriminatorOutput, GeneratorOutput
 from support.scripts import assert_one_line, assert_same_run

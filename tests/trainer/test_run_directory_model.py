@@ -29,10 +29,10 @@ from gan_jax.checkpoint import CheckpointNotFound, ConfigurationMismatch, Damage
 from gan_jax.data import DataError
 from gan_jax.trainer import loop, saving, setup
 from gan_jax.trainer.config import ConfigError
+from gan_jax.trainer.loaded_run import load_run
 from gan_jax.trainer.loop import train
 from gan_jax.trainer.report import ReportError, compare_runs, write_report
 from gan_jax.trainer.reproduce import verify
-from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.run_directory import DirectoryLost, RunError
 from support.small_runs import SMALL
 

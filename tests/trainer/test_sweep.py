@@ -11,8 +11,8 @@ from rich.console import Console
 from gan_jax.cli import sweep as command
 from gan_jax.recipes import recipes
 from gan_jax.trainer.config import DataConfig, EvaluationConfig, ModelConfig
+from gan_jax.trainer.loaded_run import load_run
 from gan_jax.trainer.loop import train
-from gan_jax.trainer.restore import load_run
 from gan_jax.trainer.run_directory import RunError
 from gan_jax.trainer.sweep.directory import Sweep, load_sweep, save_sweep
 from gan_jax.trainer.sweep.outcome import rank, read_outcomes
