@@ -14,7 +14,7 @@ from pathlib import Path
 
 from docs._generate import model_table, recipe_table, tables
 from docs._generate.endurance_table import endurance_table
-from experiments.benchmarks import first_grid, sweep_cost
+from experiments.benchmarks import first_grid, step_costs, sweep_cost
 from experiments.benchmarks import tables as benchmarks
 from experiments.benchmarks.communication import measure as communication
 from experiments.rows import read_rows
@@ -109,7 +109,10 @@ PAGES: dict[str, Callable[[], Parts]] = {
     "docs/evidence.md": _evidence,
     "docs/metrics.md": lambda: {"speed": lambda: benchmarks.metrics_table(_timings())},
     "docs/mixtures.md": _mixtures,
-    "docs/models.md": lambda: {"models": model_table.model_table},
+    "docs/models.md": lambda: {
+        "models": model_table.model_table,
+        "step costs": lambda: step_costs.page_table(read_rows(DATA / "step_costs.jsonl")),
+    },
     "docs/monitor.md": _monitor,
     "docs/distributed.md": _parallel,
     "docs/next_run.md": lambda: {"transfer": lambda: transfer.page_table(read_rows(DATA / "transfer.jsonl"))},

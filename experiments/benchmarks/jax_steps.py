@@ -98,7 +98,7 @@ def _batch(image_shape: tuple[int, ...], size: int) -> dict[str, jax.Array]:
     return {"image": jax.random.normal(rng, (size, *image_shape))}
 
 
-def _analysis(compiled: Any, times: float) -> tuple[float | None, int | None]:
+def analysis(compiled: Any, times: float) -> tuple[float | None, int | None]:
     """Operations per step and peak bytes of a device.
 
     The compiler counts the part of one device, and the body of a loop once. `times` is the inverse of the counted share of a step.
@@ -163,7 +163,7 @@ def _compile(program: Any, state: Any, further: tuple, *, steps: int, times: flo
         *box[0], _ = jax.block_until_ready(compiled(*box[0], *others))
 
     call()
-    flops, peak = _analysis(compiled, times)
+    flops, peak = analysis(compiled, times)
     return Program(call, steps, flops, peak, compile_seconds, time.perf_counter() - start)
 
 
@@ -195,5 +195,5 @@ def sampling(model: str, *, image_shape: tuple[int, ...], latent_dim: int = 128,
 
     call()
     # The compiler counts the body of the loop over the parts of a chunk once.
-    flops, peak = _analysis(compiled, len(keys) * -(-CHUNK // FORWARD_BATCH))
+    flops, peak = analysis(compiled, len(keys) * -(-CHUNK // FORWARD_BATCH))
     return Program(call, 1, flops, peak, compile_seconds, time.perf_counter() - start)
