@@ -3,6 +3,8 @@
 import dataclasses
 import importlib.util
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -60,6 +62,29 @@ def test_mlflow_without_a_server(tmp_path, monkeypatch):
     assert run.data.metrics["final/fid"] == 3.5
     assert [metric.value for metric in client.get_metric_history(run.info.run_id, "loss")] == [0.25, 0.5]
     assert [path.name for path in (tmp_path / "run" / "mlflow").rglob("*.png")] == ["step_00000002.png"]
+
+
+@needs("aim")
+@pytest.mark.parametrize("place", ["run", "."])  # The repository of the run, and that of the working directory.
+def test_aim_without_a_server(tmp_path, monkeypatch, place):
+    import aim
+
+    monkeypatch.chdir(tmp_path)
+    if place == ".":
+        aim.Repo.from_path(".", init=True)
+    log(loggers.AimLogger, tmp_path / "run")
+    # Aim reads runs from an index, which `aim up` and this command make.
+    code = f"import sys; sys.argv[1:] = ['storage', '--repo', {place!r}, 'reindex']; from aim.cli.cli import cli_entry_point as aim; aim()"
+    subprocess.run([sys.executable, "-c", code], input="y\n", text=True, check=True, capture_output=True)
+    (run,) = aim.Repo.from_path(place).iter_runs()
+    assert (run.name, run.experiment) == ("run", "small")
+    assert run["hparams", "seed"] == 7
+    assert run["final", "fid"] == 3.5
+    (losses,) = run.metrics()
+    assert (losses.name, losses.values.values_list()) == ("loss", [0.25, 0.5])
+    ((found,),) = aim.Repo.from_path(place).query_images("images.name == 'samples'").iter_runs()
+    (image,) = found.values.values_list()
+    assert (np.asarray(image.to_pil_image()) == GRID[..., 0]).all()
 
 
 @pytest.mark.parametrize("name", loggers.LOGGERS)

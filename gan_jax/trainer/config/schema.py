@@ -175,6 +175,8 @@ class LogConfig:
     """Log to Weights & Biases. WANDB_MODE=offline needs no network."""
     mlflow: bool = False
     """Log to MLflow: to MLFLOW_TRACKING_URI, or to the database mlflow.db in the directory of the run."""
+    aim: bool = False
+    """Log to Aim: to the repository around the working directory, or to one in the directory of the run."""
     project: str = "gan_jax"
     """Project or experiment in the tracker."""
 

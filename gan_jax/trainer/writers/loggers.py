@@ -1,4 +1,4 @@
-"""Experiment trackers: TensorBoard, Weights & Biases and MLflow behind one protocol.
+"""Experiment trackers: TensorBoard, Weights & Biases, MLflow and Aim behind one protocol.
 
 A tracker receives the configuration once, the metrics of each logged step, the grid of each sampled step, and the final metrics. It is
 made in process 0 only. A tracker that fails is named in one line, and training continues without it.
@@ -110,8 +110,7 @@ class WandbLogger:
 
     def write_image(self, step: int, image: np.ndarray) -> None:
         """Logs the grid of samples of a step."""
-        pixels = image[..., 0] if image.shape[-1] == 1 else image
-        self._run.log({"samples": self._wandb.Image(pixels)}, step=step)
+        self._run.log({"samples": self._wandb.Image(_pixels(image))}, step=step)
 
     def close(self, final: Scalars) -> None:
         """Logs the final metrics as the summary, and ends the tracked run."""
@@ -154,8 +153,7 @@ class MlflowLogger:
         """Logs the grid of samples of a step."""
         from PIL import Image
 
-        pixels = image[..., 0] if image.shape[-1] == 1 else image
-        self._client.log_image(self._run, Image.fromarray(pixels), f"samples/step_{step:08d}.png")
+        self._client.log_image(self._run, Image.fromarray(_pixels(image)), f"samples/step_{step:08d}.png")
 
     def close(self, final: Scalars) -> None:
         """Logs the final metrics and ends the tracked run."""
@@ -164,7 +162,51 @@ class MlflowLogger:
         self._client.set_terminated(self._run)
 
 
-LOGGERS: dict[str, Callable[[Config, Path, int], Logger]] = {"wandb": WandbLogger, "mlflow": MlflowLogger}
+class AimLogger:
+    """Logs to Aim: to the repository around the working directory (`aim init` makes one), or else to one in the directory of the run.
+
+    Args:
+        config: The configuration of the run.
+        directory: Directory of the run. Its name is the name in the tracker.
+        step: The step at which the run starts or continues.
+    """
+
+    package = "aim"
+
+    def __init__(self, config: Config, directory: Path, step: int):
+        import aim
+
+        self._image = aim.Image
+        here = Path.cwd()
+        repository = next((path for path in (here, *here.parents) if aim.Repo.exists(str(path))), directory)
+        quiet = {"system_tracking_interval": None, "log_system_params": False, "capture_terminal_logs": False}
+        self._run = aim.Run(repo=str(repository), experiment=config.log.project, **quiet)
+        self._run.name = directory.name
+        self._run["hparams"] = _texts(config)
+
+    def write_scalars(self, step: int, scalars: Scalars) -> None:
+        """Logs the metrics of a step."""
+        for name, value in scalars.items():
+            self._run.track(value, name=name, step=step)
+
+    def write_image(self, step: int, image: np.ndarray) -> None:
+        """Logs the grid of samples of a step."""
+        from PIL import Image
+
+        self._run.track(self._image(Image.fromarray(_pixels(image))), name="samples", step=step)
+
+    def close(self, final: Scalars) -> None:
+        """Logs the final metrics, and closes the tracked run."""
+        self._run["final"] = dict(final)
+        self._run.close()
+
+
+LOGGERS: dict[str, Callable[[Config, Path, int], Logger]] = {"wandb": WandbLogger, "mlflow": MlflowLogger, "aim": AimLogger}
+
+
+def _pixels(image: np.ndarray) -> np.ndarray:
+    """A grid as Pillow takes it: without an axis of one channel."""
+    return image[..., 0] if image.shape[-1] == 1 else image
 
 
 def _texts(config: Config) -> dict[str, Any]:
