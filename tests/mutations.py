@@ -1,4 +1,4 @@
-"""Breaks the wiring of the train step one line at a time, and reports the changes that no test notices.
+"""Breaks the wiring of the train step and the care for runs one line at a time, and reports the changes that no test notices.
 
     python tests/mutations.py                            all of them, some seconds for each on one core
     python tests/mutations.py --only updates             those of one file
@@ -6,8 +6,9 @@
 
 Each row names a file, a line of it, and the broken line: a sign, a stopped gradient, a key, a weight or an order. The tests run on a
 copy of the tree, first the test that noticed the change the last time, then the files of tests nearest to the line, then all files that
-run train steps. The report is docs/data/mutations.jsonl. The exit status is 1 if a mutant survives that is not known to be equivalent.
-Not part of the test suite, because it runs the suite many times.
+run train steps. `FAULTS` brings back what docs/reliability.md says fell once, and names the tests that hold it. The report is
+docs/data/mutations.jsonl. The exit status is 1 if a mutant survives that is not known to be equivalent. Not part of the test suite,
+because it runs the suite many times.
 """
 
 import argparse
@@ -131,6 +132,50 @@ MUTANTS: tuple[tuple[str, str, str], ...] = (
     (BUILD + "terms.py", 'add("kl", generator, loss.kl,', 'add("kl", generator, loss.reconstruction,'),
 )
 
+# Faults of runs and of readers, by their rows in docs/reliability.md ("What fell once"): file, line, broken line, and the tests of the row.
+RUNS, STARTS, LOOP = "gan_jax/trainer/", ("tests/trainer/test_starts.py",), ("tests/trainer/test_loop.py",)
+NOT_FINITE, PUBLISHED = ("tests/trainer/test_not_finite.py",), ("tests/trainer/test_published_runs.py",)
+WEIGHTS, FILES = ("tests/metrics/test_torch_weights.py",), ("tests/test_files.py",)
+FAULTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    # 1: a refused resume left traces, and a start replaced the record of the first one.
+    (RUNS + "run_record.py", "            if self._resumed:  # The error", "            if False:  # The error", STARTS),
+    (RUNS + "run_record.py", "        if not self._starts:\n", "        if True:\n", STARTS),
+    (RUNS + "resume.py", "    keep_steps(run)\n", "", STARTS),
+    # 2: any flag of XLA was taken from the run.
+    ("gan_jax/cli/verify.py", " and match[1] in HARMLESS]", "]", ("tests/trainer/test_reproduce.py",)),
+    ("gan_jax/cli/verify.py", 'r"--(\\w+)(=\\w{0,8})?"', 'r"--(\\w+)(=.*)?"', ("tests/trainer/test_reproduce.py",)),
+    # 3: weights that are not finite were saved and measured.
+    (RUNS + "saving.py", "    if not all_finite(state):\n", "    if False:\n", NOT_FINITE),
+    (RUNS + "evaluate.py", "if broken := not_finite(fake):", "if (broken := not_finite(fake)) and False:", NOT_FINITE),
+    # 4: small files claimed much.
+    ("gan_jax/metrics/pickle_data.py", "        if self.size > MOST_VALUES:", "        if self.size < 0:", WEIGHTS),
+    ("gan_jax/metrics/pickle_data.py", "        if self.depth > MOST_NESTING:", "        if self.depth < 0:", WEIGHTS),
+    # 5: a directory that another one replaced was written to.
+    (RUNS + "run_directory.py", "        if not self._is_at(self._path):", "        if False:", LOOP),
+    (RUNS + "setup.py", "before_write=locks[0].check if locks else None,", "before_write=None,", LOOP),
+    # 6: the last weights were lost with status 0.
+    (RUNS + "loop.py", '        status = "finished" if stored else NOT_SAVED\n', '        status = "finished"\n', LOOP),
+    ("gan_jax/cli/train.py", "0 if result.saved else NOT_SAVED", "0", LOOP),
+    # 7: a run without a checkpoint began again over its logs.
+    (RUNS + "resume.py", "    if latest is None and (", "    if False and (", STARTS),
+    (RUNS + "resume.py", "(not run.may_restart or run.manager.steps())", "(not run.may_restart)", STARTS),
+    # 8: a broken pipe or a hangup ended the training.
+    (RUNS + "progress.py", "suppress(OSError, ValueError):  # ValueError", "suppress(ValueError):  # ValueError", LOOP),
+    (RUNS + "loop.py", "            numbers.append(signal.SIGHUP)\n", "            pass\n", LOOP),
+    # 9: pipes in place of files were waited for, and headers gave tracebacks.
+    ("gan_jax/_internal/files.py", "    if not stat.S_ISREG(mode):", "    if False:", FILES),
+    ("gan_jax/data/npz.py", "    except Exception as error:  # The header", "    except ValueError as error:  # The header", FILES),
+    ("gan_jax/data/arrays.py", "    except Exception as error:  # The header", "    except ValueError as error:  # The header", FILES),
+    # 10: a recipe was a path, and a lock that is a link was followed.
+    (RUNS + "config/validate.py", '    if not re.fullmatch(r"(\\w[\\w.-]*)?", config.recipe):', "    if False:", LOOP),
+    (RUNS + "run_directory.py", "    if (path / LOCK).is_symlink():", "    if False:", LOOP),
+    # 12: the name of the machine and the numbers of errors were published.
+    (RUNS + "writers/loggers.py", "path.rename(path.with_name(", "print(path.with_name(", PUBLISHED),
+    ("gan_jax/_internal/files.py", "    reason = error.strerror or str(error)", "    reason = str(error)", PUBLISHED),
+    # 13: rows without their machine.
+    ("experiments/rows.py", ' | {"devices": devices, ', " | {", PUBLISHED),
+)
+
 # Broken lines that make the same steps, and why.
 EQUIVALENT: dict[str, str] = {}
 
@@ -185,6 +230,8 @@ def noticed(tree: Path, tests: Sequence[str], timeout: int = 900) -> str:
     status, printed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), output.read_text()
     if status == pytest.ExitCode.USAGE_ERROR and len(tests) == 1:  # The test has another name now.
         return ""
+    if status < 0:  # The fault let a signal end the tests.
+        return f"{' '.join(tests)} (ended by {signal.Signals(-status).name})"
     failed = [line.split(" ", 1)[1].split(" - ")[0] for line in printed.splitlines() if line.startswith(("FAILED", "ERROR "))]
     if status != 0 and not failed:  # The tests could not run at all.
         raise RuntimeError(printed[-2000:])
@@ -209,13 +256,15 @@ def read_report() -> dict[tuple[str, str, str], dict]:
 
 def write_report(rows: dict[tuple[str, str, str], dict]) -> None:
     """Writes the rows of the mutants that there still are, in their order."""
-    REPORT.write_text("".join(json.dumps(rows[mutant]) + "\n" for mutant in MUTANTS if mutant in rows))
+    order = [*MUTANTS, *(fault[:3] for fault in FAULTS)]
+    REPORT.write_text("".join(json.dumps(rows[mutant]) + "\n" for mutant in order if mutant in rows))
 
 
 def main() -> int:
     """Runs the mutants that the arguments select."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="part of the name of the files to break")
+    parser.add_argument("--faults", action="store_true", help="only the faults of runs and readers, without the train step")
     parser.add_argument("--missing", action="store_true", help="skip the mutants that are in the report")
     parser.add_argument("--survivors", action="store_true", help="only the mutants that survive according to the report")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no mutant after this time")
@@ -227,7 +276,7 @@ def main() -> int:
         import_libraries()
     with tempfile.TemporaryDirectory() as scratch:
         tree = copy_of_the_tree(scratch)
-        for name, line, broken in MUTANTS:
+        for name, line, broken, *own in (*(() if args.faults else MUTANTS), *FAULTS):
             source, row = (ROOT / name).read_text(), rows.get((name, line, broken), {})
             if source.count(line) != 1:
                 raise SystemExit(f"{name}: {line!r} occurs {source.count(line)} times. Name a line that occurs once")
@@ -235,8 +284,9 @@ def main() -> int:
             if args.check or args.only not in name or skipped or time.monotonic() - start > 60 * args.minutes:
                 continue
             (tree / name).write_text(source.replace(line, broken))
-            begun, near = time.monotonic(), next(tests for part, tests in NEAR.items() if name.startswith(part))
-            stages = ([row["noticed_by"]] if row.get("noticed_by") else [], near, TESTS)
+            begun, before = time.monotonic(), [row["noticed_by"]] if row.get("noticed_by") else []
+            near = (own[0],) if own else (next(tests for part, tests in NEAR.items() if name.startswith(part)), TESTS)
+            stages = (before, *near)
             test = next((found for tests in stages if tests and (found := noticed(tree, tests))), "")
             (tree / name).write_text(source)
             reason = EQUIVALENT.get(broken, "")

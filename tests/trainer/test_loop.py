@@ -27,6 +27,8 @@ from gan_jax.trainer.config import (
 )
 from gan_jax.trainer.loaded_run import load_run
 from gan_jax.trainer.loop import train
+from gan_jax.trainer.progress import TolerantStream
+from gan_jax.trainer.resume import init_or_restore
 from gan_jax.trainer.run_directory import RunError
 from support.small_runs import SHORT, trained
 
@@ -150,6 +152,18 @@ def test_the_writer_thread_notices_a_replaced_directory(tmp_path):
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_the_writer_thread_of_a_run_checks_its_own_directory(tmp_path):
+    place = tmp_path / "run"
+    with setup.setup_run(dataclasses.replace(SHORT, out=place), None, "", Console(quiet=True)) as run:
+        state, step, _ = init_or_restore(run)
+        place.rename(tmp_path / "moved")
+        place.mkdir()
+        run.manager.save(step, state)
+        with pytest.raises(run_directory.DirectoryLost):
+            run.manager.wait()
+    assert list(place.iterdir()) == []
+
+
 def test_a_hangup_saves_like_a_termination(run, tmp_path, monkeypatch):
     at_step(monkeypatch, 1, lambda: os.kill(os.getpid(), signal.SIGHUP))
     record, printed = run(SHORT)
@@ -180,6 +194,19 @@ def test_a_broken_pipe_does_not_end_the_training(script, tmp_path, monkeypatch):
         assert script("train", *flags, *small)[0] == 0
         broken.flush()  # As the interpreter does at its exit.
     assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+def test_a_stream_that_breaks_at_once_does_not_end_the_training_either():
+    class Broken:
+        def write(self, text):
+            raise BrokenPipeError
+
+        def flush(self):
+            raise ValueError("I/O operation on closed file")
+
+    stream = TolerantStream(Broken())
+    assert stream.write("a line") == 6
+    stream.flush()
 
 
 @pytest.mark.parametrize("recipe", ["../../x", "/tmp/x", "a/b", "..", "*", "a\nb"])

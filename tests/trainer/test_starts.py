@@ -175,6 +175,15 @@ def test_a_loop_of_resume_auto_begins_again_before_the_first_checkpoint(script, 
     assert (run / "metrics.jsonl").read_bytes() == (finished / "metrics.jsonl").read_bytes()
 
 
+def test_a_loop_of_resume_auto_does_not_begin_again_over_damaged_checkpoints(run):
+    for path in (run / "checkpoints").iterdir():
+        (path / "manifest.json").write_bytes(b"")
+    before = contents(run)
+    with pytest.warns(match="damaged"), pytest.raises(RunError, match=r"its checkpoints \(4, 6\) are damaged"):
+        train(CONFIG, resume=run, may_restart=True, **QUIET)
+    assert contents(run) == before
+
+
 def test_every_leaf_damaged_is_refused_too(run):
     for path in (run / "checkpoints").glob("*/*.safetensors"):
         content = bytearray(path.read_bytes())
