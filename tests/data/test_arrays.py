@@ -1,5 +1,8 @@
 """Images in .npy and .npz files."""
 
+import struct
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -84,3 +87,19 @@ def test_damaged_npy_files_are_named_and_not_unpickled(tmp_path):
     np.save(tmp_path / "x.npy", np.array([Trap()], object))
     with pytest.raises(DataError, match=r"x\.npy: not a readable npy file"):
         folder(tmp_path / "x.npy")
+
+
+# NumPy parses a header as a Python literal. These make the parser raise TokenError, TypeError, and MemoryError or RecursionError.
+@pytest.mark.parametrize("literal", ["(", "{[]: 1}", "-" * 9000 + "1"])
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_headers_that_python_cannot_parse_are_named(tmp_path, kind, literal):
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(literal)) + literal.encode() + bytes(64)
+    path = tmp_path / f"images.{kind}"
+    if kind == "npy":
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("images.npy", content)
+    with pytest.raises(DataError, match=rf"images\.{kind}.* not? .*readable np[yz]|images\.npz.* has no readable npy header") as caught:
+        folder(path)
+    assert str(caught.value).isprintable()
