@@ -169,6 +169,8 @@ FAULTS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     # 10: a recipe was a path, and a lock that is a link was followed.
     (RUNS + "config/validate.py", '    if not re.fullmatch(r"(\\w[\\w.-]*)?", config.recipe):', "    if False:", LOOP),
     (RUNS + "run_directory.py", "    if (path / LOCK).is_symlink():", "    if False:", LOOP),
+    # 11: JAX's debugging settings stopped a healthy run.
+    ("gan_jax/gan/make.py", "with_default_promotion(train_step), with", "train_step, with", ("tests/gan/test_debugging_settings.py",)),
     # 12: the name of the machine and the numbers of errors were published.
     (RUNS + "writers/loggers.py", "path.rename(path.with_name(", "print(path.with_name(", PUBLISHED),
     ("gan_jax/_internal/files.py", "    reason = error.strerror or str(error)", "    reason = str(error)", PUBLISHED),

@@ -91,8 +91,8 @@ def test_damaged_npy_files_are_named_and_not_unpickled(tmp_path):
 
 # NumPy parses a header as a Python literal. These make the parser raise TokenError, TypeError, and MemoryError or RecursionError.
 @pytest.mark.parametrize("literal", ["(", "{[]: 1}", "-" * 9000 + "1"])
-@pytest.mark.parametrize("kind", ["npy", "npz"])
-def test_headers_that_python_cannot_parse_are_named(tmp_path, kind, literal):
+@pytest.mark.parametrize(("kind", "message"), [("npy", "not a readable npy file"), ("npz", "has no readable npy header")])
+def test_headers_that_python_cannot_parse_are_named(tmp_path, kind, message, literal):
     content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(literal)) + literal.encode() + bytes(64)
     path = tmp_path / f"images.{kind}"
     if kind == "npy":
@@ -100,6 +100,6 @@ def test_headers_that_python_cannot_parse_are_named(tmp_path, kind, literal):
     else:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("images.npy", content)
-    with pytest.raises(DataError, match=rf"images\.{kind}.* not? .*readable np[yz]|images\.npz.* has no readable npy header") as caught:
+    with pytest.raises(DataError, match=rf"images\.{kind}.* {message}") as caught:
         folder(path)
     assert str(caught.value).isprintable()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from gan_jax.gan.make import build_gan
 from gan_jax.gan.update_rules import UPDATE_RULES
 from gan_jax.losses import ADVERSARIAL
 from gan_jax.trainer.config import Config, DataConfig, EvaluationConfig, ModelConfig, replace_field
@@ -51,19 +52,24 @@ def case(name):
     return started(config)
 
 
-def step(name):
+def step(name, *, diagnostics=True):
     built, batch = case(name)
     batch["label"] = batch["label"].astype(jnp.int32)
+    gan = built.gan if diagnostics else build_gan(built.spec, built.rule)
     with debugging():
-        state = jax.jit(built.gan.init)(jax.random.key(0))
-        *state, metrics = jax.jit(built.gan.train_step)(*state, batch, jax.random.key(1))
-        jax.jit(built.gan.sample, static_argnums=3)(*state, jax.random.key(2), 4)
+        state = jax.jit(gan.init)(jax.random.key(0))
+        *state, metrics = jax.jit(gan.train_step)(*state, batch, jax.random.key(1))
+        jax.jit(gan.sample, static_argnums=3)(*state, jax.random.key(2), 4)
     assert all(np.isfinite(value) for value in metrics.values())
 
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_step_runs_under_the_debugging_settings(name):
     step(name)
+
+
+def test_a_step_without_diagnostics_runs_under_the_debugging_settings():
+    step("rule-alternating", diagnostics=False)
 
 
 @pytest.mark.slow
