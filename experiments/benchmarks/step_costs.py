@@ -67,7 +67,7 @@ def measure(name: str) -> dict[str, Any]:
         "image_shape": shape,
         "batch": config.batch_size,
         "processor_ms": round(1e3 * statistics.median(stretches[1:]), 2),
-        "megabytes": memory and round(memory / 2**20, 1),
+        "megabytes": memory and round(memory / 2**20, 3),
         "compile_seconds": round(compile_seconds, 1),
     }
 

@@ -63,8 +63,26 @@ def discriminator_loss(
     effective, state = spec.effective_params("discriminator", params, state)
     real_output, fake_output, network_state = spec.discriminate_both(effective, state, fake.images, minibatch)
 
-    loss, metrics = _adversarial_discriminator_loss(spec, real_output, fake_output, minibatch)
-    metrics |= posing
+    values, real_right, fake_right = [], [], []
+    for real_logits, fake_logits in zip(jax.tree.leaves(real_output.logits), jax.tree.leaves(fake_output.logits), strict=True):
+        real_logits, targets = repeat_reals(real_logits, fake_logits), {}
+        real_right.append(real_logits - _reference(spec, fake_logits) > 0)
+        fake_right.append(fake_logits - _reference(spec, real_logits) < 0)
+        if spec.targets is not None:
+            real_target, fake_target = spec.targets(named_key(minibatch.rng, "targets"), real_logits.shape)
+            targets = {"real_target": real_target, "fake_target": fake_target}
+        if spec.loss.takes_classes:
+            values.append(spec.loss.discriminator(_classes(real_output), _classes(fake_output), minibatch.labels))
+        else:
+            values.append(spec.loss.discriminator(real_logits, fake_logits, **targets))
+    loss = total_mean(values) * (0.5 if spec.halve_discriminator_loss else 1.0)
+    metrics = {
+        "discriminator_adversarial_loss": loss,
+        "real_logits": _pooled_mean(real_output.logits),
+        "fake_logits": _pooled_mean(fake_output.logits),
+        "real_accuracy": _pooled_mean(real_right),
+        "fake_accuracy": _pooled_mean(fake_right),
+    } | posing
     if spec.observe_update is not None:  # The diagnostics read these, and do not log them.
         logits = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves((real_output.logits, fake_output.logits))])
         metrics |= {"_logit_low": spec.minimum(logits), "_logit_high": -spec.minimum(-logits)}
@@ -96,32 +114,6 @@ def discriminator_loss(
     state = state._replace(networks=state.networks._replace(discriminator=network_state))
     state = _update_augmentations(spec, state, real_output, fake_output)
     return loss, (state, metrics | term_metrics | {"discriminator_loss": loss})
-
-
-def _adversarial_discriminator_loss(
-    spec: GANSpec, real_output: DiscriminatorOutput, fake_output: DiscriminatorOutput, minibatch: Minibatch
-) -> tuple[Array, Metrics]:
-    """D's adversarial loss over all scales, and the metrics of its logits."""
-    values, real_right, fake_right = [], [], []
-    for real_logits, fake_logits in zip(jax.tree.leaves(real_output.logits), jax.tree.leaves(fake_output.logits), strict=True):
-        real_logits, targets = repeat_reals(real_logits, fake_logits), {}
-        real_right.append(real_logits - _reference(spec, fake_logits) > 0)
-        fake_right.append(fake_logits - _reference(spec, real_logits) < 0)
-        if spec.targets is not None:
-            real_target, fake_target = spec.targets(named_key(minibatch.rng, "targets"), real_logits.shape)
-            targets = {"real_target": real_target, "fake_target": fake_target}
-        if spec.loss.takes_classes:
-            values.append(spec.loss.discriminator(_classes(real_output), _classes(fake_output), minibatch.labels))
-        else:
-            values.append(spec.loss.discriminator(real_logits, fake_logits, **targets))
-    loss = total_mean(values) * (0.5 if spec.halve_discriminator_loss else 1.0)
-    return loss, {
-        "discriminator_adversarial_loss": loss,
-        "real_logits": _pooled_mean(real_output.logits),
-        "fake_logits": _pooled_mean(fake_output.logits),
-        "real_accuracy": _pooled_mean(real_right),
-        "fake_accuracy": _pooled_mean(fake_right),
-    }
 
 
 def _update_augmentations(

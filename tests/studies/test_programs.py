@@ -28,6 +28,7 @@ BY_ARGPARSE = {
     "pages": [],
     "plot_losses": [],
     "race": ["ladder"],
+    "step_costs": [],
     "sweep_cost": [],
     "torch_rows": ["--columns", "[]", "--out", "rows.jsonl"],
     "train_classifier": [],

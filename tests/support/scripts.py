@@ -22,6 +22,7 @@ MODULES = {name: f"gan_jax.cli.{name}" for name in COMMANDS} | {
     "torch_rows": "experiments.benchmarks.accelerator.torch_rows",
     "sweep_cost": "experiments.benchmarks.sweep_cost",
     "first_grid": "experiments.benchmarks.first_grid",
+    "step_costs": "experiments.benchmarks.step_costs",
     "communication": "experiments.benchmarks.communication.measure",
     **{
         name: f"experiments.tools.{name}"
