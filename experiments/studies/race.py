@@ -275,7 +275,10 @@ def train(race: Race, entry: Entry, seed: int, steps: int, *, core: int | None, 
         if done.returncode:
             return about | {"error": (done.stderr or done.stdout).strip().splitlines()[-1][:200]}
         try:
-            return about | race.figures(load_run(out), seed)
+            run = load_run(out)
+            if run.step != steps:  # A signal to the program makes it end early, with status 0.
+                return about | {"error": f"ended at step {run.step}"}
+            return about | race.figures(run, seed)
         except ConfigError as error:
             return about | {"error": str(error)[:200]}
 

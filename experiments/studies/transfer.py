@@ -103,14 +103,22 @@ def same_samples(parent: Any, child: Any, config: Any) -> bool:
     return bool((images[0] == images[1]).all())
 
 
-def measure(model: str, seed: int, place: Path, directory: Path, known: set[tuple[str, int, str]]) -> list[dict[str, Any]]:
-    """The rows of a model and a seed that are not known. The parent of a seed is trained when it is needed."""
+def finish(config: Any) -> None:
+    """Trains a run to its last step. A signal makes `train` end early, and then nothing more is measured."""
     from rich.console import Console
 
-    from gan_jax.trainer.loaded_run import load_run
     from gan_jax.trainer.loop import train
 
-    console, rows = Console(quiet=True), []
+    result = train(config, console=Console(quiet=True))
+    if result.step != config.steps:
+        raise SystemExit(f"stopped: {config.out.name} ended at step {result.step} of {config.steps}")
+
+
+def measure(model: str, seed: int, place: Path, directory: Path, known: set[tuple[str, int, str]]) -> list[dict[str, Any]]:
+    """The rows of a model and a seed that are not known. The parent of a seed is trained when it is needed."""
+    from gan_jax.trainer.loaded_run import load_run
+
+    rows = []
     came_from = origin(command_of("experiments.studies.transfer", without=("--out", "--directory")))
     parent = place / f"{model}-{seed}-digits"
     fashion = {"source": "fashion_mnist", "directory": directory, "split": "test"}
@@ -118,12 +126,12 @@ def measure(model: str, seed: int, place: Path, directory: Path, known: set[tupl
         if (model, seed, arm) in known:
             continue
         if arm != "nothing" and not parent.exists():
-            train(configuration(model, seed, parent, steps=PARENT_STEPS), console=console)
+            finish(configuration(model, seed, parent, steps=PARENT_STEPS))
         out, started = place / f"{model}-{seed}-{arm}", time.monotonic()
         freeze = (f"discriminator:{MODELS[model][3]}",) if arm == "frozen" else ()
         init = None if arm == "nothing" else parent
         config = configuration(model, seed, out, steps=STEPS, data=fashion, init_from=init, freeze=freeze)
-        train(config, console=console)
+        finish(config)
         seconds = round(time.monotonic() - started, 1)
         same = arm != "nothing" and same_samples(load_run(parent), load_run(out), config)
         layers = json.loads((out / "run.json").read_text()).get("init_from", {}).get("layers")

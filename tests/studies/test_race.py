@@ -1,6 +1,8 @@
 """Games in equal time: the entries are valid, later flags win, and the table compares only what is comparable."""
 
 import itertools
+import subprocess
+import types
 
 import numpy as np
 import pytest
@@ -96,3 +98,13 @@ def test_missing_runs_come_seed_by_seed():
     entries = [race.Entry("a", ""), race.Entry("b", "")]
     rows = [{"kind": "run", "name": "a", "flags": "", "seed": 2000}]
     assert [(seed, entry.name) for seed, entry in race.missing(entries, rows, [2000, 2001])] == [(2000, "b"), (2001, "a"), (2001, "b")]
+
+
+@pytest.mark.parametrize("step", [10, 7])
+def test_a_run_that_a_signal_ended_early_has_no_outcome(monkeypatch, step):
+    entry = race.RACES["ladder"].entries[0]
+    own = race.RACES["ladder"]._replace(figures=lambda run, seed: {"fd": 1.0})
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], 0, "", ""))
+    monkeypatch.setattr("gan_jax.trainer.loaded_run.load_run", lambda out: types.SimpleNamespace(step=step))
+    row = race.train(own, entry, 2000, 10, core=None, directory=None)
+    assert (row.get("fd"), row.get("error")) == ((1.0, None) if step == 10 else (None, "ended at step 7"))

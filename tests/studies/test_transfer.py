@@ -1,6 +1,7 @@
 """The study of transfer: its configurations can be built and freeze layers that exist, and its table."""
 
 import dataclasses
+import types
 
 import pytest
 
@@ -30,3 +31,10 @@ def test_the_table_by_hand():
     ]
     # The sample deviation of 10 and 12 is sqrt(2).
     assert transfer.page_table(rows).splitlines()[-1] == "| `r3gan` | 11.0 ± 1.4 | 8.0 | 9.0 | `input`, `block_0_0` | 1 of 2 |"
+
+
+def test_nothing_is_measured_after_a_run_that_a_signal_ended(monkeypatch, tmp_path):
+    config = transfer.configuration("mlp", 0, tmp_path / "run", steps=5)
+    monkeypatch.setattr("gan_jax.trainer.loop.train", lambda config, **_: types.SimpleNamespace(step=3))
+    with pytest.raises(SystemExit, match="stopped: run ended at step 3 of 5"):
+        transfer.finish(config)
