@@ -13,7 +13,6 @@ from support.small_recipes import RECIPES, shrunk
 def small(monkeypatch):
     monkeypatch.setattr("gan_jax.recipes.recipes", lambda: {"mlp_mnist": ("", shrunk(RECIPES["mlp_mnist"][1]))})
     monkeypatch.setattr("os.sched_setaffinity", lambda *_: None)  # The process of the tests keeps its cores.
-    monkeypatch.setattr(step_costs, "CYCLE", 1)
     monkeypatch.setattr(step_costs, "SHOWN", ["mlp_mnist"])
 
 
