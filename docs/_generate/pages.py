@@ -50,6 +50,8 @@ def _mixtures() -> Parts:
         "pacgan grid": lambda: mixtures.pacgan_table(rows, "grid"),
         "pacgan ring": lambda: mixtures.pacgan_table(rows, "ring"),
         "stacked digits": lambda: stacked_mnist.page_table(read_rows(DATA / "stacked_mnist.jsonl")),
+        "unrolled ring": lambda: mixtures.unrolled_table(read_rows(DATA / "unrolled_ring.jsonl")),
+        "starved": lambda: race.result_table(race.RACES["starved"], read_rows(DATA / "starved.jsonl")),
     }
 
 
