@@ -38,7 +38,13 @@ def _comparisons(*, with_baseline: bool = False) -> list[Comparison]:
 
 
 def _evidence() -> Parts:
-    ladder: Parts = {"ladder": lambda: race.result_table(race.RACES["ladder"], read_rows(DATA / "ladder.jsonl"))}
+    rungs, rows = race.RACES["ladder"], read_rows(DATA / "ladder.jsonl")
+    ladder: Parts = {
+        "ladder": lambda: race.result_table(rungs, rows),
+        "ladder ends": lambda: f"{race.mean_of(rungs, rows, 0, 'fd')} to {race.mean_of(rungs, rows, -2, 'fd')}",
+        "certain rungs": lambda: race.verdicts(rungs, rows, certain=True),
+        "other rungs": lambda: race.verdicts(rungs, rows, certain=False),
+    }
     return ladder | ablations.parts(ABLATIONS, _comparisons())
 
 
@@ -51,6 +57,7 @@ def _mixtures() -> Parts:
         "pacgan ring": lambda: mixtures.pacgan_table(rows, "ring"),
         "stacked digits": lambda: stacked_mnist.page_table(read_rows(DATA / "stacked_mnist.jsonl")),
         "unrolled ring": lambda: mixtures.unrolled_table(read_rows(DATA / "unrolled_ring.jsonl")),
+        "unrolled test": lambda: mixtures.unrolled_test(read_rows(DATA / "unrolled_ring.jsonl")),
         "starved": lambda: race.result_table(race.RACES["starved"], read_rows(DATA / "starved.jsonl")),
     }
 
@@ -106,7 +113,10 @@ def _timings() -> dict[str, benchmarks.Row]:
 
 # Page -> its generated parts.
 PAGES: dict[str, Callable[[], Parts]] = {
-    "README.md": lambda: {"default recipe": lambda: recipe_table.default_recipe(read_rows(DATA / "recipes.jsonl"))},
+    "README.md": lambda: {
+        "default recipe": lambda: recipe_table.default_recipe(read_rows(DATA / "recipes.jsonl")),
+        "certain rungs": lambda: race.verdicts(race.RACES["ladder"], read_rows(DATA / "ladder.jsonl"), certain=True),
+    },
     "docs/dirac.md": lambda: {"radii": lambda: dirac.radii(read_rows(DATA / "dirac.jsonl"))},
     "docs/evidence.md": _evidence,
     "docs/metrics.md": lambda: {"speed": lambda: benchmarks.metrics_table(_timings())},

@@ -40,7 +40,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from docs._generate.tables import mean_and_deviation, table
 from experiments.rows import append_rows, command_of, existing, origin, read_rows
@@ -304,22 +304,53 @@ def pacgan_table(rows: Iterable[dict[str, Any]], data: str) -> str:
     return table(heads, [*lines, ["published, step 400,000, mean of ten trials", modes, quality, "", kl]])
 
 
-def unrolled_table(rows: Iterable[dict[str, Any]]) -> str:
-    """Each configuration of the protocol `unrolled` at the last step, with how many of its seeds collapse, and how many hold the modes.
+class Held(NamedTuple):
+    """How the seeds of a configuration of the protocol `unrolled` went.
 
-    A seed collapses if it has at most 3 modes at the median look. It holds the modes if it has at least 7 at each look of the second half.
+    Attributes:
+        collapsed: Number of seeds that have at most 3 modes at the median look.
+        held: Number of seeds that have at least 7 modes at each look of the second half.
+        last: The row of the last step of each seed.
     """
+
+    collapsed: int
+    held: int
+    last: list[dict[str, Any]]
+
+
+def unrolled_seeds(rows: Iterable[dict[str, Any]]) -> dict[str, Held]:
+    """How the seeds of each configuration of the protocol `unrolled` went, by its name."""
     names: dict[str, dict[int, list[dict[str, Any]]]] = {}
     for row in rows:
         if row["protocol"] == "unrolled":
             names.setdefault(row["name"], {}).setdefault(row["seed"], []).append(row)
-    lines = []
+    found = {}
     for name, seeds in names.items():
         looks = [[row["modes"] for row in sorted(own, key=lambda row: row["steps"])] for own in seeds.values()]
         collapsed = sum(statistics.median(modes) <= 3 for modes in looks)
         held = sum(min(modes[len(modes) // 2 :]) >= 7 for modes in looks)
-        last = [max(own, key=lambda row: row["steps"]) for own in seeds.values()]
-        cells = [f"{collapsed} of {len(seeds)}", f"{held} of {len(seeds)}", *result_cells(last)]
+        found[name] = Held(collapsed, held, [max(own, key=lambda row: row["steps"]) for own in seeds.values()])
+    return found
+
+
+def unrolled_test(rows: Iterable[dict[str, Any]]) -> str:
+    """How many seeds of the second configuration of the protocol `unrolled` hold the modes, against the first, with Fisher's exact test."""
+    from scipy.stats import fisher_exact
+
+    plain, unrolled = unrolled_seeds(rows).values()
+    counts = [[of.held, len(of.last) - of.held] for of in (unrolled, plain)]
+    p = fisher_exact(counts, alternative="greater").pvalue
+    return (
+        f"{unrolled.held} of {len(unrolled.last)} unrolled seeds hold at least seven modes, and {plain.held} of {len(plain.last)} plain "
+        f"ones (Fisher's exact test, one-sided: p = {p:.2f})"
+    )
+
+
+def unrolled_table(rows: Iterable[dict[str, Any]]) -> str:
+    """Each configuration of the protocol `unrolled` at the last step, with how many of its seeds collapse, and how many hold the modes."""
+    lines = []
+    for name, (collapsed, held, last) in unrolled_seeds(rows).items():
+        cells = [f"{collapsed} of {len(last)}", f"{held} of {len(last)}", *result_cells(last)]
         lines.append([name, f"{last[0]['steps']:,}", *cells, mean_and_deviation([last[0]["milliseconds"]], 2)])
     return table(["", "steps", "at most 3 modes", "at least 7 modes", *RESULT_HEADS, "ms per step and seed"], lines)
 

@@ -325,8 +325,24 @@ def _mean(rows: Sequence[dict[str, Any]], figure: str) -> float:
     return float(np.mean([row[figure] for row in rows])) if rows else float("nan")
 
 
-def result_table(race: Race, rows: Sequence[dict[str, Any]]) -> str:
-    """One line per entry: means, failures, and the paired ratio of the deciding outcome to that of another entry, with Holm's p-values.
+class Line(NamedTuple):
+    """The finished runs of an entry, compared with another entry of the same seeds.
+
+    Attributes:
+        entry: The entry.
+        runs: Its rows.
+        ratio: Geometric mean of the ratios of the deciding outcomes, with the ends of Student's 95% interval. None below three seeds.
+        p: The p-value of Student's paired test on the logarithms, adjusted by Holm over all lines. None without a ratio.
+    """
+
+    entry: Entry
+    runs: list[dict[str, Any]]
+    ratio: tuple[float, float, float] | None
+    p: float | None
+
+
+def compare(race: Race, rows: Sequence[dict[str, Any]]) -> list[Line]:
+    """Compares each entry with the one before it or with the first one.
 
     Args:
         race: The race.
@@ -337,9 +353,6 @@ def result_table(race: Race, rows: Sequence[dict[str, Any]]) -> str:
     """
     entries, decides = race.entries, next(iter(race.columns))
     runs = {entry: {row["seed"]: row for row in rows if row["kind"] == "run" and _key(row) == tuple(entry)} for entry in entries}
-    against = "the line before" if race.against == "before" else "the first line"
-    heads = ["", "seeds", "failed", "steps", "processor, s", *(name.replace("_", " ") for name in race.columns)]
-    heads += [f"{decides.replace('_', ' ')}, ratio to {against}", "p (Holm)"]
     pairs: list[list[float] | None] = []
     for number, entry in enumerate(entries):
         own, base = runs[entry], runs[entries[max(number - 1, 0) if race.against == "before" else 0]]
@@ -352,16 +365,35 @@ def result_table(race: Race, rows: Sequence[dict[str, Any]]) -> str:
     adjusted = iter(holm([paired_test(pair).student for pair in pairs if pair is not None]))
     lines = []
     for entry, pair in zip(entries, pairs, strict=True):
-        own = list(runs[entry].values())
+        ratio = None if pair is None else tuple(float(value) for value in np.exp(t_interval(pair)))
+        lines.append(Line(entry, list(runs[entry].values()), ratio, None if pair is None else next(adjusted)))
+    return lines
+
+
+def result_table(race: Race, rows: Sequence[dict[str, Any]]) -> str:
+    """One line per entry: means, failures, and the ratio of the deciding outcome to that of another entry, see `compare`."""
+    decides = next(iter(race.columns))
+    against = "the line before" if race.against == "before" else "the first line"
+    heads = ["", "seeds", "failed", "steps", "processor, s", *(name.replace("_", " ") for name in race.columns)]
+    heads += [f"{decides.replace('_', ' ')}, ratio to {against}", "p (Holm)"]
+    lines = []
+    for entry, own, ratio, p in compare(race, rows):
         good = [row for row in own if decides in row]
         cells = [entry.name, len(own), len(own) - len(good), own[0]["steps"] if own else "", f"{_mean(own, 'processor_seconds'):.0f}"]
         cells += [f"{_mean(good, name):.{digits}f}" if good else "-" for name, digits in race.columns.items()]
-        if pair is None:
-            lines.append([*cells, "", ""])
-            continue
-        mean, low, high = np.exp(t_interval(pair))
-        lines.append([*cells, f"{mean:.2f} ({low:.2f} to {high:.2f})", f"{next(adjusted):.3f}"])
+        lines.append([*cells, *(("", "") if ratio is None else ("{:.2f} ({:.2f} to {:.2f})".format(*ratio), f"{p:.3f}"))])
     return table(heads, lines)
+
+
+def verdicts(race: Race, rows: Sequence[dict[str, Any]], *, certain: bool, level: float = 0.05) -> str:
+    """The entries whose adjusted p-value is below a level, or those whose is not, as words with their ratios, the smallest ratio first."""
+    lines = [line for line in compare(race, rows) if line.p is not None and (line.p < level) == certain]
+    return ", ".join(f"{line.entry.name} {line.ratio[0]:.2f}" for line in sorted(lines, key=lambda line: line.ratio or ()) if line.ratio)
+
+
+def mean_of(race: Race, rows: Sequence[dict[str, Any]], entry: int, outcome: str) -> str:
+    """The mean of an outcome over the finished runs of an entry, which is named by its position, as a number without decimals."""
+    return f"{_mean([row for row in compare(race, rows)[entry].runs if outcome in row], outcome):,.0f}"
 
 
 def _part(text: str) -> tuple[int, int]:

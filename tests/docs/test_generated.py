@@ -41,7 +41,7 @@ def test_pages_and_generators_must_have_the_same_parts():
 
 def test_an_unknown_part_of_a_page_is_found(tmp_path):
     (tmp_path / "docs").mkdir()
-    (tmp_path / "README.md").write_text("<!-- generated: default recipe -->1<!-- end -->")
+    (tmp_path / "README.md").write_text("".join(f"<!-- generated: {name} -->1<!-- end -->" for name in ("default recipe", "certain rungs")))
     (tmp_path / "docs" / "other.md").write_text(PAGE)
     with pytest.raises(ValueError, match=r"docs/other.md: .*\['n', 't'\]"):
         pages.write(tmp_path)

@@ -174,3 +174,13 @@ def test_table_of_the_unrolled_ring_by_hand():
     plain, unrolled = mixtures.unrolled_table([*rows, about | {"protocol": "short"}]).splitlines()[-2:]
     assert plain.startswith("| plain | 2,000 | 1 of 2 | 1 of 2 | 8.0 ± 0.0 of 8 |")
     assert unrolled.startswith("| unrolled | 2,000 | 0 of 2 | 1 of 2 |")
+
+
+def test_fishers_test_of_the_unrolled_ring_by_hand():
+    about = {"protocol": "unrolled", "data": "ring", "steps": 500}
+    rows = [about | {"name": "plain", "seed": seed, "modes": 8 if seed < 2 else 5} for seed in range(16)]
+    rows += [about | {"name": "unrolled", "seed": seed, "modes": 7 if seed < 3 else 6} for seed in range(4)]
+    # (C(4, 3) C(16, 2) + C(4, 4) C(16, 1)) / C(20, 5) = 496 / 15504
+    assert mixtures.unrolled_test(rows) == (
+        "3 of 4 unrolled seeds hold at least seven modes, and 2 of 16 plain ones (Fisher's exact test, one-sided: p = 0.03)"
+    )

@@ -94,6 +94,16 @@ def test_failed_runs_are_counted_and_left_out():
     assert f"| {ratio:.2f} (" in line
 
 
+def test_words_about_the_certain_entries_by_hand():
+    entries = [race.Entry("first", ""), race.Entry("half", "--x"), race.Entry("the same", "--y"), race.Entry("a tenth", "--z")]
+    values = [[100.0, 120.0, 80.0], [51.0, 60.0, 39.0], [52.0, 58.0, 41.0], [5.2, 5.8, 4.1]]
+    rows = [row for entry, outcomes in zip(entries, values, strict=True) for row in _rows(entry, outcomes)]
+    ladder = race.RACES["ladder"]._replace(entries=entries)
+    assert race.verdicts(ladder, rows, certain=True) == "a tenth 0.10, half 0.50"
+    assert race.verdicts(ladder, rows, certain=False) == "the same 1.01"
+    assert race.mean_of(ladder, rows, 1, "fd") == "50"
+
+
 def test_missing_runs_come_seed_by_seed():
     entries = [race.Entry("a", ""), race.Entry("b", "")]
     rows = [{"kind": "run", "name": "a", "flags": "", "seed": 2000}]
