@@ -28,7 +28,7 @@ def pytest_collection_finish(session):
 
 SLOW_CASES = Path(__file__).with_name("slow_cases.txt")
 WHOLE_RUNS = ("cli", "trainer", "report")
-FAST_FORMS = ("test_other_commands", "test_precision", "test_build")
+FAST_FORMS = ("test_killed_runs", "test_other_commands", "test_precision", "test_build")
 
 
 def pytest_collection_modifyitems(session, config, items):

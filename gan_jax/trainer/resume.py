@@ -13,14 +13,11 @@ from gan_jax.distributed import decide_on_process_zero, is_main_process, state_s
 from gan_jax.trainer.config import load_config, save_config
 from gan_jax.trainer.failure_policy import describe_run
 from gan_jax.trainer.run_directory import RunError
-from gan_jax.trainer.training_run import TrainingRun, Writers
+from gan_jax.trainer.training_run import RUN_ONCE, TrainingRun, Writers
 from gan_jax.trainer.writers.loggers import Loggers
 from gan_jax.trainer.writers.metric_writer import MetricWriter
 from gan_jax.trainer.writers.samples import SampleWriter
 from gan_jax.typing import Players
-
-# Compiler options for programs that run once and quickly. Compiling them with optimisation takes longer than running them without.
-RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def latest_checkpoint(run: TrainingRun) -> str:

@@ -10,9 +10,8 @@ import numpy as np
 
 from gan_jax.distributed import any_across_processes, decide_on_process_zero
 from gan_jax.gan.make import sampling_params
-from gan_jax.trainer.resume import RUN_ONCE
 from gan_jax.trainer.run_directory import RunError
-from gan_jax.trainer.training_run import TrainingRun
+from gan_jax.trainer.training_run import RUN_ONCE, TrainingRun
 from gan_jax.typing import Players, PyTree
 
 

@@ -25,6 +25,9 @@ from gan_jax.trainer.writers.metric_writer import MetricWriter
 from gan_jax.trainer.writers.samples import SampleWriter
 from gan_jax.typing import Players
 
+# Compiler options for programs that run once and quickly. Compiling them with optimisation takes longer than running them without.
+RUN_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingRun:
